@@ -1,0 +1,2 @@
+//! The panel's page, for server and browser.
+pub mod types;

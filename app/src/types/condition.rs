@@ -1,0 +1,133 @@
+//! What is so, in Kubernetes' own form: `{type, status, reason, message}`. The page renders these and never guesses.
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Kubernetes' three values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConditionStatus {
+    /// It is so.
+    True,
+    /// It is not so.
+    False,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// One fact about the demo. Compared without times, so that a heartbeat is no change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// One of [`kinds`].
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether it is so.
+    pub status: ConditionStatus,
+    /// One of [`reasons`]: a CamelCase word, the key of the page's language table.
+    pub reason: String,
+    /// The same in an English sentence, for curl and where the table has no entry.
+    pub message: String,
+    /// What the sentence names (`pod`, `version`, `manager`, `ms` …), for other languages.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, String>,
+}
+
+/// The `type` of a [`Condition`].
+pub mod kinds {
+    /// The cluster's API answers.
+    pub const CLUSTER_REACHABLE: &str = "ClusterReachable";
+    /// Service and Deployments are there and ready.
+    pub const DEPLOYED: &str = "Deployed";
+    /// A request from inside a pod was answered.
+    pub const VERIFIED: &str = "Verified";
+    /// Every pod of the demo has a ready `istio-proxy`.
+    pub const INJECTED: &str = "Injected";
+    /// The load client has a ready pod.
+    pub const CLIENT_READY: &str = "ClientReady";
+    /// DestinationRule and VirtualService are there and fit each other.
+    pub const ROUTE_PRESENT: &str = "RoutePresent";
+    /// The client's sidecar has the route that was asked for.
+    pub const ROUTE_ACKNOWLEDGED: &str = "RouteAcknowledged";
+    /// Weights decide where the client's requests go.
+    pub const WEIGHTS_APPLY: &str = "WeightsApply";
+    /// The generator is sending.
+    pub const LOAD_RUNNING: &str = "LoadRunning";
+    /// Nobody but the panel has changed the route.
+    pub const ROUTE_OURS: &str = "RouteOurs";
+    /// Nothing of the demo is left.
+    pub const CLEAN: &str = "Clean";
+}
+
+/// The `reason` of a [`Condition`]; the comment names the kind, the status and the `args`.
+pub mod reasons {
+    /// ClusterReachable True.
+    pub const REACHABLE: &str = "Reachable";
+    /// ClusterReachable False; `since`.
+    pub const UNREACHABLE: &str = "Unreachable";
+    /// Deployed False: no object of ours.
+    pub const NOT_DEPLOYED: &str = "NotDeployed";
+    /// Deployed False: pods are coming; `ready`, `wanted`, `waiting` (pod: reason).
+    pub const DEPLOYING: &str = "Deploying";
+    /// Deployed True; `workloads`.
+    pub const DEPLOYED: &str = "Deployed";
+    /// Deployed False: it was ready once, a workload is not; `workload`, `why`.
+    pub const DEGRADED: &str = "Degraded";
+    /// Verified Unknown.
+    pub const NOT_VERIFIED: &str = "NotVerified";
+    /// Verified True; `path`, `ms`.
+    pub const VERIFIED: &str = "Verified";
+    /// Verified False; `why`.
+    pub const VERIFY_FAILED: &str = "VerifyFailed";
+    /// Injected False: no workload asks for a sidecar.
+    pub const NOT_INJECTED: &str = "NotInjected";
+    /// Injected False: the rollout runs, or some pods lack it; `ready`, `wanted`, `waiting`.
+    pub const INJECTING: &str = "Injecting";
+    /// Injected True.
+    pub const INJECTED: &str = "Injected";
+    /// Injected False: asked for, but the pod came without; `pod`, `why`.
+    pub const INJECTION_IGNORED: &str = "InjectionIgnored";
+    /// ClientReady False.
+    pub const NO_CLIENT: &str = "NoClient";
+    /// ClientReady False: somebody scaled it to 0.
+    pub const CLIENT_SCALED_TO_ZERO: &str = "ClientScaledToZero";
+    /// ClientReady False; `pod`, `why`.
+    pub const CLIENT_STARTING: &str = "ClientStarting";
+    /// ClientReady True; `pod`.
+    pub const CLIENT_READY: &str = "ClientReady";
+    /// RoutePresent False, WeightsApply False.
+    pub const NO_ROUTE: &str = "NoRoute";
+    /// RoutePresent True.
+    pub const ROUTE_PRESENT: &str = "RoutePresent";
+    /// RoutePresent False: the route names a subset that no DestinationRule has; `subset`.
+    pub const SUBSET_MISSING: &str = "SubsetMissing";
+    /// RoutePresent Unknown: Istio's kinds are not served here.
+    pub const NO_MESH: &str = "NoMesh";
+    /// RouteAcknowledged True; `ms`.
+    pub const ACKNOWLEDGED: &str = "Acknowledged";
+    /// RouteAcknowledged False; `pod`.
+    pub const PENDING: &str = "Pending";
+    /// WeightsApply False; `pod`. The first trap of the walkthrough.
+    pub const CLIENT_HAS_NO_SIDECAR: &str = "ClientHasNoSidecar";
+    /// WeightsApply False: a version with weight above 0 has no ready pod; `version`.
+    pub const VERSION_NOT_READY: &str = "VersionNotReady";
+    /// WeightsApply True.
+    pub const WEIGHTS_APPLY: &str = "WeightsApply";
+    /// LoadRunning False.
+    pub const LOAD_STOPPED: &str = "LoadStopped";
+    /// LoadRunning True; `rate`.
+    pub const LOAD_RUNNING: &str = "LoadRunning";
+    /// LoadRunning True, but the machine cannot keep the rate; `target`, `achieved`.
+    pub const GENERATOR_LIMITED: &str = "GeneratorLimited";
+    /// LoadRunning Unknown: the port-forward to the client is down; `why`.
+    pub const AGENT_UNREACHABLE: &str = "AgentUnreachable";
+    /// RouteOurs True.
+    pub const ROUTE_OURS: &str = "RouteOurs";
+    /// RouteOurs False; `manager`, `theirs`, `ours`. Offer adopt and revert.
+    pub const CHANGED_BY_OTHER: &str = "ChangedByOther";
+    /// Clean True.
+    pub const CLEAN: &str = "Clean";
+    /// Clean False while a clean-up runs; `left`.
+    pub const CLEANING: &str = "Cleaning";
+    /// Clean False: objects remain; `left` (kind/name, comma separated), `whose`.
+    pub const LEFT_OVER: &str = "LeftOver";
+    /// Clean False: the demo is in use.
+    pub const IN_USE: &str = "InUse";
+}

@@ -1,0 +1,59 @@
+//! The one error people see: what failed, and what to do about it.
+use serde::{Deserialize, Serialize};
+
+/// Why a request was refused or failed. `snake_case` on the wire; one middleware maps it to an HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The request's content is wrong (400).
+    BadRequest,
+    /// Host, Origin or Sec-Fetch-Site does not fit (403).
+    ForeignOrigin,
+    /// The cluster refuses this user (403).
+    Forbidden,
+    /// No such thing (404).
+    NotFound,
+    /// Wrong HTTP method (405).
+    MethodNotAllowed,
+    /// The demo is not deployed, so the verb has nothing to act on (409).
+    NotDeployed,
+    /// There is no client to make load with (409).
+    NoClient,
+    /// Another field manager owns the weights; adopt or revert (409).
+    WeightOwned,
+    /// An object of this name exists and is not ours; it is never touched (409).
+    NotOurs,
+    /// The body is larger than 1 MiB (413).
+    TooLarge,
+    /// The body is not JSON (415).
+    NotJson,
+    /// The cluster's own admission refused it; its words are in the message (422).
+    Refused,
+    /// The cluster asks to slow down (429).
+    TooManyRequests,
+    /// The cluster does not answer (503).
+    ClusterUnreachable,
+    /// It took too long (504).
+    Timeout,
+    /// A defect of ours; the log has more under the request's id (500).
+    Internal,
+}
+
+/// An error for people: `message` says what failed, `hint` what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// For programs, and for the page's language table.
+    pub code: Code,
+    /// What failed, in one sentence.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl ApiError {
+    /// An error from its three parts.
+    pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> ApiError {
+        ApiError { code, message: message.into(), hint: hint.into() }
+    }
+}

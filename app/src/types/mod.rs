@@ -1,0 +1,20 @@
+//! What crosses the wire between browser and server: serde types alone, no Leptos, no I/O.
+//!
+//! A type here is a promise to curl users too: see the HTTP part of the README. Integers are fixed-width,
+//! because `usize` differs in wasm.
+mod condition;
+mod error;
+mod live;
+mod names;
+mod split;
+mod status;
+
+pub use condition::{Condition, ConditionStatus, kinds, reasons};
+pub use error::{ApiError, Code};
+pub use live::{Frame, Hello, Verdict, VerdictKind};
+pub use names::{Namespace, Rate};
+pub use split::{Split, SplitError, Subset, Weight};
+pub use status::{
+    ClusterView, InjectRequest, LoadRequest, LoadView, LogEntry, Operation, PodView, RouteClaim, RouteRequest, Shifted, Status,
+    TimesMs, Verb, WorkloadName,
+};

@@ -1,0 +1,238 @@
+//! The state of the demo in one namespace, and the bodies of the verbs.
+use super::{ApiError, Condition, Namespace, Rate, Split};
+use serde::{Deserialize, Serialize};
+
+/// The cluster the panel drives. Named at the top of the page, always.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// `embedded`, `kubeconfig` or `in-cluster`.
+    pub kind: String,
+    /// Name of the kubeconfig's context.
+    pub context: String,
+    /// Version of the API server, `v1.36.2`.
+    pub version: String,
+    /// Who the panel acts as.
+    #[serde(default)]
+    pub user: String,
+    /// The mesh that was found, `Istio networking.istio.io/v1`; empty where there is none.
+    #[serde(default)]
+    pub mesh: String,
+}
+
+/// A pod as `kubectl get pods` prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodView {
+    /// The pod's name.
+    pub name: String,
+    /// The Deployment it belongs to: `flaskapp-v1`.
+    pub workload: String,
+    /// Its `version` label.
+    pub version: String,
+    /// Ready containers of all, `2/2`; native sidecars count.
+    pub ready: String,
+    /// The STATUS column: `Running`, `Terminating`, `CrashLoopBackOff`, `ImagePullBackOff` …
+    pub phase: String,
+    /// Restarts of all its containers.
+    pub restarts: u32,
+    /// Whether it has a container or init container named `istio-proxy`.
+    #[serde(default)]
+    pub sidecar: bool,
+    /// When it was created: seconds since the Unix epoch.
+    #[serde(default)]
+    pub created_s: u64,
+    /// Why it is not ready, in the cluster's words; empty where it is.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// What people ask for. The name is the last segment of the path, `POST /api/demo/deploy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Make Services, Deployments and the client.
+    Deploy,
+    /// Make the client alone.
+    Client,
+    /// Add or remove sidecars.
+    Inject,
+    /// Make or remove DestinationRule and VirtualService.
+    Route,
+    /// Set the weights.
+    Weights,
+    /// Take over the weights another manager wrote.
+    Adopt,
+    /// Put back the weights the panel wrote last.
+    Revert,
+    /// Start, change or stop the load.
+    Load,
+    /// Ask a pod from inside.
+    Verify,
+    /// Remove everything of ours.
+    Teardown,
+}
+
+/// What is being done, or was done last in error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Counts up; a newer verb supersedes an older one.
+    pub id: u64,
+    /// Which verb.
+    pub verb: Verb,
+    /// Who asked: `browser 3f2a`, `curl`.
+    pub by: String,
+    /// Since when: milliseconds since the Unix epoch.
+    pub since: u64,
+    /// The step it is at, an English sentence.
+    pub step: String,
+    /// Why it stopped; nothing while it runs.
+    pub error: Option<ApiError>,
+}
+
+/// The load that is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadView {
+    /// Requests a second; 0 when stopped.
+    pub rate: Rate,
+}
+
+/// How long one change of weights took, milliseconds from the moment it was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TimesMs {
+    /// Stored by the API.
+    pub accepted: Option<f64>,
+    /// Found in the routes of every client-side proxy.
+    pub acknowledged: Option<f64>,
+    /// First request answered after that, on the new weights.
+    pub first_request: Option<f64>,
+}
+
+/// One line of "What just happened".
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Counts up.
+    pub id: u64,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Who: `browser 3f2a`, `curl`, or a field manager such as `kubectl-edit`.
+    pub by: String,
+    /// What was done, where it is one of ours.
+    pub verb: Option<Verb>,
+    /// What happened, an English sentence fragment: `80/20`, `load 200/s`.
+    pub what: String,
+    /// The kubectl command that does the same; empty where there is none.
+    pub command: String,
+    /// The new weights, where it is a change of weights: a line in the chart.
+    pub split: Option<Split>,
+    /// Its times, where it is a change of weights.
+    pub times: Option<TimesMs>,
+    /// Why it failed, where it did.
+    pub error: Option<ApiError>,
+}
+
+/// Another field manager's claim on the weights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteClaim {
+    /// Field manager, `kubectl-edit`.
+    pub manager: String,
+    /// What it wrote.
+    pub theirs: Option<Split>,
+    /// What the panel wrote last.
+    pub ours: Option<Split>,
+}
+
+/// All the page needs to draw itself, but the traffic. `GET /api/demo/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Which cluster this is.
+    pub cluster: ClusterView,
+    /// Which namespace the rest is about.
+    pub namespace: Namespace,
+    /// What is so; one of each kind.
+    pub conditions: Vec<Condition>,
+    /// The demo's pods, oldest first.
+    pub pods: Vec<PodView>,
+    /// The weights of the route as the cluster has it; nothing without a route.
+    pub wished: Option<Split>,
+    /// Who set them last.
+    #[serde(default)]
+    pub wished_by: String,
+    /// Set where somebody else changed the route.
+    #[serde(default)]
+    pub claim: Option<RouteClaim>,
+    /// The load asked for.
+    pub load: LoadView,
+    /// What is being done.
+    pub operation: Option<Operation>,
+    /// What was done, newest first, at most 50.
+    #[serde(default)]
+    pub log: Vec<LogEntry>,
+}
+
+impl Status {
+    /// The condition of this kind.
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|c| c.kind == kind)
+    }
+
+    /// Whether the condition of this kind is True.
+    pub fn is(&self, kind: &str) -> bool {
+        self.condition(kind).is_some_and(|c| c.status == super::ConditionStatus::True)
+    }
+}
+
+/// One of the demo's three workloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WorkloadName {
+    /// flaskapp v1.
+    #[serde(rename = "flaskapp-v1")]
+    FlaskappV1,
+    /// flaskapp v2.
+    #[serde(rename = "flaskapp-v2")]
+    FlaskappV2,
+    /// The load client.
+    #[serde(rename = "simple-flask-app-client")]
+    Client,
+}
+
+/// Body of `inject`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InjectRequest {
+    /// `true` adds sidecars, `false` takes them away.
+    pub inject: bool,
+    /// Which workloads; all three where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workloads: Option<Vec<WorkloadName>>,
+}
+
+/// Body of `route`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteRequest {
+    /// `true` makes DestinationRule and VirtualService (50/50), `false` removes them.
+    pub present: bool,
+}
+
+/// Body of `load`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadRequest {
+    /// Requests a second; 0 stops.
+    pub rate: Rate,
+    /// Stop by itself after so many requests; nothing: goes on until stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+}
+
+/// Answer to `weights`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shifted {
+    /// resourceVersion of the VirtualService that has the weights.
+    pub revision: String,
+    /// Whether every client-side proxy has them.
+    pub acknowledged: bool,
+    /// Pods whose proxy has not answered yet.
+    pub pending: Vec<String>,
+    /// How long it took.
+    pub times: TimesMs,
+}

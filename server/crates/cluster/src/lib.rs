@@ -1,0 +1,20 @@
+//! A small Kubernetes in one process: a durable API, its controllers, and a node that runs pods as child processes.
+//!
+//! **Invariant:** this crate knows nothing of Istio, of the demo or of the panel; what they need comes in as data
+//! (kinds, images) or as admission hooks. Everything reaches the store through [`Registry`]'s verbs.
+mod kinds;
+mod status;
+mod store;
+mod select;
+mod patch;
+mod registry;
+mod kubelet;
+mod api;
+mod auth;
+mod controllers;
+mod node;
+
+pub use kubelet::{Duplex, Exec, ExecOptions, Kubelet, LogOptions, LogStream};
+
+/// A Kubernetes object as the API carries it.
+pub type Object = serde_json::Value;
