@@ -1,2 +1,3 @@
 //! The panel's page, for server and browser.
+pub mod api;
 pub mod types;
