@@ -1,2 +1,58 @@
-//! Placeholder.
-fn main() {}
+//! The commands of the README: `cargo xtask run`, `test`, `dev`, `bench`. Each says what it does and how far it is.
+//!
+//! Here alone programs are fetched and built; the product itself never downloads anything.
+mod bench;
+mod browser_half;
+mod build;
+mod dev;
+mod run;
+mod sh;
+mod steps;
+mod test;
+mod tidy;
+mod tools;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Set-up and commands of demo-panel.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Set up what is missing, build, and serve the panel. What follows `--` goes to the program.
+    Run(run::Run),
+    /// Set up what the tests need and run every test.
+    Test(test::Test),
+    /// Like `run`, and rebuild and reload when a source file changes.
+    Dev(dev::Dev),
+    /// Measure; prints a table and writes target/bench/results.json.
+    Bench(bench::Bench),
+    /// Build the browser half alone: wasm, JavaScript and CSS, into target/pkg.
+    Wasm(browser_half::Wasm),
+    /// Check the rules of the house that no compiler checks.
+    Tidy(tidy::Tidy),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(command) => command.run(),
+        Command::Test(command) => command.run(),
+        Command::Dev(command) => command.run(),
+        Command::Bench(command) => command.run(),
+        Command::Wasm(command) => command.run(),
+        Command::Tidy(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

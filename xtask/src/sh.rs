@@ -1,0 +1,100 @@
+//! Running other programs: what was run, and what it said when it failed.
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What went wrong, in words that say what to do.
+#[derive(Debug)]
+pub struct Error(pub String);
+
+/// Result of a step.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An error from words.
+pub fn error(words: impl Into<String>) -> Error {
+    Error(words.into())
+}
+
+/// Adds what was being done to an I/O error.
+pub trait Context<T> {
+    /// `doing`: "write target/pkg/app.js".
+    fn context(self, doing: impl fmt::Display) -> Result<T>;
+}
+
+impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
+    fn context(self, doing: impl fmt::Display) -> Result<T> {
+        self.map_err(|cause| Error(format!("cannot {doing}: {cause}")))
+    }
+}
+
+/// The workspace's top folder.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Cargo's target folder: `CARGO_TARGET_DIR` where it is set, else `target`.
+pub fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), |dir| workspace().join(dir))
+}
+
+/// Where fetched programs are kept between runs and between clones:
+/// `DEMO_PANEL_CACHE`, else `$XDG_CACHE_HOME/demo-panel`, else `~/.cache/demo-panel`, else a folder in `target`.
+pub fn cache_dir() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    set("DEMO_PANEL_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("demo-panel")))
+        .or_else(|| set("HOME").map(|dir| dir.join(".cache/demo-panel")))
+        .unwrap_or_else(|| target_dir().join("cache"))
+}
+
+/// A command in the workspace's top folder.
+pub fn cmd(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(workspace());
+    command
+}
+
+/// Cargo, as the one that runs us.
+pub fn cargo() -> Command {
+    cmd(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Runs to the end; its output goes to the terminal.
+pub fn run(command: &mut Command) -> Result<()> {
+    let shown = show(command);
+    let status = command.status().context(format!("start `{shown}`"))?;
+    if status.success() { Ok(()) } else { Err(error(format!("`{shown}` failed: {status}"))) }
+}
+
+/// Runs to the end and returns its standard output, trimmed; its errors are part of ours.
+pub fn output(command: &mut Command) -> Result<String> {
+    let shown = show(command);
+    let out = command.stdin(Stdio::null()).output().context(format!("start `{shown}`"))?;
+    if out.status.success() {
+        return Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned());
+    }
+    let said = String::from_utf8_lossy(&out.stderr);
+    let tail: Vec<&str> = said.lines().rev().take(12).collect();
+    let tail: Vec<&str> = tail.into_iter().rev().collect();
+    Err(error(format!("`{shown}` failed: {}\n{}", out.status, tail.join("\n"))))
+}
+
+/// The program of this name on PATH.
+pub fn which(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+fn show(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+    words.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));
+    let line = words.join(" ");
+    if line.len() > 200 { format!("{}…", line.chars().take(200).collect::<String>()) } else { line }
+}
