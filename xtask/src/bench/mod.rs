@@ -1,0 +1,60 @@
+//! `cargo xtask bench`: figures, printed as a table and written to `target/bench/results.json`.
+//!
+//! Each figure has a goal; whether it is met is part of the result, and a figure that is not met fails nothing:
+//! a bench reports, tests decide.
+mod clone;
+mod memory;
+mod panel;
+mod results;
+mod size;
+mod start;
+mod weights;
+
+use crate::browser_half::{self, Profile};
+use crate::sh::{Result, error};
+use crate::{build, tools};
+use results::Results;
+
+/// Arguments of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub struct Bench {
+    /// Only these: `size`, `start`, `memory`, `weights`, `clone`; all where none is given.
+    only: Vec<String>,
+    /// Changes of weights to measure.
+    #[arg(long, default_value_t = 500)]
+    flips: usize,
+}
+
+const GROUPS: [&str; 5] = ["size", "start", "memory", "weights", "clone"];
+
+impl Bench {
+    /// Builds what people run, then measures it.
+    pub fn run(self) -> Result<()> {
+        if let Some(unknown) = self.only.iter().find(|name| !GROUPS.contains(&name.as_str())) {
+            return Err(error(format!("no figures are called `{unknown}`; there are: {}", GROUPS.join(", "))));
+        }
+        let wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);
+        let mut results = Results::default();
+        if wanted("size") || wanted("start") || wanted("memory") || wanted("weights") {
+            let built = browser_half::build(&tools::wasm_compiler()?, Profile::Release)?;
+            let program = build::server(true)?;
+            if wanted("size") {
+                size::measure(&built, &mut results)?;
+            }
+            if wanted("start") {
+                start::measure(&program, &mut results)?;
+            }
+            if wanted("memory") {
+                memory::measure(&program, &mut results)?;
+            }
+            if wanted("weights") {
+                weights::measure(&program, self.flips, &mut results)?;
+            }
+        }
+        if wanted("clone") {
+            clone::measure(&mut results)?;
+        }
+        results.print();
+        results.save()
+    }
+}
