@@ -15,6 +15,7 @@ mod controllers;
 mod node;
 
 pub use kubelet::{Duplex, Exec, ExecOptions, Kubelet, LogOptions, LogStream};
+pub use node::{Image, NetError, Network};
 
 /// A Kubernetes object as the API carries it.
 pub type Object = serde_json::Value;

@@ -1,0 +1,190 @@
+//! The one thread that starts child processes.
+//!
+//! It must live as long as the children: `PR_SET_PDEATHSIG` fires when the *thread* that forked ends, and a runtime's
+//! worker threads come and go. It ends when the last [`Spawner`] handle is dropped.
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use tokio::sync::oneshot;
+
+use super::leftovers::Records;
+use super::process::Process;
+
+/// What a child gets as its standard streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Io {
+    /// Pipes; standard input only where it is asked for, else nothing to read.
+    Pipes {
+        /// Whether somebody will write to its input.
+        stdin: bool,
+    },
+    /// A terminal of its own.
+    Terminal,
+}
+
+/// A program to start. Nothing of the panel's environment reaches it.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// File to execute.
+    pub program: PathBuf,
+    /// Arguments without the name.
+    pub args: Vec<String>,
+    /// Its whole environment; `LIFELINE_FD` is added.
+    pub env: Vec<(String, String)>,
+    /// Working directory.
+    pub dir: PathBuf,
+    /// Standard streams.
+    pub io: Io,
+}
+
+/// A started child.
+#[derive(Debug)]
+pub struct Started {
+    /// Its life.
+    pub process: Process,
+    /// Its streams.
+    pub streams: Streams,
+}
+
+/// The panel's ends of a child's streams.
+#[derive(Debug)]
+pub enum Streams {
+    /// One for each standard stream.
+    Pipes {
+        /// To its input.
+        stdin: Option<OwnedFd>,
+        /// From its output.
+        stdout: OwnedFd,
+        /// From its errors.
+        stderr: OwnedFd,
+    },
+    /// The terminal's master side.
+    Terminal(OwnedFd),
+}
+
+struct Request {
+    launch: Launch,
+    reply: oneshot::Sender<io::Result<Started>>,
+}
+
+/// Handle to the thread.
+#[derive(Clone, Debug)]
+pub struct Spawner {
+    requests: mpsc::Sender<Request>,
+}
+
+impl Spawner {
+    /// Starts the thread. Every child is noted in `records` until it is reaped.
+    pub fn start(records: Records) -> io::Result<Spawner> {
+        let (requests, inbox) = mpsc::channel::<Request>();
+        // Nobody writes to it: its only use is that the read end reports end-of-file when this process is gone.
+        let (lifeline, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+        std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
+            for request in inbox {
+                let started = start(&request.launch, &lifeline, &records);
+                // Where nobody waits any more, dropping `Started` kills the child.
+                let _ = request.reply.send(started);
+            }
+            drop(held);
+        })?;
+        Ok(Spawner { requests })
+    }
+
+    /// Starts a program. The error is the operating system's: no such file, out of processes.
+    pub async fn spawn(&self, launch: Launch) -> io::Result<Started> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || io::Error::other("the spawner thread has ended");
+        self.requests.send(Request { launch, reply }).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+fn start(launch: &Launch, lifeline: &OwnedFd, records: &Records) -> io::Result<Started> {
+    let lifeline = lifeline.as_raw_fd();
+    let parent = std::process::id();
+    let mut command = Command::new(&launch.program);
+    command.args(&launch.args).env_clear().envs(launch.env.iter().map(|(name, value)| (name, value)));
+    command.env("LIFELINE_FD", lifeline.to_string()).current_dir(&launch.dir);
+    let mut master = None;
+    let terminal = launch.io == Io::Terminal;
+    match launch.io {
+        Io::Pipes { stdin } => {
+            command.stdin(if stdin { Stdio::piped() } else { Stdio::null() });
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        }
+        Io::Terminal => {
+            let pty = nix::pty::openpty(None, None)?;
+            for fd in [&pty.master, &pty.slave] {
+                fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+            }
+            command.stdin(pty.slave.try_clone()?).stdout(pty.slave.try_clone()?).stderr(pty.slave);
+            master = Some(pty.master);
+        }
+    }
+    // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
+    unsafe { command.pre_exec(move || before_exec(parent, lifeline, terminal)) };
+    let mut child = command.spawn()?;
+    let streams = match master {
+        Some(master) => Streams::Terminal(master),
+        None => Streams::Pipes {
+            stdin: child.stdin.take().map(OwnedFd::from),
+            stdout: child.stdout.take().map(OwnedFd::from).ok_or_else(no_pipe)?,
+            stderr: child.stderr.take().map(OwnedFd::from).ok_or_else(no_pipe)?,
+        },
+    };
+    let pid = child.id() as i32;
+    Ok(Started { process: Process::adopt(pid, records.add(pid).ok())?, streams })
+}
+
+fn no_pipe() -> io::Error {
+    io::Error::other("a pipe is missing")
+}
+
+/// Runs in the child: everything that must be true before its first instruction.
+fn before_exec(parent: u32, lifeline: i32, terminal: bool) -> io::Result<()> {
+    // SAFETY: plain system calls on values that were copied before the fork.
+    unsafe {
+        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // The panel may have ended before prctl took effect.
+        if libc::getppid() != parent as i32 {
+            libc::_exit(1);
+        }
+        if terminal && (libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0) {
+            return Err(io::Error::last_os_error());
+        }
+        // Whatever a library opened without close-on-exec stays here; an old kernel lacks the call, and std sets the
+        // flag on all that it opens.
+        libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        if libc::fcntl(lifeline, libc::F_SETFD, 0) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::setrlimit(libc::RLIMIT_CORE, &none);
+    }
+    Ok(())
+}
+
+/// A `pidfd` for a process: readable once it has ended.
+pub(super) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes two integers and returns a descriptor that nobody else owns.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Sets a terminal's size. Unit: characters.
+pub fn resize(master: BorrowedFd<'_>, columns: u16, rows: u16) {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads a winsize; a failure only leaves the old size.
+    unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+}
