@@ -1,1 +1,15 @@
-//! Placeholder.
+//! The mesh: who gets a sidecar, where a request goes, how sidecars learn it, and the sidecar itself.
+//!
+//! Knows nothing of the embedded cluster or of the panel: objects come in as JSON, sockets and cancellation from the caller.
+
+mod inject;
+mod json;
+mod table;
+pub mod validate;
+
+pub use inject::{Decision, PROXY_CONTAINER, SidecarTemplate, has_sidecar, inject};
+pub use table::{
+    Action, Balance, Cluster, Destination, Endpoint, Fault, HeaderChanges, HeaderOps, Headers, Host, Match, Matched, MeshInput, Pattern, Policy, Protocol,
+    Redirect, Report, RequestView, Retries, RetryOn, Rewrite, Route, RouteTable, ServicePort, StringMatch, TableUpdate, cluster_name, pick_weighted,
+    route_for,
+};

@@ -1,0 +1,262 @@
+//! Decides whether a pod gets a sidecar, and adds it: what Istio's mutating webhook does ("Installing the Sidecar", native sidecars).
+//!
+//! **Invariant:** pure; injecting twice changes nothing.
+
+use crate::json::{annotation, label, meta};
+use serde_json::{Map, Value, json};
+
+/// Name of the container that is the sidecar, as Istio's.
+pub const PROXY_CONTAINER: &str = "istio-proxy";
+
+const INJECT: &str = "sidecar.istio.io/inject";
+const STATUS: &str = "sidecar.istio.io/status";
+const REVISION: &str = "istio.io/rev";
+/// Namespaces that Istio never injects into.
+const SYSTEM_NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
+
+/// What is put into a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SidecarTemplate {
+    /// The proxy's image, for example `docker.io/istio/proxyv2:1.31.0`.
+    pub image: String,
+    /// The mesh's revision, for Istio's label `istio.io/rev`; `default` where nothing else was installed.
+    pub revision: String,
+}
+
+impl Default for SidecarTemplate {
+    fn default() -> SidecarTemplate {
+        SidecarTemplate { image: "docker.io/istio/proxyv2:1.31.0".into(), revision: "default".into() }
+    }
+}
+
+/// What became of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The sidecar was added.
+    Injected,
+    /// The pod stays as it is, and why.
+    Skipped(String),
+    /// A sidecar was there already.
+    AlreadyInjected,
+}
+
+/// Adds the sidecar to `pod` where its label, its annotation or its Namespace object asks for it, in this order of power.
+pub fn inject(namespace: Option<&Value>, pod: &mut Value, t: &SidecarTemplate) -> Decision {
+    if has_sidecar(pod) {
+        return Decision::AlreadyInjected;
+    }
+    if let Err(reason) = wanted(namespace, pod, t) {
+        return Decision::Skipped(reason);
+    }
+    add_sidecar(pod, t);
+    Decision::Injected
+}
+
+/// Whether a pod carries a sidecar, as a container or as an init container (native).
+pub fn has_sidecar(pod: &Value) -> bool {
+    ["/spec/initContainers", "/spec/containers"]
+        .iter()
+        .filter_map(|path| pod.pointer(path)?.as_array())
+        .flatten()
+        .any(|container| container.get("name").and_then(Value::as_str) == Some(PROXY_CONTAINER))
+}
+
+fn wanted(namespace: Option<&Value>, pod: &Value, t: &SidecarTemplate) -> Result<(), String> {
+    if pod.pointer("/spec/hostNetwork").and_then(Value::as_bool) == Some(true) {
+        return Err("the pod is on the host's network".into());
+    }
+    let namespace_name = namespace.map_or_else(|| meta(pod, "namespace"), |n| meta(n, "name"));
+    if SYSTEM_NAMESPACES.contains(&namespace_name) {
+        return Err(format!("namespace {namespace_name} is never injected into"));
+    }
+    for (asked, what) in [(label(pod, INJECT), "label"), (annotation(pod, INJECT), "annotation")] {
+        match asked.map(str::to_ascii_lowercase).as_deref() {
+            // As in Istio: anything that is not a yes is a no, and nothing at all leaves it to the next in line.
+            Some("true" | "y" | "yes" | "on") => return Ok(()),
+            Some("") | None => {}
+            Some(other) => return Err(format!("{what} {INJECT} is \"{other}\"")),
+        }
+    }
+    if let Some(revision) = label(pod, REVISION).filter(|r| *r == t.revision) {
+        return label(pod, INJECT).map_or(Ok(()), |_| Err(format!("label {REVISION} is {revision}, but {INJECT} is empty")));
+    }
+    match namespace.and_then(|n| label(n, "istio-injection")) {
+        Some("enabled") => return Ok(()),
+        Some(other) => return Err(format!("namespace label istio-injection is \"{other}\"")),
+        None => {}
+    }
+    match namespace.and_then(|n| label(n, REVISION)) {
+        Some(revision) if revision == t.revision => Ok(()),
+        Some(revision) => Err(format!("namespace label {REVISION} is \"{revision}\", this mesh is \"{}\"", t.revision)),
+        None => Err(format!("neither the pod's label {INJECT} nor its namespace asks for it")),
+    }
+}
+
+fn add_sidecar(pod: &mut Value, t: &SidecarTemplate) {
+    let workload = workload(pod);
+    let app = ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"].iter().find_map(|l| label(pod, l)).unwrap_or(&workload).to_string();
+    let version =
+        ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"].iter().find_map(|l| label(pod, l)).unwrap_or("latest").to_string();
+    let containers: Vec<String> = names(pod, "/spec/containers");
+    let proxy = proxy_container(t, &workload, &containers);
+
+    if let Some(spec) = object_at(pod, "spec") {
+        match spec.entry("initContainers").or_insert_with(|| json!([])) {
+            // First, so that other init containers have a network already.
+            Value::Array(list) => list.insert(0, proxy),
+            other => *other = json!([proxy]),
+        }
+    }
+    let Some(metadata) = object_at(pod, "metadata") else { return };
+    if let Some(labels) = map_at(metadata, "labels") {
+        labels.entry("service.istio.io/canonical-name").or_insert_with(|| app.into());
+        labels.entry("service.istio.io/canonical-revision").or_insert_with(|| version.into());
+    }
+    if let Some(annotations) = map_at(metadata, "annotations") {
+        if let Some(first) = containers.first() {
+            annotations.entry("kubectl.kubernetes.io/default-container").or_insert_with(|| first.clone().into());
+            annotations.entry("kubectl.kubernetes.io/default-logs-container").or_insert_with(|| first.clone().into());
+        }
+        annotations.entry("prometheus.io/path").or_insert_with(|| "/stats/prometheus".into());
+        annotations.entry("prometheus.io/port").or_insert_with(|| "15020".into());
+        annotations.entry("prometheus.io/scrape").or_insert_with(|| "true".into());
+        annotations.insert(REVISION.into(), t.revision.clone().into());
+        let status =
+            json!({"initContainers": [PROXY_CONTAINER], "containers": null, "volumes": null, "imagePullSecrets": null, "revision": t.revision});
+        annotations.insert(STATUS.into(), status.to_string().into());
+    }
+}
+
+fn proxy_container(t: &SidecarTemplate, workload: &str, containers: &[String]) -> Value {
+    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}});
+    let probe = |failures: u32, period_s: u32| {
+        json!({"failureThreshold": failures, "httpGet": {"path": "/healthz/ready", "port": 15021, "scheme": "HTTP"},
+               "periodSeconds": period_s, "successThreshold": 1, "timeoutSeconds": 3})
+    };
+    json!({
+        "name": PROXY_CONTAINER,
+        "image": t.image,
+        "imagePullPolicy": "IfNotPresent",
+        "restartPolicy": "Always",
+        "args": ["proxy", "sidecar", "--domain", "$(POD_NAMESPACE).svc.cluster.local",
+                 "--proxyLogLevel=warning", "--proxyComponentLogLevel=misc:error", "--log_output_level=default:info"],
+        "env": [
+            field("POD_NAME", "metadata.name"),
+            field("POD_NAMESPACE", "metadata.namespace"),
+            field("INSTANCE_IP", "status.podIP"),
+            field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
+            {"name": "ISTIO_META_APP_CONTAINERS", "value": containers.join(",")},
+            {"name": "ISTIO_META_WORKLOAD_NAME", "value": workload},
+            {"name": "ISTIO_META_MESH_ID", "value": "cluster.local"},
+        ],
+        "ports": [{"containerPort": 15020, "name": "http-envoy-prom", "protocol": "TCP"}],
+        "startupProbe": probe(600, 1),
+        "readinessProbe": probe(4, 15),
+        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "2", "memory": "128Mi"}},
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+    })
+}
+
+/// The Deployment's name for a pod of a ReplicaSet, else the owner's, else the pod's own.
+pub(crate) fn workload(pod: &Value) -> String {
+    let owner = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array).and_then(|o| {
+        o.iter().find(|r| r.get("controller").and_then(Value::as_bool) == Some(true)).or(o.first())
+    });
+    if let Some(owner) = owner {
+        let name = owner.get("name").and_then(Value::as_str).unwrap_or("");
+        if owner.get("kind").and_then(Value::as_str) == Some("ReplicaSet") {
+            let hash = label(pod, "pod-template-hash").map(|h| format!("-{h}"));
+            if let Some(deployment) = hash.as_deref().and_then(|h| name.strip_suffix(h)) {
+                return deployment.into();
+            }
+        }
+        if !name.is_empty() {
+            return name.into();
+        }
+    }
+    let name = meta(pod, "name");
+    if name.is_empty() { meta(pod, "generateName").trim_end_matches('-').into() } else { name.into() }
+}
+
+fn names(pod: &Value, path: &str) -> Vec<String> {
+    let list = pod.pointer(path).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(|c| c.get("name")?.as_str().map(String::from)).collect()
+}
+
+fn object_at<'a>(value: &'a mut Value, key: &str) -> Option<&'a mut Map<String, Value>> {
+    map_at(value.as_object_mut()?, key)
+}
+
+/// The object at `key`, made where there is none.
+fn map_at<'a>(map: &'a mut Map<String, Value>, key: &str) -> Option<&'a mut Map<String, Value>> {
+    let value = map.entry(key).or_insert_with(|| json!({}));
+    if value.is_null() {
+        *value = json!({});
+    }
+    value.as_object_mut()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(labels: Value, annotations: Value) -> Value {
+        json!({"metadata": {"generateName": "flaskapp-v1-5d4f-", "labels": labels, "annotations": annotations,
+                            "ownerReferences": [{"kind": "ReplicaSet", "name": "flaskapp-v1-5d4f", "controller": true}]},
+               "spec": {"containers": [{"name": "flaskapp", "image": "simple-flask-app"}]}})
+    }
+
+    #[test]
+    fn label_beats_annotation_beats_namespace() {
+        let t = SidecarTemplate::default();
+        let yes = json!({INJECT: "true"});
+        let no = json!({INJECT: "false"});
+        let on = json!({"istio-injection": "enabled"});
+        let off = json!({"istio-injection": "disabled"});
+        let rev = json!({"istio.io/rev": "default"});
+        for (pod_labels, annotations, namespace, injected) in [
+            (json!({}), json!({}), json!({}), false),
+            (json!({}), json!({}), on.clone(), true),
+            (json!({}), json!({}), rev, true),
+            (json!({}), json!({}), json!({"istio.io/rev": "canary"}), false),
+            (yes.clone(), json!({}), json!({}), true),
+            (yes.clone(), no.clone(), off.clone(), true),
+            (no.clone(), yes.clone(), on.clone(), false),
+            (json!({}), no.clone(), on.clone(), false),
+            (json!({}), yes.clone(), off, true),
+            (json!({INJECT: "maybe"}), json!({}), on, false),
+        ] {
+            let mut p = pod(pod_labels.clone(), annotations.clone());
+            let ns = json!({"metadata": {"name": "istio-app", "labels": namespace}});
+            let decision = inject(Some(&ns), &mut p, &t);
+            assert_eq!(decision == Decision::Injected, injected, "{pod_labels} {annotations} {namespace}: {decision:?}");
+            assert_eq!(has_sidecar(&p), injected);
+        }
+    }
+
+    #[test]
+    fn an_injected_pod_reads_as_istios() {
+        let mut p = pod(json!({INJECT: "true", "app": "flaskapp", "version": "v1", "pod-template-hash": "5d4f"}), json!({}));
+        assert_eq!(inject(None, &mut p, &SidecarTemplate::default()), Decision::Injected);
+        let proxy = &p["spec"]["initContainers"][0];
+        assert_eq!(proxy["restartPolicy"], "Always");
+        assert_eq!(proxy["startupProbe"]["httpGet"]["port"], 15021);
+        assert_eq!(p["metadata"]["labels"]["service.istio.io/canonical-name"], "flaskapp");
+        assert_eq!(p["metadata"]["labels"]["service.istio.io/canonical-revision"], "v1");
+        assert!(p["metadata"]["annotations"][STATUS].as_str().unwrap().contains("istio-proxy"));
+        assert_eq!(proxy["env"][5]["value"], "flaskapp-v1");
+        let once = p.clone();
+        assert_eq!(inject(None, &mut p, &SidecarTemplate::default()), Decision::AlreadyInjected);
+        assert_eq!(p, once);
+    }
+
+    #[test]
+    fn a_pod_of_the_hosts_network_and_odd_objects_are_left_alone() {
+        let mut p = json!({"metadata": {"labels": {INJECT: "true"}}, "spec": {"hostNetwork": true}});
+        assert!(matches!(inject(None, &mut p, &SidecarTemplate::default()), Decision::Skipped(_)));
+        for mut odd in [json!(null), json!([]), json!({"metadata": 3}), json!({"metadata": {"labels": {INJECT: "true"}}, "spec": 7})] {
+            inject(None, &mut odd, &SidecarTemplate::default());
+        }
+    }
+}

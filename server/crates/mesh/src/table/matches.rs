@@ -1,0 +1,209 @@
+//! Which requests a route is for: `HTTPMatchRequest`.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+
+/// What of a request a match can look at.
+pub struct RequestView<'a> {
+    /// `GET`, …
+    pub method: &'a str,
+    /// Path and query.
+    pub target: &'a str,
+    /// The Host, with its port where it was written.
+    pub authority: &'a str,
+    /// Port of the Service that is asked.
+    pub port: u16,
+    /// Namespace of the pod that asks.
+    pub source_namespace: &'a str,
+    /// Its headers.
+    pub headers: &'a dyn Headers,
+}
+
+/// Headers by name, in whatever form they are kept.
+pub trait Headers {
+    /// The value; several of one name are joined by a comma, as Envoy does. `name` is in lower case.
+    fn value(&self, name: &str) -> Option<Cow<'_, str>>;
+}
+
+impl Headers for http::HeaderMap {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut values = self.get_all(name).iter().filter_map(|v| v.to_str().ok());
+        let first = values.next()?;
+        let mut all = Cow::Borrowed(first);
+        for value in values {
+            let joined = all.to_mut();
+            joined.push(',');
+            joined.push_str(value);
+        }
+        Some(all)
+    }
+}
+
+/// A pattern that must fit the whole text, as RE2's full match does.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    source: String,
+    whole: regex::Regex,
+}
+
+impl Pattern {
+    /// Compiles it; the error is the regex engine's.
+    pub fn new(source: &str) -> Result<Pattern, regex::Error> {
+        let whole = regex::RegexBuilder::new(&format!("^(?:{source})$")).size_limit(1 << 20).build()?;
+        Ok(Pattern { source: source.to_string(), whole })
+    }
+
+    /// Whether it fits the whole text.
+    pub fn fits(&self, text: &str) -> bool {
+        self.whole.is_match(text)
+    }
+
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.source)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Pattern, D::Error> {
+        Pattern::new(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// `StringMatch`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StringMatch {
+    /// It is there.
+    Present,
+    /// It is this.
+    Exact(String),
+    /// It begins so.
+    Prefix(String),
+    /// All of it fits.
+    Regex(Pattern),
+}
+
+impl StringMatch {
+    fn fits(&self, text: &str) -> bool {
+        match self {
+            StringMatch::Present => true,
+            StringMatch::Exact(exact) => text == exact,
+            StringMatch::Prefix(prefix) => text.starts_with(prefix.as_str()),
+            StringMatch::Regex(pattern) => pattern.fits(text),
+        }
+    }
+
+    fn fits_ignoring_case(&self, text: &str) -> bool {
+        match self {
+            StringMatch::Exact(exact) => text.eq_ignore_ascii_case(exact),
+            StringMatch::Prefix(prefix) => text.get(..prefix.len()).is_some_and(|t| t.eq_ignore_ascii_case(prefix)),
+            other => other.fits(text),
+        }
+    }
+}
+
+/// All that is given must fit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Match {
+    /// Path without query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<StringMatch>,
+    /// `uri` regardless of case.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_uri_case: bool,
+    /// Method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<StringMatch>,
+    /// Scheme; always `http` here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<StringMatch>,
+    /// Host as it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<StringMatch>,
+    /// Port of the Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Namespace of the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_namespace: Option<String>,
+    /// Headers that must be there and fit; names in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, StringMatch)>,
+    /// Headers that must not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_headers: Vec<(String, StringMatch)>,
+    /// Parameters of the query.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query: Vec<(String, StringMatch)>,
+}
+
+impl Match {
+    /// Whether a request is meant.
+    pub fn fits(&self, request: &RequestView<'_>) -> bool {
+        let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
+        let fits = |pattern: &Option<StringMatch>, text: &str| pattern.as_ref().is_none_or(|p| p.fits(text));
+        let uri = match &self.uri {
+            Some(pattern) if self.ignore_uri_case => pattern.fits_ignoring_case(path),
+            pattern => fits(pattern, path),
+        };
+        uri && fits(&self.method, request.method)
+            && fits(&self.scheme, "http")
+            && fits(&self.authority, request.authority)
+            && self.port.is_none_or(|port| port == request.port)
+            && self.source_namespace.as_deref().is_none_or(|n| n == request.source_namespace)
+            && self.headers.iter().all(|(name, p)| request.headers.value(name).is_some_and(|v| p.fits(&v)))
+            && !self.without_headers.iter().any(|(name, p)| request.headers.value(name).is_some_and(|v| p.fits(&v)))
+            && self.query.iter().all(|(name, p)| query_value(query, name).is_some_and(|v| p.fits(&v)))
+    }
+}
+
+/// The first value of a query's parameter, decoded.
+pub(crate) fn query_value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+    query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).find(|(n, _)| decode(n) == name).map(|(_, v)| decode(v))
+}
+
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let escaped = (byte == b'%').then(|| bytes.as_slice_hex()).flatten();
+        match escaped {
+            Some(value) => {
+                out.push(value);
+                bytes.nth(1);
+            }
+            None => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned().into()
+}
+
+trait HexAhead {
+    fn as_slice_hex(&self) -> Option<u8>;
+}
+
+impl HexAhead for std::str::Bytes<'_> {
+    /// The byte that the next two characters spell in hexadecimal.
+    fn as_slice_hex(&self) -> Option<u8> {
+        let mut ahead = self.clone();
+        let digit = |c: u8| (c as char).to_digit(16);
+        let (high, low) = (digit(ahead.next()?)?, digit(ahead.next()?)?);
+        Some((high * 16 + low) as u8)
+    }
+}

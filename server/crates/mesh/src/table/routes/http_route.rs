@@ -1,0 +1,203 @@
+//! One entry of a VirtualService's `http` list.
+
+use crate::json::{fields, list, present, text};
+use crate::table::build::{Reporter, full_name};
+use crate::table::{
+    Action, Destination, Fault, HeaderChanges, HeaderOps, Match, Pattern, Redirect, Retries, RetryOn, Rewrite, Route, StringMatch, duration_ms,
+};
+use serde_json::Value;
+
+/// Reads it; what is not honoured goes to `report`. `None` where nothing of it can be used.
+pub(super) fn read(value: &Value, path: &str, namespace: &str, report: &mut Reporter<'_>) -> Option<Route> {
+    report.only(
+        value,
+        path,
+        &["name", "match", "route", "redirect", "directResponse", "timeout", "retries", "rewrite", "headers", "fault"],
+    );
+    let mut matches = Vec::new();
+    let written = list(value, "match");
+    for (index, item) in written.iter().enumerate() {
+        matches.extend(read_match(item, &format!("{path}.match[{index}]"), report));
+    }
+    if !written.is_empty() && matches.is_empty() {
+        // None of its matches can be used: taking everything instead would be wrong.
+        return None;
+    }
+    Some(Route {
+        name: text(value, "name").into(),
+        matches,
+        action: action(value, path, namespace, report),
+        timeout_ms: duration_ms(text(value, "timeout")).filter(|ms| *ms > 0),
+        retries: present(value, "retries").map(|r| retries(r, &format!("{path}.retries"), report)),
+        rewrite: present(value, "rewrite").map(|r| rewrite(r, &format!("{path}.rewrite"), report)).unwrap_or_default(),
+        headers: headers(value),
+        fault: present(value, "fault").map(|f| fault(f, &format!("{path}.fault"), report)).unwrap_or_default(),
+    })
+}
+
+fn action(value: &Value, path: &str, namespace: &str, report: &mut Reporter<'_>) -> Action {
+    if let Some(redirect) = present(value, "redirect") {
+        report.only(redirect, &format!("{path}.redirect"), &["uri", "authority", "scheme", "port", "redirectCode"]);
+        let part = |key: &str| Some(text(redirect, key).to_string()).filter(|s| !s.is_empty());
+        return Action::Redirect(Redirect {
+            uri: part("uri"),
+            authority: part("authority"),
+            scheme: part("scheme"),
+            port: number(redirect, "port"),
+            code: number(redirect, "redirectCode").filter(|c| *c != 0).unwrap_or(301),
+        });
+    }
+    if let Some(direct) = present(value, "directResponse") {
+        report.only(direct, &format!("{path}.directResponse"), &["status", "body"]);
+        let body = direct.get("body").unwrap_or(&Value::Null);
+        report.only(body, &format!("{path}.directResponse.body"), &["string"]);
+        return Action::Respond { status: number(direct, "status").unwrap_or(200), body: text(body, "string").into() };
+    }
+    let destination = |(index, weighted): (usize, &Value)| {
+        let to = weighted.get("destination").unwrap_or(&Value::Null);
+        report.only(weighted, &format!("{path}.route[{index}]"), &["destination", "weight", "headers"]);
+        Destination {
+            host: full_name(text(to, "host"), namespace),
+            port: to.get("port").and_then(|p| number(p, "number")),
+            subset: text(to, "subset").into(),
+            weight: weighted.get("weight").and_then(Value::as_u64).and_then(|w| u32::try_from(w).ok()).unwrap_or(0),
+            headers: headers(weighted),
+        }
+    };
+    Action::Forward(list(value, "route").iter().enumerate().map(destination).collect())
+}
+
+fn number(value: &Value, key: &str) -> Option<u16> {
+    value.get(key)?.as_u64().and_then(|n| u16::try_from(n).ok())
+}
+
+fn read_match(value: &Value, path: &str, report: &mut Reporter<'_>) -> Option<Match> {
+    const KNOWN: [&str; 12] = [
+        "name", "uri", "ignoreUriCase", "method", "scheme", "authority", "port", "headers", "withoutHeaders", "queryParams", "sourceNamespace", "gateways",
+    ];
+    report.only(value, path, &[&KNOWN[..], &["statPrefix"]].concat());
+    let gateways: Vec<&str> = crate::json::texts(value, "gateways").collect();
+    if !gateways.is_empty() && !gateways.contains(&"mesh") {
+        return None;
+    }
+    // A condition that cannot be checked must not be left out: the match would take more than was meant.
+    let unknown = value.as_object()?.iter().any(|(k, v)| !KNOWN.contains(&k.as_str()) && k != "statPrefix" && !v.is_null());
+    if unknown {
+        return None;
+    }
+    let mut invalid = None;
+    let mut single = |key: &str| present(value, key).and_then(|v| string_match(v).map_err(|e| invalid = Some(e)).ok());
+    let (uri, method, scheme, authority) = (single("uri"), single("method"), single("scheme"), single("authority"));
+    let mut many = |key: &str, lower: bool| {
+        fields(value, key)
+            .filter_map(|(name, v)| {
+                let pattern = string_match(v).map_err(|e| invalid = Some(e)).ok()?;
+                Some((if lower { name.to_ascii_lowercase() } else { name.to_string() }, pattern))
+            })
+            .collect::<Vec<_>>()
+    };
+    let (headers, without_headers, query) = (many("headers", true), many("withoutHeaders", true), many("queryParams", false));
+    if let Some(error) = invalid {
+        report.add("Invalid", format!("{path} is not used: {error}"));
+        return None;
+    }
+    Some(Match {
+        uri,
+        ignore_uri_case: value.get("ignoreUriCase").and_then(Value::as_bool).unwrap_or(false),
+        method,
+        scheme,
+        authority,
+        port: number(value, "port").filter(|p| *p != 0),
+        source_namespace: Some(text(value, "sourceNamespace").to_string()).filter(|s| !s.is_empty()),
+        headers,
+        without_headers,
+        query,
+    })
+}
+
+fn string_match(value: &Value) -> Result<StringMatch, String> {
+    if let Some(exact) = value.get("exact").and_then(Value::as_str) {
+        return Ok(StringMatch::Exact(exact.into()));
+    }
+    if let Some(prefix) = value.get("prefix").and_then(Value::as_str) {
+        return Ok(StringMatch::Prefix(prefix.into()));
+    }
+    match value.get("regex").and_then(Value::as_str) {
+        // `*` alone is what Istio's documents once used for "is there".
+        Some(regex) if regex != "*" => Pattern::new(regex).map(StringMatch::Regex).map_err(|e| format!("pattern {regex}: {e}")),
+        _ => Ok(StringMatch::Present),
+    }
+}
+
+fn retries(value: &Value, path: &str, report: &mut Reporter<'_>) -> Retries {
+    report.only(value, path, &["attempts", "perTryTimeout", "retryOn", "retryRemoteLocalities", "backoff"]);
+    let written = Some(text(value, "retryOn")).filter(|t| !t.is_empty()).unwrap_or("connect-failure,refused-stream,unavailable,cancelled,reset-before-request");
+    let mut retries = Retries {
+        attempts: value.get("attempts").and_then(Value::as_u64).and_then(|a| u32::try_from(a).ok()).unwrap_or(2),
+        per_try_timeout_ms: duration_ms(text(value, "perTryTimeout")).filter(|ms| *ms > 0),
+        ..Retries::default()
+    };
+    for policy in written.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        if let Ok(code) = policy.parse::<u16>() {
+            retries.codes.push(code);
+            continue;
+        }
+        let on = match policy {
+            "5xx" => RetryOn::ServerError,
+            "gateway-error" => RetryOn::GatewayError,
+            "reset" => RetryOn::Reset,
+            "reset-before-request" => RetryOn::ResetBeforeRequest,
+            "connect-failure" => RetryOn::ConnectFailure,
+            "retriable-4xx" => RetryOn::Retriable4xx,
+            // The next ones are HTTP/2's and gRPC's own: there is nothing like them on an HTTP/1.1 upstream.
+            "refused-stream" | "unavailable" | "cancelled" | "deadline-exceeded" | "internal" | "resource-exhausted" => continue,
+            "retriable-status-codes" => continue,
+            other => {
+                report.unsupported(&format!("{path}.retryOn ({other})"));
+                continue;
+            }
+        };
+        retries.on.push(on);
+    }
+    retries
+}
+
+fn rewrite(value: &Value, path: &str, report: &mut Reporter<'_>) -> Rewrite {
+    report.only(value, path, &["uri", "authority", "uriRegexRewrite"]);
+    let part = |key: &str| Some(text(value, key).to_string()).filter(|s| !s.is_empty());
+    let regex = present(value, "uriRegexRewrite").and_then(|r| match Pattern::new(text(r, "match")) {
+        Ok(pattern) => Some((pattern, text(r, "rewrite").to_string())),
+        Err(error) => {
+            report.add("Invalid", format!("{path}.uriRegexRewrite is not used: {error}"));
+            None
+        }
+    });
+    Rewrite { uri: part("uri"), regex, authority: part("authority") }
+}
+
+fn fault(value: &Value, path: &str, report: &mut Reporter<'_>) -> Fault {
+    report.only(value, path, &["delay", "abort"]);
+    let percent = |part: &Value| {
+        let written = part.pointer("/percentage/value").and_then(Value::as_f64);
+        written.or(part.get("percent").and_then(Value::as_f64)).unwrap_or(100.0)
+    };
+    let mut fault = Fault::default();
+    if let Some(delay) = present(value, "delay") {
+        report.only(delay, &format!("{path}.delay"), &["fixedDelay", "percentage", "percent"]);
+        fault.delay = duration_ms(text(delay, "fixedDelay")).map(|ms| (ms, percent(delay)));
+    }
+    if let Some(abort) = present(value, "abort") {
+        report.only(abort, &format!("{path}.abort"), &["httpStatus", "percentage", "percent"]);
+        fault.abort = number(abort, "httpStatus").map(|status| (status, percent(abort)));
+    }
+    fault
+}
+
+fn headers(holder: &Value) -> HeaderChanges {
+    let side = |side: &str| {
+        let ops = holder.get("headers").and_then(|h| h.get(side)).unwrap_or(&Value::Null);
+        let pairs = |key: &str| fields(ops, key).filter_map(|(n, v)| Some((n.to_ascii_lowercase(), v.as_str()?.to_string()))).collect();
+        HeaderOps { set: pairs("set"), add: pairs("add"), remove: crate::json::texts(ops, "remove").map(str::to_ascii_lowercase).collect() }
+    };
+    HeaderChanges { request: side("request"), response: side("response") }
+}
