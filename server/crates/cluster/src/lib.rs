@@ -14,6 +14,15 @@ mod auth;
 mod controllers;
 mod node;
 
+pub use kinds::{Cause, CellFn, Column, Kind, Kinds, age};
+pub use registry::{
+    AdmissionHook, AdmissionRequest, DeleteOptions, Deleted, FieldValidation, ListOptions, ObjectList, Operation, Patch,
+    Propagation, Registry, Subresource, VersionMatch, Watch, WatchEvent, WatchKind, WatchOptions, WriteOptions, Written,
+};
+pub use select::{FieldSelector, LabelSelector};
+pub use status::Status;
+pub use store::{Store, StoreError};
+
 pub use kubelet::{Duplex, Exec, ExecOptions, Kubelet, LogOptions, LogStream};
 pub use node::{Image, NetError, Network};
 

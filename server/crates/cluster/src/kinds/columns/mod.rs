@@ -1,0 +1,9 @@
+//! Cells of `kubectl get`, as the API server prints them.
+mod pod;
+mod others;
+mod text;
+
+pub(super) use others::*;
+pub(super) use pod::{ip, node_name, nominated_node, readiness_gates, ready, restarts, status};
+pub use text::age;
+pub(super) use text::name;

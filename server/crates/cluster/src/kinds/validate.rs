@@ -1,0 +1,278 @@
+//! What makes an object invalid, in the API server's words. Only what people get wrong; unknown fields are the schema's.
+use super::Cause;
+use crate::{Object, select::LabelSelector};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+const LABEL_RULE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const SUBDOMAIN_RULE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const SERVICE_RULE: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+const LABEL_VALUE_RULE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+const QUALIFIED_RULE: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+
+fn list<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = (usize, &'a Value)> {
+    value[field].as_array().into_iter().flatten().enumerate()
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}
+
+fn alphanumeric_ends(name: &str) -> bool {
+    let ends = [name.chars().next(), name.chars().last()];
+    ends.iter().all(|c| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit()))
+}
+
+/// Whether this is an RFC 1123 label: a namespace's or a container's name.
+pub(crate) fn is_label(name: &str) -> bool {
+    name.len() <= 63 && alphanumeric_ends(name) && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+fn is_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(|label| {
+        alphanumeric_ends(label) && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    })
+}
+
+fn is_label_value(value: &str) -> bool {
+    let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
+    value.len() <= 63
+        && edge(value.chars().next())
+        && edge(value.chars().last())
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+/// What every object's metadata must fulfil.
+pub(crate) fn metadata(kind: &str, object: &Object) -> Vec<Cause> {
+    let (metadata, mut causes) = (&object["metadata"], Vec::new());
+    let (value, name) = (&metadata["name"], text(metadata, "name"));
+    if name.is_empty() {
+        causes.push(Cause::required("metadata.name", "name or generateName is required"));
+    } else if matches!(kind, "Namespace") && !is_label(name) {
+        causes.push(Cause::invalid("metadata.name", value, LABEL_RULE));
+    } else if kind == "Service" && (!is_label(name) || name.starts_with(|c: char| c.is_ascii_digit())) {
+        causes.push(Cause::invalid("metadata.name", value, SERVICE_RULE));
+    } else if !is_subdomain(name) {
+        causes.push(Cause::invalid("metadata.name", value, SUBDOMAIN_RULE));
+    }
+    labels(&metadata["labels"], "metadata.labels", &mut causes);
+    for (key, value) in metadata["annotations"].as_object().into_iter().flatten() {
+        if !is_qualified(&key.to_lowercase()) {
+            causes.push(Cause::invalid("metadata.annotations", &json!(key), QUALIFIED_RULE));
+        }
+        if !value.is_string() {
+            causes.push(Cause::invalid("metadata.annotations", value, "must be a string"));
+        }
+    }
+    causes
+}
+
+fn is_qualified(key: &str) -> bool {
+    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_subdomain)
+}
+
+fn labels(labels: &Value, field: &str, causes: &mut Vec<Cause>) {
+    for (key, value) in labels.as_object().into_iter().flatten() {
+        if !is_qualified(key) {
+            causes.push(Cause::invalid(field, &json!(key), QUALIFIED_RULE));
+        }
+        if !value.as_str().is_some_and(is_label_value) {
+            causes.push(Cause::invalid(field, value, LABEL_VALUE_RULE));
+        }
+    }
+}
+
+pub(super) fn pod(o: &Object) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    pod_spec(&o["spec"], "spec", &mut causes);
+    causes
+}
+
+fn pod_spec(spec: &Value, at: &str, causes: &mut Vec<Cause>) {
+    if spec["containers"].as_array().is_none_or(Vec::is_empty) {
+        causes.push(Cause::required(&format!("{at}.containers"), ""));
+    }
+    let mut names = HashSet::new();
+    for kind in ["initContainers", "containers"] {
+        for (i, container) in list(spec, kind) {
+            let at = format!("{at}.{kind}[{i}]");
+            let name = text(container, "name");
+            if name.is_empty() {
+                causes.push(Cause::required(&format!("{at}.name"), ""));
+            } else if !is_label(name) {
+                causes.push(Cause::invalid(&format!("{at}.name"), &json!(name), LABEL_RULE));
+            } else if !names.insert(name) {
+                causes.push(Cause::duplicate(&format!("{at}.name"), &json!(name)));
+            }
+            if text(container, "image").is_empty() {
+                causes.push(Cause::required(&format!("{at}.image"), ""));
+            }
+            container_details(container, &at, kind == "initContainers", causes);
+        }
+    }
+    let policy = &spec["restartPolicy"];
+    if !matches!(policy.as_str(), Some("Always" | "OnFailure" | "Never")) {
+        causes.push(Cause::unsupported(&format!("{at}.restartPolicy"), policy, &["Always", "OnFailure", "Never"]));
+    }
+    if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|s| s < 0) {
+        causes.push(Cause::invalid(&format!("{at}.terminationGracePeriodSeconds"), &spec["terminationGracePeriodSeconds"], "must be greater than or equal to 0"));
+    }
+}
+
+fn container_details(container: &Value, at: &str, init: bool, causes: &mut Vec<Cause>) {
+    for (i, port) in list(container, "ports") {
+        let field = format!("{at}.ports[{i}].containerPort");
+        match port["containerPort"].as_i64() {
+            None => causes.push(Cause::required(&field, "")),
+            Some(1..=65535) => {}
+            Some(_) => causes.push(Cause::invalid(&field, &port["containerPort"], "must be between 1 and 65535, inclusive")),
+        }
+        protocol(port, &format!("{at}.ports[{i}].protocol"), causes);
+    }
+    for (i, env) in list(container, "env") {
+        if text(env, "name").is_empty() {
+            causes.push(Cause::required(&format!("{at}.env[{i}].name"), ""));
+        }
+    }
+    let sidecar = container["restartPolicy"] == "Always";
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if init && !sidecar && !container[probe].is_null() {
+            causes.push(Cause::forbidden(&format!("{at}.{probe}"), "may not be set for init containers without restartPolicy=Always"));
+        }
+    }
+}
+
+fn protocol(port: &Value, field: &str, causes: &mut Vec<Cause>) {
+    if !matches!(port["protocol"].as_str(), Some("TCP" | "UDP" | "SCTP")) {
+        causes.push(Cause::unsupported(field, &port["protocol"], &["SCTP", "TCP", "UDP"]));
+    }
+}
+
+/// Of a pod's spec only images and a few times may change; the node and its names are decided once.
+pub(super) fn pod_update(old: &Object, new: &Object) -> Vec<Cause> {
+    if fixed_part(old) == fixed_part(new) {
+        return Vec::new();
+    }
+    vec![Cause::forbidden("spec", "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)")]
+}
+
+fn fixed_part(pod: &Object) -> Value {
+    let mut spec = pod["spec"].clone();
+    if let Some(map) = spec.as_object_mut() {
+        map.retain(|field, value| !value.is_null() && field != "activeDeadlineSeconds" && field != "tolerations");
+    }
+    for kind in ["initContainers", "containers"] {
+        for container in spec.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(map) = container.as_object_mut() {
+                map.remove("image");
+            }
+        }
+    }
+    spec
+}
+
+pub(super) fn workload(o: &Object) -> Vec<Cause> {
+    let (spec, mut causes) = (&o["spec"], Vec::new());
+    let template_labels = &spec["template"]["metadata"]["labels"];
+    let selector = &spec["selector"];
+    if spec["replicas"].as_i64().is_some_and(|n| n < 0) {
+        causes.push(Cause::invalid("spec.replicas", &spec["replicas"], "must be greater than or equal to 0"));
+    }
+    if selector.is_null() {
+        causes.push(Cause::required("spec.selector", ""));
+    }
+    match LabelSelector::from_json(selector) {
+        Err(e) => causes.push(Cause::invalid("spec.selector", selector, &e.message)),
+        Ok(parsed) if !selector.is_null() => {
+            if parsed.is_empty() {
+                causes.push(Cause::invalid("spec.selector", selector, "empty selector is invalid for deployment"));
+            } else if !parsed.matches_labels(template_labels) {
+                let value = if template_labels.is_null() { json!({}) } else { template_labels.clone() };
+                causes.push(Cause::invalid("spec.template.metadata.labels", &value, "`selector` does not match template `labels`"));
+            }
+        }
+        Ok(_) => {}
+    }
+    labels(template_labels, "spec.template.metadata.labels", &mut causes);
+    let policy = &spec["template"]["spec"]["restartPolicy"];
+    if !policy.is_null() && policy != "Always" {
+        causes.push(Cause::unsupported("spec.template.spec.restartPolicy", policy, &["Always"]));
+    }
+    pod_spec(&spec["template"]["spec"], "spec.template.spec", &mut causes);
+    let strategy = &spec["strategy"];
+    if !strategy.is_null() && !matches!(strategy["type"].as_str(), Some("RollingUpdate" | "Recreate")) {
+        causes.push(Cause::unsupported("spec.strategy.type", &strategy["type"], &["Recreate", "RollingUpdate"]));
+    }
+    if strategy["type"] == "Recreate" && !strategy["rollingUpdate"].is_null() {
+        causes.push(Cause::forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'"));
+    }
+    let rolling = &strategy["rollingUpdate"];
+    let zero = |v: &Value| *v == 0 || *v == "0" || *v == "0%";
+    if zero(&rolling["maxUnavailable"]) && zero(&rolling["maxSurge"]) {
+        causes.push(Cause::invalid("spec.strategy.rollingUpdate.maxUnavailable", &rolling["maxUnavailable"], "may not be 0 when `maxSurge` is 0"));
+    }
+    causes
+}
+
+pub(super) fn workload_update(old: &Object, new: &Object) -> Vec<Cause> {
+    if old["spec"]["selector"] == new["spec"]["selector"] {
+        return Vec::new();
+    }
+    vec![Cause::invalid("spec.selector", &new["spec"]["selector"], "field is immutable")]
+}
+
+pub(super) fn service(o: &Object) -> Vec<Cause> {
+    let (spec, mut causes) = (&o["spec"], Vec::new());
+    let kinds = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+    if !kinds.contains(&text(spec, "type")) {
+        causes.push(Cause::unsupported("spec.type", &spec["type"], &kinds));
+    }
+    let headless = spec["clusterIP"] == "None";
+    if list(spec, "ports").count() == 0 && !headless && spec["type"] != "ExternalName" {
+        causes.push(Cause::required("spec.ports", ""));
+    }
+    let many = list(spec, "ports").count() > 1;
+    let (mut names, mut numbers) = (HashSet::new(), HashSet::new());
+    for (i, port) in list(spec, "ports") {
+        let at = format!("spec.ports[{i}]");
+        match port["port"].as_i64() {
+            Some(1..=65535) => {}
+            _ => causes.push(Cause::invalid(&format!("{at}.port"), &json!(port["port"].as_i64().unwrap_or(0)), "must be between 1 and 65535, inclusive")),
+        }
+        let name = text(port, "name");
+        if many && name.is_empty() {
+            causes.push(Cause::required(&format!("{at}.name"), ""));
+        } else if !name.is_empty() && !is_label(name) {
+            causes.push(Cause::invalid(&format!("{at}.name"), &json!(name), LABEL_RULE));
+        } else if !name.is_empty() && !names.insert(name) {
+            causes.push(Cause::duplicate(&format!("{at}.name"), &json!(name)));
+        }
+        if !numbers.insert((port["port"].as_i64(), text(port, "protocol"))) {
+            causes.push(Cause::duplicate(&at, &json!({"port": port["port"], "protocol": port["protocol"]})));
+        }
+        protocol(port, &format!("{at}.protocol"), &mut causes);
+    }
+    labels(&spec["selector"], "spec.selector", &mut causes);
+    causes
+}
+
+pub(super) fn service_update(old: &Object, new: &Object) -> Vec<Cause> {
+    let (before, after) = (&old["spec"]["clusterIP"], &new["spec"]["clusterIP"]);
+    let assigned = before.as_str().is_some_and(|ip| !ip.is_empty());
+    if !assigned || before == after || new["spec"]["type"] == "ExternalName" {
+        return Vec::new();
+    }
+    vec![Cause::invalid("spec.clusterIPs[0]", after, "may not change once set")]
+}
+
+pub(super) fn endpoint_slice(o: &Object) -> Vec<Cause> {
+    let kinds = ["FQDN", "IPv4", "IPv6"];
+    if kinds.contains(&text(o, "addressType")) {
+        return Vec::new();
+    }
+    if o["addressType"].is_null() {
+        return vec![Cause::required("addressType", "")];
+    }
+    vec![Cause::unsupported("addressType", &o["addressType"], &kinds)]
+}

@@ -1,0 +1,171 @@
+//! One write on the writer's thread: from what was sent to what is stored.
+use super::prepare::{self, part_of};
+use super::{AdmissionHook, AdmissionRequest, Operation, Subresource, WriteOptions};
+use crate::kinds::{Cause, Kind, validate_metadata};
+use crate::patch::managed;
+use crate::status::Status;
+use crate::store::{Change, Key, Txn};
+use crate::Object;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What the verb tells besides the object.
+#[derive(Clone, Default)]
+pub(super) struct Outcome {
+    pub(super) created: bool,
+    pub(super) changed: bool,
+    pub(super) deleted: bool,
+    pub(super) warnings: Vec<String>,
+}
+
+/// A write's circumstances; shared with the thread that decides it.
+#[derive(Clone)]
+pub(super) struct Request {
+    pub(super) kind: Arc<Kind>,
+    pub(super) key: Key,
+    pub(super) sub: Subresource,
+    pub(super) admission: Arc<Vec<AdmissionHook>>,
+    pub(super) options: WriteOptions,
+    /// Applied fields rather than a whole object: ownership is worked out by the apply itself.
+    pub(super) applied: bool,
+    pub(super) outcome: Arc<Mutex<Outcome>>,
+}
+
+impl Request {
+    fn note(&self, f: impl FnOnce(&mut Outcome)) {
+        f(&mut self.outcome.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn warn(&self, warnings: Vec<String>) {
+        self.note(|outcome| outcome.warnings.extend(warnings));
+    }
+
+    fn invalid(&self, object: &Object, causes: &[Cause]) -> Result<(), Status> {
+        if causes.is_empty() {
+            return Ok(());
+        }
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        Err(Status::invalid(&self.kind.kind, &self.kind.group, name, causes))
+    }
+
+    fn admit(&self, txn: &Txn<'_>, object: &mut Object, old: Option<&Object>) -> Result<(), Status> {
+        let operation = if old.is_some() { Operation::Update } else { Operation::Create };
+        let namespace = if self.key.namespace.is_empty() { None } else { txn.get(&Key::new("namespaces", "", &self.key.namespace)) };
+        let request = AdmissionRequest { kind: &self.kind, operation, namespace, old, dry_run: self.options.dry_run };
+        for hook in self.admission.iter() {
+            self.warn(hook(&request, object)?);
+        }
+        Ok(())
+    }
+
+    /// Decides a create: `object` has been read, its name may still be missing.
+    pub(super) fn create(mut self, txn: &Txn<'_>, mut object: Object) -> Result<Change, Status> {
+        self.namespace_takes_more(txn, &object)?;
+        if self.key.name.is_empty() {
+            self.key.name = prepare::generate_name(&object, |name| {
+                txn.get(&Key { name: name.to_owned(), ..self.key.clone() }).is_some()
+            })?;
+            object["metadata"]["name"] = self.key.name.clone().into();
+        }
+        if txn.get(&self.key).is_some() {
+            return Err(Status::already_exists(&self.kind.resource(), &self.key.name));
+        }
+        prepare::new_object(&self.kind, &mut object);
+        (self.kind.defaults)(&mut object);
+        (self.kind.prepare)(&mut object);
+        self.admit(txn, &mut object, None)?;
+        (self.kind.defaults)(&mut object);
+        let mut causes = validate_metadata(&self.kind.kind, &object);
+        causes.extend((self.kind.validate)(&object));
+        self.invalid(&object, &causes)?;
+        if !self.applied {
+            managed::written(&self.kind, None, &mut object, &self.options.field_manager, self.sub.name());
+        }
+        self.note(|outcome| outcome.created = true);
+        Ok(self.store(object))
+    }
+
+    /// Decides an update from `old` to `new`, where `new` may be whatever the caller sent.
+    pub(super) fn update(self, txn: &Txn<'_>, old: &Arc<Object>, mut new: Object) -> Result<Change, Status> {
+        prepare::check_identity(&self.kind, &self.key, old, &new)?;
+        let mut new = {
+            let sent_managed = new["metadata"]["managedFields"].take();
+            let mut new = part_of(&self.kind, self.sub, old, new)?;
+            // An empty list clears them, as `kubectl replace` and clients may ask; anything else is the server's.
+            let cleared = sent_managed.as_array().is_some_and(|list| list.is_empty() || list[0].as_object().is_some_and(serde_json::Map::is_empty));
+            prepare::carry_over(old, &mut new, if self.applied { Some(sent_managed) } else if cleared { Some(serde_json::Value::Null) } else { None });
+            new
+        };
+        let main = matches!(self.sub, Subresource::None | Subresource::Scale);
+        if main {
+            (self.kind.prepare_update)(old, &mut new);
+            (self.kind.defaults)(&mut new);
+            if self.sub == Subresource::None {
+                self.admit(txn, &mut new, Some(old))?;
+                (self.kind.defaults)(&mut new);
+            }
+            let mut causes = validate_metadata(&self.kind.kind, &new);
+            causes.extend(prepare::finalizers_while_deleting(old, &new));
+            causes.extend((self.kind.validate)(&new));
+            causes.extend((self.kind.validate_update)(old, &new));
+            self.invalid(&new, &causes)?;
+        }
+        if !self.applied {
+            managed::written(&self.kind, Some(old), &mut new, &self.options.field_manager, self.sub.name());
+        }
+        if self.kind.generation && prepare::spec_differs(&self.kind, old, &new) {
+            new["metadata"]["generation"] = (old["metadata"]["generation"].as_i64().unwrap_or(0) + 1).into();
+        }
+        if managed::same(old, &new) {
+            return Ok(Change::None(old.clone()));
+        }
+        if prepare::may_go(&self.kind, &new) {
+            return Ok(self.remove(new));
+        }
+        Ok(self.store(new))
+    }
+
+    fn store(self, object: Object) -> Change {
+        if self.options.dry_run {
+            return Change::None(Arc::new(object));
+        }
+        self.note(|outcome| outcome.changed = true);
+        Change::Put(self.key, object)
+    }
+
+    /// Removes it, or pretends to.
+    pub(super) fn remove(self, last: Object) -> Change {
+        self.note(|outcome| outcome.deleted = true);
+        if self.options.dry_run {
+            return Change::None(Arc::new(last));
+        }
+        self.note(|outcome| outcome.changed = true);
+        Change::Delete(self.key, last)
+    }
+
+    /// Marks it as being deleted, or pretends to.
+    pub(super) fn mark(self, object: Object) -> Change {
+        self.store(object)
+    }
+
+    fn namespace_takes_more(&self, txn: &Txn<'_>, object: &Object) -> Result<(), Status> {
+        let namespace = &self.key.namespace;
+        if namespace.is_empty() {
+            return Ok(());
+        }
+        let Some(found) = txn.get(&Key::new("namespaces", "", namespace)) else {
+            return Err(Status::not_found("namespaces", namespace));
+        };
+        if found["metadata"]["deletionTimestamp"].is_null() {
+            return Ok(());
+        }
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let resource = self.kind.resource();
+        let message = format!(
+            "{resource} \"{name}\" is forbidden: unable to create new content in namespace {namespace} because it is being terminated");
+        let cause = serde_json::json!({
+            "reason": "NamespaceTerminating", "field": "metadata.namespace",
+            "message": format!("namespace {namespace} is being terminated"),
+        });
+        Err(Status::forbidden(message).with_details(serde_json::json!({"name": name, "kind": resource, "causes": [cause]})))
+    }
+}

@@ -1,0 +1,127 @@
+//! The redb file: two tables, one with objects as JSON, one with the format version and the revision counter.
+use super::{Key, StoreError};
+use crate::Object;
+use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use std::path::Path;
+use std::sync::Arc;
+
+/// `resource/namespace/name` → the object's JSON.
+const OBJECTS: TableDefinition<&str, &[u8]> = TableDefinition::new("objects");
+/// `format`, `revision`.
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// What this program writes. Raise it when an older program could not read the file.
+const FORMAT: u64 = 1;
+/// Everything is cached as objects anyway; redb's own cache serves only the pages of a commit.
+const CACHE_BYTES: usize = 1024 * 1024;
+
+pub(super) struct Disk {
+    database: Database,
+}
+
+pub(super) type Loaded = Vec<(Key, Arc<Object>)>;
+
+impl Disk {
+    pub(super) fn open(path: &Path) -> Result<(Disk, Loaded, u64), StoreError> {
+        // A badly damaged file makes redb's own assertions fail; that is damage, not a bug of ours.
+        let opened = std::panic::catch_unwind(|| Database::builder().set_cache_size(CACHE_BYTES).create(path));
+        let database = match opened {
+            Ok(Ok(database)) => database,
+            Ok(Err(error)) => return Err(cannot_open(path, error)),
+            Err(_) => return Err(StoreError::damaged(path, "its pages do not fit together")),
+        };
+        let disk = Disk { database };
+        let loaded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| disk.load(path)))
+            .unwrap_or_else(|_| Err(StoreError::damaged(path, "its pages do not fit together")))?;
+        let (objects, revision) = match loaded {
+            Some(loaded) => loaded,
+            None => {
+                disk.commit(&[], 1).map_err(|e| storage(path, e))?;
+                (Vec::new(), 1)
+            }
+        };
+        Ok((disk, objects, revision))
+    }
+
+    /// None where the file is new.
+    fn load(&self, path: &Path) -> Result<Option<(Loaded, u64)>, StoreError> {
+        let read = self.database.begin_read().map_err(|e| StoreError::damaged(path, e))?;
+        let meta = match read.open_table(META) {
+            Ok(meta) => meta,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(StoreError::damaged(path, error)),
+        };
+        let number = |name: &str| -> Result<u64, StoreError> {
+            let value = meta.get(name).map_err(|e| storage(path, e))?;
+            value.map(|v| v.value()).ok_or_else(|| StoreError::damaged(path, format!("it has no {name}")))
+        };
+        let format = number("format")?;
+        if format > FORMAT {
+            return Err(StoreError::Newer { path: path.to_owned(), found: format, known: FORMAT });
+        }
+        let revision = number("revision")?;
+        let table = read.open_table(OBJECTS).map_err(|e| StoreError::damaged(path, e))?;
+        let mut objects = Vec::new();
+        for row in table.iter().map_err(|e| storage(path, e))? {
+            let (key, value) = row.map_err(|e| storage(path, e))?;
+            let bad = |why: String| StoreError::damaged(path, format!("{}: {why}", key.value()));
+            let object: Object = serde_json::from_slice(value.value()).map_err(|e| bad(e.to_string()))?;
+            let parts: Vec<&str> = key.value().split('/').collect();
+            let [resource, namespace, name] = parts[..] else { return Err(bad("not a key".to_owned())) };
+            objects.push((Key::new(resource, namespace, name), Arc::new(object)));
+        }
+        Ok(Some((objects, revision)))
+    }
+
+    /// Writes and fsyncs. `None` removes.
+    pub(super) fn commit(&self, changes: &[(&Key, Option<Vec<u8>>)], revision: u64) -> Result<(), redb::Error> {
+        let mut write = self.database.begin_write()?;
+        write.set_durability(Durability::Immediate)?;
+        {
+            let mut objects = write.open_table(OBJECTS)?;
+            for (key, value) in changes {
+                let key = format!("{}/{}/{}", key.resource, key.namespace, key.name);
+                match value {
+                    Some(bytes) => drop(objects.insert(key.as_str(), bytes.as_slice())?),
+                    None => drop(objects.remove(key.as_str())?),
+                }
+            }
+            let mut meta = write.open_table(META)?;
+            meta.insert("format", FORMAT)?;
+            meta.insert("revision", revision)?;
+        }
+        write.commit()?;
+        Ok(())
+    }
+
+    /// Pretends to be a newer program.
+    #[cfg(test)]
+    pub(super) fn write_format(path: &Path, format: u64) {
+        let database = Database::create(path).unwrap();
+        let write = database.begin_write().unwrap();
+        {
+            let mut meta = write.open_table(META).unwrap();
+            meta.insert("format", format).unwrap();
+            meta.insert("revision", 1).unwrap();
+            write.open_table(OBJECTS).unwrap();
+        }
+        write.commit().unwrap();
+    }
+}
+
+fn cannot_open(path: &Path, error: DatabaseError) -> StoreError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { path: path.to_owned() },
+        DatabaseError::UpgradeRequired(found) => StoreError::damaged(path, format!("its file format is redb's version {found}")),
+        DatabaseError::Storage(error) => storage(path, error),
+        other => StoreError::damaged(path, other),
+    }
+}
+
+fn storage(path: &Path, error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Io(source) => StoreError::io(path, source),
+        redb::Error::Corrupted(detail) => StoreError::damaged(path, detail),
+        other => StoreError::Io { path: path.to_owned(), source: std::io::Error::other(other.to_string()) },
+    }
+}
+

@@ -1,0 +1,109 @@
+//! The store's promises: durable when acknowledged, clear errors, complete events.
+use super::disk::Disk;
+use super::*;
+use serde_json::json;
+
+fn key(name: &str) -> Key {
+    Key::new("configmaps", "default", name)
+}
+
+async fn put(store: &Store, name: &str, value: u32) -> Arc<Object> {
+    let object = json!({"metadata": {"name": name, "namespace": "default"}, "data": {"x": value.to_string()}});
+    let at = key(name);
+    store.write(move |_| Ok(Change::Put(at, object))).await.unwrap().object
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let store = Store::open(&path).unwrap();
+    put(&store, "a", 1).await;
+    put(&store, "b", 2).await;
+    let last = store.write(|txn| Ok(Change::Delete(key("b"), (*txn.get(&key("b")).unwrap()).clone()))).await.unwrap();
+    assert!(last.deleted);
+    // A copy of the file as it is now is what a kill -9 would leave behind: nothing is flushed on close.
+    let crashed = folder.path().join("crashed.redb");
+    std::fs::copy(&path, &crashed).unwrap();
+    let revision = store.revision();
+    drop(store);
+    for path in [path, crashed] {
+        let again = Store::open(&path).unwrap();
+        assert_eq!(again.revision(), revision);
+        assert_eq!(again.get(&key("a")).unwrap()["data"]["x"], "1");
+        assert!(again.get(&key("b")).is_none());
+        assert_eq!(put(&again, "c", 3).await["metadata"]["resourceVersion"], (revision + 1).to_string());
+    }
+}
+
+#[tokio::test]
+async fn writes_that_come_together_each_get_a_revision() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("s")).unwrap();
+    let names: Vec<String> = (0..100).map(|i| format!("n{i}")).collect();
+    let all = futures::future::join_all(names.iter().map(|name| put(&store, name, 1))).await;
+    let mut versions: Vec<u64> = all.iter().map(|o| o["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    assert_eq!(versions.len(), 100);
+    assert_eq!(store.revision(), 101);
+    assert_eq!(store.list("configmaps", Some("default")).0.len(), 100);
+    assert!(store.list("configmaps", Some("other")).0.is_empty());
+}
+
+#[tokio::test]
+async fn older_states_can_be_listed_while_the_history_reaches_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("s")).unwrap();
+    put(&store, "a", 1).await;
+    let then = store.revision();
+    put(&store, "a", 2).await;
+    put(&store, "b", 1).await;
+    let old = store.list_at("configmaps", None, then).unwrap();
+    assert_eq!(old.len(), 1);
+    assert_eq!(old[0]["data"]["x"], "1");
+    assert!(store.list_at("configmaps", None, 0).is_err());
+    assert!(store.subscribe_from("configmaps", None, 99).is_err());
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = |result: Result<Store, StoreError>| match result {
+        Ok(_) => "open".to_owned(),
+        Err(e) => format!("{} {}", e, e.hint()),
+    };
+    let newer = folder.path().join("newer");
+    Disk::write_format(&newer, 7);
+    assert!(shown(Store::open(&newer)).contains("has format 7; this program knows formats up to 1"), "{}", shown(Store::open(&newer)));
+
+    let noise = folder.path().join("noise");
+    std::fs::write(&noise, vec![7u8; 10_000]).unwrap();
+    assert!(shown(Store::open(&noise)).contains("damaged"), "{}", shown(Store::open(&noise)));
+
+    let held = folder.path().join("held");
+    let _open = Store::open(&held).unwrap();
+    assert!(shown(Store::open(&held)).contains("in use by another process"));
+
+    let missing = folder.path().join("no/such/folder/store");
+    assert!(shown(Store::open(&missing)).contains("cannot be opened"));
+
+    let torn = folder.path().join("torn");
+    drop(Store::open(&torn).unwrap());
+    let bytes = std::fs::read(&torn).unwrap();
+    std::fs::write(&torn, [&bytes[..bytes.len() / 2], &vec![0xAA; bytes.len() / 4][..]].concat()).unwrap();
+    assert!(shown(Store::open(&torn)).contains("damaged"), "{}", shown(Store::open(&torn)));
+}
+
+#[test]
+fn a_folder_without_write_access_is_said_to_be_read_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
+    match Store::open(folder.path().join("s")) {
+        Err(e @ StoreError::ReadOnly { .. }) => assert!(e.hint().contains("--state-dir")),
+        Err(other) => panic!("{other}"),
+        // Root may write anywhere.
+        Ok(_) => assert!(nix::unistd::geteuid().is_root()),
+    }
+}

@@ -1,0 +1,138 @@
+//! The one writer: takes what has queued up, decides each write in turn, commits them together, then publishes.
+use super::disk::Disk;
+use super::state::State;
+use super::{Event, Key};
+use crate::{Object, status::Status};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use tokio::sync::oneshot;
+
+/// Writes that share one fsync. More would only make the first of them wait.
+const BATCH: usize = 256;
+
+/// What a write is to do.
+pub enum Change {
+    /// Store this; the store stamps `metadata.resourceVersion`.
+    Put(Key, Object),
+    /// Remove it; this is its last state.
+    Delete(Key, Object),
+    /// Nothing: the answer is this, as it stands.
+    None(Arc<Object>),
+}
+
+/// What a write has done.
+pub struct Committed {
+    /// With its version; of a deletion the last state.
+    pub object: Arc<Object>,
+    /// False where nothing changed.
+    pub changed: bool,
+    /// Whether the object is gone.
+    pub deleted: bool,
+}
+
+type Decide = Box<dyn FnOnce(&Txn<'_>) -> Result<Change, Status> + Send>;
+
+pub(super) struct Job {
+    pub(super) decide: Decide,
+    pub(super) answer: oneshot::Sender<Result<Committed, Status>>,
+}
+
+/// The newest state, the earlier writes of the same batch included.
+pub struct Txn<'a> {
+    state: &'a RwLock<State>,
+    batch: &'a HashMap<Key, Option<Arc<Object>>>,
+}
+
+impl Txn<'_> {
+    /// The object as this write must see it.
+    pub fn get(&self, key: &Key) -> Option<Arc<Object>> {
+        match self.batch.get(key) {
+            Some(written) => written.clone(),
+            None => self.state.read().unwrap_or_else(PoisonError::into_inner).get(key),
+        }
+    }
+
+    /// All objects of a resource as this write must see them, in no particular order.
+    pub fn list(&self, resource: &str, namespace: Option<&str>) -> Vec<Arc<Object>> {
+        let mut all = self.state.read().unwrap_or_else(PoisonError::into_inner).list(resource, namespace);
+        for (key, written) in self.batch {
+            if key.resource == resource && namespace.is_none_or(|ns| ns == key.namespace) {
+                let named = |object: &Arc<Object>| {
+                    object["metadata"]["name"] == key.name.as_str()
+                        && object["metadata"]["namespace"].as_str().unwrap_or_default() == key.namespace
+                };
+                all.retain(|object| !named(object));
+                all.extend(written.clone());
+            }
+        }
+        all
+    }
+}
+
+pub(super) fn run(disk: Disk, state: &RwLock<State>, queue: &mpsc::Receiver<Job>) {
+    while let Ok(first) = queue.recv() {
+        let mut jobs = vec![first];
+        while jobs.len() < BATCH
+            && let Ok(job) = queue.try_recv()
+        {
+            jobs.push(job);
+        }
+        batch(&disk, state, jobs);
+    }
+}
+
+fn batch(disk: &Disk, state: &RwLock<State>, jobs: Vec<Job>) {
+    let mut revision = state.read().unwrap_or_else(PoisonError::into_inner).revision();
+    let mut overlay: HashMap<Key, Option<Arc<Object>>> = HashMap::new();
+    let mut events: Vec<Event> = Vec::new();
+    let mut answers = Vec::with_capacity(jobs.len());
+    for Job { decide, answer } in jobs {
+        let txn = Txn { state, batch: &overlay };
+        // A bug in one decision must not take the store down with it.
+        let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide(&txn)))
+            .unwrap_or_else(|_| Err(Status::internal("the write failed unexpectedly")));
+        let (key, mut object, deleted) = match decided {
+            Err(status) => {
+                answers.push((answer, Err(status)));
+                continue;
+            }
+            Ok(Change::None(object)) => {
+                answers.push((answer, Ok(Committed { object, changed: false, deleted: false })));
+                continue;
+            }
+            Ok(Change::Put(key, object)) => (key, object, false),
+            Ok(Change::Delete(key, object)) => (key, object, true),
+        };
+        revision += 1;
+        object["metadata"]["resourceVersion"] = Value::String(revision.to_string());
+        let after = Arc::new(object);
+        let before = txn.get(&key);
+        overlay.insert(key.clone(), (!deleted).then(|| after.clone()));
+        answers.push((answer, Ok(Committed { object: after.clone(), changed: true, deleted })));
+        events.push(Event { revision, key, before, after, deleted });
+    }
+    let durable = if events.is_empty() { Ok(()) } else { commit(disk, &overlay, revision) };
+    match durable {
+        Ok(()) => state.write().unwrap_or_else(PoisonError::into_inner).publish(events),
+        Err(status) => {
+            tracing::error!(error = %status.message, "The store could not write; the changes are refused");
+            for (_, result) in &mut answers {
+                *result = Err(status.clone());
+            }
+        }
+    }
+    for (answer, result) in answers {
+        // The caller may have gone; what is written stays written.
+        let _ = answer.send(result);
+    }
+}
+
+fn commit(disk: &Disk, overlay: &HashMap<Key, Option<Arc<Object>>>, revision: u64) -> Result<(), Status> {
+    let bytes = |object: &Arc<Object>| serde_json::to_vec(&**object).map_err(|e| Status::internal(e.to_string()));
+    let mut rows = Vec::with_capacity(overlay.len());
+    for (key, object) in overlay {
+        rows.push((key, object.as_ref().map(bytes).transpose()?));
+    }
+    disk.commit(&rows, revision).map_err(|e| Status::internal(format!("the store could not be written: {e}")))
+}
