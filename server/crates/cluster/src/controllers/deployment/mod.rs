@@ -1,0 +1,181 @@
+//! Deployments: a ReplicaSet for each pod template, and the way from one to the next.
+//!
+//! [`plan`] is pure; it looks at the Deployment, its ReplicaSets and (for `Recreate`) their pods.
+//! Source: Kubernetes documentation, "Deployments".
+mod want;
+mod template;
+mod sets;
+mod rollout;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use super::object::{self, DEPLOYMENTS, PODS, REPLICA_SETS, annotation, controller_of, int, is_controlled_by, is_deleting, name, namespace, text};
+use super::shell::{Controller, Key, Source, View};
+use super::step::{How, Step};
+use crate::Object;
+use crate::status::Status;
+use jiff::Timestamp;
+use rollout::Rollout;
+use sets::{REVISION, Set};
+use status::Report;
+use std::sync::Arc;
+use want::{Strategy, Want};
+
+/// What one plan looks at.
+pub(crate) struct Seen {
+    pub deployment: Arc<Object>,
+    /// ReplicaSets that it controls.
+    pub sets: Vec<Arc<Object>>,
+    /// Pods of these ReplicaSets.
+    pub pods: Vec<Arc<Object>>,
+    pub now: Timestamp,
+}
+
+/// The next steps of a Deployment; empty where it is as it should be.
+pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
+    let deployment = &seen.deployment;
+    let want = Want::read(deployment);
+    let (new, old) = sets::split(deployment, &seen.sets);
+    let mut rollout = Rollout { deployment, want: &want, new, old, said: Vec::new() };
+    if is_deleting(deployment) {
+        return finish(seen, &rollout, false, Vec::new());
+    }
+    let newest = rollout.old.iter().map(Set::revision).max().unwrap_or(0);
+    if let Some(new) = &mut rollout.new {
+        new.follow(deployment, newest + 1);
+    }
+    if want.paused || rollout.was_scaled() {
+        rollout.rescale();
+        let steps = if want.paused { cleanup(&rollout) } else { Vec::new() };
+        return finish(seen, &rollout, false, steps);
+    }
+    let may_start = match want.strategy {
+        Strategy::RollingUpdate { .. } => true,
+        Strategy::Recreate => !rollout.stop_old() && !rollout.old_pods_run(&seen.pods),
+    };
+    let mut is_created = false;
+    if may_start && rollout.new.is_none() {
+        let set = sets::new_set(deployment, &want, 0, newest + 1);
+        let replicas = rollout.room_for_new(0);
+        let mut set = Set { replicas, ..set };
+        set.object["spec"]["replicas"] = replicas.into();
+        if let Some(steps) = collision(seen, &set) {
+            return steps;
+        }
+        if replicas > 0 {
+            let message = format!("Scaled up replica set {} from 0 to {replicas}", set.name());
+            rollout.said.push(Step::say(deployment, "ScalingReplicaSet", message));
+        }
+        rollout.new = Some(set);
+        is_created = true;
+    } else if may_start || rollout.new.is_some() {
+        match want.strategy {
+            Strategy::RollingUpdate { .. } => {
+                rollout.roll();
+            }
+            Strategy::Recreate if may_start => {
+                if let Some(new) = &mut rollout.new {
+                    new.scale(want.replicas, &want, deployment, &mut rollout.said);
+                }
+            }
+            Strategy::Recreate => {}
+        }
+    }
+    finish_rolling(seen, &rollout, is_created)
+}
+
+fn finish_rolling(seen: &Seen, rollout: &Rollout, is_created: bool) -> Vec<Step> {
+    let judged = report(seen, rollout, is_created, true).judge();
+    let steps = if judged.is_complete { cleanup(rollout) } else { Vec::new() };
+    let create = rollout.new.as_ref().filter(|_| is_created).map(|s| Step::Create(REPLICA_SETS, s.object.clone()));
+    close(seen, rollout, create.into_iter().chain(steps).collect(), judged)
+}
+
+fn finish(seen: &Seen, rollout: &Rollout, is_rolling: bool, steps: Vec<Step>) -> Vec<Step> {
+    let judged = report(seen, rollout, false, is_rolling).judge();
+    close(seen, rollout, steps, judged)
+}
+
+fn report<'a>(seen: &'a Seen, rollout: &'a Rollout, is_created: bool, is_rolling: bool) -> Report<'a> {
+    let Rollout { want, new, old, .. } = rollout;
+    Report { deployment: &seen.deployment, want, new: new.as_ref(), old, is_created, is_rolling, now: seen.now }
+}
+
+/// ReplicaSets first, then what is said about them, then the Deployment's own revision and status.
+fn close(seen: &Seen, rollout: &Rollout, first: Vec<Step>, judged: status::Judged) -> Vec<Step> {
+    let deployment = &seen.deployment;
+    let mut steps = first;
+    steps.extend(rollout.old.iter().chain(&rollout.new).filter_map(Set::write));
+    steps.extend(rollout.said.iter().cloned());
+    if let Some(revision) = rollout.new.as_ref().and_then(|s| annotation(&s.object, REVISION)) {
+        if annotation(deployment, REVISION) != Some(revision) && !is_deleting(deployment) {
+            let patch = serde_json::json!({"metadata": {"annotations": {REVISION: revision}}});
+            steps.push(Step::Merge(DEPLOYMENTS, deployment.clone(), patch));
+        }
+    }
+    if deployment.get("status") != Some(&judged.status) {
+        steps.push(Step::Status(DEPLOYMENTS, deployment.clone(), judged.status));
+    }
+    steps.extend(judged.again.map(Step::Again));
+    steps
+}
+
+/// Old ReplicaSets beyond the history limit, the lowest revision first; only those that have no pods.
+fn cleanup(rollout: &Rollout) -> Vec<Step> {
+    let mut old: Vec<&Set> = rollout.old.iter().filter(|s| !is_deleting(&s.object)).collect();
+    old.sort_by_key(|s| s.revision());
+    let surplus = old.len().saturating_sub(rollout.want.history);
+    old.into_iter()
+        .take(surplus)
+        .filter(|s| s.replicas == 0 && s.existing == 0)
+        .filter(|s| int(&s.object, "/metadata/generation") <= int(&s.object, "/status/observedGeneration"))
+        .map(|s| Step::Delete(REPLICA_SETS, Arc::new(s.object.clone()), How::Background))
+        .collect()
+}
+
+/// Another template has the hash's name already: count the collision, which gives another hash next time.
+fn collision(seen: &Seen, set: &Set) -> Option<Vec<Step>> {
+    let is_taken = seen.sets.iter().any(|s| name(s) == set.name());
+    is_taken.then(|| {
+        let mut status = seen.deployment.get("status").filter(|s| s.is_object()).cloned().unwrap_or_else(|| serde_json::json!({}));
+        status["collisionCount"] = (int(&seen.deployment, "/status/collisionCount").unwrap_or(0) + 1).into();
+        vec![Step::Status(DEPLOYMENTS, seen.deployment.clone(), status)]
+    })
+}
+
+/// Keeps Deployments.
+pub(crate) struct Deployments;
+
+impl Controller for Deployments {
+    type Key = Key;
+    const NAME: &'static str = "deployment-controller";
+
+    fn sources(&self) -> Vec<Source<Key>> {
+        vec![
+            Source::new(DEPLOYMENTS, |o, _| vec![Key::of(o)]),
+            Source::new(REPLICA_SETS, |o, _| Key::of_controller(o, "Deployment")),
+            // Recreate waits for the last old pod to end; nothing else here depends on pods.
+            Source::new(PODS, |o, view| {
+                let set = controller_of(o).filter(|r| r["kind"] == "ReplicaSet");
+                let set = set.and_then(|r| view.get(&REPLICA_SETS, namespace(o), text(r, "/name")));
+                match set {
+                    Some(set) => Key::of_controller(&set, "Deployment"),
+                    None => Vec::new(),
+                }
+            }),
+        ]
+    }
+
+    fn plan(&mut self, key: &Key, view: &View, now: Timestamp, _failure: Option<&str>) -> Result<Vec<Step>, Status> {
+        let Some(deployment) = view.get(&DEPLOYMENTS, &key.namespace, &key.name) else { return Ok(Vec::new()) };
+        let mut sets = view.list(&REPLICA_SETS, &key.namespace)?;
+        sets.retain(|s| is_controlled_by(s, &deployment));
+        let mut pods = Vec::new();
+        if object::text(&deployment, "/spec/strategy/type") == "Recreate" {
+            pods = view.list(&PODS, &key.namespace)?;
+            pods.retain(|p| sets.iter().any(|s| is_controlled_by(p, s)));
+        }
+        Ok(plan(&Seen { deployment, sets, pods, now }))
+    }
+}
