@@ -13,6 +13,7 @@ mod api;
 mod auth;
 mod controllers;
 mod node;
+mod events;
 
 pub use kinds::{Cause, CellFn, Column, Kind, Kinds, age};
 pub use registry::{

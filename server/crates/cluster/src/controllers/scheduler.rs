@@ -1,7 +1,7 @@
 //! The scheduler: gives each new pod a node that is ready, admits it and has room.
 //!
 //! [`plan`] is pure. There is one node as a rule; nothing here relies on it. Source: Kubernetes documentation, "Kubernetes Scheduler".
-use super::object::{NODES, PODS, condition, int, is_deleting, is_true, label, name, namespace, stamp, text};
+use super::object::{NODES, PODS, condition, is_deleting, is_true, label, name, namespace, stamp, text};
 use super::shell::{Controller, Key, Source, View};
 use super::step::{Step, full_name};
 use crate::Object;

@@ -56,10 +56,8 @@ pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
     };
     let mut is_created = false;
     if may_start && rollout.new.is_none() {
-        let set = sets::new_set(deployment, &want, 0, newest + 1);
         let replicas = rollout.room_for_new(0);
-        let mut set = Set { replicas, ..set };
-        set.object["spec"]["replicas"] = replicas.into();
+        let set = sets::new_set(deployment, &want, replicas, newest + 1);
         if let Some(steps) = collision(seen, &set) {
             return steps;
         }

@@ -114,24 +114,23 @@ impl Rollout<'_> {
     /// Brings a scaled Deployment's ReplicaSets to size without moving its rollout.
     pub fn rescale(&mut self) {
         let (want, deployment) = (self.want, self.deployment);
-        let mut active = self.old.iter().chain(&self.new).filter(|s| s.replicas > 0).count();
+        let active = self.all().filter(|s| s.replicas > 0).count();
         if active == 0 {
             // Scaled to zero earlier: the current one comes back, or the newest where the current template was never started.
-            active = usize::from(self.new.is_some() || !self.old.is_empty());
             let said = &mut self.said;
             let Some(set) = self.new.as_mut().or_else(|| self.old.last_mut()) else { return };
             return set.scale(want.replicas, want, deployment, said);
         }
-        let said = &mut self.said;
-        let mut sets: Vec<&mut Set> = self.old.iter_mut().chain(&mut self.new).filter(|s| s.replicas > 0).collect();
-        if active == 1 {
-            return sets[0].scale(want.replicas, want, deployment, said);
-        }
         let is_saturated = self.new.as_ref().is_some_and(|n| {
             n.desired() == Some(want.replicas) && n.replicas == want.replicas && n.available == want.replicas
         });
-        if is_saturated {
+        let said = &mut self.said;
+        if active > 1 && is_saturated {
             return self.old.iter_mut().filter(|s| s.replicas > 0).for_each(|s| s.scale(0, want, deployment, said));
+        }
+        let mut sets: Vec<&mut Set> = self.old.iter_mut().chain(&mut self.new).filter(|s| s.replicas > 0).collect();
+        if let [only] = &mut sets[..] {
+            return only.scale(want.replicas, want, deployment, said);
         }
         let sizes = proportional(&sets.iter().map(|s| (s.replicas, s.max(), s.created)).collect::<Vec<_>>(), want);
         for (set, size) in sets.iter_mut().zip(sizes) {

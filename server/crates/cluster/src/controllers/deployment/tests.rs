@@ -80,13 +80,13 @@ impl World {
     /// Until nothing is left to do, with every pod available at once.
     fn settle(&mut self) {
         for _ in 0..200 {
-            let before = self.deployment.clone();
+            let before = (self.deployment.clone(), self.sets.clone());
             let lines = self.step();
             for i in 0..self.sets.len() {
                 self.available[i] = self.sets[i]["spec"]["replicas"].as_i64().unwrap();
                 self.report(i);
             }
-            if lines.is_empty() && before == self.deployment {
+            if lines.is_empty() && before == (self.deployment.clone(), self.sets.clone()) {
                 return;
             }
         }
