@@ -15,6 +15,8 @@ mod apply;
 mod queue;
 mod view;
 mod object;
+#[cfg(test)]
+mod stories;
 
 use crate::events::Recorder;
 use crate::registry::Registry;
