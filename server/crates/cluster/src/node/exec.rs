@@ -1,0 +1,173 @@
+//! Runs a command in a container: an applet in its environment, with pipes or a terminal.
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures::FutureExt;
+use nix::sys::signal::Signal;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+
+use super::image::Program;
+use super::process::Process;
+use super::spawner::{Io, Launch, Spawner, Started, Streams, resize};
+use crate::kubelet::Exec;
+use crate::status::Status;
+
+/// Output of a probe that is looked at. Unit: bytes.
+const PROBE_OUTPUT: u64 = 10 * 1024;
+
+/// What a command needs of its container.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    /// The container's environment.
+    pub env: Vec<(String, String)>,
+    /// Starts processes.
+    pub spawner: Spawner,
+}
+
+impl Inside {
+    async fn start(&self, program: Program, io: Io, env: Vec<(String, String)>) -> std::io::Result<Started> {
+        let launch = Launch { program: program.file, args: program.args, env, dir: "/".into(), io };
+        self.spawner.spawn(launch).await
+    }
+
+    /// Starts a command for somebody who reads and writes its streams.
+    pub async fn exec(&self, program: Program, stdin: bool, tty: bool) -> Result<Exec, Status> {
+        let io = if tty { Io::Terminal } else { Io::Pipes { stdin } };
+        let mut env = self.env.clone();
+        if tty && !env.iter().any(|(name, _)| name == "TERM") {
+            env.push(("TERM".to_owned(), "xterm".to_owned()));
+        }
+        let failed = |error: std::io::Error| Status::internal(format!("error executing command in container: {error}"));
+        let Started { process, streams } = self.start(program, io, env).await.map_err(failed)?;
+        connect(process, streams, stdin).map_err(failed)
+    }
+
+    /// Runs a probe's command to its end.
+    pub async fn probe(&self, program: Program) -> Result<(i32, String), String> {
+        let text = |error: std::io::Error| error.to_string();
+        let started = self.start(program, Io::Pipes { stdin: false }, self.env.clone()).await.map_err(text)?;
+        let Streams::Pipes { stdout, stderr, .. } = started.streams else { return Err("no pipes".to_owned()) };
+        let mut output = Vec::new();
+        let mut errors = Vec::new();
+        let mut from = pipe::Receiver::from_owned_fd(stdout).map_err(text)?.take(PROBE_OUTPUT);
+        let mut err_from = pipe::Receiver::from_owned_fd(stderr).map_err(text)?.take(PROBE_OUTPUT);
+        let read = async {
+            let _ = tokio::join!(from.read_to_end(&mut output), err_from.read_to_end(&mut errors));
+        };
+        // Whoever writes more than is looked at would block: closing the pipes ends that.
+        let (exit, ()) = tokio::join!(started.process.wait(), read);
+        output.extend(errors);
+        Ok((exit.map_err(text)?.code, String::from_utf8_lossy(&output).into_owned()))
+    }
+}
+
+/// What exec answers where the program is none: containerd's text and a shell's exit code.
+pub fn not_runnable(message: &str) -> Exec {
+    let text = format!("OCI runtime exec failed: exec failed: unable to start container process: {message}: unknown\n");
+    Exec {
+        stdin: None,
+        stdout: Box::new(tokio::io::empty()),
+        stderr: Box::new(std::io::Cursor::new(text.into_bytes())),
+        resize: mpsc::channel(1).0,
+        exit: futures::future::ready(127).boxed(),
+    }
+}
+
+fn connect(process: Process, streams: Streams, stdin: bool) -> std::io::Result<Exec> {
+    let (resize_to, mut sizes) = mpsc::channel::<(u16, u16)>(4);
+    let code = |exit: std::io::Result<super::process::Exit>| exit.map_or(255, |exit| exit.code);
+    match streams {
+        Streams::Pipes { stdin: input, stdout, stderr } => Ok(Exec {
+            stdin: match input.filter(|_| stdin) {
+                Some(input) => Some(Box::new(pipe::Sender::from_owned_fd(input)?)),
+                None => None,
+            },
+            stdout: Box::new(pipe::Receiver::from_owned_fd(stdout)?),
+            stderr: Box::new(pipe::Receiver::from_owned_fd(stderr)?),
+            resize: resize_to,
+            exit: async move { code(process.wait().await) }.boxed(),
+        }),
+        Streams::Terminal(master) => {
+            let terminal = Terminal::new(master)?;
+            let (reader, writer, sized) = (terminal.clone(), terminal.clone(), terminal);
+            let exit = async move {
+                let waits = process.wait();
+                tokio::pin!(waits);
+                loop {
+                    tokio::select! {
+                        exit = &mut waits => return code(exit),
+                        Some((columns, rows)) = sizes.recv() => {
+                            resize(sized.0.as_fd(), columns, rows);
+                            process.signal(Signal::SIGWINCH);
+                        }
+                    }
+                }
+            };
+            Ok(Exec {
+                stdin: if stdin { Some(Box::new(writer)) } else { None },
+                stdout: Box::new(reader),
+                stderr: Box::new(tokio::io::empty()),
+                resize: resize_to,
+                exit: exit.boxed(),
+            })
+        }
+    }
+}
+
+/// The master side of a terminal. Cheap to clone.
+#[derive(Clone)]
+struct Terminal(Arc<AsyncFd<OwnedFd>>);
+
+impl Terminal {
+    fn new(master: OwnedFd) -> std::io::Result<Terminal> {
+        use nix::fcntl::{FcntlArg, OFlag, fcntl};
+        let flags = OFlag::from_bits_truncate(fcntl(&master, FcntlArg::F_GETFL)?);
+        fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        Ok(Terminal(Arc::new(AsyncFd::new(master)?)))
+    }
+}
+
+impl AsyncRead for Terminal {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        loop {
+            let mut guard = ready!(self.0.poll_read_ready(cx))?;
+            let space = buffer.initialize_unfilled();
+            match guard.try_io(|fd| Ok(nix::unistd::read(fd.get_ref(), space)?)) {
+                Ok(Ok(count)) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                // The other side is closed: a terminal's end of file.
+                Ok(Err(error)) if error.raw_os_error() == Some(libc::EIO) => return Poll::Ready(Ok(())),
+                Ok(Err(error)) => return Poll::Ready(Err(error)),
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Terminal {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.0.poll_write_ready(cx))?;
+            if let Ok(result) = guard.try_io(|fd| Ok(nix::unistd::write(fd.get_ref(), bytes)?)) {
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        // End of input on a terminal is a character, not a closed file.
+        let _ = nix::unistd::write(self.0.get_ref(), &[4]);
+        Poll::Ready(Ok(()))
+    }
+}
