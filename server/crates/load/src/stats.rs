@@ -1,0 +1,264 @@
+//! What counts say about a split: how sure one can be of a share, and how many requests it takes to tell two shares apart.
+//!
+//! Pure: counts in, numbers out. The words are the page's.
+use std::collections::BTreeMap;
+
+/// Two-sided 95 %: the standard normal quantile at 0.975.
+const Z_95: f64 = 1.959_963_985;
+/// Power 80 %: the quantile at 0.80.
+const Z_POWER_80: f64 = 0.841_621_234;
+/// The wish is called missed beyond so many standard deviations. The page looks ten times a second, so the usual 1.96 would cry wolf
+/// every few seconds; the acceptance figure of the split, 4.5, would be slow to see a real miss.
+const OFF_TARGET_SIGMA: f64 = 3.5;
+/// Shares of either version that the page offers, percent; the wish is told from its neighbour among them.
+pub const PRESETS: [f64; 7] = [0.0, 10.0, 20.0, 50.0, 80.0, 90.0, 100.0];
+
+/// A share with its uncertainty; all three between 0 and 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// Half its width.
+    pub fn margin(self) -> f64 {
+        (self.high - self.low) / 2.0
+    }
+}
+
+/// 95 % Wilson score interval of a share (E. B. Wilson, JASA 22, 1927): honest for few requests and near 0 and 1, where the textbook's ± is not.
+/// Without requests it is everything from 0 to 1.
+pub fn wilson(successes: u64, n: u64) -> Interval {
+    if n == 0 {
+        return Interval { low: 0.0, high: 1.0 };
+    }
+    let (n, z2) = (n as f64, Z_95 * Z_95);
+    let p = successes as f64 / n;
+    let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = Z_95 / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    Interval { low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
+}
+
+/// Pearson's test of counts against shares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChiSquare {
+    /// Sum of (seen − expected)² / expected; infinite where something came that was not to come at all.
+    pub statistic: f64,
+    /// Versions with a share above 0, less one.
+    pub degrees: u32,
+    /// How often chance alone is at least so far off, 0 to 1.
+    pub p_value: f64,
+}
+
+/// χ² of `(seen, wished share)` pairs; the shares are of their sum. Nothing without requests or without any share.
+pub fn chi_square(versions: &[(u64, f64)]) -> Option<ChiSquare> {
+    let n: u64 = versions.iter().map(|(seen, _)| seen).sum();
+    let shares: f64 = versions.iter().map(|(_, share)| share).sum();
+    if n == 0 || shares.is_nan() || shares <= 0.0 || versions.iter().any(|(_, share)| *share < 0.0) {
+        return None;
+    }
+    let mut statistic = 0.0;
+    for (seen, share) in versions {
+        let expected = n as f64 * share / shares;
+        if expected > 0.0 {
+            statistic += (*seen as f64 - expected).powi(2) / expected;
+        } else if *seen > 0 {
+            statistic = f64::INFINITY;
+        }
+    }
+    let possible = versions.iter().filter(|(_, share)| *share > 0.0).count();
+    let degrees = u32::try_from(possible.saturating_sub(1)).unwrap_or(u32::MAX);
+    let p_value = if statistic.is_infinite() { 0.0 } else { chi_square_tail(statistic, degrees) };
+    Some(ChiSquare { statistic, degrees, p_value })
+}
+
+/// P(X ≥ x) for whole degrees of freedom, by the recurrence Q(a + 1, y) = Q(a, y) + yᵃ e⁻ʸ / Γ(a + 1)
+/// (Abramowitz and Stegun, 6.5.21) from Q(½, y) = erfc(√y) or Q(1, y) = e⁻ʸ; a = degrees / 2, y = x / 2.
+fn chi_square_tail(x: f64, degrees: u32) -> f64 {
+    if degrees == 0 || x <= 0.0 {
+        return 1.0;
+    }
+    let y = x / 2.0;
+    let odd = degrees % 2 == 1;
+    // `term` is yᵃ e⁻ʸ / Γ(a + 1) for the current a.
+    let (mut tail, mut a, mut term) = if odd {
+        (erfc(y.sqrt()), 0.5, y.sqrt() * (-y).exp() * std::f64::consts::FRAC_2_SQRT_PI)
+    } else {
+        ((-y).exp(), 1.0, y * (-y).exp())
+    };
+    while a + 0.25 < f64::from(degrees) / 2.0 {
+        tail += term;
+        a += 1.0;
+        term *= y / a;
+    }
+    tail.clamp(0.0, 1.0)
+}
+
+/// Complementary error function for x ≥ 0, right to 1.5 · 10⁻⁷ (Abramowitz and Stegun, 7.1.26).
+fn erfc(x: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.327_591_1 * x);
+    let polynomial = [1.061_405_429, -1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592];
+    polynomial.iter().fold(0.0, |sum, c| (sum + c) * t) * (-x * x).exp()
+}
+
+/// Requests it takes to tell a share of `wish` from one of `versus`, both 0 to 1: if the wish is true, a two-sided test at 95 % rules out
+/// `versus` with a power of 80 %. `n = ((z₀.₉₇₅ √(p₀q₀) + z₀.₈₀ √(p₁q₁)) / d)²`, p₀ = `versus`, p₁ = `wish`, d their distance, then
+/// `n/4 (1 + √(1 + 2/(n d)))²` for counts being whole (Fleiss, Levin, Paik, "Statistical Methods for Rates and Proportions", 3rd edition,
+/// 2.5). Where one of the two is 0 or 1, that says too little: there a single request of the other kind decides, and n makes it come with
+/// 95 % (the "rule of three"). `u64::MAX` where the two are the same.
+pub fn needed(wish: f64, versus: f64) -> u64 {
+    let distance = (wish - versus).abs();
+    if !distance.is_finite() || distance < 1e-9 {
+        return u64::MAX;
+    }
+    let certain = |p: f64| p <= 0.0 || p >= 1.0;
+    let n = if certain(wish) || certain(versus) {
+        if distance >= 1.0 { 1.0 } else { 0.05_f64.ln() / (1.0 - distance).ln() }
+    } else {
+        let spread = |p: f64| (p * (1.0 - p)).sqrt();
+        let n = ((Z_95 * spread(versus) + Z_POWER_80 * spread(wish)) / distance).powi(2);
+        n / 4.0 * (1.0 + (1.0 + 2.0 / (n * distance)).sqrt()).powi(2)
+    };
+    n.ceil() as u64
+}
+
+/// How likely it is that plain balancing made these counts rather than the wished split, 0 to 1, if either did and neither was more
+/// likely at first (Bayes' rule with even odds). `(seen, wished share)` pairs, shares of their sum. 0.5 without requests, or where the
+/// wish *is* an even split.
+pub fn round_robin_likelihood(versions: &[(u64, f64)]) -> f64 {
+    let shares: f64 = versions.iter().map(|(_, share)| share).sum();
+    if versions.is_empty() || shares.is_nan() || shares <= 0.0 {
+        return 0.5;
+    }
+    let even = (1.0 / versions.len() as f64).ln();
+    // Log of P(counts | wish) / P(counts | even); the multinomial's coefficient is the same in both.
+    let mut log_ratio = 0.0;
+    for (seen, share) in versions {
+        if *seen > 0 {
+            log_ratio += *seen as f64 * ((share / shares).ln() - even);
+        }
+    }
+    1.0 / (1.0 + log_ratio.exp())
+}
+
+/// What is known of the requests since the last change of weights.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// Good answers by version, to requests *sent* since the change was acknowledged ([`crate::Mark::counts`]).
+    pub counts: BTreeMap<String, u64>,
+    /// The wished shares, percent; empty where there is no route.
+    pub wished: BTreeMap<String, f64>,
+    /// Whether the client has a sidecar: a fact, read from its pod.
+    pub client_has_sidecar: bool,
+}
+
+/// The meaning of a [`Verdict`]. Facts come before statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerdictKind {
+    /// No request since the last change.
+    NoTraffic,
+    /// In keeping so far, but too few to tell the wish from plain balancing (or, where the wish is even, from its neighbour).
+    TooFew,
+    /// In keeping with the wish.
+    InKeeping,
+    /// More than 3.5 standard deviations off the wish, or something came that was to get nothing.
+    OffTarget,
+    /// A fact: the client has no sidecar, so weights are not looked at.
+    ClientHasNoSidecar,
+    /// A fact: there is no route; what is seen is plain balancing.
+    NoRoute,
+}
+
+/// What the counts say about the wish. Shares in percent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// What it comes to.
+    pub kind: VerdictKind,
+    /// The version the numbers are about: the last of the wish, else of those seen.
+    pub version: String,
+    /// Requests since the last change.
+    pub requests: u64,
+    /// Share seen, percent; 0 without requests.
+    pub observed: f64,
+    /// Half of the 95 % Wilson interval, percentage points.
+    pub margin: f64,
+    /// Share wished, percent; without a route the even share.
+    pub wished: f64,
+    /// Requests still needed to tell the wish from `versus`; 0 when there are enough.
+    pub needed: u64,
+    /// The share that the wish is told from, percent: plain balancing where the requests do not suffice for that yet, then a preset beside it.
+    pub versus: f64,
+    /// χ² against the wish; nothing without requests or without a route.
+    pub chi_square: Option<ChiSquare>,
+    /// [`round_robin_likelihood`] of the counts.
+    pub plain_balancing: f64,
+}
+
+/// Judges the evidence.
+pub fn verdict(evidence: &Evidence) -> Verdict {
+    let Evidence { counts, wished, client_has_sidecar } = evidence;
+    let names: Vec<&String> = if wished.is_empty() { counts.keys().filter(|v| *v != "unknown").collect() } else { wished.keys().collect() };
+    let version = names.last().map(|v| (*v).clone()).unwrap_or_default();
+    let seen = |name: &str| counts.get(name).copied().unwrap_or(0);
+    let requests: u64 = counts.values().sum();
+    let even = 1.0 / names.len().max(1) as f64;
+    let total: f64 = wished.values().sum();
+    let share = |name: &str| if total > 0.0 { wished.get(name).copied().unwrap_or(0.0) / total } else { even };
+
+    // What answered without being wished for counts against the wish, as a version with share 0.
+    let strangers = counts.keys().filter(|v| !wished.contains_key(*v) && !wished.is_empty());
+    let pairs: Vec<(u64, f64)> = names.iter().copied().chain(strangers).map(|v| (seen(v), share(v))).collect();
+    let of_wish = &pairs[..names.len()];
+
+    let wish = share(&version);
+    let interval = wilson(seen(&version), requests);
+    let to_tell_from_plain = needed(wish, even);
+    let is_even = of_wish.iter().all(|(_, s)| (s - even).abs() < 1e-9);
+    let versus = if is_even || requests >= to_tell_from_plain { neighbour(wish) } else { even };
+    let enough = if is_even { needed(wish, versus) } else { to_tell_from_plain };
+    let off_target = pairs.iter().any(|(seen, share)| is_off(*seen, requests, *share));
+    let kind = match () {
+        () if wished.is_empty() => VerdictKind::NoRoute,
+        () if !client_has_sidecar => VerdictKind::ClientHasNoSidecar,
+        () if requests == 0 => VerdictKind::NoTraffic,
+        () if off_target => VerdictKind::OffTarget,
+        () if requests < enough => VerdictKind::TooFew,
+        () => VerdictKind::InKeeping,
+    };
+    Verdict {
+        kind,
+        requests,
+        observed: if requests == 0 { 0.0 } else { 100.0 * seen(&version) as f64 / requests as f64 },
+        margin: 100.0 * interval.margin(),
+        wished: 100.0 * wish,
+        needed: needed(wish, versus).saturating_sub(requests),
+        versus: 100.0 * versus,
+        chi_square: if wished.is_empty() { None } else { chi_square(&pairs) },
+        plain_balancing: round_robin_likelihood(of_wish),
+        version,
+    }
+}
+
+/// Whether a count is too far from its share: exact at 0 and 1, else by standard deviations, one request's worth allowed for whole numbers.
+fn is_off(seen: u64, n: u64, share: f64) -> bool {
+    let (seen, n) = (seen as f64, n as f64);
+    let distance = (seen - n * share).abs();
+    if share <= 0.0 || share >= 1.0 {
+        return distance > 0.5;
+    }
+    distance - 0.5 > OFF_TARGET_SIGMA * (n * share * (1.0 - share)).sqrt()
+}
+
+/// The preset that is hardest to tell from a share, and not the same; both 0 to 1.
+fn neighbour(share: f64) -> f64 {
+    let others = PRESETS.iter().map(|p| p / 100.0).filter(|p| (p - share).abs() > 1e-9);
+    // In reverse, because of several equals the last is taken: 50 is told from 20, not from 80.
+    others.rev().max_by_key(|p| needed(share, *p)).unwrap_or(0.5)
+}
+
+#[cfg(test)]
+#[path = "stats_tests.rs"]
+mod tests;

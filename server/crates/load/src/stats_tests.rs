@@ -1,0 +1,129 @@
+//! Tables for the statistics: published figures where the row names them, the usual tables of χ², else the formula by hand.
+use super::*;
+use proptest::prelude::*;
+
+#[test]
+fn wilson_agrees_with_published_figures() {
+    for (x, n, low, high) in [
+        (0, 0, 0.0, 1.0),
+        (0, 10, 0.0, 0.277_53),
+        (10, 10, 0.722_47, 1.0),
+        (5, 10, 0.236_59, 0.763_41),
+        (1, 10, 0.017_88, 0.404_15),
+        (81, 263, 0.255_27, 0.366_22), // Newcombe, Statistics in Medicine 17, 1998, table I: 0.2553 to 0.3662
+        (20, 100, 0.133_37, 0.288_83),
+    ] {
+        let got = wilson(x, n);
+        assert!((got.low - low).abs() < 1e-4 && (got.high - high).abs() < 1e-4, "{x}/{n}: {got:?}");
+    }
+}
+
+#[test]
+fn chi_square_and_its_tail_agree_with_tables() {
+    // The 5 %, 1 % and 0.1 % points of the usual tables.
+    for (x, degrees, p) in [
+        (3.841, 1, 0.05), (6.635, 1, 0.01), (10.828, 1, 0.001), (5.991, 2, 0.05), (9.210, 2, 0.01),
+        (7.815, 3, 0.05), (16.266, 3, 0.001), (9.488, 4, 0.05), (18.307, 10, 0.05), (0.0, 3, 1.0),
+    ] {
+        let got = chi_square_tail(x, degrees);
+        assert!((got - p).abs() < 2e-5 + p * 2e-3, "{x}, {degrees}: {got}");
+    }
+    let by_hand = chi_square(&[(70, 80.0), (30, 20.0)]).unwrap();
+    assert!((by_hand.statistic - 6.25).abs() < 1e-9 && by_hand.degrees == 1 && (by_hand.p_value - 0.012_42).abs() < 1e-4, "{by_hand:?}");
+    assert_eq!(chi_square(&[(1, 0.0), (99, 100.0)]).map(|c| (c.statistic, c.p_value)), Some((f64::INFINITY, 0.0)), "something where nothing was to come");
+    for none in [&[][..], &[(0, 50.0), (0, 50.0)], &[(5, 0.0)]] {
+        assert_eq!(chi_square(none), None);
+    }
+}
+
+#[test]
+fn how_many_requests_tell_two_shares_apart() {
+    for (wish, versus, n) in [
+        (0.9, 0.5, 12),      // as the exact binomial test has it: 10 requests cannot tell 90/10 from 50/50
+        (0.9, 0.75, 61),
+        (0.9, 0.8, 118),
+        (0.5, 0.75, 30),
+        (0.5, 0.51, 19_716),
+        (1.0, 0.5, 5),       // half of requests would miss: 0.5⁵ = 3 %
+        (0.0, 0.01, 299),    // the rule of three: about 3 / 0.01
+        (0.0, 1.0, 1),
+        (0.3, 0.3, u64::MAX),
+    ] {
+        let got = needed(wish, versus);
+        assert!(got.abs_diff(n) <= n / 1_000, "{wish} from {versus}: {got}, not {n}");
+    }
+}
+
+#[test]
+fn plain_balancing_is_recognised() {
+    for (versions, low, high) in [
+        (&[(50, 90.0), (50, 10.0)][..], 0.999, 1.0),
+        (&[(90, 90.0), (10, 10.0)], 0.0, 0.001),
+        (&[(7, 90.0), (3, 10.0)], 0.6, 0.95),
+        (&[(1, 0.0), (1, 100.0)], 1.0, 1.0),
+        (&[(50, 50.0), (50, 50.0)], 0.5, 0.5),
+        (&[(0, 90.0), (0, 10.0)], 0.5, 0.5),
+        (&[], 0.5, 0.5),
+    ] {
+        let got = round_robin_likelihood(versions);
+        assert!((low..=high).contains(&got), "{versions:?}: {got}");
+    }
+}
+
+fn evidence(wished: &[(&str, f64)], counts: &[(&str, u64)], sidecar: bool) -> Evidence {
+    Evidence {
+        counts: counts.iter().map(|(v, n)| ((*v).to_owned(), *n)).collect(),
+        wished: wished.iter().map(|(v, w)| ((*v).to_owned(), *w)).collect(),
+        client_has_sidecar: sidecar,
+    }
+}
+
+#[test]
+fn verdicts_rest_on_facts_first() {
+    use VerdictKind as K;
+    let ninety = [("v1", 90.0), ("v2", 10.0)];
+    let even = [("v1", 50.0), ("v2", 50.0)];
+    let all_v1 = [("v1", 100.0), ("v2", 0.0)];
+    for (wished, counts, sidecar, expected) in [
+        (&ninety[..], &[("v1", 500), ("v2", 500)][..], false, (K::ClientHasNoSidecar, "v2 50% wished 10% needed 0 versus 20%")),
+        (&[], &[("v1", 50), ("v2", 50)], true, (K::NoRoute, "v2 50% wished 50% needed 0 versus 20%")),
+        (&ninety, &[], true, (K::NoTraffic, "v2 0% wished 10% needed 12 versus 50%")),
+        (&ninety, &[("v1", 6), ("v2", 4)], true, (K::TooFew, "v2 40% wished 10% needed 2 versus 50%")),
+        (&ninety, &[("v1", 9), ("v2", 1)], true, (K::TooFew, "v2 10% wished 10% needed 2 versus 50%")),
+        (&ninety, &[("v1", 92), ("v2", 8)], true, (K::InKeeping, "v2 8% wished 10% needed 18 versus 20%")),
+        (&ninety, &[("v1", 500), ("v2", 500)], true, (K::OffTarget, "v2 50% wished 10% needed 0 versus 20%")),
+        (&even, &[("v1", 12), ("v2", 4)], true, (K::TooFew, "v2 25% wished 50% needed 4 versus 20%")),
+        (&even, &[("v1", 1_012), ("v2", 988)], true, (K::InKeeping, "v2 49% wished 50% needed 0 versus 20%")),
+        (&all_v1, &[("v1", 400)], true, (K::InKeeping, "v2 0% wished 0% needed 0 versus 10%")),
+        (&all_v1, &[("v1", 100_000), ("v2", 1)], true, (K::OffTarget, "v2 0% wished 0% needed 0 versus 10%")),
+        (&ninety, &[("v1", 900), ("v2", 100), ("v3", 1)], true, (K::OffTarget, "v2 10% wished 10% needed 0 versus 20%")),
+    ] {
+        let v = verdict(&evidence(wished, counts, sidecar));
+        let said = format!("{} {:.0}% wished {:.0}% needed {} versus {:.0}%", v.version, v.observed, v.wished, v.needed, v.versus);
+        assert_eq!((v.kind, said.as_str()), expected, "{wished:?} {counts:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_ever_not_a_number(counts in proptest::collection::vec(0_u64..1_000_000, 0..4), wished in proptest::collection::vec(0_u32..=100, 0..4), sidecar in any::<bool>()) {
+        let names = ["v1", "v2", "v3", "v4"];
+        let counts: Vec<_> = names.into_iter().zip(counts).collect();
+        let wished: Vec<_> = names.into_iter().zip(wished.into_iter().map(f64::from)).collect();
+        let v = verdict(&evidence(&wished, &counts, sidecar));
+        for number in [v.observed, v.margin, v.wished, v.versus, v.plain_balancing] {
+            prop_assert!(number.is_finite() && (0.0..=100.0).contains(&number), "{v:?}");
+        }
+        for (x, n) in [(v.requests / 2, v.requests)] {
+            let i = wilson(x, n);
+            prop_assert!(i.low <= i.high && i.low >= 0.0 && i.high <= 1.0);
+        }
+    }
+
+    #[test]
+    fn a_wilson_interval_holds_the_share_it_was_made_from(n in 1_u64..100_000, part in 0.0_f64..=1.0) {
+        let x = (n as f64 * part) as u64;
+        let (i, share) = (wilson(x, n), x as f64 / n as f64);
+        prop_assert!(i.low <= share + 1e-12 && share <= i.high + 1e-12);
+    }
+}
