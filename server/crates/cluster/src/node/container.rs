@@ -1,4 +1,5 @@
 //! One container's state: waiting, running or ended, its probes and its back-off. No clock, no I/O.
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub enum State {
     /// Not running; `due` is when to start it, none while its turn has not come.
     Waiting {
         /// For programs.
-        reason: &'static str,
+        reason: Cow<'static, str>,
         /// For people.
         message: String,
         /// When to start.
@@ -123,7 +124,7 @@ impl Container {
     pub fn new(spec: ContainerSpec, waiting: &'static str) -> Container {
         Container {
             spec: Arc::new(spec),
-            state: State::Waiting { reason: waiting, message: String::new(), due: None },
+            state: State::Waiting { reason: waiting.into(), message: String::new(), due: None },
             last: None,
             restarts: 0,
             ran: false,
@@ -197,19 +198,19 @@ impl Container {
         let delay = backoff(self.failures);
         self.failures += 1;
         self.state = if delay.is_zero() {
-            State::Waiting { reason: "ContainerCreating", message: String::new(), due: Some(now.mono) }
+            State::Waiting { reason: "ContainerCreating".into(), message: String::new(), due: Some(now.mono) }
         } else {
             let message =
                 format!("back-off {}s restarting failed container={} pod={pod}", delay.as_secs(), self.spec.name);
-            State::Waiting { reason: "CrashLoopBackOff", message, due: Some(now.mono + delay) }
+            State::Waiting { reason: "CrashLoopBackOff".into(), message, due: Some(now.mono + delay) }
         };
         delay
     }
 
     /// Schedules the next try after a start that could not even be made.
-    pub fn retry_later(&mut self, now: Now, reason: &'static str, message: String) {
+    pub fn retry_later(&mut self, now: Now, reason: Cow<'static, str>, message: String) {
         let delay = backoff(self.failures + 1);
-        let reason = if reason == "ErrImagePull" && self.failures > 0 { "ImagePullBackOff" } else { reason };
+        let reason = if reason == "ErrImagePull" && self.failures > 0 { "ImagePullBackOff".into() } else { reason };
         self.failures += 1;
         self.down();
         self.state = State::Waiting { reason, message, due: Some(now.mono + delay) };
@@ -224,7 +225,7 @@ impl Container {
         self.failures = self.failures.max(1);
         if first {
             self.state =
-                State::Waiting { reason: "RunContainerError", message, due: Some(now.mono + backoff(self.failures)) };
+                State::Waiting { reason: "RunContainerError".into(), message, due: Some(now.mono + backoff(self.failures)) };
         }
     }
 

@@ -1,10 +1,11 @@
 //! The node's addresses: one /20 of 127.64.0.0/10 claimed for this instance, and who has which address in it.
 //!
 //! A claim is a bound UDP socket in the block, so it ends with the process whatever happens to it.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// First address of 127.64.0.0/10.
 const POOL: u32 = 0x7F40_0000;
@@ -41,20 +42,21 @@ pub struct Network {
 struct Slots {
     range: std::ops::Range<u32>,
     next: u32,
-    used: BTreeSet<u32>,
+    /// And since when.
+    used: BTreeMap<u32, Instant>,
 }
 
 impl Slots {
     fn new(range: std::ops::Range<u32>) -> Slots {
-        Slots { next: range.start, range, used: BTreeSet::new() }
+        Slots { next: range.start, range, used: BTreeMap::new() }
     }
 
     fn take(&mut self) -> Option<u32> {
         let len = self.range.end - self.range.start;
         let found = (0..len)
             .map(|step| self.range.start + (self.next - self.range.start + step) % len)
-            .find(|slot| !self.used.contains(slot))?;
-        self.used.insert(found);
+            .find(|slot| !self.used.contains_key(slot))?;
+        self.used.insert(found, Instant::now());
         self.next = if found + 1 == self.range.end { self.range.start } else { found + 1 };
         Some(found)
     }
@@ -117,7 +119,16 @@ impl Network {
 
     /// Notes an address as taken; false where it is not of this block or somebody has it already.
     pub fn reserve_service_ip(&self, ip: Ipv4Addr) -> bool {
-        self.is_service_ip(ip) && lock(&self.services).used.insert(u32::from(ip) - self.base)
+        self.is_service_ip(ip) && lock(&self.services).used.insert(u32::from(ip) - self.base, Instant::now()).is_none()
+    }
+
+    /// Takes the addresses in use, and frees others that were taken longer ago than `patience`.
+    pub fn settle_service_ips(&self, in_use: &HashSet<Ipv4Addr>, patience: Duration) {
+        let mut slots = lock(&self.services);
+        slots.used.retain(|slot, since| in_use.contains(&Ipv4Addr::from(self.base + slot)) || since.elapsed() < patience);
+        for ip in in_use.iter().filter(|ip| self.is_service_ip(**ip)) {
+            slots.used.entry(u32::from(*ip) - self.base).or_insert_with(Instant::now);
+        }
     }
 
     /// Gives an address back.

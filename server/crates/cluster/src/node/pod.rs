@@ -1,6 +1,7 @@
 //! What a pod does next: inputs in, actions out. No clock, no I/O; [`super::worker`] is the shell around it.
 //!
 //! Source: Kubernetes, "Pod Lifecycle" and "Sidecar Containers".
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::container::{Container, Now, State, Verdict};
@@ -27,7 +28,7 @@ pub enum Input {
         /// Which container.
         index: usize,
         /// Waiting reason.
-        reason: &'static str,
+        reason: Cow<'static, str>,
         /// For people.
         message: String,
     },
@@ -159,7 +160,7 @@ impl Pod {
         if self.initialized && apps().all(|container| container.state == State::Ended) {
             return if apps().all(Container::succeeded) { "Succeeded" } else { "Failed" };
         }
-        let never_ran = |container: &Container| !container.ran && !container.is_up();
+        let never_ran = |container: &Container| !container.ran;
         if !self.initialized || apps().any(never_ran) { "Pending" } else { "Running" }
     }
 

@@ -146,7 +146,7 @@ fn the_first_restart_is_immediate_and_later_ones_back_off() {
     assert_eq!(scene.container("app").restarts, 1);
     scene.exit("app", 1);
     assert_eq!(scene.pod.phase(), "Running");
-    let State::Waiting { reason, .. } = scene.container("app").state else { panic!("not waiting") };
+    let State::Waiting { reason, .. } = &scene.container("app").state else { panic!("not waiting") };
     assert_eq!(reason, "CrashLoopBackOff");
     scene.pass(9);
     scene.did("");
@@ -230,15 +230,15 @@ fn a_pod_that_runs_once_ends_with_its_sidecar() {
 fn an_image_that_is_not_there_is_tried_again_later() {
     let mut scene = Scene::new(json!({"containers": [{"name": "app"}]}));
     scene.pod.containers[0].state = State::Starting;
-    scene.input(Input::NotStarted { index: 0, reason: "ErrImagePull", message: "no such image".to_owned() });
-    let reason = |scene: &Scene| match scene.container("app").state {
-        State::Waiting { reason, .. } => reason,
-        _ => "up",
+    scene.input(Input::NotStarted { index: 0, reason: "ErrImagePull".into(), message: "no such image".to_owned() });
+    let reason = |scene: &Scene| match &scene.container("app").state {
+        State::Waiting { reason, .. } => reason.to_string(),
+        _ => "up".to_owned(),
     };
     assert_eq!(reason(&scene), "ErrImagePull");
     scene.pass(10);
     scene.pod.containers[0].state = State::Starting;
-    scene.input(Input::NotStarted { index: 0, reason: "ErrImagePull", message: "no such image".to_owned() });
+    scene.input(Input::NotStarted { index: 0, reason: "ErrImagePull".into(), message: "no such image".to_owned() });
     assert_eq!(reason(&scene), "ImagePullBackOff");
 }
 
@@ -248,7 +248,7 @@ fn a_missing_program_is_named_then_backed_off() {
     for (expected, wait) in [("RunContainerError", 10), ("CrashLoopBackOff", 10)] {
         scene.pod.containers[0].state = State::Starting;
         scene.input(Input::StartError { index: 0, id: "process://2".to_owned(), message: "exec: \"x\"".to_owned() });
-        let State::Waiting { reason, .. } = scene.container("app").state else { panic!("not waiting") };
+        let State::Waiting { reason, .. } = &scene.container("app").state else { panic!("not waiting") };
         assert_eq!(reason, expected);
         assert_eq!(scene.container("app").last.as_ref().unwrap().reason, "StartError");
         scene.pass(wait);
