@@ -14,9 +14,9 @@ impl Registry {
         let write = WriteOptions { dry_run: o.dry_run, ..WriteOptions::default() };
         let request = self.request(kind, ns, name, Subresource::None, &write)?;
         let (options, outcome) = (o.clone(), request.outcome.clone());
-        let committed = self.store.write(move |txn| decide(txn, request, &options)).await?;
+        let object = self.store.write(move |txn| decide(txn, request, &options)).await?;
         let deleted = outcome.lock().unwrap_or_else(PoisonError::into_inner).deleted;
-        Ok(if deleted { Deleted::Gone(committed.object) } else { Deleted::Terminating(committed.object) })
+        Ok(if deleted { Deleted::Gone(object) } else { Deleted::Terminating(object) })
     }
 
     /// Deletes all that fit, one after the other. Errors: those of `list`; one that is gone already is no error.

@@ -88,9 +88,9 @@ impl Registry {
         F: FnOnce(&Txn<'_>) -> Result<Change, Status> + Send + 'static,
     {
         let outcome = request.outcome.clone();
-        let committed = self.store.write(f).await?;
+        let object = self.store.write(f).await?;
         let Outcome { created, changed, warnings, .. } = outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Written { object: committed.object, created, changed, warnings })
+        Ok(Written { object, created, changed, warnings })
     }
 }
 

@@ -10,7 +10,7 @@ mod subscription;
 
 pub use error::StoreError;
 pub use subscription::Subscription;
-pub use writer::{Change, Committed, Txn};
+pub use writer::{Change, Txn};
 pub(crate) use state::Compacted;
 
 use crate::{Object, status::Status};
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// `decide` runs on the writer's thread: it must be quick and must not write by itself.
     /// Errors: `decide`'s own; 500 where the disk failed, and then nothing has changed.
-    pub(crate) async fn write<F>(&self, decide: F) -> Result<Committed, Status>
+    pub(crate) async fn write<F>(&self, decide: F) -> Result<Arc<Object>, Status>
     where
         F: FnOnce(&Txn<'_>) -> Result<Change, Status> + Send + 'static,
     {

@@ -21,21 +21,11 @@ pub enum Change {
     None(Arc<Object>),
 }
 
-/// What a write has done.
-pub struct Committed {
-    /// With its version; of a deletion the last state.
-    pub object: Arc<Object>,
-    /// False where nothing changed.
-    pub changed: bool,
-    /// Whether the object is gone.
-    pub deleted: bool,
-}
-
 type Decide = Box<dyn FnOnce(&Txn<'_>) -> Result<Change, Status> + Send>;
 
 pub(super) struct Job {
     pub(super) decide: Decide,
-    pub(super) answer: oneshot::Sender<Result<Committed, Status>>,
+    pub(super) answer: oneshot::Sender<Result<Arc<Object>, Status>>,
 }
 
 /// The newest state, the earlier writes of the same batch included.
@@ -51,22 +41,6 @@ impl Txn<'_> {
             Some(written) => written.clone(),
             None => self.state.read().unwrap_or_else(PoisonError::into_inner).get(key),
         }
-    }
-
-    /// All objects of a resource as this write must see them, in no particular order.
-    pub fn list(&self, resource: &str, namespace: Option<&str>) -> Vec<Arc<Object>> {
-        let mut all = self.state.read().unwrap_or_else(PoisonError::into_inner).list(resource, namespace);
-        for (key, written) in self.batch {
-            if key.resource == resource && namespace.is_none_or(|ns| ns == key.namespace) {
-                let named = |object: &Arc<Object>| {
-                    object["metadata"]["name"] == key.name.as_str()
-                        && object["metadata"]["namespace"].as_str().unwrap_or_default() == key.namespace
-                };
-                all.retain(|object| !named(object));
-                all.extend(written.clone());
-            }
-        }
-        all
     }
 }
 
@@ -98,7 +72,7 @@ fn batch(disk: &Disk, state: &RwLock<State>, jobs: Vec<Job>) {
                 continue;
             }
             Ok(Change::None(object)) => {
-                answers.push((answer, Ok(Committed { object, changed: false, deleted: false })));
+                answers.push((answer, Ok(object)));
                 continue;
             }
             Ok(Change::Put(key, object)) => (key, object, false),
@@ -109,7 +83,7 @@ fn batch(disk: &Disk, state: &RwLock<State>, jobs: Vec<Job>) {
         let after = Arc::new(object);
         let before = txn.get(&key);
         overlay.insert(key.clone(), (!deleted).then(|| after.clone()));
-        answers.push((answer, Ok(Committed { object: after.clone(), changed: true, deleted })));
+        answers.push((answer, Ok(after.clone())));
         events.push(Event { revision, key, before, after, deleted });
     }
     let durable = if events.is_empty() { Ok(()) } else { commit(disk, &overlay, revision) };
