@@ -15,7 +15,7 @@ mod controllers;
 mod node;
 mod events;
 
-pub use kinds::{Cause, CellFn, Column, Kind, Kinds, age};
+pub use kinds::{schema, Cause, CellFn, Column, Kind, Kinds, age};
 pub use registry::{
     AdmissionHook, AdmissionRequest, DeleteOptions, Deleted, FieldValidation, ListOptions, ObjectList, Operation, Patch,
     Propagation, Registry, Subresource, VersionMatch, Watch, WatchEvent, WatchKind, WatchOptions, WriteOptions, Written,

@@ -5,6 +5,7 @@ mod cause;
 mod columns;
 mod defaults;
 mod validate;
+pub mod schema;
 
 pub use cause::Cause;
 pub use columns::age;

@@ -1,8 +1,12 @@
 //! Patches as pure functions of the object and the patch; ownership of fields (managedFields).
+mod fields;
+mod strategic;
 pub(crate) mod managed;
 
+pub(crate) use fields::check as check_fields;
+pub(crate) use strategic::strategic;
+
 use crate::kinds::Kind;
-use crate::registry::FieldValidation;
 use crate::status::Status;
 use crate::Object;
 use serde_json::{Map, Value};
@@ -43,15 +47,6 @@ fn merge_into(target: &mut Value, changes: &Value) {
     }
 }
 
-pub(crate) fn strategic(_kind: &Kind, _object: &Object, _changes: &Value) -> Result<Object, Status> {
-    Err(Status::unsupported_media_type("strategic merge patches are not served yet"))
-}
-
 pub(crate) fn apply(_kind: &Kind, _live: Option<&Object>, _config: &Object, _manager: &str, _sub: &str, _force: bool) -> Result<Object, Status> {
     Err(Status::unsupported_media_type("server-side apply is not served yet"))
-}
-
-/// Looks for fields that the schema does not know. Errors: 400 with Strict.
-pub(crate) fn check_fields(_kind: &Kind, _object: &mut Object, _how: FieldValidation) -> Result<Vec<String>, Status> {
-    Ok(Vec::new())
 }

@@ -1,0 +1,108 @@
+//! Checks an object against the schema: unknown fields are reported and dropped, wrong types refused.
+use crate::Object;
+use crate::kinds::Kind;
+use crate::kinds::schema::Shape;
+use crate::registry::FieldValidation;
+use crate::status::Status;
+use serde_json::Value;
+
+/// Gives the warnings for fields that were dropped. Errors: 400 for a wrong type, and with Strict for an unknown field.
+pub(crate) fn check(kind: &Kind, object: &mut Object, how: FieldValidation) -> Result<Vec<String>, Status> {
+    let mut found = Found::default();
+    walk(&Shape::of(kind), object, &mut Vec::new(), &mut found);
+    let version = kind.versions.first().map(String::as_str).unwrap_or_default();
+    let refused = |why: String| {
+        Status::bad_request(format!("{0} in version \"{version}\" cannot be handled as a {0}: {why}", kind.kind))
+    };
+    if let Some(wrong) = found.wrong.into_iter().next() {
+        return Err(refused(wrong));
+    }
+    let unknown: Vec<String> = found.unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+    match how {
+        FieldValidation::Strict if !unknown.is_empty() => Err(refused(format!("strict decoding error: {}", unknown.join(", ")))),
+        FieldValidation::Ignore => Ok(Vec::new()),
+        _ => Ok(unknown),
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    unknown: Vec<String>,
+    wrong: Vec<String>,
+}
+
+fn walk(shape: &Shape, value: &mut Value, path: &mut Vec<String>, found: &mut Found) {
+    let expected = match (shape, &mut *value) {
+        (Shape::Any, _) => return,
+        (Shape::Custom | Shape::Type(_) | Shape::Map(..), Value::Object(map)) => {
+            map.retain(|name, below| {
+                path.push(if path.is_empty() { name.clone() } else { format!(".{name}") });
+                let known = shape.field(name);
+                match known {
+                    Some(shape) => walk(shape, below, path, found),
+                    None => found.unknown.push(path.concat()),
+                }
+                path.pop();
+                known.is_some()
+            });
+            return;
+        }
+        (Shape::List(of, _), Value::Array(list)) => {
+            for (i, element) in list.iter_mut().enumerate() {
+                path.push(format!("[{i}]"));
+                walk(of, element, path, found);
+                path.pop();
+            }
+            return;
+        }
+        (Shape::Text | Shape::Time | Shape::MicroTime, Value::String(_)) | (Shape::Bool, Value::Bool(_)) => return,
+        (Shape::Int, Value::Number(n)) if n.is_i64() || n.is_u64() => return,
+        (Shape::Number | Shape::IntOrText | Shape::Quantity, Value::Number(_)) => return,
+        (Shape::IntOrText | Shape::Quantity, Value::String(_)) => return,
+        (Shape::Custom | Shape::Type(_) | Shape::Map(..), _) => "an object",
+        (Shape::List(..), _) => "a list",
+        (Shape::Text, _) => "a string",
+        (Shape::Time | Shape::MicroTime, _) => "a time",
+        (Shape::Bool, _) => "true or false",
+        (Shape::Int, _) => "an integer",
+        (Shape::Number, _) => "a number",
+        (Shape::IntOrText | Shape::Quantity, _) => "a number or a string",
+    };
+    let is = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    found.wrong.push(format!("{}: expected {expected}, found {is}", path.concat()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::Kinds;
+    use serde_json::json;
+
+    #[test]
+    fn unknown_fields_and_wrong_types_are_named() {
+        let kinds = Kinds::builtin();
+        let kind = kinds.find("apps", "deployments").unwrap();
+        let written = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"},
+            "spec": {"replica": 1, "template": {"spec": {"containers": [{"name": "x", "imag": "y"}]}}}});
+        let strict = check(kind, &mut written.clone(), FieldValidation::Strict).unwrap_err();
+        assert_eq!(strict.message, "Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: unknown field \"spec.replica\", unknown field \"spec.template.spec.containers[0].imag\"");
+        let mut pruned = written.clone();
+        assert_eq!(check(kind, &mut pruned, FieldValidation::Warn).unwrap().len(), 2);
+        assert_eq!(pruned["spec"]["template"]["spec"]["containers"][0], json!({"name": "x"}));
+        for (spec, words) in [
+            (json!({"replicas": "3"}), "spec.replicas: expected an integer, found a string"),
+            (json!({"template": []}), "spec.template: expected an object, found a list"),
+            (json!({"template": {"metadata": {"labels": {"a": 1}}}}), "spec.template.metadata.labels.a: expected a string, found a number"),
+        ] {
+            let e = check(kind, &mut json!({"spec": spec}), FieldValidation::Ignore).unwrap_err();
+            assert!(e.message.ends_with(words), "{e}");
+        }
+    }
+}
