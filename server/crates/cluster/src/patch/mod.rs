@@ -1,12 +1,15 @@
 //! Patches as pure functions of the object and the patch; ownership of fields (managedFields).
 mod fields;
 mod strategic;
+mod apply;
+mod compare;
 pub(crate) mod managed;
+mod owned;
 
+pub(crate) use apply::apply;
 pub(crate) use fields::check as check_fields;
 pub(crate) use strategic::strategic;
 
-use crate::kinds::Kind;
 use crate::status::Status;
 use crate::Object;
 use serde_json::{Map, Value};
@@ -45,8 +48,4 @@ fn merge_into(target: &mut Value, changes: &Value) {
             merge_into(map.entry(field.clone()).or_insert(Value::Null), change);
         }
     }
-}
-
-pub(crate) fn apply(_kind: &Kind, _live: Option<&Object>, _config: &Object, _manager: &str, _sub: &str, _force: bool) -> Result<Object, Status> {
-    Err(Status::unsupported_media_type("server-side apply is not served yet"))
 }

@@ -17,6 +17,8 @@ pub use options::{
 };
 pub use watch::{Watch, WatchEvent, WatchKind};
 
+pub(crate) use prepare::now;
+
 use crate::kinds::{Kind, Kinds};
 use crate::status::Status;
 use crate::store::{Key, Store, StoreError};

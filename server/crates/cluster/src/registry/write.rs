@@ -123,6 +123,9 @@ impl Request {
 
     fn create_by_apply(self, txn: &Txn<'_>, ns: Option<&str>, config: &Object) -> Result<Change, Status> {
         let mut config = prepare::read(&self.kind, ns, &self.key.name, config.clone())?;
+        if config["metadata"].get("resourceVersion").is_some_and(|v| v != "") {
+            return Err(Status::conflict(&self.kind.resource(), &self.key.name, "the object has been deleted since it was read"));
+        }
         self.warn(patch::check_fields(&self.kind, &mut config, self.options.validation)?);
         let object = patch::apply(&self.kind, None, &config, &self.options.field_manager, self.sub.name(), self.options.force)?;
         self.create(txn, object)
