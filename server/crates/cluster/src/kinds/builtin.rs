@@ -173,6 +173,7 @@ fn replica_set() -> Kind {
         categories: owned(&["all"]),
         subresources: owned(&["status", "scale"]),
         defaults: defaults::replica_set,
+        prepare: |o| o["status"] = serde_json::json!({"replicas": 0}),
         validate: validate::workload,
         validate_update: validate::workload_update,
         generation: true,

@@ -49,3 +49,6 @@ fn merge_into(target: &mut Value, changes: &Value) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

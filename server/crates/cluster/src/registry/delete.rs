@@ -8,6 +8,9 @@ use crate::Object;
 use serde_json::{Value, json};
 use std::sync::PoisonError;
 
+/// Namespaces that a real API server does not delete either.
+const PROTECTED: [&str; 3] = ["default", "kube-system", "kube-public"];
+
 impl Registry {
     /// Deletes an object: at once, after a pod's grace period, or when its finalizers are gone. Errors: 404, 409.
     pub async fn delete(&self, kind: &Kind, ns: Option<&str>, name: &str, o: &DeleteOptions) -> Result<Deleted, Status> {
@@ -42,6 +45,9 @@ impl Registry {
 fn decide(txn: &Txn<'_>, request: Request, o: &DeleteOptions) -> Result<Change, Status> {
     let (resource, name) = (request.kind.resource(), request.key.name.clone());
     let old = txn.get(&request.key).ok_or_else(|| Status::not_found(&resource, &name))?;
+    if request.kind.has("finalize") && PROTECTED.contains(&name.as_str()) {
+        return Err(Status::forbidden(format!("{resource} \"{name}\" is forbidden: this namespace may not be deleted")));
+    }
     let preconditions = [("UID", "uid", &o.precondition_uid), ("ResourceVersion", "resourceVersion", &o.precondition_rv)];
     for (word, field, wanted) in preconditions {
         let found = old["metadata"][field].as_str().unwrap_or_default();

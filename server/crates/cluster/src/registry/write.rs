@@ -1,11 +1,12 @@
 //! create, update and patch.
 use super::request::{Outcome, Request};
 use super::{Patch, Registry, Subresource, WriteOptions, Written, key, prepare, scale};
-use crate::kinds::Kind;
+use crate::kinds::{Cause, Kind};
 use crate::patch;
 use crate::status::Status;
 use crate::store::{Change, Key, Txn};
 use crate::Object;
+use serde_json::json;
 use std::sync::{Arc, Mutex, PoisonError};
 
 impl Registry {
@@ -35,6 +36,10 @@ impl Registry {
                 .await;
         }
         let mut object = prepare::read(kind, ns, name, object)?;
+        if kind.custom && sub == Subresource::None && object["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty) {
+            let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+            return Err(Status::invalid(&kind.kind, &kind.group, name, &[cause]));
+        }
         request.warn(patch::check_fields(kind, &mut object, o.validation)?);
         self.decide(request.clone(), move |txn| {
             let old = existing(txn, &request)?;

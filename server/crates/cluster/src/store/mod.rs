@@ -49,6 +49,8 @@ pub struct Event {
     pub after: Arc<Object>,
     /// Whether this write removed it.
     pub deleted: bool,
+    /// Length of `after` as JSON, by which the history is bounded.
+    pub bytes: usize,
 }
 
 /// A cheap handle; the last one to go ends the writer's thread and closes the file.

@@ -7,6 +7,8 @@ use std::sync::{Arc, RwLock};
 
 /// Events kept. A watcher that was away for longer lists again; at a slider's 30 changes a second that is half a minute.
 const HISTORY: usize = 1024;
+/// Bytes of JSON in the history; in memory an object takes several times its JSON.
+const HISTORY_BYTES: usize = 1024 * 1024;
 
 /// The history no longer reaches back to the revision asked for; the oldest that is known.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub(super) struct State {
     oldest: u64,
     objects: HashMap<String, Names>,
     history: VecDeque<Arc<Event>>,
+    history_bytes: usize,
     subscribers: HashMap<String, Vec<Subscriber>>,
 }
 
@@ -34,7 +37,7 @@ impl State {
         for (key, object) in loaded {
             objects.entry(key.resource).or_default().insert((key.namespace, key.name), object);
         }
-        State { revision, oldest: revision, objects, history: VecDeque::new(), subscribers: HashMap::new() }
+        State { revision, oldest: revision, objects, history: VecDeque::new(), history_bytes: 0, subscribers: HashMap::new() }
     }
 
     pub(super) fn revision(&self) -> u64 {
@@ -118,12 +121,14 @@ impl State {
             if let Some(subscribers) = self.subscribers.get_mut(&event.key.resource) {
                 subscribers.retain(|subscriber| subscriber.offer(&event));
             }
+            self.history_bytes += event.bytes;
             self.history.push_back(event);
         }
-        while self.history.len() > HISTORY {
-            if let Some(event) = self.history.pop_front() {
-                self.oldest = event.revision;
-            }
+        while (self.history.len() > HISTORY || self.history_bytes > HISTORY_BYTES)
+            && let Some(event) = self.history.pop_front()
+        {
+            self.oldest = event.revision;
+            self.history_bytes -= event.bytes;
         }
     }
 }

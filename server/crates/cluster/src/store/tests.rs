@@ -107,3 +107,57 @@ fn a_folder_without_write_access_is_said_to_be_read_only() {
         Ok(_) => assert!(nix::unistd::geteuid().is_root()),
     }
 }
+
+/// The other half of the next test: writes in its working folder until it is killed.
+#[tokio::test]
+#[ignore = "runs as a child process"]
+async fn child_writes_until_it_is_killed() {
+    use std::io::Write;
+    let store = Store::open("store.redb").unwrap();
+    for i in 0.. {
+        let written = put(&store, &format!("n{i}"), i).await;
+        // Not println: the test harness would keep it to itself.
+        writeln!(std::io::stderr(), "acknowledged {i} {}", written["metadata"]["resourceVersion"].as_str().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_it_acknowledged() {
+    use std::io::{BufRead, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::tests::child_writes_until_it_is_killed", "--ignored", "--nocapture"])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut acknowledged = Vec::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some((name, version)) = line.strip_prefix("acknowledged ").and_then(|rest| rest.split_once(' ')) {
+            acknowledged.push((name.to_owned(), version.parse::<u64>().unwrap()));
+        }
+        if acknowledged.len() == 100 {
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    assert!(acknowledged.len() >= 100, "{}", acknowledged.len());
+    let store = Store::open(folder.path().join("store.redb")).unwrap();
+    for (name, version) in &acknowledged {
+        let object = store.get(&key(&format!("n{name}"))).unwrap_or_else(|| panic!("n{name} is lost"));
+        assert_eq!(object["metadata"]["resourceVersion"], version.to_string());
+    }
+    assert!(store.revision() >= acknowledged.last().unwrap().1);
+}
+
+#[tokio::test]
+async fn several_writes_to_one_object_in_a_batch_leave_the_last_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("s")).unwrap();
+    let all = futures::future::join_all((0..50).map(|i| put(&store, "same", i))).await;
+    let newest = all.iter().max_by_key(|o| o["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap()).unwrap().clone();
+    drop(store);
+    assert_eq!(Store::open(folder.path().join("s")).unwrap().get(&key("same")).unwrap(), newest);
+}

@@ -84,9 +84,9 @@ fn batch(disk: &Disk, state: &RwLock<State>, jobs: Vec<Job>) {
         let before = txn.get(&key);
         overlay.insert(key.clone(), (!deleted).then(|| after.clone()));
         answers.push((answer, Ok(after.clone())));
-        events.push(Event { revision, key, before, after, deleted });
+        events.push(Event { revision, key, before, after, deleted, bytes: 0 });
     }
-    let durable = if events.is_empty() { Ok(()) } else { commit(disk, &overlay, revision) };
+    let durable = if events.is_empty() { Ok(()) } else { commit(disk, &mut events, revision) };
     match durable {
         Ok(()) => state.write().unwrap_or_else(PoisonError::into_inner).publish(events),
         Err(status) => {
@@ -102,11 +102,13 @@ fn batch(disk: &Disk, state: &RwLock<State>, jobs: Vec<Job>) {
     }
 }
 
-fn commit(disk: &Disk, overlay: &HashMap<Key, Option<Arc<Object>>>, revision: u64) -> Result<(), Status> {
-    let bytes = |object: &Arc<Object>| serde_json::to_vec(&**object).map_err(|e| Status::internal(e.to_string()));
-    let mut rows = Vec::with_capacity(overlay.len());
-    for (key, object) in overlay {
-        rows.push((key, object.as_ref().map(bytes).transpose()?));
+fn commit(disk: &Disk, events: &mut [Event], revision: u64) -> Result<(), Status> {
+    // In order: of several writes to one object in a batch the last one stays.
+    let mut rows = Vec::with_capacity(events.len());
+    for event in events {
+        let json = serde_json::to_vec(&*event.after).map_err(|e| Status::internal(e.to_string()))?;
+        event.bytes = json.len();
+        rows.push((&event.key, (!event.deleted).then_some(json)));
     }
     disk.commit(&rows, revision).map_err(|e| Status::internal(format!("the store could not be written: {e}")))
 }

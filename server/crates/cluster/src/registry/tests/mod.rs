@@ -1,4 +1,5 @@
-//! The verbs, seen from outside.
+//! The verbs, seen from outside: one registry on a folder of its own.
+mod apply;
 use super::*;
 use crate::{FieldSelector, LabelSelector, Object};
 use futures::StreamExt;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 /// A registry in a folder of its own, with namespace `default`.
 pub(super) struct Fixture {
     pub(super) registry: Registry,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Fixture {
@@ -21,7 +22,7 @@ impl Fixture {
         let kinds = Kinds::builtin().with(vec![Kind::custom("networking.istio.io", &["v1", "v1beta1"], "VirtualService", "virtualservices")]);
         let registry = Registry::open(store, kinds, admission).unwrap();
         registry.ensure_namespaces(&["default"]).await.unwrap();
-        Fixture { registry, _folder: folder }
+        Fixture { registry, folder }
     }
 
     pub(super) fn kind(&self, plural: &str) -> Arc<Kind> {
@@ -178,14 +179,17 @@ async fn deletion_waits_for_grace_and_finalizers() {
 async fn a_namespace_ends_when_it_is_finalized_and_takes_nothing_new_until_then() {
     let t = Fixture::new().await;
     let kind = t.kind("namespaces");
-    let Deleted::Terminating(ns) = t.registry.delete(&kind, None, "default", &DeleteOptions::default()).await.unwrap() else { panic!() };
+    let protected = t.registry.delete(&kind, None, "default", &DeleteOptions::default()).await.unwrap_err();
+    assert_eq!(protected.message, "namespaces \"default\" is forbidden: this namespace may not be deleted");
+    t.registry.ensure_namespaces(&["mine"]).await.unwrap();
+    let Deleted::Terminating(ns) = t.registry.delete(&kind, None, "mine", &DeleteOptions::default()).await.unwrap() else { panic!() };
     assert_eq!((&ns["status"]["phase"], &ns["spec"]["finalizers"]), (&json!("Terminating"), &json!(["kubernetes"])));
-    let refused = t.create("configmaps", config("a", "1")).await.unwrap_err();
+    let refused = t.registry.create(&t.kind("configmaps"), Some("mine"), config("a", "1"), &WriteOptions::default()).await.unwrap_err();
     assert_eq!((refused.code, refused.details.unwrap()["causes"][0]["reason"].clone()), (403, json!("NamespaceTerminating")));
     let mut done = (*ns).clone();
     done["spec"]["finalizers"] = json!([]);
-    t.registry.update(&kind, None, "default", Subresource::Finalize, done, &WriteOptions::default()).await.unwrap();
-    assert!(t.registry.get(&kind, None, "default").is_err());
+    t.registry.update(&kind, None, "mine", Subresource::Finalize, done, &WriteOptions::default()).await.unwrap();
+    assert!(t.registry.get(&kind, None, "mine").is_err());
 }
 
 #[tokio::test]
@@ -270,76 +274,6 @@ async fn a_pod_is_bound_once() {
     };
     assert_eq!(bind("n").await.unwrap().object["spec"]["nodeName"], "n");
     assert_eq!(bind("m").await.unwrap_err().code, 409);
-}
-
-fn route(weight: u32) -> Value {
-    json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "r", "labels": {"by": "panel"}},
-        "spec": {"hosts": ["flaskapp"], "http": [{"route": [{"weight": weight}, {"weight": 100 - weight}]}]}})
-}
-
-#[tokio::test]
-async fn an_apply_tells_whose_field_it_would_take() {
-    let t = Fixture::new().await;
-    let apply = |object: Value, force: bool| {
-        let (registry, kind) = (t.registry.clone(), t.kind("virtualservices"));
-        let o = WriteOptions { force, ..WriteOptions::by("demo-panel") };
-        async move { registry.patch(&kind, Some("default"), "r", Subresource::None, Patch::Apply(object), &o).await }
-    };
-    let first = apply(route(50), false).await.unwrap();
-    assert!(first.created && first.changed);
-    let entries = &first.object["metadata"]["managedFields"];
-    assert_eq!((&entries[0]["manager"], &entries[0]["operation"], &entries[0]["apiVersion"]), (&json!("demo-panel"), &json!("Apply"), &json!("networking.istio.io/v1")));
-    assert_eq!(entries[0]["fieldsV1"], json!({"f:metadata": {"f:labels": {"f:by": {}}}, "f:spec": {"f:hosts": {}, "f:http": {}}}));
-    let again = apply(route(50), false).await.unwrap();
-    assert!(!again.changed && !again.created, "applying the same again changes nothing");
-
-    let edit = Patch::Merge(json!({"spec": {"http": [{"route": [{"weight": 7}]}]}}));
-    let edited = t.patch("virtualservices", "r", edit, "kubectl-edit").await.unwrap().object;
-    assert_eq!(edited["metadata"]["managedFields"][1]["fieldsV1"], json!({"f:spec": {"f:http": {}}}));
-    assert_eq!(edited["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"], json!({"f:hosts": {}}));
-    let refused = apply(route(80), false).await.unwrap_err();
-    assert_eq!((refused.code, refused.message.as_str()), (409, "Apply failed with 1 conflict: conflict with \"kubectl-edit\" using networking.istio.io/v1: .spec.http"));
-    assert_eq!(refused.details.unwrap()["causes"][0], json!({"reason": "FieldManagerConflict", "message": "conflict with \"kubectl-edit\" using networking.istio.io/v1", "field": ".spec.http"}));
-
-    let mut stale = route(80);
-    stale["metadata"]["resourceVersion"] = first.object["metadata"]["resourceVersion"].clone();
-    assert!(apply(stale, true).await.unwrap_err().message.contains("the object has been modified"));
-    let forced = apply(route(80), true).await.unwrap().object;
-    let managers = forced["metadata"]["managedFields"].as_array().unwrap();
-    assert_eq!((managers.len(), &forced["spec"]["http"][0]["route"][0]["weight"]), (1, &json!(80)));
-
-    let mut fewer = route(80);
-    fewer["metadata"]["labels"] = json!({});
-    fewer["spec"]["extra"] = json!({"a": {"b": 1}});
-    assert!(apply(fewer, false).await.unwrap().object["metadata"]["labels"].as_object().is_none_or(serde_json::Map::is_empty));
-    assert!(apply(route(80), false).await.unwrap().object["spec"]["extra"].is_null(), "a field that is no longer applied goes");
-}
-
-#[tokio::test]
-async fn applies_of_several_managers_meet_in_lists_by_key() {
-    let t = Fixture::new().await;
-    let apply = |object: Value, by: &'static str| t.patch("deployments", "web", Patch::Apply(object), by);
-    let part = |spec: Value| json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec});
-    let mut mine = deployment("web");
-    mine["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]);
-    apply(mine.clone(), "one").await.unwrap();
-    let more = part(json!({"template": {"spec": {"containers": [{"name": "main", "env": [{"name": "C", "value": "3"}]}]}}}));
-    apply(more, "two").await.unwrap();
-    let scaled = t.patch("deployments", "web", Patch::Strategic(json!({"spec": {"replicas": 4}})), "kubectl-scale").await.unwrap().object;
-    assert_eq!(scaled["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap().len(), 3);
-
-    mine["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "B", "value": "2"}]);
-    let less = apply(mine.clone(), "one").await.unwrap().object;
-    let names: Vec<&str> = less["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["B", "C"]);
-    assert_eq!(less["spec"]["replicas"], 4, "what others own stays");
-
-    mine["spec"]["replicas"] = 2.into();
-    mine["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "C", "value": "9"}]);
-    let refused = apply(mine, "one").await.unwrap_err().message;
-    assert_eq!(refused, "Apply failed with 2 conflicts: conflicts with \"kubectl-scale\" using apps/v1:\n- .spec.replicas\nconflicts with \"two\":\n- .spec.template.spec.containers[name=\"main\"].env[name=\"C\"].value");
-    let keyless = part(json!({"template": {"spec": {"containers": [{"image": "x"}]}}}));
-    assert_eq!(apply(keyless, "one").await.unwrap_err().code, 400);
 }
 
 #[tokio::test]
