@@ -9,8 +9,11 @@ mod select;
 mod patch;
 mod registry;
 mod kubelet;
-mod api;
+mod statedir;
+mod pki;
 mod auth;
+mod kubeconfig;
+mod api;
 mod controllers;
 mod node;
 mod events;
@@ -24,6 +27,11 @@ pub use select::{FieldSelector, LabelSelector};
 pub use status::Status;
 pub use store::{Store, StoreError};
 
+pub use api::{Auth, serve as serve_api};
+pub use auth::{Hosts, Role, Token, Tokens, User};
+pub use kubeconfig::{file_name as kubeconfig_file, render as render_kubeconfig};
+pub use pki::{Pki, PkiError};
+pub use statedir::{StateDir, StateDirError};
 pub use kubelet::{Duplex, Exec, ExecOptions, Kubelet, LogOptions, LogStream};
 pub use node::{Image, NetError, Network};
 

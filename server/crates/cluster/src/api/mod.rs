@@ -1,1 +1,219 @@
-//! Placeholder: its owner replaces it.
+//! The Kubernetes API over HTTPS: what kubectl and kube-rs speak, in front of the [`Registry`]'s verbs.
+//!
+//! A request passes phases, each refusing with a `Status`: Host and Origin → path → who → may they → the verb.
+//! **Invariant:** nothing here decides what an object means; that is the registry's, or the kubelet's.
+mod body;
+mod crds;
+mod discovery;
+mod exec;
+mod forms;
+mod listener;
+mod logs;
+mod negotiate;
+mod openapi;
+mod options;
+mod pods;
+mod portforward;
+mod query;
+mod respond;
+mod reviews;
+mod route;
+mod spdy;
+mod verbs;
+mod watch;
+mod ws;
+
+use crate::auth::{Attributes, Decision, Hosts, Tokens, User, authorize};
+use crate::kubelet::Kubelet;
+use crate::registry::Registry;
+use crate::status::Status;
+use futures::FutureExt;
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::{HeaderMap, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use listener::{Handler, Tasks};
+use query::Query;
+use respond::Answer;
+use route::{Route, Target};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Who may come in.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    /// Accepted bearer tokens.
+    pub tokens: Tokens,
+    /// Names by which the API may be addressed.
+    pub hosts: Hosts,
+}
+
+/// Serves the API until `stop`; then watches end, requests in flight finish, and it returns within a second.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    registry: Registry,
+    kubelet: Arc<dyn Kubelet>,
+    auth: Auth,
+    stop: CancellationToken,
+) {
+    let ending = stop.clone();
+    listener::run(listener, tls, stop, |tasks| Arc::new(Api { registry, kubelet, auth, tasks, stop: ending })).await;
+}
+
+/// What every request may use.
+struct Api {
+    registry: Registry,
+    kubelet: Arc<dyn Kubelet>,
+    auth: Auth,
+    /// Upgraded connections live on after their request.
+    tasks: Tasks,
+    /// Ends watches and followed logs.
+    stop: CancellationToken,
+}
+
+/// A request about a resource, with all that its verb needs.
+struct Call {
+    api: Arc<Api>,
+    user: User,
+    target: Target,
+    query: Query,
+    request: Request<Incoming>,
+}
+
+impl Call {
+    fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
+    fn method(&self) -> &Method {
+        self.request.method()
+    }
+}
+
+impl Handler for Api {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let head = method == Method::HEAD;
+        let answered = AssertUnwindSafe(self.answer(request)).catch_unwind().await;
+        let answer = match answered {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(status)) => {
+                tracing::debug!(http.method = %method, http.path = %path, http.status = status.code, "{}", status.message);
+                respond::status(&status)
+            }
+            Err(_) => {
+                tracing::error!(http.method = %method, http.path = %path, "a request made the API panic");
+                respond::status(&Status::internal("an internal error occurred; the log has more"))
+            }
+        };
+        if head { respond::whole(answer.status(), "application/json", "") } else { answer }
+    }
+}
+
+impl Api {
+    async fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Answer, Status> {
+        self.check_host(&request)?;
+        if request.method() == Method::HEAD {
+            *request.method_mut() = Method::GET;
+        }
+        let route = Route::parse(request.uri().path());
+        // The only routes without a token: they tell nothing that a port scan would not.
+        match (&route, request.method()) {
+            (Ok(Route::Health), &Method::GET) => return Ok(respond::whole(StatusCode::OK, "text/plain; charset=utf-8", "ok")),
+            (Ok(Route::Version), &Method::GET) => return Ok(respond::json(StatusCode::OK, &discovery::version())),
+            _ => {}
+        }
+        let user = self.authenticate(request.headers())?;
+        let user = self.impersonated(user, request.headers())?;
+        let query = Query::parse(request.uri().query().unwrap_or_default())?;
+        let route = route?;
+        let asked = attributes(&route, request.method(), &query, request.uri().path())?;
+        if let Decision::Deny(why) = authorize(&user, &asked) {
+            return Err(Status::forbidden(why).with_details(serde_json::json!({"name": asked.name, "group": asked.group, "kind": asked.resource})));
+        }
+        let Route::Resource(target) = route else {
+            if request.method() != Method::GET {
+                return Err(Status::method_not_allowed("the server does not allow this method on the requested resource"));
+            }
+            return self.describe(&route, request.headers());
+        };
+        verbs::answer(Call { api: self, user, target, query, request }).await
+    }
+
+    fn check_host(&self, request: &Request<Incoming>) -> Result<(), Status> {
+        let header = |name| request.headers().get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+        let authority = request.uri().authority().map(http::uri::Authority::as_str);
+        let hosts = [authority, header(HOST)];
+        let named = hosts.iter().flatten().next().is_some() && hosts.iter().flatten().all(|host| self.auth.hosts.allows(host));
+        if !named {
+            return Err(Status::forbidden("the Host of the request is not one of this server's names"));
+        }
+        match header(ORIGIN) {
+            Some(origin) if !self.auth.hosts.allows_origin(origin) => Err(Status::forbidden("requests from web pages of another origin are refused")),
+            _ => Ok(()),
+        }
+    }
+
+    fn authenticate(&self, headers: &HeaderMap) -> Result<User, Status> {
+        let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        bearer
+            .and_then(|token| self.auth.tokens.authenticate(token))
+            .cloned()
+            .ok_or_else(|| Status::new(401, "Unauthorized", "Unauthorized"))
+    }
+
+    /// `--as`: the owner may ask as somebody else; a name without a token may do nothing.
+    fn impersonated(&self, user: User, headers: &HeaderMap) -> Result<User, Status> {
+        let Some(name) = headers.get("impersonate-user") else { return Ok(user) };
+        let name = name.to_str().unwrap_or_default();
+        if user.role != crate::auth::Role::Owner || user.namespace.is_some() {
+            return Err(Status::forbidden(format!("users \"{name}\" is forbidden: User \"{}\" cannot impersonate resource \"users\"", user.name)));
+        }
+        self.auth.tokens.user(name).cloned().ok_or_else(|| {
+            Status::forbidden(format!("User \"{name}\" is not known to this cluster: owner, presenter and viewer are"))
+        })
+    }
+
+    fn describe(&self, route: &Route, headers: &HeaderMap) -> Result<Answer, Status> {
+        let kinds = self.registry.kinds();
+        match route {
+            Route::OpenApiIndex => Ok(openapi::index(kinds)),
+            Route::OpenApi { group, version } => openapi::document(kinds, group, version, headers),
+            _ => discovery::answer(kinds, route, headers),
+        }
+    }
+}
+
+/// What the request asks to do, as [`authorize`] sees it.
+fn attributes(route: &Route, method: &Method, query: &Query, path: &str) -> Result<Attributes, Status> {
+    let simple = match *method {
+        Method::GET => "get",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => return Err(Status::method_not_allowed("the server does not allow this method on the requested resource")),
+    };
+    let Route::Resource(target) = route else {
+        return Ok(Attributes { verb: simple.to_owned(), name: path.to_owned(), ..Attributes::default() });
+    };
+    let verb = match (simple, &target.name) {
+        ("get", _) if query.flag("watch")? => "watch",
+        ("get", None) => "list",
+        ("delete", None) => "deletecollection",
+        _ => simple,
+    };
+    Ok(Attributes {
+        verb: verb.to_owned(),
+        group: target.group.clone(),
+        resource: target.resource.clone(),
+        subresource: target.subresource.clone().unwrap_or_default(),
+        namespace: target.namespace.clone().unwrap_or_default(),
+        name: target.name.clone().unwrap_or_default(),
+    })
+}

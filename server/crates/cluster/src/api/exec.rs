@@ -1,0 +1,151 @@
+//! `pods/exec`: a command's streams over one WebSocket, each message led by its channel's number.
+//!
+//! Source: k8s.io/apimachinery, "remotecommand" constants: 0 stdin, 1 stdout, 2 stderr, 3 the exit Status, 4 resize,
+//! and in version 5 255, which closes the channel that it names.
+use super::query::Query;
+use super::ws::Socket;
+use crate::kubelet::{Exec, ExecOptions};
+use crate::status::Status;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+
+const STDIN: u8 = 0;
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const ERROR: u8 = 3;
+const RESIZE: u8 = 4;
+const CLOSE: u8 = 255;
+const CHUNK: usize = 16 * 1024;
+
+/// Subprotocols, best first.
+pub(super) const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+/// For kubectl 1.29 and older.
+pub(super) const CURE: &str = "KUBECTL_REMOTE_COMMAND_WEBSOCKETS";
+
+/// # Errors
+/// 400 for an empty command or a query that does not parse.
+pub(super) fn options(query: &Query) -> Result<ExecOptions, Status> {
+    let command: Vec<String> = query.all("command").map(str::to_owned).collect();
+    if command.is_empty() {
+        return Err(Status::bad_request("you must specify at least 1 command for the container"));
+    }
+    Ok(ExecOptions { container: query.get("container").map(str::to_owned), command, stdin: query.flag("stdin")?, tty: query.flag("tty")? })
+}
+
+/// Runs until the command ends or the client leaves; then the command is killed. A command that could not be started is
+/// told over channel 3: kubectl takes a refused upgrade for a server without WebSockets and tries SPDY.
+pub(super) async fn run(socket: Socket, started: Result<Exec, Status>) {
+    let (mut sink, mut source) = socket.split();
+    let (out, mut queue) = mpsc::channel::<Bytes>(4);
+    let send = async move {
+        while let Some(message) = queue.recv().await {
+            if sink.send(Message::Binary(message)).await.is_err() {
+                return;
+            }
+        }
+        let _ = sink.close().await;
+    };
+    let exec = match started {
+        Ok(exec) => exec,
+        Err(status) => {
+            let _ = out.try_send(framed(ERROR, status.to_json().to_string().as_bytes()));
+            drop(out);
+            return send.await;
+        }
+    };
+    let Exec { mut stdin, stdout, stderr, resize, exit } = exec;
+    let output = async move {
+        let (_, _, code) = tokio::join!(pump(STDOUT, stdout, &out), pump(STDERR, stderr, &out), exit);
+        let _ = out.send(framed(ERROR, exit_status(code).to_string().as_bytes())).await;
+    };
+    let input = async move {
+        while let Some(Ok(message)) = source.next().await {
+            let Message::Binary(message) = message else { continue };
+            match message.split_first() {
+                Some((&STDIN, bytes)) => write(&mut stdin, bytes).await,
+                Some((&RESIZE, bytes)) => {
+                    if let Some(size) = terminal_size(bytes) {
+                        let _ = resize.try_send(size);
+                    }
+                }
+                Some((&CLOSE, [STDIN])) => stdin = None,
+                _ => {}
+            }
+        }
+    };
+    tokio::select! {
+        _ = async { tokio::join!(output, send) } => {}
+        () = input => {}
+    }
+}
+
+/// Errors mean that the command has closed its input; what comes after is dropped, as a shell's pipe does.
+async fn write(stdin: &mut Option<Box<dyn AsyncWrite + Send + Unpin>>, bytes: &[u8]) {
+    if let Some(pipe) = stdin {
+        if pipe.write_all(bytes).await.is_err() || pipe.flush().await.is_err() {
+            *stdin = None;
+        }
+    }
+}
+
+async fn pump(channel: u8, mut from: Box<dyn AsyncRead + Send + Unpin>, to: &mpsc::Sender<Bytes>) {
+    loop {
+        let mut chunk = BytesMut::new();
+        chunk.reserve(CHUNK);
+        chunk.put_u8(channel);
+        match from.read_buf(&mut chunk).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) if to.send(chunk.freeze()).await.is_err() => return,
+            Ok(_) => {}
+        }
+    }
+}
+
+fn framed(channel: u8, bytes: &[u8]) -> Bytes {
+    let mut message = BytesMut::with_capacity(bytes.len() + 1);
+    message.put_u8(channel);
+    message.put_slice(bytes);
+    message.freeze()
+}
+
+fn terminal_size(bytes: &[u8]) -> Option<(u16, u16)> {
+    let size: Value = serde_json::from_slice(bytes).ok()?;
+    let side = |name: &str| size[name].as_u64().and_then(|n| u16::try_from(n).ok());
+    Some((side("Width")?, side("Height")?))
+}
+
+/// The Status that ends a command. kubectl makes its own exit code of it.
+fn exit_status(code: i32) -> Value {
+    if code == 0 {
+        return json!({"metadata": {}, "status": "Success"});
+    }
+    json!({
+        "metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+        "message": format!("command terminated with non-zero exit code: exit status {code}"),
+        "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_from_the_query() {
+        let o = options(&Query::parse("command=sh&command=-c&container=app&stdin=true&tty=1").unwrap()).unwrap();
+        assert_eq!((o.command, o.container.as_deref(), o.stdin, o.tty), (vec!["sh".to_owned(), "-c".into()], Some("app"), true, true));
+        assert_eq!(options(&Query::default()).unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn sizes_and_exit_codes() {
+        assert_eq!(terminal_size(br#"{"Width":120,"Height":40}"#), Some((120, 40)));
+        assert_eq!(terminal_size(br#"{"Width":99999,"Height":40}"#), None);
+        assert_eq!(exit_status(7)["details"]["causes"][0]["message"], "7");
+        assert_eq!(exit_status(0)["status"], "Success");
+    }
+}
