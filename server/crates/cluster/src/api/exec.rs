@@ -3,7 +3,7 @@
 //! Source: k8s.io/apimachinery, "remotecommand" constants: 0 stdin, 1 stdout, 2 stderr, 3 the exit Status, 4 resize,
 //! and in version 5 255, which closes the channel that it names.
 use super::query::Query;
-use super::ws::Socket;
+use super::ws::{self, Socket};
 use crate::kubelet::{Exec, ExecOptions};
 use crate::status::Status;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -47,7 +47,7 @@ pub(super) async fn run(socket: Socket, started: Result<Exec, Status>) {
                 return;
             }
         }
-        let _ = sink.close().await;
+        ws::close(&mut sink).await;
     };
     let exec = match started {
         Ok(exec) => exec,

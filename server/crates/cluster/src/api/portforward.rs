@@ -2,7 +2,7 @@
 //!
 //! Source: k8s.io/kubelet, "portforward" over `v4.channel.k8s.io`; each channel opens with its port, little-endian.
 use super::query::Query;
-use super::ws::Socket;
+use super::ws::{self, Socket};
 use crate::kubelet::Kubelet;
 use crate::status::Status;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -53,7 +53,7 @@ pub(super) async fn run(socket: Socket, pod: Pod, ports: Vec<u16>) {
             }
         }
         // The only way to tell this client that the pod has closed its end.
-        let _ = sink.close().await;
+        ws::close(&mut sink).await;
     };
     let (inputs, receivers): (Vec<_>, Vec<_>) = ports.iter().map(|_| mpsc::channel::<Bytes>(4)).unzip();
     let connections = ports.iter().zip(receivers).enumerate().map(|(i, (port, input))| forward(&pod, *port, 2 * i as u8, input, out.clone()));

@@ -6,7 +6,7 @@ use super::respond::{self, Answer};
 use super::route::{Target, no_such_path};
 use super::{Call, crds, options, pods, reviews, watch};
 use crate::kinds::Kind;
-use crate::registry::{Deleted, ObjectList, Patch, Subresource, Written};
+use crate::registry::{Deleted, ObjectList, Patch, Subresource, Written, scale_of};
 use crate::status::Status;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ async fn main(call: Call, kind: Arc<Kind>) -> Result<Answer, Status> {
             let (api, headers, bytes) = receive(call).await?;
             let object = body::object(&headers, &bytes)?;
             let written = api.registry.create(&kind, ns.as_deref(), object, &options).await?;
-            Ok(answer_write(&shape, &written))
+            Ok(answer_write(&shape, &written, Subresource::None))
         }
         (Method::PUT, Some(name)) => put(call, &shape, &name, Subresource::None).await,
         (Method::PATCH, Some(name)) => patch(call, &shape, &name, Subresource::None).await,
@@ -112,7 +112,7 @@ async fn put(call: Call, shape: &Shape, name: &str, sub: Subresource) -> Result<
     let (api, headers, bytes) = receive(call).await?;
     let object = body::object(&headers, &bytes)?;
     let written = api.registry.update(&shape.kind, ns.as_deref(), name, sub, object, &options).await?;
-    Ok(answer_write(shape, &written))
+    Ok(answer_write(shape, &written, sub))
 }
 
 async fn patch(call: Call, shape: &Shape, name: &str, sub: Subresource) -> Result<Answer, Status> {
@@ -134,7 +134,7 @@ async fn patch(call: Call, shape: &Shape, name: &str, sub: Subresource) -> Resul
         return Err(Status::new(422, "Invalid", "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"));
     }
     let written = api.registry.patch(&shape.kind, ns.as_deref(), name, sub, patch, &options).await?;
-    Ok(answer_write(shape, &written))
+    Ok(answer_write(shape, &written, sub))
 }
 
 /// The body, and what is still needed beside it.
@@ -144,9 +144,13 @@ pub(super) async fn receive(call: Call) -> Result<(Arc<super::Api>, http::Header
     Ok((call.api, parts.headers, bytes))
 }
 
-fn answer_write(shape: &Shape, written: &Written) -> Answer {
+fn answer_write(shape: &Shape, written: &Written, sub: Subresource) -> Answer {
     let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
-    respond::warn(shape.answer(code, &written.object), &written.warnings)
+    let answer = match sub {
+        Subresource::Scale => shape.answer(code, &Arc::new(scale_of(&written.object))),
+        _ => shape.answer(code, &written.object),
+    };
+    respond::warn(answer, &written.warnings)
 }
 
 /// What is gone is a Status with the object's uid, what goes on ending is the object.

@@ -1,6 +1,8 @@
 //! The WebSocket half of exec and port-forward: handshake, and a stream of binary messages.
 use super::respond::{self, Answer};
 use crate::status::Status;
+use futures::SinkExt;
+use futures::stream::SplitSink;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -8,7 +10,9 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// A socket after the handshake.
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -71,6 +75,13 @@ pub(super) async fn open(upgrade: OnUpgrade) -> Option<Socket> {
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
     Some(WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await)
+}
+
+/// Ends a socket with code 1000: kubectl takes an end without a code for a failure.
+pub(super) async fn close(sink: &mut SplitSink<Socket, Message>) {
+    let frame = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+    // An error is a client that has left already.
+    let _ = sink.send(Message::Close(Some(frame))).await;
 }
 
 /// Every subprotocol the client names.

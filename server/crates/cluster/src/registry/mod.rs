@@ -15,6 +15,7 @@ pub use options::{
     AdmissionHook, AdmissionRequest, DeleteOptions, Deleted, FieldValidation, ListOptions, ObjectList, Operation, Patch,
     Propagation, Subresource, VersionMatch, WatchOptions, WriteOptions, Written,
 };
+pub(crate) use scale::of as scale_of;
 pub use watch::{Watch, WatchEvent, WatchKind};
 
 pub(crate) use prepare::now;

@@ -4,7 +4,7 @@
 use super::frame::{self, Frame, Malformed};
 use super::headers::{Reader, Writer};
 use crate::api::portforward::{CHUNK, Pod};
-use crate::api::ws::Socket;
+use crate::api::ws::{self, Socket};
 use bytes::{Bytes, BytesMut};
 use futures::stream::{FuturesUnordered, SplitStream};
 use futures::{FutureExt, SinkExt, StreamExt, future::BoxFuture};
@@ -28,7 +28,7 @@ pub(in crate::api) async fn run(socket: Socket, pod: Pod) {
                 return;
             }
         }
-        let _ = sink.close().await;
+        ws::close(&mut sink).await;
     };
     let session = Session { pod, out, reader: Reader::new(), writer: Writer::new(), pairs: HashMap::new(), inputs: HashMap::new() };
     let receive = async move {
