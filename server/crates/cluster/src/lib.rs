@@ -17,7 +17,9 @@ mod api;
 mod controllers;
 mod node;
 mod events;
+mod assembly;
 
+pub use assembly::{Cluster, Config, OpenError};
 pub use kinds::{schema, Cause, CellFn, Column, Kind, Kinds, age};
 pub use registry::{
     AdmissionHook, AdmissionRequest, DeleteOptions, Deleted, FieldValidation, ListOptions, ObjectList, Operation, Patch,

@@ -7,7 +7,7 @@ use super::step::{How, Step};
 use crate::Object;
 use crate::status::Status;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,6 +155,7 @@ mod tests {
     use super::super::object::PODS;
     use super::super::step::show;
     use super::*;
+    use serde_json::Value;
 
     fn seen(name: &str, namespace: Option<Value>, contents: Vec<(KindName, Value)>) -> Seen {
         Seen {

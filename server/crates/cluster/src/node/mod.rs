@@ -21,3 +21,4 @@ mod spec;
 
 pub use image::Image;
 pub use net::{NetError, Network};
+pub(crate) use service_ips::admission as service_ip_admission;

@@ -1,0 +1,220 @@
+//! The embedded cluster put together: state folder, store, API, controllers and node, as parts that the caller starts.
+//!
+//! [`Cluster::open`] claims what only one instance may have and binds nothing that others reach; the futures of
+//! [`Cluster::serve_api`], [`Cluster::run_controllers`] and [`Cluster::run_node`] do the work until they are told to stop.
+use crate::api::{self, Auth};
+use crate::auth::{Hosts, Role, Tokens};
+use crate::controllers;
+use crate::events::{EventWriter, Recorder, events};
+use crate::kinds::{Kind, Kinds};
+use crate::kubeconfig;
+use crate::kubelet::{Duplex, Exec, ExecOptions, Kubelet, LogOptions, LogStream};
+use crate::node::{Image, NetError, Network, service_ip_admission};
+use crate::pki::{Pki, PkiError};
+use crate::registry::{AdmissionHook, Registry};
+use crate::statedir::{StateDir, StateDirError};
+use crate::status::Status;
+use crate::store::{Store, StoreError};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// File of the store in the state folder.
+const STORE: &str = "store.redb";
+
+/// What a cluster is made of.
+#[derive(Clone, Default)]
+pub struct Config {
+    /// Where everything that outlives the process is kept; made where it is missing.
+    pub state_dir: PathBuf,
+    /// Move what the folder holds aside and begin anew.
+    pub reset: bool,
+    /// What pods may run.
+    pub images: Vec<Image>,
+    /// Kinds besides the built-in ones.
+    pub kinds: Vec<Kind>,
+    /// Called on every create and update, in this order.
+    pub admission: Vec<AdmissionHook>,
+    /// The program that containers run; this one where it is not given.
+    pub program: Option<PathBuf>,
+    /// Containers may run programs of the host.
+    pub allow_host_exec: bool,
+    /// Namespace that the kubeconfigs choose; `default` where it is empty.
+    pub namespace: String,
+    /// Names by which the API may be addressed, besides those of loopback.
+    pub hosts: Vec<String>,
+}
+
+/// Why a cluster cannot be opened. `Display` is one line; [`OpenError::hint`] says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The state folder: in use, not ours, read-only; or the API's port is taken.
+    #[error(transparent)]
+    State(#[from] StateDirError),
+    /// The store: damaged, of a newer format.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The certificate authority.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// No addresses for pods.
+    #[error(transparent)]
+    Network(#[from] NetError),
+    /// What containers are to run is not known.
+    #[error("the program that pods run cannot be found: {0}")]
+    Program(std::io::Error),
+    /// The node's own parts.
+    #[error("the node cannot start: {0}")]
+    Node(std::io::Error),
+}
+
+impl OpenError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            OpenError::State(StateDirError::InUse { .. }) => "Stop the other one, or give this one a --state-dir of its own.",
+            OpenError::State(StateDirError::ReadOnly { .. }) => "Make the state folder writable, or choose another with --state-dir.",
+            OpenError::State(StateDirError::NotOurs { .. }) => "Choose an empty or new folder with --state-dir.",
+            OpenError::State(StateDirError::PortTaken { .. }) => "Choose another port with --api-listen, or none to get a free one.",
+            OpenError::State(StateDirError::Io { .. }) => "Check the disk and the rights of the state folder, or choose another with --state-dir.",
+            OpenError::Store(why) => why.hint(),
+            OpenError::Pki(_) => "Start once with --reset: it moves the state folder aside and begins anew.",
+            OpenError::Network(_) => "Stop instances that are no longer needed; each claims 4,096 addresses of 127.64.0.0/10 (Linux only).",
+            OpenError::Program(_) => "Mount /proc, or start the program by its full path.",
+            OpenError::Node(_) => "Check the rights of the state folder and the limits on processes and open files.",
+        }
+    }
+}
+
+/// An embedded cluster. Dropping it lets the next instance in; its parts must have ended by then.
+pub struct Cluster {
+    dir: Arc<StateDir>,
+    registry: Registry,
+    recorder: Recorder,
+    /// Taken by `run_controllers`.
+    writer: Mutex<Option<EventWriter>>,
+    tokens: Tokens,
+    hosts: Hosts,
+    ca_pem: Arc<str>,
+    tls: Arc<rustls::ServerConfig>,
+    namespace: String,
+    network: Arc<Network>,
+}
+
+impl Cluster {
+    /// Locks the state folder and opens what is in it. Errors: one clear line each, and nothing was changed.
+    pub fn open(config: Config) -> Result<Cluster, OpenError> {
+        let dir = StateDir::open(&config.state_dir, config.reset)?;
+        let store = Store::open(dir.file(STORE))?;
+        let pki = Pki::open(&dir)?;
+        let tokens = Tokens::open(&dir)?;
+        let network = Network::claim(dir.path())?;
+        let mut admission = config.admission;
+        admission.push(service_ip_admission(network.clone()));
+        let registry = Registry::open(store, Kinds::builtin().with(config.kinds), admission)?;
+        let (recorder, writer) = events(registry.clone());
+        let namespace = if config.namespace.is_empty() { "default".to_owned() } else { config.namespace };
+        Ok(Cluster {
+            dir: Arc::new(dir),
+            registry,
+            recorder,
+            writer: Mutex::new(Some(writer)),
+            tokens,
+            hosts: Hosts::new(config.hosts),
+            ca_pem: pki.ca_pem().into(),
+            tls: pki.server_config()?,
+            namespace,
+            network,
+        })
+    }
+
+    /// The verbs, for parts of this process.
+    pub fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
+    /// The owner's kubeconfig. The file exists once [`Cluster::bind_api`] has been called, of this run or an earlier one.
+    pub fn kubeconfig_path(&self) -> PathBuf {
+        self.dir.file(kubeconfig::file_name(Role::Owner))
+    }
+
+    /// The owner's kubeconfig as text, for an API at this address.
+    pub fn kubeconfig(&self, api: SocketAddr) -> String {
+        self.kubeconfig_of(Role::Owner, api).unwrap_or_default()
+    }
+
+    /// Listens for the API, with port 0 at the port of the last run where that is free, and writes a kubeconfig for each role.
+    /// Errors: the port is taken, a file cannot be written.
+    pub async fn bind_api(&self, addr: SocketAddr) -> Result<TcpListener, OpenError> {
+        let listener = self.dir.bind_api(addr).await?;
+        let bound = listener.local_addr().map_err(|source| StateDirError::Io { what: format!("cannot listen on {addr}"), source })?;
+        for role in [Role::Owner, Role::Presenter, Role::Viewer] {
+            if let Some(text) = self.kubeconfig_of(role, bound) {
+                self.dir.write(kubeconfig::file_name(role), &text)?;
+            }
+        }
+        Ok(listener)
+    }
+
+    fn kubeconfig_of(&self, role: Role, api: SocketAddr) -> Option<String> {
+        let (token, user) = self.tokens.of(role)?;
+        let namespace = user.namespace.as_deref().unwrap_or(&self.namespace);
+        Some(kubeconfig::render(api, &self.ca_pem, token, &user.name, namespace))
+    }
+
+    /// Serves the API until `stop`; it ends within a second then. Errors: none, it only ends when told.
+    pub fn serve_api(&self, listener: TcpListener, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let (tls, registry, kubelet) = (self.tls.clone(), self.registry.clone(), Arc::new(NoNode));
+        let auth = Auth { tokens: self.tokens.clone(), hosts: self.hosts.clone() };
+        async move {
+            api::serve(listener, tls, registry, kubelet, auth, stop).await;
+            Ok(())
+        }
+    }
+
+    /// Runs the controllers and writes events until `stop`. Errors: a controller ended by itself. To be called once.
+    pub fn run_controllers(&self, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let (registry, recorder, root) = (self.registry.clone(), self.recorder.clone(), self.ca_pem.clone());
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move {
+            let writing = async {
+                if let Some(writer) = writer {
+                    writer.run(stop.clone()).await;
+                }
+            };
+            let (ended, ()) = tokio::join!(controllers::run(registry, recorder, Some(root), stop.clone()), writing);
+            ended.map_err(|name| format!("{name} ended"))
+        }
+    }
+
+    /// Runs pods until `stop`, then ends them. Errors: the node cannot start, or ended by itself. To be called once.
+    pub fn run_node(&self, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let network = self.network.clone();
+        async move {
+            stop.cancelled().await;
+            drop(network);
+            Ok(())
+        }
+    }
+}
+
+/// Stands in for the node.
+struct NoNode;
+
+#[async_trait::async_trait]
+impl Kubelet for NoNode {
+    async fn logs(&self, _: &str, _: &str, _: LogOptions) -> Result<LogStream, Status> {
+        Err(Status::new(503, "ServiceUnavailable", "the node is not running"))
+    }
+
+    async fn exec(&self, _: &str, _: &str, _: ExecOptions) -> Result<Exec, Status> {
+        Err(Status::new(503, "ServiceUnavailable", "the node is not running"))
+    }
+
+    async fn port_forward(&self, _: &str, _: &str, _: u16) -> Result<Box<dyn Duplex>, Status> {
+        Err(Status::new(503, "ServiceUnavailable", "the node is not running"))
+    }
+}
