@@ -56,7 +56,7 @@ pub struct Args {
     /// Follow redirects
     #[arg(short = 'L', long)]
     location: bool,
-    /// The proxy, instead of the environment's
+    /// The proxy, instead of the environment's; an empty text means none
     #[arg(short = 'x', long, value_name = "[http://]HOST[:PORT]")]
     proxy: Option<String>,
     /// `http://…`
@@ -229,6 +229,7 @@ impl Args {
         }
         headers.extend(own);
         let proxy = match &self.proxy {
+            Some(text) if text.is_empty() => None,
             Some(text) => Some(http::proxy_authority(text).ok_or_else(|| failure(5, format!("Could not resolve proxy: {}", text.escape_debug())))?),
             None => http::proxy_of_environment(),
         };
@@ -290,3 +291,7 @@ fn write_out(format: &str, seen: &Seen, took: Duration) -> String {
     text
 }
 
+
+#[cfg(test)]
+#[path = "curl_tests.rs"]
+mod tests;

@@ -249,3 +249,7 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
+
+#[cfg(test)]
+#[path = "flaskapp_tests.rs"]
+mod tests;

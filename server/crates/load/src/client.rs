@@ -12,8 +12,11 @@ use serde::de::DeserializeOwned;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// Longest wait for an answer, or for the next of ten snapshots a second: after that the stream counts as lost, however open it looks.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Longest answer or line taken.
 const MAX_MESSAGE: usize = 1024 * 1024;
 
@@ -93,7 +96,7 @@ impl AgentClient {
                 if pending.len() > MAX_MESSAGE {
                     return Err(AgentError::Unreadable("a line without end".to_owned()));
                 }
-                match drive(&mut client.connection, body.frame()).await {
+                match in_time(drive(&mut client.connection, body.frame())).await? {
                     None => return Ok(None),
                     Some(frame) => pending.extend_from_slice(frame?.data_ref().unwrap_or(&Bytes::new())),
                 }
@@ -123,12 +126,12 @@ impl AgentClient {
             sender.ready().await?;
             sender.send_request(request).await
         };
-        Ok(drive(connection, sent).await?)
+        Ok(in_time(drive(connection, sent)).await??)
     }
 
     async fn read(&mut self, body: Incoming) -> Result<Bytes, AgentError> {
         let limited = http_body_util::Limited::new(body, MAX_MESSAGE);
-        let collected = drive(&mut self.connection, limited.collect()).await;
+        let collected = in_time(drive(&mut self.connection, limited.collect())).await?;
         Ok(collected.map_err(|e| AgentError::Lost(e.to_string()))?.to_bytes())
     }
 
@@ -146,6 +149,10 @@ impl AgentClient {
             },
         }
     }
+}
+
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, AgentError> {
+    tokio::time::timeout(SILENCE, answer).await.map_err(|_| AgentError::Lost(format!("silent for {} s", SILENCE.as_secs())))
 }
 
 /// Waits for `wanted` while the connection does the reading and writing for it.

@@ -393,7 +393,8 @@ impl Runner {
             fresh += usize::from(!conn.retired);
             usable += usize::from(!conn.retired && !matches!(conn.state, State::Connecting));
         }
-        for _ in fresh..wanted.min(self.config.max_connections) {
+        let room = self.config.max_connections.saturating_sub(self.pool.len());
+        for _ in 0..wanted.saturating_sub(fresh).min(room) {
             self.open();
         }
         if usable > 0 || wanted == 0 {

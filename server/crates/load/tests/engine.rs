@@ -1,0 +1,186 @@
+//! The engine against a tiny server: what is sent when, and what is counted.
+mod common;
+
+use common::{Mood, Server, engine, engine_with, good, set_rate, until};
+use load::{LoadSpec, Snapshot};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+fn finite(rate: u32, requests: u64) -> LoadSpec {
+    LoadSpec { requests: Some(requests), ..LoadSpec::rate(rate) }
+}
+
+#[tokio::test]
+async fn the_rate_is_kept_and_every_request_is_counted() {
+    let server = Server::start();
+    let engine = engine(&server);
+    let began = Instant::now();
+    set_rate(&engine, 500).await;
+    let s = until(&engine, "2,000 answers at that rate", |s| good(s) >= 2_000 && (s.achieved_rate - 500.0).abs() < 25.0).await;
+    let expected = began.elapsed().as_secs_f64() * 500.0;
+    assert!((s.sent as f64 + s.shed as f64 - expected).abs() <= 60.0, "{} sent, {expected} expected", s.sent);
+    assert_eq!((s.target_rate, s.errors, server.complaints()), (500.0, 0, Default::default()));
+    assert!(s.counts["v1"] > 0 && s.counts["v2"] > 0, "connections take turns: {:?}", s.counts);
+    engine.stop().await;
+    let s = engine.status().borrow().snapshot.clone();
+    assert_eq!((good(&s), s.sent, s.in_flight), (server.requests(), server.requests(), 0));
+}
+
+#[tokio::test]
+async fn a_finite_run_is_exact_and_ten_requests_show_both_versions() {
+    let server = Server::start();
+    let engine = engine(&server);
+    let mut before = 0;
+    for n in [10, 1, 3_000] {
+        let rate = if n > 100 { 2_000 } else { 200 };
+        let run = engine.set_load(&finite(rate, n)).await.unwrap().snapshot.run;
+        let s = until(&engine, "the run is over", |s| s.run == run && good(s) + s.errors == n && s.target_rate == 0.0).await;
+        assert_eq!((good(&s), s.sent, s.requests), (n, n, Some(n)));
+        assert_eq!(server.requests() - before, n, "not one more arrives");
+        before += n;
+        if n == 10 {
+            assert!(s.counts["v1"] >= 3 && s.counts["v2"] >= 3, "{:?}", s.counts);
+        }
+    }
+    assert_eq!(engine.status().borrow().load.rate, 0);
+}
+
+#[tokio::test]
+async fn latency_counts_from_the_schedule_so_a_stall_shows_in_full() {
+    let server = Server::start();
+    let engine = engine(&server);
+    set_rate(&engine, 200).await;
+    until(&engine, "a second of calm", |s| good(s) >= 200).await;
+    server.mood(Mood::Stalled);
+    let calm = until(&engine, "many wait", |s| s.in_flight >= 100).await;
+    server.mood(Mood::Well);
+    let s = until(&engine, "all answered", |s| s.in_flight == 0 && good(s) > good(&calm) + 100).await;
+    // One in flight on each of a few connections would have hidden it: a closed loop sees one slow answer a connection, we see a hundred.
+    assert!(s.p90_ms.unwrap() > 100.0, "{s:?}");
+    assert_eq!(s.errors, 0);
+}
+
+#[tokio::test]
+async fn the_rate_changes_live_without_starting_the_counts_again() {
+    let server = Server::start();
+    let engine = engine(&server);
+    let run = set_rate(&engine, 50).await.snapshot.run;
+    until(&engine, "some at the first rate", |s| good(s) >= 10).await;
+    set_rate(&engine, 1_000).await;
+    let fast = until(&engine, "the new rate", |s| (s.achieved_rate - 1_000.0).abs() < 100.0 && good(s) > 500).await;
+    assert_eq!((fast.run, fast.target_rate), (run, 1_000.0));
+    set_rate(&engine, 0).await;
+    let stopped = until(&engine, "silence", |s| s.target_rate == 0.0 && s.in_flight == 0 && s.achieved_rate == 0.0).await;
+    assert_eq!((good(&stopped), stopped.run), (server.requests(), run));
+    assert!(set_rate(&engine, 10).await.snapshot.run > run, "started again: another run");
+    let s = until(&engine, "counted from 0", |s| s.run > run && good(s) > 0).await;
+    assert!(good(&s) < 10, "{s:?}");
+}
+
+#[tokio::test]
+async fn stopping_lets_requests_on_their_way_finish_and_sends_no_more() {
+    let server = Server::start();
+    server.mood(Mood::Stalled);
+    let engine = engine(&server);
+    set_rate(&engine, 300).await;
+    until(&engine, "some on their way", |s| s.in_flight > 20).await;
+    let sent = set_rate(&engine, 0).await.snapshot.sent;
+    server.mood(Mood::Well);
+    let s = until(&engine, "all back", |s| s.in_flight == 0).await;
+    assert_eq!((good(&s), s.errors, s.sent), (sent, 0, sent));
+    assert_eq!((server.requests(), server.complaints().1), (sent, 0));
+}
+
+#[tokio::test]
+async fn failures_are_told_apart() {
+    for (mood, kind) in [(Mood::Unavailable, "status_503"), (Mood::HangUp, "reset"), (Mood::Stalled, "timeout")] {
+        let server = Server::start();
+        server.mood(mood);
+        let engine = engine_with(&server, |c| c.answer_timeout = Duration::from_millis(300));
+        set_rate(&engine, 100).await;
+        let s = until(&engine, kind, |s| s.errors >= 20).await;
+        assert_eq!((good(&s), s.error_kinds.keys().map(String::as_str).collect::<Vec<_>>()), (0, vec![kind]));
+        assert!(s.p50_ms.is_some(), "errors have a latency too");
+        server.mood(Mood::Well);
+        until(&engine, "it recovers", |s| good(s) > 20).await;
+    }
+    let server = Server::start();
+    server.close();
+    let engine = engine(&server);
+    set_rate(&engine, 100).await;
+    let s = until(&engine, "refused", |s| s.errors >= 20).await;
+    assert_eq!(s.error_kinds, BTreeMap::from([("refused".to_owned(), s.errors)]));
+}
+
+#[tokio::test]
+async fn renewing_connections_loses_nothing() {
+    let server = Server::start();
+    let engine = engine_with(&server, |c| c.connection_life = Some(Duration::from_millis(50)));
+    set_rate(&engine, 1_000).await;
+    let s = until(&engine, "100 connections", |s| server.connections() > 100 && good(s) > 1_000).await;
+    assert_eq!((s.errors, server.complaints()), (0, Default::default()));
+    engine.stop().await;
+    let s = engine.status().borrow().snapshot.clone();
+    assert_eq!((s.errors, good(&s)), (0, s.sent));
+}
+
+#[tokio::test]
+async fn the_version_is_in_the_header_else_in_the_body_else_unknown() {
+    for (mood, name) in [(Mood::BodyOnly, "v7"), (Mood::Anonymous, "unknown")] {
+        let server = Server::start();
+        server.mood(mood);
+        let engine = engine(&server);
+        engine.set_load(&finite(100, 5)).await.unwrap();
+        let s = until(&engine, name, |s| good(s) == 5).await;
+        assert_eq!(s.counts, BTreeMap::from([(name.to_owned(), 5)]));
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_shed_and_said() {
+    let server = Server::start();
+    server.mood(Mood::Stalled);
+    let engine = engine_with(&server, |c| (c.max_connections, c.max_in_flight) = (4, 20));
+    set_rate(&engine, 500).await;
+    let s = until(&engine, "limited", |s| s.limited).await;
+    assert!(s.in_flight == 20 && s.shed > 100 && s.sent == 4, "{s:?}");
+    assert_eq!(server.connections(), 4);
+    server.mood(Mood::Well);
+    until(&engine, "not limited any more", |s| !s.limited && s.achieved_rate > 400.0).await;
+}
+
+#[tokio::test]
+async fn a_mark_tells_when_a_version_first_answered_after_it() {
+    let server = Server::start();
+    server.mood(Mood::BodyOnly);
+    let engine = engine(&server);
+    set_rate(&engine, 500).await;
+    until(&engine, "v7 answers", |s| good(s) > 50).await;
+    let mark = engine.mark().await.unwrap();
+    server.mood(Mood::Well);
+    let s = until(&engine, "v1 answers", |s| s.mark.as_ref().is_some_and(|m| m.first.contains_key("v1"))).await;
+    let seen = s.mark.unwrap();
+    let first = seen.first["v1"];
+    assert_eq!((seen.id, seen.at_us), (mark.id, mark.at_us));
+    assert!(first.sent_us >= mark.at_us && first.answered_us >= first.sent_us && first.sent_us - mark.at_us < 5_000_000, "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_closed_loop_is_as_fast_as_its_connections_allow() {
+    let server = Server::start();
+    let engine = engine(&server);
+    engine.set_load(&LoadSpec { closed_loop: Some(4), requests: Some(2_000), ..LoadSpec::rate(1) }).await.unwrap();
+    let s: Snapshot = until(&engine, "all answered", |s| good(s) == 2_000).await;
+    assert_eq!((s.sent, s.errors, server.requests(), server.connections()), (2_000, 0, 2_000, 4));
+}
+
+#[tokio::test]
+async fn without_a_proxy_only_the_own_service_is_asked_by_its_name() {
+    let engine = load::Engine::start(load::EngineConfig { default_url: "http://no-such-host.invalid:7777/".to_owned(), ..Default::default() }).unwrap();
+    let refused = |e: Result<_, load::EngineError>| e.map(|_: load::AgentStatus| ()).unwrap_err().to_string();
+    let foreign = LoadSpec { url: Some("http://127.0.0.1:1/".to_owned()), ..LoadSpec::rate(1) };
+    assert_eq!(refused(engine.set_load(&foreign).await), "`127.0.0.1:1` is not the service this client may ask");
+    assert!(refused(engine.set_load(&LoadSpec::rate(1)).await).starts_with("cannot find the address of `no-such-host.invalid:7777`"));
+    engine.stop().await;
+    assert_eq!(refused(engine.set_load(&LoadSpec::rate(0)).await), "the load engine has been stopped");
+}
