@@ -1,6 +1,17 @@
-//! The page's way to the server.
+//! The page's way to the server: server functions, the live stream, and what this browser prefers.
+mod browser;
+mod error;
+mod live;
 #[cfg(feature = "ssr")]
 mod port;
+mod prefs;
+#[cfg(feature = "ssr")]
+pub(crate) mod ssr;
+mod verbs;
 
+pub use browser::{browser_id, copy, keep_prefs};
+pub use live::{Link, Live, browser_now_ms, use_live};
 #[cfg(feature = "ssr")]
 pub use port::{ControlPlane, Plane};
+pub use prefs::{Prefs, Theme, prefs};
+pub use verbs::{Ask, Snapshot, ask, shift, snapshot};

@@ -39,6 +39,26 @@ pub enum Code {
     Internal,
 }
 
+impl Code {
+    /// The HTTP status that goes with the code.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Code::BadRequest => 400,
+            Code::ForeignOrigin | Code::Forbidden => 403,
+            Code::NotFound => 404,
+            Code::MethodNotAllowed => 405,
+            Code::NotDeployed | Code::NoClient | Code::WeightOwned | Code::NotOurs => 409,
+            Code::TooLarge => 413,
+            Code::NotJson => 415,
+            Code::Refused => 422,
+            Code::TooManyRequests => 429,
+            Code::Internal => 500,
+            Code::ClusterUnreachable => 503,
+            Code::Timeout => 504,
+        }
+    }
+}
+
 /// An error for people: `message` says what failed, `hint` what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]

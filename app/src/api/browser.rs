@@ -1,0 +1,48 @@
+//! What this browser keeps: its id, and what its person prefers. Called from effects and handlers alone.
+use super::Theme;
+use crate::text::Lang;
+use leptos::prelude::*;
+
+/// Short random id of this tab, kept while the tab lives. It tells people's moves apart; it is no secret.
+pub fn browser_id() -> String {
+    let store = window().session_storage().ok().flatten();
+    if let Some(id) = store.as_ref().and_then(|s| s.get_item("browser").ok().flatten()) {
+        return id;
+    }
+    // 16 bits: a room has tens of browsers, not thousands.
+    let id = format!("{:04x}", (js_sys::Math::random() * 65_536.0) as u32);
+    if let Some(store) = store {
+        let _ = store.set_item("browser", &id);
+    }
+    id
+}
+
+/// Applies language and theme to the document, and keeps them for the next request in two cookies.
+pub fn keep_prefs(lang: Lang, theme: Theme) {
+    let Some(root) = document().document_element() else { return };
+    for (attribute, cookie, value, before) in
+        [("lang", "lang", lang.tag(), root.get_attribute("lang")), ("data-theme", "theme", theme.name(), root.get_attribute("data-theme"))]
+    {
+        if before.as_deref() != Some(value) {
+            let _ = root.set_attribute(attribute, value);
+            let text = format!("{cookie}={value}; Path=/; Max-Age=31536000; SameSite=Lax");
+            let _ = js_sys::Reflect::set(document().as_ref(), &"cookie".into(), &text.into());
+        }
+    }
+}
+
+/// Puts `text` on the clipboard. `false` where the browser has none for this page (plain http from another host).
+pub fn copy(text: &str) -> bool {
+    let navigator = window().navigator();
+    match js_sys::Reflect::get(navigator.as_ref(), &"clipboard".into()) {
+        Ok(clipboard) if !clipboard.is_undefined() => {
+            // The promise fails where the person says no: then nothing was copied, and nothing else is wrong.
+            let promise = navigator.clipboard().write_text(text);
+            leptos::task::spawn_local(async move {
+                let _ = wasm_bindgen_futures::JsFuture::from(promise).await;
+            });
+            true
+        }
+        _ => false,
+    }
+}

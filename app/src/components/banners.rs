@@ -1,0 +1,76 @@
+//! What people must be told: a lost connection, the traps, somebody else's hand on the route.
+use super::Page;
+use super::rail::label;
+use crate::api::{Ask, Link};
+use crate::model::{Action, banners, wall_clock};
+use crate::text::{self, Key};
+use crate::types::Rate;
+use leptos::prelude::*;
+
+/// Every banner that applies, gravest first.
+#[component]
+pub fn Banners(page: Page, ask: Callback<Ask>) -> impl IntoView {
+    let told = Memo::new(move |_| page.live.status.with(banners));
+    let stale = move || match page.live.link.get() {
+        Link::Stale(since_ms) => Some(wall_clock(since_ms, page.zone_min.get())),
+        _ => None,
+    };
+    view! {
+        <div role="status" class="alerts">
+            {move || stale().map(|time| view! {
+                <div class="message bad" data-testid="stale"><strong>{page.lang.get().fill(Key::Stale, &[("time", &time)])}</strong></div>
+            })}
+            <For each=move || told.get() key=|banner| (banner.says.reason.clone(), banner.says.message.clone()) let:banner>
+                {
+                    let (says, mend, claim) = (banner.says, banner.mend, banner.claim);
+                    let reason = says.reason.clone();
+                    view! {
+                        <div class="message warn" data-testid="banner" data-reason=reason>
+                            <p class="grow">{move || text::condition(page.lang.get(), &says)}</p>
+                            {mend.map(|action| view! { <Mend page ask action/> })}
+                            {claim.then(|| view! { <Claim page ask/> })}
+                        </div>
+                    }
+                }
+            </For>
+        </div>
+    }
+    .into_any()
+}
+
+#[component]
+fn Mend(page: Page, ask: Callback<Ask>, action: Action) -> impl IntoView {
+    view! {
+        <button type="button" data-testid="banner-mend" disabled=move || page.off() on:click=move |_| ask.run(action.ask(Rate::default()))>
+            {move || label(page, action, 0)}
+        </button>
+    }
+    .into_any()
+}
+
+/// Adopt and revert: what to do about somebody else's weights.
+#[component]
+fn Claim(page: Page, ask: Callback<Ask>) -> impl IntoView {
+    let split = |split: &Option<crate::types::Split>| split.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
+    let title = move |key: Key| {
+        page.live.status.with(|s| {
+            s.claim.as_ref().map(|claim| {
+                page.lang.get().fill(key, &[("theirs", &split(&claim.theirs)), ("ours", &split(&claim.ours)), ("manager", &claim.manager)])
+            })
+        })
+    };
+    let value = move |theirs: bool| {
+        page.live.status.with(|s| s.claim.as_ref().and_then(|c| if theirs { c.theirs.as_ref() } else { c.ours.as_ref() }.map(|s| format!(" {s}"))))
+    };
+    view! {
+        <span class="pair">
+            <button type="button" data-testid="adopt" title=move || title(Key::AdoptTitle) disabled=move || page.off() on:click=move |_| ask.run(Ask::Adopt)>
+                {page.t(Key::Adopt)} {move || value(true)}
+            </button>
+            <button type="button" data-testid="revert" title=move || title(Key::RevertTitle) disabled=move || page.off() on:click=move |_| ask.run(Ask::Revert)>
+                {page.t(Key::Revert)} {move || value(false)}
+            </button>
+        </span>
+    }
+    .into_any()
+}

@@ -1,0 +1,70 @@
+//! Native dialogs: what clean-up will remove, and what the keys do.
+use super::{Command, Page};
+use crate::api::Ask;
+use crate::model::kubectl;
+use crate::text::Key;
+use leptos::html::Dialog;
+use leptos::prelude::*;
+
+fn close(node: NodeRef<Dialog>) {
+    if let Some(dialog) = node.get_untracked() {
+        dialog.close();
+    }
+}
+
+/// Says what clean-up removes, and removes it when told so.
+#[component]
+pub fn CleanUpDialog(page: Page, node: NodeRef<Dialog>, confirm: Callback<()>) -> impl IntoView {
+    let text = move || page.lang.get().fill(Key::CleanText, &[("ns", &page.namespace()), ("cluster", &page.cluster())]);
+    let command = Signal::derive(move || page.ns.with_value(|ns| kubectl(ns, &Ask::Teardown)));
+    let yes = move |_| {
+        close(node);
+        confirm.run(());
+    };
+    view! {
+        <dialog node_ref=node class="card" data-testid="cleanup-dialog" aria-labelledby="clean-title">
+            <h2 class="headline" id="clean-title">{page.t(Key::CleanTitle)}</h2>
+            <p>{text}</p>
+            <ul class="list">
+                <li>{page.t(Key::CleanRoute)}</li>
+                <li>{page.t(Key::CleanApp)}</li>
+                <li>{page.t(Key::CleanClient)}</li>
+                <li>{page.t(Key::CleanNamespace)}</li>
+            </ul>
+            <p class="muted">{page.t(Key::CleanOnlyOurs)}</p>
+            <details class="same"><summary>{page.t(Key::SameByKubectl)}</summary><Command page text=command/></details>
+            <div class="row end">
+                <button type="button" data-testid="cleanup-cancel" on:click=move |_| close(node)>{page.t(Key::Cancel)}</button>
+                <button type="button" class="danger solid" data-testid="cleanup-confirm" disabled=move || page.off() on:click=yes>{page.t(Key::CleanConfirm)}</button>
+            </div>
+        </dialog>
+    }
+    .into_any()
+}
+
+/// The list of keys.
+#[component]
+pub fn KeysDialog(page: Page, node: NodeRef<Dialog>) -> impl IntoView {
+    let keys = [
+        ("← →", Key::KeyArrows),
+        ("PgUp PgDn", Key::KeyPages),
+        ("Home End", Key::KeyEnds),
+        ("0 … 9 ⏎", Key::KeyDigits),
+        ("l", Key::KeyLoad),
+        ("p", Key::KeyProjector),
+        ("?", Key::KeyHelp),
+    ];
+    view! {
+        <dialog node_ref=node class="card" data-testid="keys-dialog" aria-labelledby="keys-title">
+            <h2 class="headline" id="keys-title">{page.t(Key::KeysTitle)}</h2>
+            <dl class="keys">
+                {keys.into_iter().map(|(key, means)| view! {
+                    <dt><kbd>{key}</kbd></dt>
+                    <dd>{move || page.lang.get().fill(means, &[("version", "v2")])}</dd>
+                }).collect_view()}
+            </dl>
+            <div class="row end"><button type="button" on:click=move |_| close(node)>{page.t(Key::Close)}</button></div>
+        </dialog>
+    }
+    .into_any()
+}

@@ -1,0 +1,64 @@
+//! The rate: chosen by slider or typed, started, and changed while it runs.
+use super::{Page, Rates};
+use crate::api::Ask;
+use crate::text::Key;
+use crate::types::{LoadRequest, Rate};
+use leptos::prelude::*;
+
+/// Rates on the slider, requests per second: even steps to the eye, as on a logarithmic scale.
+const RATES: [u32; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
+
+/// The controls of the load.
+#[component]
+pub fn LoadBar(page: Page, rates: Rates, ask: Callback<Ask>) -> impl IntoView {
+    let place = move || {
+        let rate = rates.shown.get();
+        RATES.iter().rposition(|r| *r <= rate).unwrap_or(0)
+    };
+    let off = move || page.off() || page.live.status.with(|s| s.pods.is_empty());
+    let stopped = Memo::new(move |_| rates.running.get() == 0);
+    let first = rates.shown.get_untracked().to_string();
+    let first_place = untrack(place).to_string();
+    let slid = move |event| {
+        if let Some(rate) = event_target_value(&event).parse::<usize>().ok().and_then(|i| RATES.get(i)) {
+            rates.choose.run(*rate);
+        }
+    };
+    let typed = move |event| {
+        if let Ok(rate) = event_target_value(&event).trim().parse::<u32>() {
+            rates.choose.run(rate);
+        }
+    };
+    let ten = move |_| {
+        if let Ok(rate) = Rate::try_from(10.0) {
+            ask.run(Ask::Load(LoadRequest { rate, requests: Some(10) }));
+        }
+    };
+    view! {
+        <div class="load-bar" role="group" aria-label=page.t(Key::Rate)>
+            <input
+                type="range" class="plain" min="0" max=(RATES.len() - 1).to_string() step="1" data-testid="load-rate-slider" disabled=off
+                value=first_place prop:value=move || place().to_string()
+                aria-label=page.t(Key::RateSlider)
+                aria-valuetext=move || format!("{} {}", rates.shown.get(), page.lang.get().t(Key::RateUnit))
+                on:input=slid
+            />
+            <label class="field">
+                <input
+                    class="num wide" type="text" inputmode="numeric" maxlength="5" autocomplete="off" data-testid="load-rate" disabled=off
+                    value=first prop:value=move || rates.shown.get().to_string()
+                    aria-label=page.t(Key::RateSlider)
+                    on:change=typed
+                />
+                <span>{page.t(Key::RateUnit)}</span>
+            </label>
+            <button type="button" data-testid="load-ten" title=page.t(Key::TenTitle) disabled=off on:click=ten>{page.t(Key::TenRequests)}</button>
+            <Show when=move || stopped.get()>
+                <button type="button" data-testid="load-start" disabled=off on:click=move |_| rates.start.run(())>
+                    {move || page.lang.get().fill(Key::DoStart, &[("rate", &rates.shown.get().to_string())])}
+                </button>
+            </Show>
+        </div>
+    }
+    .into_any()
+}

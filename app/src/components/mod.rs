@@ -1,0 +1,51 @@
+//! What the page is made of: props in, view out; nothing here talks to the server.
+//!
+//! Every control and key region has a `data-testid`, the hook of the browser tests:
+//!
+//! | where | ids |
+//! |---|---|
+//! | header | `cluster`, `link`, `load-stop`, `cleanup`, `lang`, `theme`, `projector`, `keys` |
+//! | rail | `step-deploy` `step-verify` `step-inject` `step-load` `step-shift` `step-cleanup` (each with `data-state` todo, busy, done, failed, and `aria-current`); buttons `deploy` `client` `verify` `inject` `uninject` `step-load-start` `step-load-stop` `route-create` `route-remove` `step-cleanup-open` |
+//! | nothing deployed | `hero`, `hero-deploy` |
+//! | messages | `banner` (with `data-reason`), `banner-mend`, `adopt`, `revert`, `stale`, `error`, `error-dismiss` |
+//! | weights | `weights` (with `data-mode`), `share-v1` `share-v2`, `seen-v1` `seen-v2`, `rate-v1` `rate-v2`, `requests`, `slider`, `slider-note`, `actual`, `times`, `preset-100-0` … `preset-0-100`, `weight-v1`, `weight-v2`, `weight-error` |
+//! | chart | `chart`, `no-load`, `hero-load-start`, `load-start`, `load-ten`, `load-rate`, `load-rate-slider` |
+//! | side | `verdict`, `success`, `rates`, `percentiles`, `pods`, `pod-<name>`, `log`, `log-<id>` |
+//! | dialogs | `cleanup-dialog`, `cleanup-confirm`, `cleanup-cancel`, `keys-dialog` |
+//!
+//! `data-testid="page"` has `data-ready="true"` once the browser has taken over and the stream is live.
+mod banners;
+mod chart;
+mod command;
+mod dialogs;
+mod error_banner;
+mod header;
+mod hero;
+mod load_bar;
+mod log;
+mod numbers;
+mod page;
+mod pods;
+mod rail;
+mod slider;
+mod symbol;
+mod toast;
+mod weights;
+
+pub use banners::Banners;
+pub use chart::Chart;
+pub use command::Command;
+pub use dialogs::{CleanUpDialog, KeysDialog};
+pub use error_banner::ErrorBanner;
+pub use header::Header;
+pub use hero::Hero;
+pub use load_bar::LoadBar;
+pub use log::Log;
+pub use numbers::Numbers;
+pub use page::{Page, Rates, Shifter};
+pub use pods::Pods;
+pub use rail::Rail;
+pub use slider::Slider;
+pub use symbol::Symbol;
+pub use toast::Toast;
+pub use weights::Weights;

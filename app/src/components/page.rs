@@ -1,0 +1,93 @@
+//! Handles that components share: copies of signals, and the callbacks a page gives them.
+use crate::api::{Link, Live, Theme};
+use crate::text::{Key, Lang};
+use crate::types::{ApiError, Namespace};
+use leptos::prelude::*;
+
+/// What every part of the page may look at.
+#[derive(Clone, Copy)]
+pub struct Page {
+    /// The demo's namespace.
+    pub ns: StoredValue<Namespace>,
+    /// What the stream tells.
+    pub live: Live,
+    /// Language of every text.
+    pub lang: RwSignal<Lang>,
+    /// Colours.
+    pub theme: RwSignal<Theme>,
+    /// Numbers, slider and chart alone.
+    pub projector: RwSignal<bool>,
+    /// Minutes that the browser's zone is ahead of UTC; 0 until the browser says.
+    pub zone_min: RwSignal<i32>,
+    /// What this browser calls itself; empty until it has taken over.
+    pub me: RwSignal<String>,
+    /// Why the last thing this browser asked for was refused.
+    pub error: RwSignal<Option<ApiError>>,
+    /// How many requests of this browser are unanswered.
+    pub asking: RwSignal<u32>,
+    /// Digits typed so far.
+    pub typed: RwSignal<String>,
+}
+
+impl Page {
+    /// The text of `key`, in the language of the moment.
+    pub fn t(self, key: Key) -> impl Fn() -> &'static str + Copy + Send + Sync + 'static {
+        move || self.lang.get().t(key)
+    }
+
+    /// Whether the controls are off: the connection is lost.
+    pub fn off(self) -> bool {
+        matches!(self.live.link.get(), Link::Stale(_))
+    }
+
+    /// Whether verbs may be asked for: the connection stands, and nothing this browser asked for is unanswered.
+    pub fn idle(self) -> bool {
+        !self.off() && self.asking.get() == 0
+    }
+
+    /// Whether the browser has taken over and hears the server: `true` or `false`, for tests.
+    pub fn ready(self) -> &'static str {
+        if self.live.link.get() == Link::Live { "true" } else { "false" }
+    }
+
+    /// `embedded cluster`, `cluster kind-demo`, `in-cluster`.
+    pub fn cluster(self) -> String {
+        let lang = self.lang.get();
+        self.live.status.with(|s| match s.cluster.kind.as_str() {
+            "embedded" => lang.t(Key::ClusterEmbedded).to_owned(),
+            "in-cluster" => lang.t(Key::ClusterInCluster).to_owned(),
+            _ => lang.fill(Key::ClusterKubeconfig, &[("context", &s.cluster.context)]),
+        })
+    }
+
+    /// The namespace's name.
+    pub fn namespace(self) -> String {
+        self.ns.with_value(ToString::to_string)
+    }
+}
+
+/// Moves the weights. Shares are percentages of v1.
+#[derive(Clone, Copy)]
+pub struct Shifter {
+    /// The draft under the thumb, else what is wished; nothing without a route.
+    pub share: Signal<Option<u8>>,
+    /// Whether somebody holds the thumb.
+    pub hold: Callback<bool>,
+    /// Moves it.
+    pub to: Callback<u8>,
+}
+
+/// Sets the load. Rates are requests per second.
+#[derive(Clone, Copy)]
+pub struct Rates {
+    /// The rate that runs, or the one a start would mean.
+    pub shown: Signal<u32>,
+    /// The rate that runs; 0 while load is off.
+    pub running: Signal<u32>,
+    /// Chooses one; sent at once while load runs.
+    pub choose: Callback<u32>,
+    /// Starts.
+    pub start: Callback<()>,
+    /// Stops.
+    pub stop: Callback<()>,
+}

@@ -1,0 +1,207 @@
+//! What is wished, what is seen: the numbers, the slider, presets and typed percentages.
+use super::symbol::colour;
+use super::{Command, Page, Shifter, Slider, Symbol};
+use crate::model::{SliderMode, Window, kubectl_shift, presets, versions, wall_clock, with_share};
+use crate::text::{self, Key, thousands};
+use crate::types::{LogEntry, Namespace, Verdict};
+use leptos::prelude::*;
+
+/// The card that the page is about.
+#[component]
+pub fn Weights(page: Page, shifter: Shifter, mode: Signal<SliderMode>) -> impl IntoView {
+    let live = page.live;
+    let names = Memo::new(move |_| live.status.with(versions));
+    let names = Signal::derive(move || names.get());
+    let wished = Signal::derive(move || {
+        let share = shifter.share.get()?;
+        names.with(|names| match names.len() {
+            2 => Some(vec![f64::from(share), f64::from(100 - share)]),
+            _ => live.wished.with(|split| split.as_ref().map(|s| names.iter().map(|v| f64::from(s.percent(v))).collect())),
+        })
+    });
+    // Every figure is about the time since the weights last changed: what was sent before says nothing about them.
+    let window = Memo::new(move |_| {
+        let _ = live.figures.with(|frame| frame.at_ms);
+        live.history.with_value(|history| history.since_change())
+    });
+    let seen = Signal::derive(move || {
+        live.figures.with(|frame| window.with(|window| names.with(|names| names.iter().map(|v| seen_share(v, frame.verdict.as_ref(), window)).collect::<Option<Vec<f64>>>())))
+    });
+    // The bar is to move as soon as the traffic does, so it looks at the last second alone.
+    let bar = Signal::derive(move || {
+        let now = live.frame.with(|frame| frame.at_ms);
+        let last = live.history.with_value(|history| history.since(now.saturating_sub(1_100)));
+        let last = if last.answers() > 0 { last } else { window.get() };
+        names.with(|names| names.iter().map(|v| last.share(v)).collect::<Option<Vec<f64>>>())
+    });
+    let disabled = Signal::derive(move || page.off() || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute));
+    let note = move || match (page.off(), mode.get()) {
+        (true, _) => Some(Key::OffWhileStale),
+        (_, SliderMode::NeedsSidecars) => Some(Key::NeedsSidecars),
+        (_, SliderMode::NoRoute) if shifter.share.get().is_none() => Some(Key::NoRouteYet),
+        (_, SliderMode::Many) => Some(Key::MoreVersions),
+        _ => None,
+    };
+    let minute = Memo::new(move |_| {
+        let now = live.figures.with(|frame| frame.at_ms);
+        live.history.with_value(|history| history.since(now.saturating_sub(60_000)))
+    });
+    view! {
+        <section class="card weights" aria-label=page.t(Key::Weights) data-testid="weights" data-mode=move || mode_name(mode.get())>
+            <div class="split">
+                <Side page place=0 name=Signal::derive(move || name_at(names, 0)) wished seen/>
+                <div class="between">
+                    {page.t(Key::Last60)} <br/>
+                    <b data-testid="requests">{move || minute.with(|w| thousands(w.answers() + w.errors))}</b> " " {page.t(Key::Requests)}
+                </div>
+                {move || (1..names.with(Vec::len)).map(|place| view! {
+                    <Side page place name=Signal::derive(move || name_at(names, place)) wished seen/>
+                }).collect_view()}
+            </div>
+            <Slider page shifter versions=names wished seen=bar disabled thumb=Signal::derive(move || mode.get() != SliderMode::Many)/>
+            <div class="ticks">
+                <span>{page.t(Key::WhatWasSeen)}</span>
+                <Times page/>
+            </div>
+            {move || note().map(|key| view! { <p class="note" data-testid="slider-note">{page.t(key)}</p> })}
+            <Settings page shifter disabled/>
+            <details class="same">
+                <summary>{page.t(Key::SameByKubectl)}</summary>
+                <Command page text=Signal::derive(move || page.ns.with_value(|ns| command(ns, shifter.share.get())))/>
+            </details>
+        </section>
+    }
+    .into_any()
+}
+
+fn command(ns: &Namespace, share: Option<u8>) -> String {
+    kubectl_shift(ns, &with_share(share.unwrap_or(50)))
+}
+
+fn name_at(names: Signal<Vec<String>>, place: usize) -> String {
+    names.with(|names| names.get(place).cloned().unwrap_or_default())
+}
+
+/// Percent of the requests since the last change that `version` answered. The server counts best: it knows which request was sent on which weights.
+fn seen_share(version: &str, verdict: Option<&Verdict>, window: &Window) -> Option<f64> {
+    match verdict.filter(|v| v.requests > 0) {
+        Some(v) if v.version == version => Some(v.observed),
+        Some(v) if window.counts.keys().all(|name| *name == v.version || name == version) => Some(100.0 - v.observed),
+        _ => window.share(version),
+    }
+}
+
+/// One version: its name, the share wished, the share seen.
+#[component]
+fn Side(page: Page, place: usize, name: Signal<String>, wished: Signal<Option<Vec<f64>>>, seen: Signal<Option<Vec<f64>>>) -> impl IntoView {
+    let at = move |shares: Signal<Option<Vec<f64>>>| shares.with(|s| s.as_ref().and_then(|s| s.get(place).copied()));
+    let rate = move || page.live.figures.with(|frame| name.with(|name| frame.rates.get(name).copied()));
+    let id = name.get_untracked();
+    view! {
+        <div class=format!("one {}", colour(place))>
+            <div class="who"><Symbol place/>"flaskapp " {name}</div>
+            <div class="big" data-testid=format!("share-{id}")>
+                {move || at(wished).map_or_else(|| "–".to_owned(), |share| format!("{share:.0}"))}
+                <small>"%"</small>
+            </div>
+            <div class="seen">
+                {page.t(Key::Seen)} " "
+                <b data-testid=format!("seen-{id}")>{move || at(seen).map_or_else(|| "–".to_owned(), |share| format!("{share:.1}\u{a0}%"))}</b>
+                <span class="rate" data-testid=format!("rate-{id}")>{move || rate().map(|n| page.lang.get().fill(Key::PerSecond, &[("n", &format!("{n:.0}"))]))}</span>
+            </div>
+        </div>
+    }
+    .into_any()
+}
+
+/// Who moved the weights last, and the three times it took.
+#[component]
+fn Times(page: Page) -> impl IntoView {
+    let last = Memo::new(move |_| page.live.status.with(|s| s.log.iter().find(|entry| entry.split.is_some() && entry.error.is_none()).cloned()));
+    view! {
+        <span class="times" data-testid="times">
+            {move || last.get().filter(|_| page.live.wished.with(Option::is_some)).map(|entry| {
+                let who = text::who(page.lang.get(), &entry.by, &page.me.get());
+                let another = entry.by.strip_prefix("browser ").is_some_and(|id| !page.me.with(|me| me.is_empty() || id == me));
+                view! {
+                    <b class:accent=another>{if another { page.lang.get().t(Key::ByAnotherBrowser).to_owned() } else { who }}</b>
+                    " " {wall_clock(entry.at_ms, page.zone_min.get())}
+                    <span>{three_times(page, &entry)}</span>
+                }
+            })}
+        </span>
+    }
+    .into_any()
+}
+
+/// `accepted 6 ms · all sidecars 9 ms · first request 14 ms`, as far as they are known.
+pub fn three_times(page: Page, entry: &LogEntry) -> String {
+    let lang = page.lang.get();
+    let Some(times) = entry.times else { return String::new() };
+    [(Key::Accepted, times.accepted), (Key::AllSidecars, times.acknowledged), (Key::FirstRequest, times.first_request)]
+        .into_iter()
+        .filter_map(|(key, ms)| {
+            let ms = lang.fill(Key::Ms, &[("n", &format!("{:.0}", ms?))]);
+            Some(lang.fill(key, &[("ms", &ms)]))
+        })
+        .collect::<Vec<_>>()
+        .join(" · ")
+}
+
+/// Presets and typed percentages.
+#[component]
+fn Settings(page: Page, shifter: Shifter, disabled: Signal<bool>) -> impl IntoView {
+    let wrong = RwSignal::new(false);
+    let typed = move |event: web_sys::Event, of_v2: bool| match event_target_value(&event).trim().parse::<u8>() {
+        Ok(share) if share <= 100 => {
+            wrong.set(false);
+            shifter.to.run(if of_v2 { 100 - share } else { share });
+        }
+        _ => wrong.set(true),
+    };
+    let field = move |version: &'static str, of_v2: bool| {
+        let shown = move || shifter.share.get().map_or(String::new(), |v1| if of_v2 { 100 - v1 } else { v1 }.to_string());
+        let first = untrack(shown);
+        view! {
+            <label class=if of_v2 { "field c2" } else { "field c1" }>
+                <span>{version}</span>
+                <input
+                    class="num" type="text" inputmode="numeric" maxlength="3" autocomplete="off" data-testid=format!("weight-{version}")
+                    value=first prop:value=shown disabled=disabled
+                    aria-label=move || page.lang.get().fill(Key::ShareOf, &[("version", version)])
+                    aria-invalid=move || wrong.get().then_some("true")
+                    on:change=move |event| typed(event, of_v2)
+                />
+                "%"
+            </label>
+        }
+    };
+    view! {
+        <div class="row" role="group" aria-label=page.t(Key::Presets)>
+            {presets().into_iter().map(|v2| {
+                let v1 = 100 - v2;
+                view! {
+                    <button
+                        type="button" class="preset" data-testid=format!("preset-{v1}-{v2}") disabled=disabled
+                        aria-pressed=move || if shifter.share.get() == Some(v1) { "true" } else { "false" }
+                        aria-label=move || page.lang.get().fill(Key::PresetLabel, &[("a", &v1.to_string()), ("va", "v1"), ("b", &v2.to_string()), ("vb", "v2")])
+                        on:click=move |_| shifter.to.run(v1)
+                    >{format!("{v1} / {v2}")}</button>
+                }
+            }).collect_view()}
+            <span class="fields">{field("v1", false)} {field("v2", true)}</span>
+        </div>
+        {move || wrong.get().then(|| view! { <p class="note bad" role="alert" data-testid="weight-error">{page.t(Key::WeightRange)}</p> })}
+    }
+    .into_any()
+}
+
+fn mode_name(mode: SliderMode) -> &'static str {
+    match mode {
+        SliderMode::Absent => "absent",
+        SliderMode::NeedsSidecars => "needs-sidecars",
+        SliderMode::NoRoute => "no-route",
+        SliderMode::Live => "live",
+        SliderMode::Many => "many",
+    }
+}

@@ -1,0 +1,16 @@
+//! The page's logic without a page: no signals, no clock, no browser. All of it is tested by tables.
+mod clock;
+mod coalesce;
+mod commands;
+mod history;
+mod scene;
+mod steps;
+mod versions;
+
+pub use clock::{age, wall_clock};
+pub use coalesce::Coalescer;
+pub use commands::{kubectl, kubectl_shift};
+pub use history::{History, Window};
+pub use scene::{SPAN_MS, Scene, Size, scene};
+pub use steps::{Action, Banner, SliderMode, Step, StepName, StepState, banners, running, slider_mode, steps};
+pub use versions::{presets, versions, with_share};

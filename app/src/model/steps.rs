@@ -1,0 +1,250 @@
+//! Where people are in the walkthrough, and what the page warns of: conditions in, steps and banners out.
+use crate::api::Ask;
+use crate::types::{Condition, ConditionStatus, InjectRequest, LoadRequest, Rate, RouteRequest, Status, Verb, kinds, reasons};
+
+/// The steps of the rail, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum StepName {
+    Deploy,
+    Verify,
+    Inject,
+    Load,
+    Shift,
+    CleanUp,
+}
+
+/// How a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum StepState {
+    Todo,
+    Busy,
+    Done,
+    Failed,
+}
+
+/// A button of the rail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Action {
+    Deploy,
+    DeployAgain,
+    Client,
+    Verify,
+    VerifyAgain,
+    Inject,
+    InjectAgain,
+    Uninject,
+    LoadStart,
+    LoadStop,
+    RouteCreate,
+    RouteRemove,
+    CleanUp,
+}
+
+impl Action {
+    /// What it asks for. `rate`: the load that a start means. Clean-up is asked about first.
+    pub fn ask(self, rate: Rate) -> Ask {
+        match self {
+            Action::Deploy | Action::DeployAgain => Ask::Deploy,
+            Action::Client => Ask::Client,
+            Action::Verify | Action::VerifyAgain => Ask::Verify,
+            Action::Inject | Action::InjectAgain => Ask::Inject(InjectRequest { inject: true, workloads: None }),
+            Action::Uninject => Ask::Inject(InjectRequest { inject: false, workloads: None }),
+            Action::LoadStart => Ask::Load(LoadRequest { rate, requests: None }),
+            Action::LoadStop => Ask::Load(LoadRequest { rate: Rate::default(), requests: None }),
+            Action::RouteCreate => Ask::Route(RouteRequest { present: true }),
+            Action::RouteRemove => Ask::Route(RouteRequest { present: false }),
+            Action::CleanUp => Ask::Teardown,
+        }
+    }
+}
+
+/// A step of the rail.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Which.
+    pub name: StepName,
+    /// How it stands.
+    pub state: StepState,
+    /// Whether it is the one to do next.
+    pub current: bool,
+    /// The condition that tells its state in words.
+    pub says: Option<Condition>,
+    /// Its button, shown while it is current.
+    pub action: Option<Action>,
+    /// How to take it back, or do it again.
+    pub back: Option<Action>,
+}
+
+/// Whether this verb is being worked at.
+pub fn running(status: &Status, verb: Verb) -> bool {
+    status.operation.as_ref().is_some_and(|op| op.verb == verb && op.error.is_none())
+}
+
+fn reason<'a>(status: &'a Status, kind: &str) -> &'a str {
+    status.condition(kind).map_or("", |c| c.reason.as_str())
+}
+
+/// The rail.
+pub fn steps(status: &Status) -> [Step; 6] {
+    let failed = |verb: Verb| status.operation.as_ref().is_some_and(|op| op.verb == verb && op.error.is_some());
+    let deployed = status.is(kinds::DEPLOYED);
+    let there = deployed || !status.pods.is_empty();
+    let state = |done: bool, busy: bool, bad: bool| match (busy, done, bad) {
+        (true, ..) => StepState::Busy,
+        (_, true, _) => StepState::Done,
+        (.., true) => StepState::Failed,
+        _ => StepState::Todo,
+    };
+    let route = status.is(kinds::ROUTE_PRESENT);
+    let injected = status.is(kinds::INJECTED);
+    let loading = status.is(kinds::LOAD_RUNNING);
+    let cleaning = running(status, Verb::Teardown) || reason(status, kinds::CLEAN) == reasons::CLEANING;
+    let client = !matches!(reason(status, kinds::CLIENT_READY), reasons::NO_CLIENT | reasons::CLIENT_SCALED_TO_ZERO);
+
+    let deploy = state(
+        deployed,
+        running(status, Verb::Deploy) || reason(status, kinds::DEPLOYED) == reasons::DEPLOYING,
+        failed(Verb::Deploy) || reason(status, kinds::DEPLOYED) == reasons::DEGRADED,
+    );
+    let verify = state(status.is(kinds::VERIFIED), running(status, Verb::Verify), failed(Verb::Verify) || reason(status, kinds::VERIFIED) == reasons::VERIFY_FAILED);
+    let inject = state(
+        injected,
+        running(status, Verb::Inject) || reason(status, kinds::INJECTED) == reasons::INJECTING,
+        failed(Verb::Inject) || reason(status, kinds::INJECTED) == reasons::INJECTION_IGNORED,
+    );
+    let load = state(
+        loading,
+        running(status, Verb::Load) || running(status, Verb::Client) || (there && reason(status, kinds::CLIENT_READY) == reasons::CLIENT_STARTING),
+        there && (!client || failed(Verb::Load) || status.condition(kinds::LOAD_RUNNING).is_some_and(|c| c.reason == reasons::AGENT_UNREACHABLE)),
+    );
+    let shift = state(
+        false,
+        running(status, Verb::Route),
+        failed(Verb::Weights) || failed(Verb::Route) || matches!(reason(status, kinds::ROUTE_PRESENT), reasons::SUBSET_MISSING),
+    );
+    let clean = state(false, cleaning, there && reason(status, kinds::CLEAN) == reasons::LEFT_OVER);
+    let left_over = reason(status, kinds::CLEAN) == reasons::LEFT_OVER && !there;
+
+    let step = |name, state, kind: &str, action: Option<Action>, back: Option<Action>| Step {
+        name,
+        state,
+        current: false,
+        says: status.condition(kind).cloned(),
+        action,
+        back,
+    };
+    let any_sidecar = injected || status.pods.iter().any(|pod| pod.sidecar);
+    let mut rail = [
+        step(StepName::Deploy, deploy, kinds::DEPLOYED, Some(if deploy == StepState::Failed { Action::DeployAgain } else { Action::Deploy }), None),
+        step(StepName::Verify, verify, kinds::VERIFIED, there.then_some(Action::Verify), (verify == StepState::Done).then_some(Action::VerifyAgain)),
+        step(
+            StepName::Inject,
+            inject,
+            kinds::INJECTED,
+            there.then_some(if inject == StepState::Failed { Action::InjectAgain } else { Action::Inject }),
+            any_sidecar.then_some(Action::Uninject),
+        ),
+        step(
+            StepName::Load,
+            load,
+            if client { kinds::LOAD_RUNNING } else { kinds::CLIENT_READY },
+            there.then_some(if client { Action::LoadStart } else { Action::Client }),
+            loading.then_some(Action::LoadStop),
+        ),
+        step(StepName::Shift, shift, kinds::WEIGHTS_APPLY, (there && !route).then_some(Action::RouteCreate), route.then_some(Action::RouteRemove)),
+        step(StepName::CleanUp, clean, kinds::CLEAN, (there || left_over).then_some(Action::CleanUp), None),
+    ];
+    let passed_verify = injected || loading || route;
+    let next = if cleaning || left_over {
+        5
+    } else {
+        rail.iter().position(|s| s.state != StepState::Done && !(s.name == StepName::Verify && passed_verify && s.state == StepState::Todo)).unwrap_or(4)
+    };
+    rail[next].current = true;
+    rail
+}
+
+/// Whether the slider can be moved, and what it says where it cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SliderMode {
+    /// Nothing to split.
+    Absent,
+    /// No sidecar and no route: weights would do nothing.
+    NeedsSidecars,
+    /// Sidecars, but no route: moving it makes one.
+    NoRoute,
+    /// It sets the weights.
+    Live,
+    /// More versions than a slider can split.
+    Many,
+}
+
+/// How the slider stands.
+pub fn slider_mode(status: &Status) -> SliderMode {
+    let route = status.wished.is_some();
+    if status.pods.is_empty() && !status.is(kinds::DEPLOYED) && !route {
+        return SliderMode::Absent;
+    }
+    if super::versions(status).len() > 2 {
+        return SliderMode::Many;
+    }
+    match (route, status.pods.iter().any(|pod| pod.sidecar)) {
+        (true, _) => SliderMode::Live,
+        (false, true) => SliderMode::NoRoute,
+        (false, false) => SliderMode::NeedsSidecars,
+    }
+}
+
+/// A warning on the slider, with the button that mends it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Banner {
+    /// What is so.
+    pub says: Condition,
+    /// What mends it.
+    pub mend: Option<Action>,
+    /// Whether to offer adopt and revert.
+    pub claim: bool,
+}
+
+/// What people must be told, gravest first.
+pub fn banners(status: &Status) -> Vec<Banner> {
+    let there = status.is(kinds::DEPLOYED) || !status.pods.is_empty();
+    status
+        .conditions
+        .iter()
+        .filter_map(|c| {
+            let (weight, mend) = match c.reason.as_str() {
+                reasons::UNREACHABLE => (0, None),
+                reasons::CHANGED_BY_OTHER => (1, None),
+                reasons::CLIENT_HAS_NO_SIDECAR if status.wished.is_some() => (2, Some(Action::Inject)),
+                reasons::SUBSET_MISSING => (2, Some(Action::RouteCreate)),
+                reasons::VERSION_NOT_READY => (3, Some(Action::DeployAgain)),
+                reasons::DEGRADED => (4, Some(Action::DeployAgain)),
+                reasons::CLIENT_SCALED_TO_ZERO => (5, Some(Action::Client)),
+                reasons::NO_CLIENT if there && c.kind == kinds::CLIENT_READY && !running(status, Verb::Deploy) => (5, Some(Action::Client)),
+                reasons::INJECTION_IGNORED => (6, None),
+                reasons::NO_MESH if there => (6, None),
+                reasons::VERIFY_FAILED => (7, Some(Action::VerifyAgain)),
+                reasons::AGENT_UNREACHABLE => (8, None),
+                reasons::GENERATOR_LIMITED => (9, None),
+                _ => return None,
+            };
+            // The same words under two kinds are said once.
+            let again = c.reason == reasons::VERSION_NOT_READY && reason(status, kinds::DEPLOYED) == reasons::DEGRADED;
+            (c.status != ConditionStatus::True || c.reason == reasons::GENERATOR_LIMITED).then_some(())?;
+            (!again).then(|| (weight, Banner { says: c.clone(), mend, claim: c.reason == reasons::CHANGED_BY_OTHER }))
+        })
+        .fold(std::collections::BTreeMap::<(i32, String), Banner>::new(), |mut all, (weight, banner)| {
+            all.entry((weight, banner.says.reason.clone())).or_insert(banner);
+            all
+        })
+        .into_values()
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "steps_tests.rs"]
+mod tests;

@@ -1,0 +1,129 @@
+//! Tables for the rail and the banners.
+use super::*;
+use crate::types::{ApiError, Code, Operation, PodView, Split};
+
+fn status(conditions: &[(&str, &str, &str)], wished: Option<u8>, sidecars: bool) -> Status {
+    let deployed = conditions.iter().any(|(kind, status, _)| *kind == kinds::DEPLOYED && *status == "True");
+    let pod = |name: &str| PodView {
+        name: name.into(),
+        workload: name.into(),
+        version: name.rsplit('-').next().unwrap_or("").into(),
+        ready: "1/1".into(),
+        phase: "Running".into(),
+        restarts: 0,
+        sidecar: sidecars,
+        created_s: 0,
+        why: String::new(),
+    };
+    Status {
+        cluster: Default::default(),
+        namespace: Default::default(),
+        conditions: conditions
+            .iter()
+            .map(|(kind, status, reason)| Condition {
+                kind: (*kind).into(),
+                status: serde_json::from_str(&format!("\"{status}\"")).unwrap(),
+                reason: (*reason).into(),
+                message: (*reason).into(),
+                args: Default::default(),
+            })
+            .collect(),
+        pods: if deployed { vec![pod("flaskapp-v1"), pod("flaskapp-v2")] } else { vec![] },
+        wished: wished.map(|v2| Split::v1_v2(v2).unwrap()),
+        wished_by: String::new(),
+        claim: None,
+        load: Default::default(),
+        operation: None,
+        log: vec![],
+    }
+}
+
+/// `✓` done, `…` busy, `!` failed, `-` to do; the current step in brackets with its button.
+fn show(status: &Status) -> String {
+    steps(status)
+        .iter()
+        .map(|s| {
+            let mark = match s.state {
+                StepState::Done => "✓",
+                StepState::Busy => "…",
+                StepState::Failed => "!",
+                StepState::Todo => "-",
+            };
+            if s.current { format!("[{mark}{}]", s.action.map_or(String::new(), |a| format!(" {a:?}"))) } else { mark.to_owned() }
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+const DEPLOYED: (&str, &str, &str) = (kinds::DEPLOYED, "True", reasons::DEPLOYED);
+const VERIFIED: (&str, &str, &str) = (kinds::VERIFIED, "True", reasons::VERIFIED);
+const INJECTED: (&str, &str, &str) = (kinds::INJECTED, "True", reasons::INJECTED);
+const LOADING: (&str, &str, &str) = (kinds::LOAD_RUNNING, "True", reasons::LOAD_RUNNING);
+const ROUTED: (&str, &str, &str) = (kinds::ROUTE_PRESENT, "True", reasons::ROUTE_PRESENT);
+
+#[test]
+fn the_rail_follows_the_walkthrough() {
+    for (conditions, rail) in [
+        (vec![], "[- Deploy] - - - - -"),
+        (vec![(kinds::DEPLOYED, "False", reasons::DEPLOYING)], "[… Deploy] - - - - -"),
+        (vec![DEPLOYED], "✓ [- Verify] - - - -"),
+        (vec![DEPLOYED, VERIFIED], "✓ ✓ [- Inject] - - -"),
+        (vec![DEPLOYED, VERIFIED, (kinds::INJECTED, "False", reasons::INJECTING)], "✓ ✓ [… Inject] - - -"),
+        (vec![DEPLOYED, VERIFIED, INJECTED], "✓ ✓ ✓ [- LoadStart] - -"),
+        (vec![DEPLOYED, VERIFIED, INJECTED, (kinds::CLIENT_READY, "False", reasons::NO_CLIENT)], "✓ ✓ ✓ [! Client] - -"),
+        (vec![DEPLOYED, VERIFIED, INJECTED, LOADING], "✓ ✓ ✓ ✓ [- RouteCreate] -"),
+        (vec![DEPLOYED, VERIFIED, INJECTED, LOADING, ROUTED], "✓ ✓ ✓ ✓ [-] -"),
+        // What was done from outside counts: verifying is passed over once people are further.
+        (vec![DEPLOYED, INJECTED, LOADING, ROUTED], "✓ - ✓ ✓ [-] -"),
+        (vec![DEPLOYED, (kinds::VERIFIED, "False", reasons::VERIFY_FAILED)], "✓ [! Verify] - - - -"),
+        (vec![(kinds::DEPLOYED, "False", reasons::DEGRADED)], "[! DeployAgain] - - - - -"),
+        (vec![DEPLOYED, (kinds::CLEAN, "False", reasons::CLEANING)], "✓ - - - - [… CleanUp]"),
+        (vec![(kinds::CLEAN, "False", reasons::LEFT_OVER)], "- - - - - [- CleanUp]"),
+    ] {
+        assert_eq!(show(&status(&conditions, None, false)), rail, "{conditions:?}");
+    }
+}
+
+#[test]
+fn an_operation_is_seen_before_its_condition() {
+    let mut now = status(&[], None, false);
+    let operation = Operation { id: 1, verb: Verb::Deploy, by: "curl".into(), since: 0, step: "x".into(), error: None };
+    now.operation = Some(operation.clone());
+    assert_eq!(show(&now), "[… Deploy] - - - - -");
+    now.operation = Some(Operation { error: Some(ApiError::new(Code::Timeout, "m", "h")), ..operation });
+    assert_eq!(show(&now), "[! DeployAgain] - - - - -");
+}
+
+#[test]
+fn the_slider_moves_where_weights_can_mean_something() {
+    for (conditions, wished, sidecars, mode) in [
+        (vec![], None, false, SliderMode::Absent),
+        (vec![DEPLOYED], None, false, SliderMode::NeedsSidecars),
+        (vec![DEPLOYED], None, true, SliderMode::NoRoute),
+        (vec![DEPLOYED], Some(20), true, SliderMode::Live),
+        // The trap is there to be seen: the slider moves, and nothing follows.
+        (vec![DEPLOYED], Some(20), false, SliderMode::Live),
+    ] {
+        assert_eq!(slider_mode(&status(&conditions, wished, sidecars)), mode);
+    }
+}
+
+#[test]
+fn traps_are_told_with_what_mends_them() {
+    for (conditions, wished, told) in [
+        (vec![DEPLOYED, (kinds::WEIGHTS_APPLY, "False", reasons::CLIENT_HAS_NO_SIDECAR)], Some(20), "ClientHasNoSidecar Inject"),
+        (vec![DEPLOYED, (kinds::WEIGHTS_APPLY, "False", reasons::CLIENT_HAS_NO_SIDECAR)], None, ""),
+        (vec![DEPLOYED, (kinds::WEIGHTS_APPLY, "False", reasons::VERSION_NOT_READY)], Some(20), "VersionNotReady DeployAgain"),
+        (vec![DEPLOYED, (kinds::ROUTE_OURS, "False", reasons::CHANGED_BY_OTHER)], Some(20), "ChangedByOther claim"),
+        (vec![DEPLOYED, (kinds::CLIENT_READY, "False", reasons::CLIENT_SCALED_TO_ZERO)], Some(20), "ClientScaledToZero Client"),
+        (vec![DEPLOYED, (kinds::LOAD_RUNNING, "True", reasons::GENERATOR_LIMITED)], None, "GeneratorLimited"),
+        (vec![(kinds::CLIENT_READY, "False", reasons::NO_CLIENT)], None, ""),
+        (vec![(kinds::CLUSTER_REACHABLE, "False", reasons::UNREACHABLE), (kinds::ROUTE_OURS, "False", reasons::CHANGED_BY_OTHER)], None, "Unreachable, ChangedByOther claim"),
+    ] {
+        let shown: Vec<String> = banners(&status(&conditions, wished, true))
+            .iter()
+            .map(|b| format!("{}{}{}", b.says.reason, b.mend.map_or(String::new(), |a| format!(" {a:?}")), if b.claim { " claim" } else { "" }))
+            .collect();
+        assert_eq!(shown.join(", "), told, "{conditions:?}");
+    }
+}

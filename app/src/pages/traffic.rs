@@ -1,0 +1,147 @@
+//! The panel's page: state first from the server's HTML, then from the stream; verbs by server functions.
+use super::keys::use_keys;
+use super::rates::use_rates;
+use super::shifting::use_shifter;
+use crate::api::{self, Ask, Snapshot, use_live};
+use crate::components::{
+    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail, Toast, Weights,
+};
+use crate::model::{SliderMode, slider_mode};
+use crate::text::Key;
+use crate::types::{ApiError, Code, Namespace, kinds};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use leptos_router::hooks::use_query_map;
+
+/// `/`, with the namespace in `?namespace=`.
+#[component]
+pub fn Traffic() -> impl IntoView {
+    let asked = use_query_map().with_untracked(|query| query.get("namespace"));
+    let ns = asked.map_or_else(|| Ok(Namespace::default()), |text| text.parse::<Namespace>());
+    match ns {
+        Ok(ns) => {
+            let first = OnceResource::new_blocking(api::snapshot(ns.clone()));
+            view! {
+                <Suspense>
+                    {move || {
+                        let ns = ns.clone();
+                        Suspend::new(async move {
+                            match first.await {
+                                Ok(first) => view! { <Panel ns first/> }.into_any(),
+                                Err(error) => view! { <Lonely error/> }.into_any(),
+                            }
+                        })
+                    }}
+                </Suspense>
+            }
+            .into_any()
+        }
+        Err(why) => {
+            let lang = api::prefs().lang;
+            let title = format!("{} {why}", lang.t(Key::BadNamespace));
+            view! { <Lonely error=ApiError::new(Code::BadRequest, title, lang.t(Key::BadNamespaceHint))/> }.into_any()
+        }
+    }
+}
+
+/// A page that has nothing but an error to show.
+#[component]
+fn Lonely(error: ApiError) -> impl IntoView {
+    #[cfg(feature = "ssr")]
+    api::ssr::answer_with(&error);
+    let lang = api::prefs().lang;
+    view! {
+        <main class="lonely">
+            <ErrorBanner lang=Signal::stored(lang) error=Signal::stored(Some(error))/>
+        </main>
+    }
+    .into_any()
+}
+
+/// The panel itself.
+#[component]
+fn Panel(ns: Namespace, first: Snapshot) -> impl IntoView {
+    let prefs = api::prefs();
+    let live = use_live(ns.clone(), first);
+    let page = Page {
+        ns: StoredValue::new(ns),
+        live,
+        lang: RwSignal::new(prefs.lang),
+        theme: RwSignal::new(prefs.theme),
+        projector: RwSignal::new(false),
+        zone_min: RwSignal::new(0),
+        me: RwSignal::new(String::new()),
+        error: RwSignal::new(None),
+        asking: RwSignal::new(0),
+        typed: RwSignal::new(String::new()),
+    };
+    Effect::new(move |_| {
+        page.me.set(api::browser_id());
+        // getTimezoneOffset: minutes to add to local time to get UTC.
+        page.zone_min.set(-(js_sys::Date::new_0().get_timezone_offset() as i32));
+    });
+    Effect::new(move |_| api::keep_prefs(page.lang.get(), page.theme.get()));
+
+    let ask = Callback::new(move |what: Ask| {
+        page.asking.update(|n| *n += 1);
+        spawn_local(async move {
+            let answer = api::ask(page.ns.get_value(), page.me.get_untracked(), what).await;
+            page.asking.update(|n| *n -= 1);
+            page.error.set(answer.err());
+        });
+    });
+    let shifter = use_shifter(page.ns, page.me, live, page.error);
+    let rates = use_rates(live, ask);
+    let help = NodeRef::<leptos::html::Dialog>::new();
+    let clean = NodeRef::<leptos::html::Dialog>::new();
+    let open = move |dialog: NodeRef<leptos::html::Dialog>| {
+        if let Some(dialog) = dialog.get_untracked() {
+            let _ = dialog.show_modal();
+        }
+    };
+    use_keys(page, shifter, rates, Callback::new(move |()| open(help)));
+
+    let mode = Memo::new(move |_| live.status.with(slider_mode));
+    let absent = Memo::new(move |_| mode.get() == SliderMode::Absent || live.status.with(|s| s.pods.is_empty() && !s.is(kinds::DEPLOYED)));
+    // A failed operation stays in the status until the next verb; people need not look at it for so long.
+    let dismissed = RwSignal::new(0_u64);
+    let failed = Signal::derive(move || {
+        page.error.get().or_else(|| {
+            live.status.with(|s| s.operation.as_ref().filter(|op| op.id != dismissed.get()).and_then(|op| op.error.clone()))
+        })
+    });
+    let dismiss = Callback::new(move |()| {
+        page.error.set(None);
+        dismissed.set(live.status.with_untracked(|s| s.operation.as_ref().map_or(0, |op| op.id)));
+    });
+    view! {
+        <div class="page" class:projector=page.projector class:stale=move || !live.is_usable() data-testid="page" data-ready=move || page.ready()>
+            <Header page rates clean_up=Callback::new(move |()| open(clean)) help=Callback::new(move |()| open(help))/>
+            <main id="main">
+                <nav class="rail" aria-label=page.t(Key::Steps)>
+                    <Rail page rates ask clean_up=Callback::new(move |()| open(clean))/>
+                </nav>
+                <div class="stage">
+                    <ErrorBanner lang=page.lang.into() error=failed dismiss/>
+                    <Banners page ask/>
+                    <Show when=move || absent.get()>
+                        <Hero page ask/>
+                    </Show>
+                    <Show when=move || !absent.get()>
+                        <Weights page shifter mode=mode.into()/>
+                        <Chart page rates ask/>
+                    </Show>
+                </div>
+                <aside class="side">
+                    <Numbers page/>
+                    <Pods page/>
+                    <Log page/>
+                </aside>
+            </main>
+            <Toast page/>
+            <CleanUpDialog page node=clean confirm=Callback::new(move |()| ask.run(Ask::Teardown))/>
+            <KeysDialog page node=help/>
+        </div>
+    }
+    .into_any()
+}

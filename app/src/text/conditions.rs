@@ -1,0 +1,80 @@
+//! Conditions in words: the server's sentence in English, the table's in Chinese.
+use super::{Lang, fill};
+use crate::types::{Condition, reasons};
+
+/// The sentence for a condition. Falls back to the server's where the table has none, or an argument is missing.
+pub fn condition(lang: Lang, condition: &Condition) -> String {
+    match lang {
+        Lang::En => condition.message.clone(),
+        Lang::Zh => chinese(&condition.reason)
+            .and_then(|template| fill(template, |name| condition.args.get(name).cloned()))
+            .unwrap_or_else(|| condition.message.clone()),
+    }
+}
+
+fn chinese(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        reasons::REACHABLE => "集群可以访问",
+        reasons::UNREACHABLE => "集群自 {since} 起没有响应",
+        reasons::NOT_DEPLOYED => "尚未部署",
+        reasons::DEPLOYING => "Pod 就绪 {ready}/{wanted}：{waiting}",
+        reasons::DEPLOYED => "{workloads} 个工作负载，全部运行中",
+        reasons::DEGRADED => "{workload} 未就绪：{why}",
+        reasons::NOT_VERIFIED => "尚未验证",
+        reasons::VERIFIED => "{path} 在 {ms} 毫秒内应答",
+        reasons::VERIFY_FAILED => "验证失败：{why}",
+        reasons::NOT_INJECTED => "没有工作负载要求 sidecar",
+        reasons::INJECTING => "sidecar 就绪 {ready}/{wanted}：{waiting}",
+        reasons::INJECTED => "每个 Pod 的 istio-proxy 均已就绪",
+        reasons::INJECTION_IGNORED => "{pod} 要求了 sidecar 却没有得到：{why}",
+        reasons::NO_CLIENT => "没有客户端",
+        reasons::CLIENT_SCALED_TO_ZERO => "有人把客户端缩容到 0",
+        reasons::CLIENT_STARTING => "{pod} 正在启动：{why}",
+        reasons::CLIENT_READY => "{pod} 已就绪",
+        reasons::NO_ROUTE => "没有路由",
+        reasons::ROUTE_PRESENT => "路由已存在",
+        reasons::SUBSET_MISSING => "路由提到了子集 {subset}，但没有 DestinationRule 定义它",
+        reasons::NO_MESH => "此集群不提供 Istio 的资源类型",
+        reasons::ACKNOWLEDGED => "所有 sidecar 在 {ms} 毫秒内确认",
+        reasons::PENDING => "{pod} 的 sidecar 尚未确认",
+        reasons::CLIENT_HAS_NO_SIDECAR => "{pod} 没有 sidecar，因此不理会权重：请求按普通方式均衡",
+        reasons::VERSION_NOT_READY => "{version} 有权重，却没有就绪的 Pod",
+        reasons::WEIGHTS_APPLY => "权重生效",
+        reasons::LOAD_STOPPED => "负载已停止",
+        reasons::LOAD_RUNNING => "客户端每秒 {rate} 个请求",
+        reasons::GENERATOR_LIMITED => "本机达不到每秒 {target} 个请求：实际 {achieved}",
+        reasons::AGENT_UNREACHABLE => "无法连到客户端：{why}",
+        reasons::ROUTE_OURS => "路由由面板管理",
+        reasons::CHANGED_BY_OTHER => "{manager} 把路由改为 {theirs}；面板上次写入 {ours}",
+        reasons::CLEAN => "没有任何残留",
+        reasons::CLEANING => "正在移除：{left}",
+        reasons::LEFT_OVER => "仍有残留：{left}（{whose}）",
+        reasons::IN_USE => "演示正在使用中",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::ConditionStatus;
+
+    #[test]
+    fn chinese_is_used_only_where_every_argument_is_there() {
+        let make = |reason: &str, args: &[(&str, &str)]| Condition {
+            kind: "WeightsApply".into(),
+            status: ConditionStatus::False,
+            reason: reason.into(),
+            message: "server's own".into(),
+            args: args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        };
+        for (condition, zh) in [
+            (make(reasons::VERSION_NOT_READY, &[("version", "v2")]), "v2 有权重，却没有就绪的 Pod"),
+            (make(reasons::VERSION_NOT_READY, &[]), "server's own"),
+            (make("SomethingNew", &[]), "server's own"),
+        ] {
+            assert_eq!(super::condition(Lang::Zh, &condition), zh);
+            assert_eq!(super::condition(Lang::En, &condition), "server's own");
+        }
+    }
+}

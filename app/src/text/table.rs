@@ -1,0 +1,196 @@
+//! The language table. One line a key: English, then Chinese.
+
+/// Makes [`Key`] and its texts from one list, so that neither can lack the other.
+macro_rules! table {
+    ($($key:ident: $en:literal, $zh:literal;)*) => {
+        /// A text of the page.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)]
+        pub enum Key { $($key),* }
+
+        impl Key {
+            /// English and Chinese.
+            pub const fn texts(self) -> [&'static str; 2] {
+                match self { $(Key::$key => [$en, $zh]),* }
+            }
+            /// Every key.
+            pub const ALL: &[Key] = &[$(Key::$key),*];
+        }
+    };
+}
+
+table! {
+    // header
+    ClusterEmbedded: "embedded cluster", "内置集群";
+    ClusterKubeconfig: "cluster {context}", "集群 {context}";
+    ClusterInCluster: "in-cluster", "集群内";
+    NamespaceIs: "namespace {ns}", "命名空间 {ns}";
+    StopLoad: "Stop load", "停止负载";
+    CleanUp: "Clean up", "清理";
+    CleanUpMore: "Clean up …", "清理…";
+    OtherLanguage: "中文", "English";
+    Theme: "Theme: {theme}", "主题：{theme}";
+    ThemeAuto: "auto", "自动";
+    ThemeLight: "light", "浅色";
+    ThemeDark: "dark", "深色";
+    Projector: "Projector", "投影";
+    ProjectorOff: "Leave projector mode", "退出投影模式";
+    Keys: "Keys", "快捷键";
+    SkipToMain: "Skip to the weights", "跳到权重";
+    Paused: "paused", "已暂停";
+    LiveNow: "live", "实时";
+    Reconnecting: "reconnecting", "重新连接中";
+    // steps
+    Steps: "Steps", "步骤";
+    StepDeploy: "Deploy", "部署";
+    StepVerify: "Verify", "验证";
+    StepInject: "Inject", "注入";
+    StepLoad: "Load", "负载";
+    StepShift: "Shift", "调配";
+    StepCleanUp: "Clean up", "清理";
+    StateDone: "done", "已完成";
+    StateCurrent: "current step", "当前步骤";
+    StateBusy: "in progress", "进行中";
+    StateFailed: "needs attention", "需要处理";
+    StateTodo: "to do", "待办";
+    HintDeploy: "Services, Deployments and the client", "Service、Deployment 与客户端";
+    HintVerify: "curl from inside a pod", "从 Pod 内部发起 curl";
+    HintInject: "adds istio-proxy, restarts the pods", "加入 istio-proxy 并重启 Pod";
+    HintLoad: "requests from the client pod", "由客户端 Pod 发出请求";
+    HintShift: "drag: it applies while you drag", "拖动即生效";
+    HintShiftWaits: "weights need sidecars", "权重需要 sidecar";
+    HintCleanUp: "removes only what was made here", "只移除在此创建的对象";
+    DoDeploy: "Deploy the demo", "部署演示";
+    DoDeployAgain: "Deploy again", "重新部署";
+    DoClient: "Deploy the client", "部署客户端";
+    DoVerify: "Verify", "验证";
+    DoVerifyAgain: "Verify again", "再次验证";
+    DoInject: "Inject sidecars", "注入 sidecar";
+    DoInjectAgain: "Inject again", "重新注入";
+    DoUninject: "Remove sidecars", "移除 sidecar";
+    DoStart: "Start {rate}/s", "启动 {rate}/s";
+    DoRouteCreate: "Make the route, 50/50", "创建路由 50/50";
+    DoRouteRemove: "Remove the route", "移除路由";
+    Working: "Working: {what}", "进行中：{what}";
+    SameByKubectl: "The same by kubectl", "等效的 kubectl 命令";
+    Copy: "Copy", "复制";
+    Copied: "Copied", "已复制";
+    CopyCommand: "Copy this command: {command}", "复制此命令：{command}";
+    // hero
+    HeroTitle: "Nothing is deployed yet", "尚未部署任何内容";
+    HeroText: "One click makes, in namespace {ns} of {cluster}:", "一键将在 {cluster} 的命名空间 {ns} 中创建：";
+    HeroV1: "the first version of the demo app, one pod", "演示应用的第一个版本，一个 Pod";
+    HeroV2: "the second version, one pod", "第二个版本，一个 Pod";
+    HeroClient: "the client that makes the load, one pod", "产生负载的客户端，一个 Pod";
+    HeroServices: "a Service for the app and one for the client", "应用与客户端各一个 Service";
+    HeroAfter: "Then you inject sidecars, start the load, and drag the slider.", "随后注入 sidecar、启动负载并拖动滑块。";
+    DeployingTitle: "Deploying", "正在部署";
+    DeployingText: "Each pod says below what it is waiting for.", "下方列出每个 Pod 正在等待什么。";
+    CleaningTitle: "Cleaning up", "正在清理";
+    LeftOverTitle: "Something is left", "仍有残留";
+    CleanedTitle: "All clean", "已清理干净";
+    // weights
+    Weights: "Weights", "权重";
+    Wished: "wished", "期望";
+    Seen: "seen", "实际";
+    NotSeen: "not seen yet", "尚无数据";
+    PerSecond: "{n}/s", "{n}/s";
+    Last60: "last 60 s", "最近 60 秒";
+    Requests: "requests", "个请求";
+    WhatWasSeen: "what was seen", "实际所见";
+    ShareOf: "Share of {version}", "{version} 的份额";
+    SliderHelp: "Left and right move it by 1, Page Up and Page Down by 10", "左右键每次 1，翻页键每次 10";
+    Presets: "Presets", "预设";
+    PresetLabel: "{a} percent to {va}, {b} percent to {vb}", "{va} 占 {a}%，{vb} 占 {b}%";
+    Accepted: "accepted {ms}", "已接受 {ms}";
+    AllSidecars: "all sidecars {ms}", "全部 sidecar {ms}";
+    FirstRequest: "first request {ms}", "首个请求 {ms}";
+    Ms: "{n} ms", "{n} 毫秒";
+    ByThisBrowser: "by this browser", "由本浏览器";
+    ByAnotherBrowser: "moved by another browser", "由另一个浏览器移动";
+    ByOther: "by {who}", "由 {who}";
+    Typing: "{version}: {n} % — Enter applies", "{version}：{n}% — 回车生效";
+    NeedsSidecars: "Weights need sidecars: inject", "权重需要 sidecar：请先注入";
+    NoRouteYet: "No route yet: the requests are balanced plainly. Drag to make one.", "尚无路由：请求按普通方式均衡。拖动滑块即可创建。";
+    OffWhileStale: "The controls are off while the connection is lost.", "连接中断期间，控件已停用。";
+    WeightRange: "A share is a whole number from 0 to 100.", "份额应为 0 到 100 的整数。";
+    MoreVersions: "More than two versions: set these weights with kubectl.", "超过两个版本：请用 kubectl 设置这些权重。";
+    // chart
+    LiveTraffic: "Live traffic, last 60 s", "实时流量，最近 60 秒";
+    ChartLabel: "Share of each version over the last 60 seconds, seen and wished", "最近 60 秒各版本的份额：实际与期望";
+    ChartNow: "{seen} seen, {wished} wished", "实际 {seen}，期望 {wished}";
+    LegendWished: "wished", "期望";
+    LegendMark: "one mark a request; outlined: failed", "每个标记一个请求；空心：失败";
+    LegendMarks: "one mark for {n} requests; outlined: failed", "每个标记 {n} 个请求；空心：失败";
+    NoLoadTitle: "No load: nothing to see yet", "没有负载：暂无可看";
+    NoLoadText: "The client sends nothing. Start it and every request draws a mark here.", "客户端未发送请求。启动后，每个请求都会在此留下一个标记。";
+    NoClientText: "There is no client to send requests.", "没有可发送请求的客户端。";
+    Rate: "Rate", "速率";
+    RateUnit: "requests/s", "请求/秒";
+    RateSlider: "Rate, requests per second", "速率（每秒请求数）";
+    TenRequests: "Ten requests", "十个请求";
+    TenTitle: "Send ten requests, as the tutorial does", "像教程那样发送十个请求";
+    // numbers
+    Verdict: "Verdict", "结论";
+    Success: "Success", "成功率";
+    RateWishedAchieved: "Rate, wished / achieved", "速率，期望 / 实际";
+    Percentiles: "p50 · p90 · p99", "p50 · p90 · p99";
+    Failed: "Failed", "失败";
+    VerdictNoTraffic: "No request since the last change: start the load to see where they go.", "自上次更改以来没有请求：启动负载即可看到去向。";
+    VerdictNone: "Nothing has been measured yet.", "尚无测量数据。";
+    VerdictTooFew: "{n} requests cannot tell {wish} from {versus}: {needed} more would.", "{n} 个请求无法区分 {wish} 与 {versus}：还需 {needed} 个。";
+    VerdictInKeeping: "{seen} went to {version} (± {margin}): in keeping with {wish}.", "{seen} 流向 {version}（± {margin}）：符合 {wish}。";
+    VerdictMore: "{needed} more requests would tell it from {versus}.", "再有 {needed} 个请求即可与 {versus} 区分。";
+    VerdictOff: "{seen} went to {version} (± {margin}): not in keeping with {wish}.", "{seen} 流向 {version}（± {margin}）：不符合 {wish}。";
+    VerdictNoSidecar: "The client has no sidecar, so nobody looks at the weights: {seen} went to {version} (± {margin}), plain balancing.", "客户端没有 sidecar，权重无人理会：{seen} 流向 {version}（± {margin}），属于普通均衡。";
+    VerdictNoRoute: "No route: {seen} went to {version} (± {margin}), by plain balancing.", "没有路由：{seen} 流向 {version}（± {margin}），属于普通均衡。";
+    // pods
+    Pods: "Pods", "Pod";
+    PodName: "Name", "名称";
+    PodReady: "Ready", "就绪";
+    PodStatus: "Status", "状态";
+    PodRestarts: "Restarts", "重启";
+    PodAge: "Age", "时长";
+    NoPods: "No pod of the demo in namespace {ns}.", "命名空间 {ns} 中没有演示的 Pod。";
+    // log
+    Log: "What just happened", "刚刚发生";
+    NoLog: "Nothing yet. Whatever is done here, or by kubectl, is told here with its command.", "暂无记录。此处或 kubectl 所做的一切都会连同命令列在这里。";
+    Adopt: "Adopt", "采纳";
+    Revert: "Revert", "还原";
+    AdoptTitle: "Take over {theirs}, as {manager} wrote it", "接管 {manager} 写入的 {theirs}";
+    RevertTitle: "Put back {ours}, as the panel wrote it last", "恢复面板上次写入的 {ours}";
+    FailedEntry: "failed", "失败";
+    // banners
+    Stale: "Connection lost. Stale since {time}; reconnecting, the controls are off.", "连接中断。数据停留在 {time}；正在重连，控件已停用。";
+    HiddenPaused: "Paused while the page was hidden.", "页面隐藏期间已暂停。";
+    Dismiss: "Dismiss", "关闭";
+    WhatToDo: "What to do", "怎么办";
+    ServerSays: "The server says", "服务器消息";
+    // clean-up dialog
+    CleanTitle: "Clean up the demo?", "清理此演示？";
+    CleanText: "The load stops, and these are removed from namespace {ns} of {cluster}:", "将停止负载，并从 {cluster} 的命名空间 {ns} 中移除：";
+    CleanRoute: "VirtualService flaskapp-vs and DestinationRule flaskapp", "VirtualService flaskapp-vs 与 DestinationRule flaskapp";
+    CleanApp: "Deployments flaskapp-v1 and flaskapp-v2 with their pods, Service flaskapp", "Deployment flaskapp-v1、flaskapp-v2 及其 Pod，Service flaskapp";
+    CleanClient: "Deployment and Service simple-flask-app-client", "Deployment 与 Service simple-flask-app-client";
+    CleanNamespace: "the namespace, if the panel made it and nothing else is in it", "命名空间（仅当由面板创建且已空）";
+    CleanOnlyOurs: "Only objects labelled app.kubernetes.io/managed-by=demo-panel. What others made stays.", "仅移除带有 app.kubernetes.io/managed-by=demo-panel 标签的对象，他人创建的保留。";
+    CleanConfirm: "Remove all this", "全部移除";
+    Cancel: "Cancel", "取消";
+    // keys dialog
+    KeysTitle: "Keys", "快捷键";
+    KeyArrows: "move the share by 1", "份额增减 1";
+    KeyPages: "move the share by 10 (on the slider, and in projector mode)", "份额增减 10（滑块上或投影模式中）";
+    KeyEnds: "all to one version (on the slider, and in projector mode)", "全部给一个版本（滑块上或投影模式中）";
+    KeyDigits: "type the share of {version}, then Enter", "输入 {version} 的份额，再按回车";
+    KeyLoad: "load on or off", "启动或停止负载";
+    KeyProjector: "projector mode", "投影模式";
+    KeyHelp: "this list", "此列表";
+    Close: "Close", "关闭";
+    // not found
+    NotFoundTitle: "There is no such page", "没有此页面";
+    NotFoundText: "The panel has one page.", "面板只有一个页面。";
+    NotFoundLink: "Go to the panel", "前往面板";
+    BadNamespace: "This address names no possible namespace.", "此地址中的命名空间无效。";
+    BadNamespaceHint: "Use lower-case letters, digits and `-`, or leave `?namespace=` out.", "请使用小写字母、数字与 `-`，或去掉 `?namespace=`。";
+    NoScript: "This is the state at the moment the page was made. Controls need JavaScript and WebAssembly.", "这是页面生成时的状态。控件需要 JavaScript 与 WebAssembly。";
+}
