@@ -14,7 +14,7 @@ pub struct Status {
     /// For people.
     pub message: String,
     /// `details`: name, group, kind, causes, retryAfterSeconds.
-    pub details: Option<Value>,
+    pub details: Option<Box<Value>>,
 }
 
 impl Status {
@@ -26,7 +26,7 @@ impl Status {
     /// The same with `details`.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Status {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 
@@ -88,7 +88,7 @@ impl Status {
             "message": self.message, "reason": self.reason,
         });
         if let Some(details) = &self.details {
-            status["details"] = details.clone();
+            status["details"] = (**details).clone();
         }
         status["code"] = self.code.into();
         status

@@ -231,7 +231,7 @@ pub(super) fn spec_differs(kind: &Kind, old: &Object, new: &Object) -> bool {
     fields(old).iter().chain(&fields(new)).any(|field| old[field.as_str()] != new[field.as_str()])
 }
 
-fn list<'a>(value: &'a Value) -> impl Iterator<Item = &'a str> {
+fn list(value: &Value) -> impl Iterator<Item = &str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 

@@ -87,15 +87,11 @@ impl Request {
     /// Decides an update from `old` to `new`, where `new` may be whatever the caller sent.
     pub(super) fn update(self, txn: &Txn<'_>, old: &Arc<Object>, mut new: Object) -> Result<Change, Status> {
         prepare::check_identity(&self.kind, &self.key, old, &new)?;
-        let mut new = {
-            let sent_managed = new["metadata"]["managedFields"].take();
-            let mut new = part_of(&self.kind, self.sub, old, new)?;
-            // An empty list clears them, as `kubectl replace` and clients may ask; anything else is the server's.
-            let cleared = sent_managed.as_array().is_some_and(|list| list.is_empty() || list[0].as_object().is_some_and(serde_json::Map::is_empty));
-            prepare::carry_over(old, &mut new, if self.applied { Some(sent_managed) } else if cleared { Some(serde_json::Value::Null) } else { None });
-            new
-        };
+        let sent = new["metadata"]["managedFields"].take();
+        let mut new = part_of(&self.kind, self.sub, old, new)?;
         let main = matches!(self.sub, Subresource::None | Subresource::Scale);
+        let fields = if self.applied { Some(sent) } else { managed::sent(sent).filter(|_| main) };
+        prepare::carry_over(old, &mut new, fields);
         if main {
             (self.kind.prepare_update)(old, &mut new);
             (self.kind.defaults)(&mut new);
@@ -124,8 +120,11 @@ impl Request {
         Ok(self.store(new))
     }
 
-    fn store(self, object: Object) -> Change {
+    fn store(self, mut object: Object) -> Change {
         if self.options.dry_run {
+            if let Some(metadata) = object["metadata"].as_object_mut() {
+                metadata.retain(|field, value| field != "resourceVersion" || value != "");
+            }
             return Change::None(Arc::new(object));
         }
         self.note(|outcome| outcome.changed = true);

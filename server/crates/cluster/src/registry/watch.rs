@@ -169,3 +169,24 @@ impl Bookmark {
 fn version(object: &Object) -> u64 {
     object["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Fixture;
+    use super::*;
+    use futures::StreamExt;
+
+    #[tokio::test]
+    async fn a_quiet_watch_is_bookmarked_again_and_again() {
+        let t = Fixture::new().await;
+        let o = WatchOptions { from: Some(t.registry.revision()), bookmarks: true, ..WatchOptions::default() };
+        let mut watch = t.registry.watch(&t.kind("configmaps"), None, &o).unwrap();
+        for _ in 0..3 {
+            // Instead of a minute: the timer as it is when the minute is over.
+            watch.bookmark.as_mut().unwrap().timer = Some(Box::pin(tokio::time::sleep(Duration::from_millis(1))));
+            let event = watch.next().await.unwrap().unwrap();
+            assert_eq!((event.kind, event.revision), (WatchKind::Bookmark, t.registry.revision()));
+            t.registry.ensure_namespaces(&[&format!("n{}", event.revision)]).await.unwrap();
+        }
+    }
+}

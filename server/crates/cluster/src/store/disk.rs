@@ -36,6 +36,10 @@ impl Disk {
             Some(loaded) => loaded,
             None => {
                 disk.commit(&[], 1).map_err(|e| storage(path, e))?;
+                // The file's name has to survive a power cut, too.
+                if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| StoreError::io(path, e))?;
+                }
                 (Vec::new(), 1)
             }
         };

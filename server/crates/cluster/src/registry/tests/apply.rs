@@ -98,3 +98,30 @@ async fn how_long_a_weight_change_takes() {
     println!("fdatasync p50 {:?} p99 {:?}", times[250], times[495]);
     println!("file {:?}", std::fs::metadata(t.folder.path().join("store.redb")).unwrap().len());
 }
+
+#[tokio::test]
+async fn kubectl_may_hand_fields_to_another_manager() {
+    let t = Fixture::new().await;
+    t.create("configmaps", json!({"metadata": {"name": "c"}, "data": {"x": "1"}})).await.unwrap();
+    let handed = json!([{"op": "replace", "path": "/metadata/managedFields", "value": [
+        {"manager": "kubectl", "operation": "Apply", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:x": {}}}}]}]);
+    let object = t.patch("configmaps", "c", Patch::Json(handed), "kubectl").await.unwrap().object;
+    assert_eq!(object["metadata"]["managedFields"][0]["operation"], "Apply");
+    assert_eq!(object["metadata"]["managedFields"].as_array().unwrap().len(), 1);
+    let cleared = t.patch("configmaps", "c", Patch::Merge(json!({"metadata": {"managedFields": []}})), "kubectl").await.unwrap().object;
+    assert!(cleared["metadata"]["managedFields"].is_null());
+    let taken = t.patch("configmaps", "c", Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"x": "2"}})), "panel").await.unwrap_err();
+    assert!(taken.message.contains("conflict with \"before-first-apply\" using v1: .data.x"), "{taken}");
+}
+
+#[tokio::test]
+async fn the_status_has_owners_of_its_own() {
+    let t = Fixture::new().await;
+    t.create("virtualservices", route(50)).await.unwrap();
+    let status = json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "status": {"validationMessages": []}, "spec": {"hosts": ["x"]}});
+    let kind = t.kind("virtualservices");
+    let written = t.registry.patch(&kind, Some("default"), "r", Subresource::Status, Patch::Apply(status), &WriteOptions::by("mesh")).await.unwrap().object;
+    assert_eq!((&written["spec"]["hosts"], &written["metadata"]["generation"]), (&json!(["flaskapp"]), &json!(1)));
+    let entry = &written["metadata"]["managedFields"][1];
+    assert_eq!((&entry["subresource"], &entry["fieldsV1"]), (&json!("status"), &json!({"f:status": {"f:validationMessages": {}}})));
+}

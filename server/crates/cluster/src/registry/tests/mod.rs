@@ -1,5 +1,6 @@
 //! The verbs, seen from outside: one registry on a folder of its own.
 mod apply;
+mod watches;
 use super::*;
 use crate::{FieldSelector, LabelSelector, Object};
 use futures::StreamExt;
