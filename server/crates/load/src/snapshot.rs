@@ -51,7 +51,7 @@ pub struct Snapshot {
     pub mark: Option<Mark>,
 }
 
-/// A moment set by `PUT /v1/mark`, and what became of the requests that were *sent* after it.
+/// A moment set by `PUT /v1/mark`, and what became of the requests of the run that were *sent* after it. It outlives the run, whose counts do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Mark {

@@ -114,10 +114,8 @@ proptest! {
         for number in [v.observed, v.margin, v.wished, v.versus, v.plain_balancing] {
             prop_assert!(number.is_finite() && (0.0..=100.0).contains(&number), "{v:?}");
         }
-        for (x, n) in [(v.requests / 2, v.requests)] {
-            let i = wilson(x, n);
-            prop_assert!(i.low <= i.high && i.low >= 0.0 && i.high <= 1.0);
-        }
+        let i = wilson(v.requests / 2, v.requests);
+        prop_assert!(i.low <= i.high && i.low >= 0.0 && i.high <= 1.0);
     }
 
     #[test]

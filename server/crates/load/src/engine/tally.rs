@@ -185,7 +185,11 @@ impl Tally {
         for window in [&mut self.latency, &mut self.service, &mut self.lateness] {
             window.clear();
         }
-        self.mark = None;
+        if let Some(MarkState { mark, .. }) = &mut self.mark {
+            // Still the same moment, so `first` stands; the counts are this run's alone.
+            mark.counts.clear();
+            (mark.sent, mark.errors) = (0, 0);
+        }
         self.begin_second(now);
     }
 
@@ -417,6 +421,9 @@ mod tests {
         let seen = tally.tick(t0 + ms(100), 1.0, 0, None).mark.unwrap();
         assert_eq!(seen.counts, BTreeMap::from([("v2".to_owned(), 2)]));
         let first = seen.first["v2"];
+        tally.begin_run(t0 + ms(200));
+        let next = tally.tick(t0 + ms(300), 1.0, 0, None).mark.unwrap();
+        assert_eq!((next.id, next.first, next.counts.len()), (seen.id, seen.first.clone(), 0), "another run: the same mark, counted anew");
         assert!(first.sent_us.abs_diff(mark.at_us + 2_000) <= 1 && first.answered_us.abs_diff(mark.at_us + 24_000) <= 1, "{seen:?}");
     }
 

@@ -113,7 +113,7 @@ impl Server {
             if !text.starts_with("GET http://flaskapp:7777/env/version HTTP/1.1\r\nhost: flaskapp:7777\r\n") || text.matches("\r\n\r\n").count() != 1 {
                 self.inner.wrong.lock().unwrap().insert(text);
             }
-            let version = if n % 2 == 0 { "v1" } else { "v2" };
+            let version = if n.is_multiple_of(2) { "v1" } else { "v2" };
             let mut mood = *self.inner.mood.lock().unwrap();
             while mood == Mood::Stalled {
                 std::thread::sleep(Duration::from_millis(1));
