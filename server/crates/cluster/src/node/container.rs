@@ -89,8 +89,10 @@ pub struct Container {
     pub last: Option<Ended>,
     /// Runs before this one.
     pub restarts: u32,
-    /// Whether it was ever started by this node object, so that a start is a restart.
+    /// Whether it ever ran, so that a start is a restart.
     pub ran: bool,
+    /// Whether it ran since this node started, so that its turn has come.
+    pub ran_here: bool,
     /// `containerID` of the newest run.
     pub id: String,
     /// Running, and the startup probe succeeded.
@@ -128,6 +130,7 @@ impl Container {
             last: None,
             restarts: 0,
             ran: false,
+            ran_here: false,
             id: String::new(),
             started: false,
             ready: false,
@@ -154,6 +157,7 @@ impl Container {
         self.state = State::Running(now);
         self.id = id;
         self.ran = true;
+        self.ran_here = true;
         let has = |kind| self.spec.probes.iter().any(|probe| probe.kind == kind);
         self.started = !has(ProbeKind::Startup);
         self.ready = self.started && !has(ProbeKind::Readiness);
@@ -220,6 +224,7 @@ impl Container {
     pub fn on_start_error(&mut self, now: Now, id: String, message: String) {
         self.id = id;
         self.ran = true;
+        self.ran_here = true;
         self.on_exited(now, Exit { code: 128, signal: None }, "StartError", message.clone());
         let first = self.failures == 0;
         self.failures = self.failures.max(1);

@@ -116,6 +116,8 @@ pub struct Pod {
     pub initialized: bool,
     ending: Option<Ending>,
     failed: bool,
+    /// When [`Pod::handle`] was last called: what was due then has been done or waits for something else.
+    seen: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -138,6 +140,7 @@ impl Pod {
             initialized: !inits,
             ending: None,
             failed: false,
+            seen: Duration::ZERO,
         }
     }
 
@@ -167,6 +170,7 @@ impl Pod {
     /// Takes an input and says what to do.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.seen = now.mono;
         match input {
             Input::Tick => {}
             Input::Started { index, id } => {
@@ -212,10 +216,10 @@ impl Pod {
                 _ => None,
             };
             let probe = if self.ending.is_none() { container.next_probe() } else { None };
-            [due, probe, container.term_at, container.kill_at].into_iter().flatten().min()
+            [due, probe, container.term_at, container.kill_at].into_iter().flatten()
         };
         let deadline = self.ending.as_ref().filter(|ending| !ending.drained).map(|ending| ending.deadline);
-        self.containers.iter().filter_map(of_container).chain(deadline).min()
+        self.containers.iter().flat_map(of_container).chain(deadline).filter(|at| *at > self.seen).min()
     }
 
     fn name(&self, index: usize) -> &str {
@@ -309,7 +313,7 @@ impl Pod {
                 }
                 Role::Sidecar => {
                     let up = matches!(container.state, State::Running(_)) && container.started;
-                    if gate || self.initialized || container.ran {
+                    if gate || self.initialized || container.ran_here {
                         self.start_if_due(now, index, actions);
                     }
                     gate &= up;

@@ -1,0 +1,169 @@
+//! What the node's parts share: handles, and what runs where.
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::container::Now;
+use super::image::{Image, Images};
+use super::logfile::LogFile;
+use super::net::Network;
+use super::services::Services;
+use super::spawner::Spawner;
+use crate::events::Recorder;
+use crate::kinds::Kind;
+use crate::registry::{Registry, WriteOptions};
+use crate::status::Status;
+
+/// Who writes, in managedFields and as the events' source.
+pub const KUBELET: &str = "kubelet";
+
+/// Handles of the node; one for all workers.
+pub struct Shared {
+    /// `spec.nodeName` of its pods.
+    pub name: String,
+    /// The cluster's objects.
+    pub registry: Registry,
+    /// Events.
+    pub recorder: Recorder,
+    /// What may run.
+    pub images: Images,
+    /// Addresses.
+    pub network: Arc<Network>,
+    /// Starts processes.
+    pub spawner: Spawner,
+    /// Newest Services and their ready endpoints.
+    pub services: watch::Sender<Arc<Services>>,
+    /// Folder of all logs.
+    pub logs: PathBuf,
+    /// Folder of all pods' private folders.
+    pub run: PathBuf,
+    /// Zero of [`Now::mono`].
+    pub epoch: Instant,
+    pods: Mutex<HashMap<(String, String), Arc<PodEntry>>>,
+}
+
+/// A pod on this node, as exec, logs and port-forward see it.
+#[derive(Debug)]
+pub struct PodEntry {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// Its address; none while it has none.
+    pub ips: Option<Ips>,
+    /// Its private folder.
+    pub run_dir: PathBuf,
+    /// Its logs.
+    pub logs: PathBuf,
+    /// Names of app containers, then of init containers.
+    pub containers: Vec<String>,
+    live: Mutex<HashMap<String, Live>>,
+}
+
+/// A pod's addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Ips {
+    /// `status.podIP`.
+    pub pod: Ipv4Addr,
+    /// Where its apps listen.
+    pub app: Ipv4Addr,
+}
+
+/// A container's newest run.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Its environment.
+    pub env: Vec<(String, String)>,
+    /// Its image.
+    pub image: Image,
+    /// Its log.
+    pub log: LogFile,
+    /// Whether its process runs.
+    pub running: bool,
+}
+
+impl Shared {
+    /// Puts the handles together.
+    #[expect(clippy::too_many_arguments, reason = "called once; each is a different type")]
+    pub fn new(
+        name: String,
+        registry: Registry,
+        recorder: Recorder,
+        images: Images,
+        network: Arc<Network>,
+        spawner: Spawner,
+        logs: PathBuf,
+        run: PathBuf,
+    ) -> Shared {
+        let services = watch::Sender::new(Arc::new(Services::default()));
+        let pods = Mutex::default();
+        Shared { name, registry, recorder, images, network, spawner, services, logs, run, epoch: Instant::now(), pods }
+    }
+
+    /// Both clocks.
+    pub fn now(&self) -> Now {
+        Now { mono: self.epoch.elapsed(), wall: Timestamp::now() }
+    }
+
+    /// A built-in kind.
+    pub fn kind(&self, group: &str, plural: &str) -> Result<Arc<Kind>, Status> {
+        let found = self.registry.kinds().find(group, plural).cloned();
+        found.ok_or_else(|| Status::internal(format!("this cluster does not serve {plural}")))
+    }
+
+    /// How the node writes.
+    pub fn writes() -> WriteOptions {
+        WriteOptions::by(KUBELET)
+    }
+
+    /// Makes a pod known to exec, logs and port-forward.
+    pub fn enter(&self, namespace: &str, name: &str, entry: &Arc<PodEntry>) {
+        lock(&self.pods).insert((namespace.to_owned(), name.to_owned()), Arc::clone(entry));
+    }
+
+    /// Forgets a pod, unless another has taken its name.
+    pub fn leave(&self, namespace: &str, name: &str, uid: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut pods = lock(&self.pods);
+        if pods.get(&key).is_some_and(|entry| entry.uid == uid) {
+            pods.remove(&key);
+        }
+    }
+
+    /// A pod on this node.
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<PodEntry>> {
+        lock(&self.pods).get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+}
+
+impl PodEntry {
+    /// A pod of which nothing runs.
+    pub fn new(uid: String, ips: Option<Ips>, run_dir: PathBuf, logs: PathBuf, containers: Vec<String>) -> PodEntry {
+        PodEntry { uid, ips, run_dir, logs, containers, live: Mutex::default() }
+    }
+
+    /// Notes a container's new run.
+    pub fn began(&self, container: &str, live: Live) {
+        lock(&self.live).insert(container.to_owned(), live);
+    }
+
+    /// Notes that a container's process has ended.
+    pub fn ended(&self, container: &str) {
+        if let Some(live) = lock(&self.live).get_mut(container) {
+            live.running = false;
+        }
+    }
+
+    /// A container's newest run since the node started.
+    pub fn live(&self, container: &str) -> Option<Live> {
+        lock(&self.live).get(container).cloned()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change is one call, so the maps are valid after any panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
