@@ -67,9 +67,11 @@ async fn http_get(ip: Ipv4Addr, port: u16, path: &str, headers: &[(String, Strin
         // Source: kubelet, prober: 2xx and 3xx are success.
         if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("HTTP probe failed with statuscode: {}", status.as_u16())) }
     };
+    tokio::pin!(answer);
     tokio::select! {
-        result = answer => result,
-        ended = connection => Err(ended.map_or_else(broken, |()| format!("Get \"{url}\": EOF"))),
+        result = &mut answer => result,
+        // The connection may end in the same moment in which it has given the answer away.
+        _ = connection => answer.await,
     }
 }
 
