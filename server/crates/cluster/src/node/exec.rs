@@ -128,7 +128,8 @@ impl Terminal {
         use nix::fcntl::{FcntlArg, OFlag, fcntl};
         let flags = OFlag::from_bits_truncate(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        Ok(Terminal(Arc::new(AsyncFd::new(master)?)))
+        // SAFETY: the descriptor is owned by the `AsyncFd`, which nobody takes it out of.
+        Ok(Terminal(Arc::new(unsafe { AsyncFd::register(master)? })))
     }
 }
 

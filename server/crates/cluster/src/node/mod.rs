@@ -33,9 +33,6 @@ mod node_object;
 pub use handle::NodeHandle;
 pub use image::Image;
 pub use net::{NetError, Network};
-<<<<<<< HEAD
-pub(crate) use service_ips::admission as service_ip_admission;
-=======
 pub use service_ips::admission as service_ip_admission;
 
 use std::io;
@@ -158,4 +155,3 @@ fn run_folder(state_dir: &Path) -> io::Result<PathBuf> {
     std::os::unix::fs::symlink(&short, &run)?;
     Ok(short)
 }
->>>>>>> 81b66aa (Run pods: workers, the watch of the node, its object, logs, exec and port-forward)

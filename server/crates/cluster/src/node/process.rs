@@ -56,7 +56,8 @@ impl Process {
 
     /// Waits for the end, ends what is left of the group, and reaps.
     pub async fn wait(&self) -> io::Result<Exit> {
-        let ready = AsyncFd::with_interest(self.0.pidfd.try_clone()?, Interest::READABLE)?;
+        // SAFETY: the descriptor is owned by the `AsyncFd`, which nobody takes it out of.
+        let ready = unsafe { AsyncFd::register_with_interest(self.0.pidfd.try_clone()?, Interest::READABLE)? };
         loop {
             let mut guard = ready.readable().await?;
             if let Some(exit) = self.0.reap(WaitPidFlag::WNOHANG)? {
