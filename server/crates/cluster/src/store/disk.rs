@@ -2,7 +2,8 @@
 use super::{Key, StoreError};
 use crate::Object;
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// `resource/namespace/name` → the object's JSON.
@@ -15,7 +16,9 @@ const FORMAT: u64 = 1;
 const CACHE_BYTES: usize = 1024 * 1024;
 
 pub(super) struct Disk {
-    database: Database,
+    path: PathBuf,
+    /// None after a failed write, until the file has been opened again.
+    database: Option<Database>,
 }
 
 pub(super) type Loaded = Vec<(Key, Arc<Object>)>;
@@ -29,7 +32,7 @@ impl Disk {
             Ok(Err(error)) => return Err(cannot_open(path, error)),
             Err(_) => return Err(StoreError::damaged(path, "its pages do not fit together")),
         };
-        let disk = Disk { database };
+        let disk = Disk { path: path.to_owned(), database: Some(database) };
         let loaded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| disk.load(path)))
             .unwrap_or_else(|_| Err(StoreError::damaged(path, "its pages do not fit together")))?;
         let (objects, revision) = match loaded {
@@ -48,7 +51,7 @@ impl Disk {
 
     /// None where the file is new.
     fn load(&self, path: &Path) -> Result<Option<(Loaded, u64)>, StoreError> {
-        let read = self.database.begin_read().map_err(|e| StoreError::damaged(path, e))?;
+        let read = self.database().and_then(|database| Ok(database.begin_read()?)).map_err(|e| StoreError::damaged(path, e))?;
         let meta = match read.open_table(META) {
             Ok(meta) => meta,
             Err(TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -78,7 +81,7 @@ impl Disk {
 
     /// Writes and fsyncs. `None` removes.
     pub(super) fn commit(&self, changes: &[(&Key, Option<Vec<u8>>)], revision: u64) -> Result<(), redb::Error> {
-        let mut write = self.database.begin_write()?;
+        let mut write = self.database()?.begin_write()?;
         write.set_durability(Durability::Immediate)?;
         {
             let mut objects = write.open_table(OBJECTS)?;
@@ -94,6 +97,35 @@ impl Disk {
             meta.insert("revision", revision)?;
         }
         write.commit()?;
+        Ok(())
+    }
+
+    /// Whether a failed write has left it unusable.
+    pub(super) fn is_closed(&self) -> bool {
+        self.database.is_none()
+    }
+
+    fn database(&self) -> Result<&Database, redb::Error> {
+        self.database.as_ref().ok_or(redb::Error::DatabaseClosed)
+    }
+
+    /// Opens the file again after a failed write, and makes it what `objects` are: of the failed write, which was refused,
+    /// something may have arrived. Errors: the file is still unusable (a full disk is).
+    pub(super) fn recover(&mut self, objects: Vec<(Key, Arc<Object>)>, revision: u64) -> Result<(), StoreError> {
+        // Closed first: the file is locked.
+        self.database = None;
+        let path = self.path.clone();
+        let (again, loaded, _) = Disk::open(&path)?;
+        let mut there: HashMap<Key, Arc<Object>> = loaded.into_iter().collect();
+        let mut rows = Vec::new();
+        for (key, object) in &objects {
+            if there.remove(key).as_ref() != Some(object) {
+                rows.push((key, Some(serde_json::to_vec(&**object).map_err(|e| StoreError::damaged(&path, e))?)));
+            }
+        }
+        rows.extend(there.keys().map(|key| (key, None)));
+        again.commit(&rows, revision).map_err(|e| storage(&path, e))?;
+        self.database = again.database;
         Ok(())
     }
 

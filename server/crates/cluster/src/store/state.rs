@@ -40,6 +40,16 @@ impl State {
         State { revision, oldest: revision, objects, history: VecDeque::new(), history_bytes: 0, subscribers: HashMap::new() }
     }
 
+    pub(super) fn all(&self) -> Vec<(Key, Arc<Object>)> {
+        let names = self.objects.iter().flat_map(|(resource, names)| names.iter().map(move |(at, object)| (resource, at, object)));
+        names.map(|(resource, (namespace, name), object)| (Key::new(resource, namespace, name), object.clone())).collect()
+    }
+
+    /// Gives up the revisions up to here: a write that failed may have left them on disk.
+    pub(super) fn skip_to(&mut self, revision: u64) {
+        self.revision = revision;
+    }
+
     pub(super) fn revision(&self) -> u64 {
         self.revision
     }

@@ -161,3 +161,52 @@ async fn several_writes_to_one_object_in_a_batch_leave_the_last_on_disk() {
     drop(store);
     assert_eq!(Store::open(folder.path().join("s")).unwrap().get(&key("same")).unwrap(), newest);
 }
+
+/// Limits how large files may become; as a full disk does, a write beyond fails.
+fn limit_file_size(bytes: u64) {
+    // SAFETY: both calls only set this process's limits; the child has no other use of them.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::setrlimit(libc::RLIMIT_FSIZE, &libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY });
+    }
+}
+
+/// The other half of the next test, as limits are a process's.
+#[tokio::test]
+#[ignore = "runs as a child process"]
+async fn child_survives_a_full_disk() {
+    let store = Store::open("store.redb").unwrap();
+    put(&store, "before", 1).await;
+    let size = std::fs::metadata("store.redb").unwrap().len();
+    limit_file_size(size);
+    let mut revisions = std::collections::BTreeSet::from([store.revision()]);
+    let big = || json!({"metadata": {"name": "big"}, "data": {"x": "x".repeat(1_000_000)}});
+    for _ in 0..3 {
+        let failed = store.write(move |_| Ok(Change::Put(key("big"), big()))).await.err().unwrap();
+        assert_eq!(failed.code, 500, "{failed}");
+        assert!(store.get(&key("big")).is_none(), "what was refused is not seen");
+    }
+    limit_file_size(libc::RLIM_INFINITY);
+    for name in ["after", "later"] {
+        let object = put(&store, name, 2).await;
+        assert!(revisions.insert(object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()), "a revision twice");
+    }
+    drop(store);
+    let again = Store::open("store.redb").unwrap();
+    for name in ["before", "after", "later"] {
+        assert!(again.get(&key(name)).is_some(), "{name}");
+    }
+    assert!(again.get(&key("big")).is_none());
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_hurts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::tests::child_survives_a_full_disk", "--ignored", "--nocapture"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}{}", String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
+}

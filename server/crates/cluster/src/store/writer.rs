@@ -44,7 +44,7 @@ impl Txn<'_> {
     }
 }
 
-pub(super) fn run(disk: Disk, state: &RwLock<State>, queue: &mpsc::Receiver<Job>) {
+pub(super) fn run(mut disk: Disk, state: &RwLock<State>, queue: &mpsc::Receiver<Job>) {
     while let Ok(first) = queue.recv() {
         let mut jobs = vec![first];
         while jobs.len() < BATCH
@@ -52,12 +52,15 @@ pub(super) fn run(disk: Disk, state: &RwLock<State>, queue: &mpsc::Receiver<Job>
         {
             jobs.push(job);
         }
-        batch(&disk, state, jobs);
+        batch(&mut disk, state, jobs);
     }
 }
 
-fn batch(disk: &Disk, state: &RwLock<State>, jobs: Vec<Job>) {
+fn batch(disk: &mut Disk, state: &RwLock<State>, jobs: Vec<Job>) {
     let mut revision = state.read().unwrap_or_else(PoisonError::into_inner).revision();
+    if disk.is_closed() {
+        recover(disk, state, revision);
+    }
     let mut overlay: HashMap<Key, Option<Arc<Object>>> = HashMap::new();
     let mut events: Vec<Event> = Vec::new();
     let mut answers = Vec::with_capacity(jobs.len());
@@ -91,6 +94,7 @@ fn batch(disk: &Disk, state: &RwLock<State>, jobs: Vec<Job>) {
         Ok(()) => state.write().unwrap_or_else(PoisonError::into_inner).publish(events),
         Err(status) => {
             tracing::error!(error = %status.message, "The store could not write; the changes are refused");
+            recover(disk, state, revision);
             for (_, result) in &mut answers {
                 *result = Err(status.clone());
             }
@@ -99,6 +103,15 @@ fn batch(disk: &Disk, state: &RwLock<State>, jobs: Vec<Job>) {
     for (answer, result) in answers {
         // The caller may have gone; what is written stays written.
         let _ = answer.send(result);
+    }
+}
+
+/// Gets the file ready for the next write. Where that fails, the next batch tries again before it writes.
+fn recover(disk: &mut Disk, state: &RwLock<State>, revision: u64) {
+    let mut state = state.write().unwrap_or_else(PoisonError::into_inner);
+    state.skip_to(revision);
+    if let Err(error) = disk.recover(state.all(), revision) {
+        tracing::error!(%error, hint = error.hint(), "The store cannot be used until this is resolved");
     }
 }
 
