@@ -2,12 +2,19 @@
 //!
 //! Knows nothing of the embedded cluster or of the panel: objects come in as JSON, sockets and cancellation from the caller.
 
+mod client_routes;
+mod config_dump;
+mod control;
 mod inject;
 mod json;
+mod sidecar;
 mod table;
 pub mod validate;
 
+pub use client_routes::{client_revision, client_routes};
+pub use control::Control;
 pub use inject::{Decision, PROXY_CONTAINER, SidecarTemplate, has_sidecar, inject};
+pub use sidecar::{Ports, Sidecar, SidecarConfig, SidecarError, run_sidecar};
 pub use table::{
     Action, Balance, Cluster, Destination, Endpoint, Fault, HeaderChanges, HeaderOps, Headers, Host, Match, Matched, MeshInput, Pattern, Policy, Protocol,
     Redirect, Report, RequestView, Retries, RetryOn, Rewrite, Route, RouteTable, ServicePort, StringMatch, TableUpdate, cluster_name, pick_weighted,

@@ -15,6 +15,7 @@ pub use matches::{Headers, Match, Pattern, RequestView, StringMatch};
 pub use pick::{Matched, pick_weighted, route_for};
 
 pub(crate) use duration::duration_ms;
+pub(crate) use matches::query_value;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

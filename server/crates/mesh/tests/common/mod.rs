@@ -1,6 +1,8 @@
 //! The demo's objects, as the tests of this crate need them.
 #![allow(dead_code)]
 
+pub mod harness;
+
 use mesh::MeshInput;
 use serde_json::{Value, json};
 use std::net::SocketAddr;

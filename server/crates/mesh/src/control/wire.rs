@@ -1,0 +1,63 @@
+//! What is said between the control plane and a sidecar: JSON, one message a line.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+
+/// Version of what is spoken here; a sidecar of another one is refused.
+pub(crate) const PROTOCOL: u32 = 1;
+
+/// A sidecar's first line.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) v: u32,
+    /// `namespace/name`.
+    pub(crate) pod: String,
+}
+
+/// A sidecar's every other line: it routes by this revision from now on.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ToControl {
+    pub(crate) ack: u64,
+}
+
+/// A stream of JSON lines.
+pub(crate) struct Lines {
+    stream: BufReader<UnixStream>,
+    line: Vec<u8>,
+    limit: u64,
+}
+
+impl Lines {
+    /// Lines longer than `limit` bytes end the connection.
+    pub(crate) fn new(stream: UnixStream, limit: u64) -> Lines {
+        Lines { stream: BufReader::new(stream), line: Vec::new(), limit }
+    }
+
+    /// The next message; `None` at the end. Cancel-safe: what was read of a line is kept.
+    pub(crate) async fn read<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+        let left = (self.limit + 1).saturating_sub(self.line.len() as u64);
+        (&mut self.stream).take(left).read_until(b'\n', &mut self.line).await?;
+        if self.line.last() != Some(&b'\n') {
+            return if self.line.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+        }
+        let message = serde_json::from_slice(&self.line).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e));
+        // A large first table must not keep its buffer for ever.
+        self.line = Vec::new();
+        message.map(Some)
+    }
+
+    /// Writes one message.
+    pub(crate) async fn write<T: Serialize>(&mut self, message: &T) -> io::Result<()> {
+        let mut line = serde_json::to_string(message)?;
+        line.push('\n');
+        self.write_line(line).await
+    }
+
+    /// Writes a line that is JSON already, its end included.
+    pub(crate) async fn write_line(&mut self, line: String) -> io::Result<()> {
+        self.stream.get_mut().write_all(line.as_bytes()).await
+    }
+}

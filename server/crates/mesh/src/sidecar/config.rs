@@ -1,0 +1,89 @@
+//! What a sidecar is told when it starts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Who and where a sidecar is.
+#[derive(Clone, Debug)]
+pub struct SidecarConfig {
+    /// Name of the pod.
+    pub pod: String,
+    /// Its namespace: short names resolve in it.
+    pub namespace: String,
+    /// Deployment or other owner, for the metrics.
+    pub workload: String,
+    /// Label `app`, for the metrics.
+    pub app: String,
+    /// Label `version`, for the metrics.
+    pub version: String,
+    /// The pod's address: everything is listened on here.
+    pub pod_ip: IpAddr,
+    /// Address the app binds.
+    pub app_ip: IpAddr,
+    /// Ports of the app that are taken over on `pod_ip`.
+    pub inbound_ports: Vec<u16>,
+    /// The sidecar's own ports.
+    pub ports: Ports,
+    /// The control plane's unix socket.
+    pub control_socket: PathBuf,
+    /// Prints a line for each request, in Istio's format.
+    pub access_log: bool,
+    /// After the stop connections are still taken for this long, so that callers learn that the pod is going before it is gone.
+    pub linger: Duration,
+    /// Longest time for requests under way after that.
+    pub drain: Duration,
+}
+
+/// Ports as Istio numbers them; 0 takes any free one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Envoy's admin pages, 15000.
+    pub admin: u16,
+    /// The app's proxy, 15001.
+    pub outbound: u16,
+    /// Metrics, 15020.
+    pub stats: u16,
+    /// Readiness, 15021.
+    pub health: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Ports {
+        Ports { admin: 15000, outbound: 15001, stats: 15020, health: 15021 }
+    }
+}
+
+impl SidecarConfig {
+    /// A sidecar of a pod, with Istio's ports, no inbound port, no access log, and empty labels.
+    pub fn new(namespace: &str, pod: &str, pod_ip: IpAddr, app_ip: IpAddr, control_socket: PathBuf) -> SidecarConfig {
+        SidecarConfig {
+            pod: pod.into(),
+            namespace: namespace.into(),
+            workload: String::new(),
+            app: String::new(),
+            version: String::new(),
+            pod_ip,
+            app_ip,
+            inbound_ports: Vec::new(),
+            ports: Ports::default(),
+            control_socket,
+            access_log: false,
+            linger: Duration::from_millis(250),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why a sidecar did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SidecarError {
+    /// A port is taken, or the address is not this machine's.
+    #[error("the sidecar cannot listen on {address}: {source}")]
+    Bind {
+        /// What was asked for.
+        address: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}

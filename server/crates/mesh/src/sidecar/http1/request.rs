@@ -1,0 +1,247 @@
+//! A request's head, checked before anything is done with it (RFC 9112; TRUST.md's smuggling row).
+
+use super::body::{Chunks, Framing};
+use super::{MAX_HEADERS, content_length, has_token};
+use httparse::{EMPTY_HEADER, Header};
+use std::borrow::Cow;
+
+/// A request's head, borrowed from the buffer it was read into.
+pub(crate) struct Request<'b> {
+    pub(crate) method: &'b str,
+    pub(crate) target: &'b str,
+    /// Minor version: 0 or 1.
+    pub(crate) version: u8,
+    pub(crate) headers: &'b [Header<'b>],
+    pub(crate) host: Option<&'b str>,
+    pub(crate) framing: Framing,
+    /// Whether the client will keep the connection.
+    pub(crate) keep_alive: bool,
+    /// It asks for another protocol (`Connection: upgrade`).
+    pub(crate) upgrade: bool,
+    /// It waits for `100 Continue`.
+    pub(crate) expects_continue: bool,
+    /// `Connection` names further headers that are for this hop alone.
+    pub(crate) connection_names_more: bool,
+}
+
+/// Why a request is refused; the connection is closed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) why: &'static str,
+}
+
+const fn bad(why: &'static str) -> Refusal {
+    Refusal { status: 400, why }
+}
+
+/// Headers that mean something to a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Connection,
+    ContentLength,
+    Expect,
+    Host,
+    /// For this hop alone.
+    Hop,
+    TransferEncoding,
+    Upgrade,
+    RequestId,
+    TraceId,
+    ForwardedProto,
+    PeerMetadata,
+    Server,
+    ServiceTime,
+    /// Our own word between sidecars: nothing was sent to the app.
+    NotSent,
+    Other,
+}
+
+/// Recognises a header's name, regardless of case.
+pub(crate) fn known(name: &str) -> Known {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        2 if is("te") => Known::Hop,
+        4 if is("host") => Known::Host,
+        6 if is("expect") => Known::Expect,
+        6 if is("server") => Known::Server,
+        7 if is("upgrade") => Known::Upgrade,
+        10 if is("connection") => Known::Connection,
+        10 if is("keep-alive") => Known::Hop,
+        12 if is("x-request-id") => Known::RequestId,
+        12 if is("x-b3-traceid") => Known::TraceId,
+        14 if is("content-length") => Known::ContentLength,
+        15 if is("x-mesh-not-sent") => Known::NotSent,
+        16 if is("proxy-connection") => Known::Hop,
+        17 if is("transfer-encoding") => Known::TransferEncoding,
+        17 if is("x-forwarded-proto") => Known::ForwardedProto,
+        18 if is("proxy-authenticate") => Known::Hop,
+        19 if is("proxy-authorization") => Known::Hop,
+        21 if is("x-envoy-peer-metadata") => Known::PeerMetadata,
+        29 if is("x-envoy-upstream-service-time") => Known::ServiceTime,
+        _ => Known::Other,
+    }
+}
+
+impl crate::table::Headers for Request<'_> {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut values = self.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).filter_map(|h| std::str::from_utf8(h.value).ok());
+        let first = values.next()?;
+        let mut all = Cow::Borrowed(first);
+        for value in values {
+            let joined = all.to_mut();
+            joined.push(',');
+            joined.push_str(value);
+        }
+        Some(all)
+    }
+}
+
+/// Parses a whole head and hands it to `then`; the head must be complete (see [`super::head_end`]).
+pub(crate) fn parse_request<T>(head: &[u8], then: impl FnOnce(&Request<'_>) -> T) -> Result<T, Refusal> {
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut headers);
+    match parsed.parse(head) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Err(bad("malformed head")),
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal { status: 431, why: "too many headers" }),
+        Err(httparse::Error::Version) => return Err(Refusal { status: 505, why: "HTTP version not supported" }),
+        Err(_) => return Err(bad("malformed head")),
+    }
+    let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
+        return Err(bad("malformed head"));
+    };
+    let request = check(method, target, version, parsed.headers)?;
+    Ok(then(&request))
+}
+
+fn check<'b>(method: &'b str, target: &'b str, version: u8, headers: &'b [Header<'b>]) -> Result<Request<'b>, Refusal> {
+    let mut host = None;
+    let mut length = None;
+    let mut chunked = false;
+    let (mut has_upgrade, mut h2c) = (false, false);
+    let mut expects_continue = false;
+    let (mut close, mut keep, mut connection_upgrade, mut connection_names_more) = (false, false, false, false);
+    for header in headers {
+        match known(header.name) {
+            Known::Host => {
+                let value = std::str::from_utf8(header.value).map_err(|_| bad("malformed Host"))?;
+                if host.replace(value).is_some() {
+                    return Err(bad("more than one Host"));
+                }
+            }
+            Known::ContentLength => {
+                let value = content_length(header.value).ok_or(bad("malformed Content-Length"))?;
+                if length.replace(value).is_some() {
+                    return Err(bad("more than one Content-Length"));
+                }
+            }
+            Known::TransferEncoding => {
+                if chunked {
+                    return Err(bad("more than one Transfer-Encoding"));
+                }
+                if !header.value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Refusal { status: 501, why: "Transfer-Encoding other than chunked" });
+                }
+                chunked = true;
+            }
+            Known::Connection => {
+                for token in super::tokens(header.value) {
+                    match token {
+                        t if t.eq_ignore_ascii_case(b"close") => close = true,
+                        t if t.eq_ignore_ascii_case(b"keep-alive") => keep = true,
+                        t if t.eq_ignore_ascii_case(b"upgrade") => connection_upgrade = true,
+                        _ => connection_names_more = true,
+                    }
+                }
+            }
+            Known::Upgrade => {
+                has_upgrade = true;
+                h2c |= has_token(header.value, "h2c");
+            }
+            Known::Expect => {
+                if !header.value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(Refusal { status: 417, why: "Expect other than 100-continue" });
+                }
+                expects_continue = true;
+            }
+            // Old clients of proxies mean Connection by it.
+            Known::Hop if header.name.eq_ignore_ascii_case("proxy-connection") => keep |= has_token(header.value, "keep-alive"),
+            _ => {}
+        }
+    }
+    if chunked && length.is_some() {
+        return Err(bad("both Content-Length and Transfer-Encoding"));
+    }
+    if chunked && version == 0 {
+        return Err(bad("Transfer-Encoding in HTTP/1.0"));
+    }
+    if host.is_none() && version == 1 {
+        return Err(bad("no Host"));
+    }
+    let has_body = chunked || length.is_some_and(|n| n > 0);
+    // A proxy that passed h2c on would open a tunnel past itself.
+    let upgrade = has_upgrade && connection_upgrade && version == 1 && !h2c;
+    if has_body && (has_upgrade || method == "CONNECT") {
+        return Err(bad("a body with Upgrade or CONNECT"));
+    }
+    let framing = if chunked { Framing::Chunked(Chunks::new()) } else { Framing::length(length.unwrap_or(0)) };
+    let keep_alive = if version == 1 { !close } else { keep && !close };
+    let expects_continue = expects_continue && version == 1 && has_body;
+    Ok(Request { method, target, version, headers, host, framing, keep_alive, upgrade, expects_continue, connection_names_more })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for (head, answer) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", 200),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            ("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\n folded: x\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\tz\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: y\0z\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: y\rz\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.0\r\n\r\n", 200),
+            ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+            ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\n", 400),
+            ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n", 417),
+        ] {
+            let status = parse_request(head.as_bytes(), |_| 200).unwrap_or_else(|r| r.status);
+            assert_eq!(status, answer, "{head:?}");
+        }
+        let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "x: y\r\n".repeat(100));
+        assert_eq!(parse_request(many.as_bytes(), |_| ()).unwrap_err().status, 431);
+    }
+
+    #[test]
+    fn who_keeps_the_connection_is_read_from_version_and_connection() {
+        for (head, keep) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true),
+        ] {
+            assert_eq!(parse_request(head.as_bytes(), |r| r.keep_alive), Ok(keep), "{head:?}");
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! A connection's life: read a head, route, pick, connect, forward, record; again until one side is done.
+
+use super::balance::choose;
+use super::exchange::{Downstream, Outcome, Try, exchange};
+use super::heads::{Direction, write_request};
+use super::http1::{Buffer, Framing, HeadEnd, MAX_HEAD, Refusal, Request, head_end, parse_request};
+use super::metrics::{Flag, Peer, ServiceLabels};
+use super::outbound::{Decision, Plan, Reply, Via, decide, split_target};
+use super::routing::LiveCluster;
+use super::seen::{Line, Seen};
+use super::shared::Shared;
+use super::{h2, tunnel};
+use crate::table::{Headers, RetryOn};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Where a listener's requests come from.
+pub(crate) enum Side {
+    /// From the app.
+    Outbound,
+    /// To the app, which is this cluster.
+    Inbound { app: Arc<LiveCluster>, service: ServiceLabels },
+}
+
+/// Longest time for a head once its first byte is there, and for the first of a connection.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Longest rest between two requests of a connection.
+const IDLE_TIME: Duration = Duration::from_secs(300);
+/// Istio's default (`connectTimeout`).
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// What is known of a request when its head was read.
+struct Prepared {
+    decision: Decision,
+    framing: Framing,
+    keep_alive: bool,
+    upgrade: bool,
+    expects_continue: bool,
+    to_head: bool,
+    old_client: bool,
+    peer: Peer,
+    line: Option<Box<Line>>,
+}
+
+#[derive(PartialEq, Eq)]
+enum After {
+    Keep,
+    Close,
+}
+
+enum End {
+    Closed,
+    Http2,
+    Refused(Refusal),
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStream, from: SocketAddr) {
+    let _ = stream.set_nodelay(true);
+    let mut down = Downstream { stream, buffer: Buffer::default(), out: Vec::new(), reply: Vec::new() };
+    let mut first = true;
+    loop {
+        let head = match read_head(&shared, &mut down, first).await {
+            Ok(head) => head,
+            Err(End::Closed) => return,
+            Err(End::Http2) => return h2::serve(shared, side, down, from).await,
+            Err(End::Refused(refusal)) => return refuse(&shared, &mut down, refusal).await,
+        };
+        first = false;
+        let Downstream { buffer, out, .. } = &mut down;
+        let prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, from, out));
+        buffer.consume(head);
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(refusal) => return refuse(&shared, &mut down, refusal).await,
+        };
+        if run(&shared, &side, &mut down, prepared).await == After::Close {
+            return linger(&mut down).await;
+        }
+        down.buffer.shrink();
+    }
+}
+
+/// Waits for a whole head and says where it ends.
+async fn read_head(shared: &Shared, down: &mut Downstream, first: bool) -> Result<usize, End> {
+    let mut looked = 0;
+    let mut deadline = first.then(|| Instant::now() + HEAD_TIME);
+    loop {
+        let bytes = down.buffer.bytes();
+        match head_end(bytes, looked) {
+            HeadEnd::At(end) if first && h2::is_preface(&bytes[..end]) => return Err(End::Http2),
+            HeadEnd::At(end) if end <= MAX_HEAD => return Ok(end),
+            HeadEnd::BareLineFeed => return Err(End::Refused(Refusal { status: 400, why: "a line ends with a bare line feed" })),
+            HeadEnd::More if bytes.len() <= MAX_HEAD => {}
+            _ => return Err(End::Refused(Refusal { status: 431, why: "the head is too large" })),
+        }
+        looked = bytes.len();
+        let limit = if looked > 0 { *deadline.get_or_insert_with(|| Instant::now() + HEAD_TIME) } else { deadline.unwrap_or_else(|| Instant::now() + IDLE_TIME) };
+        let fill = tokio::time::timeout_at(limit.into(), down.buffer.fill(&mut down.stream, 1));
+        let filled = if looked == 0 {
+            tokio::select! {
+                biased;
+                filled = fill => filled,
+                () = shared.closing.cancelled() => return Err(End::Closed),
+            }
+        } else {
+            fill.await
+        };
+        match filled {
+            Ok(Ok(n)) if n > 0 => {}
+            Err(_) if looked > 0 => return Err(End::Refused(Refusal { status: 408, why: "the head took too long" })),
+            _ => return Err(End::Closed),
+        }
+    }
+}
+
+/// Routes and picks, and writes the head that goes upstream: all that needs the request's head.
+fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, from: SocketAddr, out: &mut Vec<u8>) -> Prepared {
+    let mut peer = shared.black_hole;
+    let decision = match side {
+        Side::Outbound => decide(shared, request.method, request.target, request.host, request),
+        Side::Inbound { app, service } => {
+            peer = shared.caller(request.value("x-envoy-peer-metadata").unwrap_or_default().as_bytes(), service);
+            inbound(request, app, peer)
+        }
+    };
+    if let Decision::Forward(plan) = &decision
+        && let Ok(target) = split_target(request.method, request.target, request.host)
+    {
+        let direction = if matches!(side, Side::Outbound) { Direction::Outbound } else { Direction::Inbound };
+        write_request(out, shared, direction, request, target.authority, target.path, plan);
+    }
+    let line = shared.config.access_log.then(|| {
+        let value = |name: &str| request.value(name).unwrap_or_default().into_owned();
+        Box::new(Line {
+            method: request.method.into(),
+            path: request.target.into(),
+            protocol: if request.version == 1 { "HTTP/1.1" } else { "HTTP/1.0" },
+            authority: request.host.unwrap_or("").into(),
+            forwarded_for: value("x-forwarded-for"),
+            user_agent: value("user-agent"),
+            request_id: value("x-request-id"),
+            downstream: from.to_string(),
+            ..Line::default()
+        })
+    });
+    Prepared {
+        decision,
+        framing: request.framing.clone(),
+        keep_alive: request.keep_alive,
+        upgrade: request.upgrade,
+        expects_continue: request.expects_continue,
+        to_head: request.method == "HEAD",
+        old_client: request.version == 0,
+        peer,
+        line,
+    }
+}
+
+fn inbound(request: &Request<'_>, app: &Arc<LiveCluster>, peer: Peer) -> Decision {
+    if request.method == "CONNECT" {
+        return Decision::Reply(Reply { status: 405, flag: Flag::NR, body: "CONNECT is for the way out\n".into(), location: None, peer });
+    }
+    Decision::Forward(Plan { cluster: app.clone(), via: None, target: None, hash: None, delay: None })
+}
+
+/// Carries a decision out.
+async fn run(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, mut request: Prepared) -> After {
+    let mut seen = Seen::new(shared, request.peer);
+    seen.line = request.line.take();
+    let decision = std::mem::replace(&mut request.decision, Decision::Reply(Reply::empty(request.peer)));
+    match decision {
+        Decision::Reply(reply) => {
+            if matches!(side, Side::Outbound) {
+                seen.peer = reply.peer;
+            }
+            answer(shared, down, &request, reply, &mut seen, false).await
+        }
+        Decision::Tunnel(cluster) => {
+            tunnel::connect(shared, down, &cluster, &mut seen).await;
+            After::Close
+        }
+        Decision::Forward(plan) => forward(shared, side, down, &mut request, &plan, &mut seen).await,
+    }
+}
+
+/// Connects and exchanges, again where that is allowed.
+async fn forward(shared: &Shared, side: &Side, down: &mut Downstream, request: &mut Prepared, plan: &Plan, seen: &mut Seen<'_>) -> After {
+    let outbound = matches!(side, Side::Outbound);
+    if let Some(delay) = plan.delay {
+        seen.flag = Flag::DI;
+        tokio::time::sleep(delay).await;
+    }
+    // What of the body came with the head goes with it: one write, and small requests can be sent again.
+    let Ok(taken) = request.framing.take(down.buffer.bytes()) else {
+        return answer(shared, down, request, Reply::text(400, Flag::DPE, "malformed chunk", seen.peer), seen, false).await;
+    };
+    down.out.extend_from_slice(&down.buffer.bytes()[..taken]);
+    down.buffer.consume(taken);
+    let replayable = request.framing.is_done();
+
+    let route = plan.via.as_ref().map(Via::route);
+    let retries = route.and_then(|r| r.retries.as_ref());
+    // Istio's default: twice, before anything was sent.
+    let mut left = retries.map_or(if outbound { 2 } else { 0 }, |r| r.attempts);
+    let reconnects = retries.is_none_or(|r| r.on.iter().any(|o| matches!(o, RetryOn::ConnectFailure | RetryOn::ServerError | RetryOn::GatewayError | RetryOn::Reset)));
+    let deadline = route.and_then(|r| r.timeout_ms).map(|ms| seen.started + Duration::from_millis(ms));
+    let connect_time = plan.cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis);
+    let mut avoid = None;
+    let mut fresh_only = false;
+    loop {
+        let Some(endpoint) = choose(&plan.cluster, shared.draw(), plan.hash, avoid) else {
+            let reply = Reply::text(503, Flag::UH, "no healthy upstream", plan.cluster.nobody);
+            seen.peer = reply.peer;
+            return answer(shared, down, request, reply, seen, false).await;
+        };
+        let upstream = &endpoint.upstream;
+        if outbound {
+            seen.peer = endpoint.peer;
+        }
+        if let Some(line) = &mut seen.line {
+            (line.cluster, line.upstream) = (plan.cluster.name.clone(), upstream.address().to_string());
+        }
+        let _in_flight = upstream.begin();
+        let kept = if fresh_only { None } else { upstream.checkout() };
+        let connected = match kept {
+            Some(kept) => Ok(kept),
+            None => upstream.connect(connect_time.min(deadline.map_or(CONNECT_TIME, |d| d.saturating_duration_since(Instant::now())))).await,
+        };
+        let mut connection = match connected {
+            Ok(connection) => connection,
+            Err(error) => {
+                if left > 0 && reconnects && deadline.is_none_or(|d| d > Instant::now()) {
+                    left -= 1;
+                    pause(avoid.replace(upstream.address()), upstream.address()).await;
+                    continue;
+                }
+                tracing::debug!(upstream = %upstream.address(), %error, "Cannot connect");
+                let why = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
+                return answer(shared, down, request, Reply::text(503, Flag::UF, why, seen.peer), seen, !outbound).await;
+            }
+        };
+        let may_retry = left > 0 && replayable;
+        let what = Try {
+            direction: if outbound { Direction::Outbound } else { Direction::Inbound },
+            via: plan.via.as_ref(),
+            to_head: request.to_head,
+            upgrade: request.upgrade,
+            expects_continue: request.expects_continue,
+            keep_alive: request.keep_alive,
+            old_client: request.old_client,
+            draining: shared.is_draining(),
+            retry: retries.filter(|_| may_retry),
+            unsent_is_retried: outbound && may_retry && reconnects,
+            deadline,
+            head_deadline: retries.and_then(|r| r.per_try_timeout_ms).map(|ms| Instant::now() + Duration::from_millis(ms)),
+        };
+        match exchange(down, &mut connection, &mut request.framing, &what, seen).await {
+            Outcome::Answered { upstream: again, downstream } => {
+                if again {
+                    upstream.checkin(connection);
+                }
+                return if downstream { After::Keep } else { After::Close };
+            }
+            Outcome::Upgraded => {
+                tunnel::join(shared, down, &mut connection).await;
+                return After::Close;
+            }
+            Outcome::Stale => fresh_only = true,
+            Outcome::Again => {
+                left -= 1;
+                pause(avoid.replace(upstream.address()), upstream.address()).await;
+            }
+            Outcome::Failed { status, flag, why } => return answer(shared, down, request, Reply::text(status, flag, why, seen.peer), seen, false).await,
+            Outcome::Broken(flag) => {
+                seen.flag = flag;
+                return After::Close;
+            }
+        }
+    }
+}
+
+/// Envoy's back-off (25 ms), but only where the same endpoint was tried before.
+async fn pause(before: Option<SocketAddr>, now: SocketAddr) {
+    if before == Some(now) {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+/// Answers by itself. `not_sent`: tells the sidecar that asked that its request may be tried elsewhere.
+async fn answer(shared: &Shared, down: &mut Downstream, request: &Prepared, reply: Reply, seen: &mut Seen<'_>, not_sent: bool) -> After {
+    let keep = request.keep_alive && request.framing.is_done() && !shared.is_draining() && reply.flag != Flag::DPE;
+    seen.answer(reply.status, reply.flag);
+    write_reply(&mut down.reply, &reply, request.to_head, !keep, request.old_client && keep, not_sent);
+    if down.stream.write_all(&down.reply).await.is_err() || !keep { After::Close } else { After::Keep }
+}
+
+fn write_reply(out: &mut Vec<u8>, reply: &Reply, to_head: bool, close: bool, old_keep_alive: bool, not_sent: bool) {
+    out.clear();
+    let reason = http::StatusCode::from_u16(reply.status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
+    let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", reply.status);
+    if let Some(location) = reply.location.as_deref().filter(|l| http::HeaderValue::from_str(l).is_ok()) {
+        let _ = write!(out, "location: {location}\r\n");
+    }
+    let body = if reply.status == 204 || reply.status == 304 { "" } else { &reply.body };
+    if !body.is_empty() {
+        out.extend_from_slice(b"content-type: text/plain\r\n");
+    }
+    if reply.status != 204 {
+        let _ = write!(out, "content-length: {}\r\n", body.len());
+    }
+    let connection = if close { "connection: close\r\n" } else if old_keep_alive { "connection: keep-alive\r\n" } else { "" };
+    let _ = write!(out, "server: envoy\r\n{}{connection}\r\n", if not_sent { "x-mesh-not-sent: 1\r\n" } else { "" });
+    if !to_head {
+        out.extend_from_slice(body.as_bytes());
+    }
+}
+
+impl Reply {
+    fn empty(peer: Peer) -> Reply {
+        Reply::text(500, Flag::None, "", peer)
+    }
+
+    pub(crate) fn text(status: u16, flag: Flag, why: &'static str, peer: Peer) -> Reply {
+        Reply { status, flag, body: why.into(), location: None, peer }
+    }
+}
+
+/// Refuses what is no request, and closes.
+async fn refuse(shared: &Shared, down: &mut Downstream, refusal: Refusal) {
+    let mut seen = Seen::new(shared, shared.black_hole);
+    seen.answer(refusal.status, Flag::DPE);
+    let reply = Reply::text(refusal.status, Flag::DPE, refusal.why, shared.black_hole);
+    write_reply(&mut down.reply, &reply, false, true, false, false);
+    drop(seen);
+    if down.stream.write_all(&down.reply).await.is_ok() {
+        linger(down).await;
+    }
+}
+
+/// Ends a connection so that the last answer is not lost to a reset: says that nothing more comes, and reads on for a moment.
+async fn linger(down: &mut Downstream) {
+    let _ = down.stream.shutdown().await;
+    let mut sink = [0; 2048];
+    let drained = async {
+        for _ in 0..512 {
+            if !matches!(down.stream.read(&mut sink).await, Ok(n) if n > 0) {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
+}

@@ -1,0 +1,65 @@
+//! What is known of a request while it is under way; recorded once, at its end, whatever happened.
+
+use super::metrics::{Flag, Peer};
+use super::shared::Shared;
+use std::time::{Duration, Instant};
+
+/// Counts on drop, so that a client that left is counted too.
+pub(crate) struct Seen<'s> {
+    shared: &'s Shared,
+    pub(crate) started: Instant,
+    pub(crate) peer: Peer,
+    /// 0 until there is an answer.
+    pub(crate) status: u16,
+    pub(crate) flag: Flag,
+    /// Only where an access log is kept.
+    pub(crate) line: Option<Box<Line>>,
+}
+
+/// What the access log says beside the outcome.
+#[derive(Default)]
+pub(crate) struct Line {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) protocol: &'static str,
+    pub(crate) authority: String,
+    pub(crate) forwarded_for: String,
+    pub(crate) user_agent: String,
+    pub(crate) request_id: String,
+    pub(crate) cluster: String,
+    pub(crate) upstream: String,
+    pub(crate) downstream: String,
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    /// Milliseconds until the upstream's head.
+    pub(crate) upstream_ms: Option<u128>,
+}
+
+impl<'s> Seen<'s> {
+    pub(crate) fn new(shared: &'s Shared, peer: Peer) -> Seen<'s> {
+        Seen { shared, started: Instant::now(), peer, status: 0, flag: Flag::None, line: None }
+    }
+
+    pub(crate) fn took(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Notes the outcome; the first flag stays.
+    pub(crate) fn answer(&mut self, status: u16, flag: Flag) {
+        self.status = status;
+        if flag != Flag::None {
+            self.flag = flag;
+        }
+    }
+}
+
+impl Drop for Seen<'_> {
+    fn drop(&mut self) {
+        let took = self.took();
+        let flag = if self.status == 0 { Flag::DC } else { self.flag };
+        self.shared.metrics.record(self.peer, self.status, flag, took);
+        if let Some(line) = &self.line {
+            super::access_log::print(line, self.status, flag, took);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What all connections of a sidecar share: cheap handles and numbers.
+
+use super::SidecarConfig;
+use super::balance::mix;
+use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
+use super::routing::{LiveCluster, Routing};
+use crate::table::TableUpdate;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The state of a sidecar.
+pub(crate) struct Shared {
+    pub(crate) config: SidecarConfig,
+    /// This pod, for the metrics.
+    pub(crate) own: Workload,
+    pub(crate) metrics: Metrics,
+    pub(crate) started: Instant,
+    /// There is a table.
+    pub(crate) ready: AtomicBool,
+    /// The pod is going: answers say `connection: close`, new connections are still taken.
+    pub(crate) draining: AtomicBool,
+    /// Idle connections end now.
+    pub(crate) closing: CancellationToken,
+    /// Tunnels and HTTP/2 streams, which outlive the function that began them.
+    pub(crate) tasks: TaskTracker,
+    /// For requests to hosts that nobody knows.
+    pub(crate) black_hole: Peer,
+    /// What this sidecar tells the next one about its pod.
+    pub(crate) metadata: String,
+    routing: RwLock<Arc<Routing>>,
+    /// The calling pod's own ports, as clusters of one endpoint.
+    own_ports: Mutex<HashMap<SocketAddr, Arc<LiveCluster>>>,
+    /// Peers of inbound requests by what their sidecar said of them.
+    callers: Mutex<HashMap<Vec<u8>, Peer>>,
+    random: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(config: SidecarConfig) -> Shared {
+        let own = Workload {
+            name: config.workload.clone(),
+            namespace: config.namespace.clone(),
+            app: config.app.clone(),
+            version: config.version.clone(),
+        };
+        let metrics = Metrics::default();
+        // The first peer is also what stands for peers beyond the most there may be.
+        let black_hole = metrics.peer("source", &own, &Workload::default(), &ServiceLabels { host: "BlackHoleCluster".into(), ..ServiceLabels::default() });
+        let mut seed = [0; 8];
+        // Without entropy the splits are still right; only two sidecars might draw alike.
+        let _ = getrandom::fill(&mut seed);
+        let metadata = [&own.name, &own.namespace, &own.app, &own.version].map(|s| s.replace(|c: char| !c.is_ascii_graphic() || c == '~', "")).join("~");
+        Shared {
+            own,
+            metrics,
+            started: Instant::now(),
+            ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            black_hole,
+            metadata,
+            routing: RwLock::default(),
+            own_ports: Mutex::default(),
+            callers: Mutex::default(),
+            random: AtomicU64::new(u64::from_ne_bytes(seed)),
+            config,
+        }
+    }
+
+    /// The table in use.
+    pub(crate) fn routing(&self) -> Arc<Routing> {
+        self.routing.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a newer table in use. When this returns no request is routed by the old one any more.
+    pub(crate) fn apply(&self, update: TableUpdate) {
+        let old = self.routing();
+        let mut table = old.table.clone();
+        table.apply(update);
+        let new = Arc::new(old.next(table, &self.own, &self.metrics));
+        *self.routing.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
+        old.retire_missing(&new);
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Uniform over 64 bits.
+    pub(crate) fn draw(&self) -> u64 {
+        mix(self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
+    }
+
+    /// Whether something that happens to `percent` of requests happens to this one.
+    pub(crate) fn chance(&self, percent: f64) -> bool {
+        percent >= 100.0 || (self.draw() >> 11) as f64 / (1_u64 << 53) as f64 * 100.0 < percent
+    }
+
+    /// A port of the calling pod itself.
+    pub(crate) fn own_port(&self, address: SocketAddr) -> Arc<LiveCluster> {
+        let mut ports = self.own_ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let service = ServiceLabels { host: "InboundPassthroughCluster".into(), ..ServiceLabels::default() };
+            let peer = self.metrics.peer("source", &self.own, &self.own, &service);
+            Arc::new(LiveCluster::single(format!("inbound|{}||", address.port()), address, peer))
+        };
+        ports.entry(address).or_insert_with(make).clone()
+    }
+
+    /// Who an inbound request is from, by what the caller's sidecar said (`workload~namespace~app~version`). Nobody is believed more
+    /// than for a label of a metric: there is no mutual TLS.
+    pub(crate) fn caller(&self, metadata: &[u8], service: &ServiceLabels) -> Peer {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(peer) = callers.get(metadata) {
+            return *peer;
+        }
+        let text = String::from_utf8_lossy(metadata);
+        let mut parts = text.split('~').map(|p| p.chars().take(253).collect::<String>());
+        let mut part = || parts.next().unwrap_or_default();
+        let source = Workload { name: part(), namespace: part(), app: part(), version: part() };
+        let peer = self.metrics.peer("destination", &source, &self.own, service);
+        if callers.len() < 1024 {
+            callers.insert(metadata.to_vec(), peer);
+        }
+        peer
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
