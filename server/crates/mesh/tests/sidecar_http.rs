@@ -123,7 +123,6 @@ async fn bodies_of_every_kind_pass_both_ways() {
     assert_eq!(chunks.text(), "3\r\nabc\r\n2\r\nde\r\n0\r\nx-trailer: t\r\n\r\n");
     let head = client.ask("HEAD http://flaskapp:7777/ HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert_eq!((head.status, head.header("content-length")), (200, Some("2")));
-    assert_eq!(client.get("http://flaskapp:7777/status/204 No Content").await.status, 400, "a space in the target");
     let mut client = mesh.connect().await;
     client.stream.write_all(b"POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").await.unwrap();
     assert_eq!(client.answer(false).await.unwrap().status, 100);
