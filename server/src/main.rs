@@ -1,2 +1,28 @@
-//! Placeholder.
-fn main() {}
+//! The panel, and every role its pods run in: one binary.
+mod config;
+mod demo;
+mod k8s;
+mod roles;
+mod startup;
+mod tasks;
+mod web;
+
+use clap::Parser;
+use config::{Action, Cli};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything makes a TLS connection; fails only where it was done before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match Cli::parse().action() {
+        // A role is a process of its own: it builds its own small runtime.
+        Ok(Action::Role(role)) => roles::run(role),
+        Ok(Action::Kubeconfig(state_dir)) => startup::print_kubeconfig(&state_dir),
+        Ok(Action::Serve(config)) => startup::serve(*config),
+        Err(error) => {
+            eprintln!("demo-panel: {error}");
+            // As clap's own for a usage that cannot be understood.
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Pursues a namespace's goal: observe, plan, do; wait when there is nothing to do. The only place where steps are carried out.
+use super::observe::observe;
+use super::plan::{Observed, Presence, Refusal, Step, plan};
+use super::space::Space;
+use super::teardown;
+use crate::k8s::{ApplyError, Id, KindName, api_error, ours};
+use app::types::{ApiError, Code, Verb};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+/// Longest wait for pods to become ready, or objects to be gone. The conditions go on telling after that.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs as long as the namespace is looked after.
+pub async fn run(space: &Space) {
+    let mut facts = space.facts.subscribe();
+    loop {
+        let wanted = facts.wait_for(|f| f.goal != Default::default()).await.map(|f| f.operation.clone());
+        match wanted {
+            Ok(Some(operation)) => pursue(space, operation.id, operation.verb).await,
+            Ok(None) => space.facts.send_modify(|f| f.goal = Default::default()),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Carries out one operation until it is done, fails, or a newer one takes its place.
+async fn pursue(space: &Space, id: u64, verb: Verb) {
+    let began = Instant::now();
+    let outcome = carry_out(space, id, began).await;
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match &outcome {
+        Ok(true) => info!(namespace = %space.ns, ?verb, duration_ms, "{verb:?} is done"),
+        Ok(false) => info!(namespace = %space.ns, ?verb, "{verb:?} was superseded"),
+        Err(error) => warn!(namespace = %space.ns, ?verb, %error, "{verb:?} failed"),
+    }
+    if matches!(outcome, Ok(false)) {
+        return;
+    }
+    space.facts.send_modify(|facts| {
+        if facts.operation.as_ref().is_none_or(|o| o.id == id) {
+            facts.goal = Default::default();
+        }
+        if let Err(error) = &outcome
+            && let Some(entry) = facts.log.iter().find(|e| e.verb == Some(verb)).map(|e| e.id)
+        {
+            facts.amend(entry, |e| e.error = Some(error.clone()));
+        }
+        facts.end(id, outcome.as_ref().err().cloned());
+    });
+}
+
+/// Gives whether it is done; `false` where a newer operation took over.
+async fn carry_out(space: &Space, id: u64, began: Instant) -> Result<bool, ApiError> {
+    let (mut world, mut facts) = (space.world.subscribe(), space.facts.subscribe());
+    let mut progress = Progress::default();
+    space.settled().await?;
+    loop {
+        let goal = {
+            let facts = facts.borrow_and_update();
+            if facts.operation.as_ref().is_none_or(|o| o.id != id) {
+                return Ok(false);
+            }
+            facts.goal.clone()
+        };
+        let objects = world.borrow_and_update().clone();
+        let seen = progress.add_to(observe(&objects), space).await?;
+        let steps = plan(&goal, &seen);
+        if steps.is_empty() {
+            return Ok(true);
+        }
+        let mut waits = false;
+        for step in steps {
+            space.facts.send_if_modified(|f| f.step(id, &words(&step)));
+            match step {
+                Step::Wait(_) => waits = true,
+                step => progress.take(space, step).await?,
+            }
+        }
+        if waits {
+            if began.elapsed() > PATIENCE {
+                return Err(too_long(space));
+            }
+            tokio::select! {
+                // Deletions and presences of the namespace are not watched: look again every 250 ms.
+                () = tokio::time::sleep(Duration::from_millis(250)) => {}
+                _ = world.changed() => {}
+                _ = facts.changed() => {}
+            }
+        }
+    }
+}
+
+fn too_long(space: &Space) -> ApiError {
+    let step = space.facts.borrow().operation.as_ref().map(|o| o.step.clone()).unwrap_or_default();
+    ApiError::new(
+        Code::Timeout,
+        format!("It took longer than {} s: {step}.", PATIENCE.as_secs()),
+        "The pods' reasons are in the table; `kubectl describe pod` has more. It goes on by itself if the cause goes away.",
+    )
+}
+
+/// What one operation has done so far.
+#[derive(Default)]
+struct Progress {
+    applied: BTreeSet<Id>,
+    otherwise_empty: Option<bool>,
+}
+
+impl Progress {
+    async fn add_to(&self, mut seen: Observed, space: &Space) -> Result<Observed, ApiError> {
+        seen.applied.clone_from(&self.applied);
+        seen.otherwise_empty = self.otherwise_empty;
+        seen.namespace = namespace(space).await?;
+        Ok(seen)
+    }
+
+    async fn take(&mut self, space: &Space, step: Step) -> Result<(), ApiError> {
+        let ns = space.ns.as_str();
+        match step {
+            Step::EnsureNamespace => {
+                let object = space.manifests.namespace(ns);
+                space.writer.apply(KindName::Namespace, ns, &object, false).await.map_err(|e| failed("make the namespace", &e))?;
+            }
+            Step::Apply(Id::ROUTE, _) => super::weights::make_route(space).await?,
+            Step::Apply(id, inject) => {
+                let object = space.manifests.object(id, ns, inject);
+                space.writer.apply(id.kind, ns, &object, false).await.map_err(|e| failed(&format!("apply {id}"), &e))?;
+                self.applied.insert(id);
+            }
+            Step::ScaleUp(id) => space.writer.scale_up(ns, id).await.map_err(|e| failed(&format!("scale {id}"), &e))?,
+            Step::Delete(kind, name, uid) => {
+                let what = format!("delete {}/{name}", kind.word());
+                match space.writer.delete(kind, ns, &name, uid).await {
+                    // Another object has taken its place, and that one is not known to be ours.
+                    Ok(()) | Err(ApplyError::Stale) => {}
+                    Err(e) => return Err(failed(&what, &e)),
+                }
+            }
+            Step::LookAround => {
+                let left = teardown::look_around(space).await?;
+                self.otherwise_empty = Some(left.is_empty());
+                space.facts.send_modify(|f| f.left = left);
+            }
+            Step::DeleteNamespace => {
+                space.writer.delete(KindName::Namespace, ns, ns, None).await.map_err(|e| failed("delete the namespace", &e))?;
+                // Its controller takes a moment; looking again tells.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Step::Wait(_) => {}
+            Step::Refuse(refusal) => return Err(refused(&refusal)),
+        }
+        Ok(())
+    }
+}
+
+async fn namespace(space: &Space) -> Result<Presence, ApiError> {
+    match space.cluster.api(KindName::Namespace, "").get_opt(space.ns.as_str()).await {
+        Ok(None) => Ok(Presence::Absent),
+        Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => Ok(Presence::Terminating),
+        Ok(Some(found)) if ours(&found) => Ok(Presence::Ours),
+        Ok(Some(_)) => Ok(Presence::Foreign),
+        // Without the right to look, the namespace is somebody else's: used, and never made or removed.
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Presence::Foreign),
+        Err(error) => Err(api_error("read the namespace", &error)),
+    }
+}
+
+/// A failed write in people's words.
+pub fn failed(what: &str, error: &ApplyError) -> ApiError {
+    match error {
+        ApplyError::Owned(managers) => ApiError::new(
+            Code::Refused,
+            format!("Could not {what}: {} changed the same fields.", managers.join(", ")),
+            "Undo that change (`kubectl get … --show-managed-fields -o yaml` shows it), then try again.",
+        ),
+        ApplyError::Stale => ApiError::new(Code::Refused, format!("Could not {what}: it changed at the same time."), "Try again."),
+        ApplyError::Api(error) => api_error(what, error),
+    }
+}
+
+fn refused(refusal: &Refusal) -> ApiError {
+    match refusal {
+        Refusal::NotOurs(id) => not_ours(*id),
+        Refusal::NotDeployed(id) => {
+            ApiError::new(Code::NotDeployed, format!("There is no {id} to give a sidecar to."), "Deploy the demo first.")
+        }
+        Refusal::NoMesh => ApiError::new(
+            Code::NotFound,
+            "This cluster does not serve networking.istio.io/v1.",
+            "Install Istio, or use the embedded cluster.",
+        ),
+    }
+}
+
+/// An object of this name exists without our label.
+pub fn not_ours(id: Id) -> ApiError {
+    ApiError::new(
+        Code::NotOurs,
+        format!("{id} exists and was not made by the panel, so it is not touched."),
+        "Remove it, or use another namespace.",
+    )
+}
+
+fn words(step: &Step) -> String {
+    match step {
+        Step::EnsureNamespace => "making the namespace".to_owned(),
+        Step::Apply(id, _) => format!("applying {id}"),
+        Step::ScaleUp(id) => format!("scaling {id} to 1"),
+        Step::Delete(kind, name, _) => format!("deleting {}/{name}", kind.word()),
+        Step::LookAround => "seeing whether the namespace holds anything else".to_owned(),
+        Step::DeleteNamespace => "deleting the namespace".to_owned(),
+        Step::Wait(what) => format!("waiting for {what}"),
+        Step::Refuse(_) => "stopping".to_owned(),
+    }
+}

@@ -1,0 +1,305 @@
+//! What is so, from facts. Pure; each reason's words stand here and nowhere else.
+use super::facts::{Agent, Facts};
+use super::observe::{client_pod, mesh_served};
+use super::plan::{Observed, Presence};
+use super::pods::PodSeen;
+use super::route;
+use crate::k8s::{Id, MANAGER, Reach, World};
+use app::types::{Condition, ConditionStatus, RouteClaim, Split, kinds, reasons};
+
+/// All that conditions are told from.
+pub struct Scene<'a> {
+    /// The namespace's name.
+    pub ns: &'a str,
+    /// Its objects.
+    pub world: &'a World,
+    /// The same, digested.
+    pub observed: &'a Observed,
+    /// The demo's pods.
+    pub pods: &'a [PodSeen],
+    /// What the panel knows.
+    pub facts: &'a Facts,
+    /// Whether the cluster answers.
+    pub reach: &'a Reach,
+    /// The weights of the route.
+    pub wished: Option<&'a Split>,
+    /// Another manager's claim on them.
+    pub claim: Option<&'a RouteClaim>,
+}
+
+use ConditionStatus::{False, True, Unknown};
+
+fn is(kind: &str, status: ConditionStatus, reason: &str, message: impl Into<String>, args: &[(&str, String)]) -> Condition {
+    Condition {
+        kind: kind.to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message: message.into(),
+        args: args.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+    }
+}
+
+/// One condition of each kind.
+pub fn conditions(s: &Scene) -> Vec<Condition> {
+    vec![
+        reachable(s),
+        deployed(s),
+        verified(s),
+        injected(s),
+        client_ready(s),
+        route_present(s),
+        acknowledged(s),
+        weights_apply(s),
+        load_running(s),
+        route_ours(s),
+        clean(s),
+    ]
+}
+
+fn reachable(s: &Scene) -> Condition {
+    let kind = kinds::CLUSTER_REACHABLE;
+    match &s.reach.failing {
+        None => is(kind, True, reasons::REACHABLE, "the cluster answers", &[]),
+        Some((since_ms, why)) => {
+            let since = since_ms.to_string();
+            is(kind, False, reasons::UNREACHABLE, format!("the cluster does not answer: {why}"), &[("since", since), ("why", why.clone())])
+        }
+    }
+}
+
+const APP: [Id; 3] = [Id::SERVICE, Id::V1, Id::V2];
+const WORKLOADS: [Id; 3] = [Id::V1, Id::V2, Id::CLIENT];
+
+fn of<'a>(s: &'a Scene, id: Id) -> impl Iterator<Item = &'a PodSeen> {
+    s.pods.iter().filter(move |p| p.view.workload == id.name && !p.terminating)
+}
+
+fn wanted(s: &Scene, id: Id) -> usize {
+    let replicas = s.world.get(id.kind, id.name).and_then(|d| d.object.data["spec"]["replicas"].as_u64());
+    usize::try_from(replicas.unwrap_or(1)).unwrap_or(1)
+}
+
+fn there(s: &Scene, id: Id) -> bool {
+    s.observed.objects.get(&id).is_some_and(|o| matches!(o.presence, Presence::Ours | Presence::Foreign))
+}
+
+/// Whether Service and both Deployments are there, each with the pods it wants.
+pub fn is_ready(s: &Scene) -> bool {
+    APP.iter().all(|id| there(s, *id)) && [Id::V1, Id::V2].iter().all(|id| lacking(s, *id).is_none())
+}
+
+/// Why a workload has fewer ready pods than it wants.
+fn lacking(s: &Scene, id: Id) -> Option<String> {
+    if !there(s, id) {
+        return Some("it is not there".to_owned());
+    }
+    let wanted = wanted(s, id);
+    if wanted == 0 {
+        return Some("it is scaled to 0".to_owned());
+    }
+    let ready = of(s, id).filter(|p| p.ready).count();
+    if ready >= wanted {
+        return None;
+    }
+    let why = of(s, id).find(|p| !p.ready).map(|p| format!("{}: {}", p.view.name, p.view.why));
+    Some(why.unwrap_or_else(|| format!("{ready} of {wanted} pods are ready")))
+}
+
+fn waiting_list<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> String {
+    pods.map(|p| format!("{}: {}", p.view.name, p.view.phase)).collect::<Vec<_>>().join(", ")
+}
+
+fn deployed(s: &Scene) -> Condition {
+    let kind = kinds::DEPLOYED;
+    if !APP.iter().any(|id| there(s, *id)) {
+        return is(kind, False, reasons::NOT_DEPLOYED, "the demo is not deployed", &[]);
+    }
+    if is_ready(s) {
+        let workloads: Vec<&str> = WORKLOADS.iter().filter(|id| there(s, **id)).map(|id| id.name).collect();
+        let workloads = workloads.join(", ");
+        return is(kind, True, reasons::DEPLOYED, format!("{workloads} are ready"), &[("workloads", workloads)]);
+    }
+    if s.facts.was_ready {
+        let missing = APP.into_iter().find(|id| !there(s, *id)).map(|id| (id.name, "it is not there".to_owned()));
+        let lack = || [Id::V1, Id::V2].into_iter().find_map(|id| lacking(s, id).map(|why| (id.name, why)));
+        let (workload, why) = missing.or_else(lack).unwrap_or(("flaskapp", String::new()));
+        let args = [("workload", workload.to_owned()), ("why", why.clone())];
+        return is(kind, False, reasons::DEGRADED, format!("{workload} is not ready: {why}"), &args);
+    }
+    let ready = [Id::V1, Id::V2].iter().flat_map(|id| of(s, *id)).filter(|p| p.ready).count();
+    let wanted: usize = [Id::V1, Id::V2].iter().map(|id| wanted(s, *id)).sum();
+    let waiting = waiting_list([Id::V1, Id::V2].iter().flat_map(|id| of(s, *id)).filter(|p| !p.ready));
+    let args = [("ready", ready.to_string()), ("wanted", wanted.to_string()), ("waiting", waiting.clone())];
+    is(kind, False, reasons::DEPLOYING, format!("{ready} of {wanted} pods are ready; {waiting}"), &args)
+}
+
+fn verified(s: &Scene) -> Condition {
+    let kind = kinds::VERIFIED;
+    match &s.facts.verified {
+        None => is(kind, Unknown, reasons::NOT_VERIFIED, "no pod was asked yet", &[]),
+        Some(Ok((path, ms))) => {
+            let args = [("path", path.clone()), ("ms", ms.to_string())];
+            is(kind, True, reasons::VERIFIED, format!("a pod answered from inside with its PATH, {path}, in {ms} ms"), &args)
+        }
+        Some(Err(why)) => is(kind, False, reasons::VERIFY_FAILED, format!("a pod did not answer from inside: {why}"), &[("why", why.clone())]),
+    }
+}
+
+fn injected(s: &Scene) -> Condition {
+    let kind = kinds::INJECTED;
+    let present: Vec<Id> = WORKLOADS.into_iter().filter(|id| there(s, *id)).collect();
+    let asks = |id: &Id| s.observed.objects.get(id).and_then(|o| o.inject) == Some(true);
+    let pods: Vec<&PodSeen> = present.iter().flat_map(|id| of(s, *id)).collect();
+    let rolling = present.iter().any(|id| s.observed.objects.get(id).is_some_and(|o| o.waiting.is_some()));
+    if !present.iter().any(asks) && !(pods.iter().any(|p| p.view.sidecar) && !rolling) {
+        return is(kind, False, reasons::NOT_INJECTED, "no workload asks for a sidecar", &[]);
+    }
+    let ignored = |p: &&&PodSeen| p.wants_sidecar == Some(true) && !p.view.sidecar;
+    if let Some(pod) = pods.iter().find(ignored) {
+        let (pod, why) = (pod.view.name.clone(), "the injection webhook did not add it".to_owned());
+        let message = format!("{pod} asks for a sidecar and has none: {why}");
+        return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", pod), ("why", why)]);
+    }
+    let ready = pods.iter().filter(|p| p.sidecar_ready).count();
+    if !pods.is_empty() && ready == pods.len() && !rolling {
+        return is(kind, True, reasons::INJECTED, "every pod has a ready sidecar", &[]);
+    }
+    let waiting = waiting_list(pods.iter().copied().filter(|p| !p.sidecar_ready));
+    let args = [("ready", ready.to_string()), ("wanted", pods.len().to_string()), ("waiting", waiting.clone())];
+    is(kind, False, reasons::INJECTING, format!("{ready} of {} pods have a ready sidecar; {waiting}", pods.len()), &args)
+}
+
+fn client_ready(s: &Scene) -> Condition {
+    let kind = kinds::CLIENT_READY;
+    if !there(s, Id::CLIENT) {
+        return is(kind, False, reasons::NO_CLIENT, "there is no load client", &[]);
+    }
+    if wanted(s, Id::CLIENT) == 0 {
+        return is(kind, False, reasons::CLIENT_SCALED_TO_ZERO, "the load client is scaled to 0", &[]);
+    }
+    match client_pod(s.pods) {
+        Some(pod) if pod.ready => {
+            let name = pod.view.name.clone();
+            is(kind, True, reasons::CLIENT_READY, format!("{name} is ready"), &[("pod", name)])
+        }
+        Some(pod) => {
+            let (name, why) = (pod.view.name.clone(), pod.view.why.clone());
+            is(kind, False, reasons::CLIENT_STARTING, format!("{name} is not ready: {why}"), &[("pod", name), ("why", why)])
+        }
+        None => {
+            let args = [("pod", String::new()), ("why", "it has no pod yet".to_owned())];
+            is(kind, False, reasons::CLIENT_STARTING, "the load client has no pod yet", &args)
+        }
+    }
+}
+
+fn route_present(s: &Scene) -> Condition {
+    let kind = kinds::ROUTE_PRESENT;
+    if !mesh_served(s.world) {
+        return is(kind, Unknown, reasons::NO_MESH, "this cluster does not serve Istio's kinds", &[]);
+    }
+    let Some(seen) = route::find(s.world, s.ns) else {
+        return is(kind, False, reasons::NO_ROUTE, "there is no route", &[]);
+    };
+    let defined = route::defined_subsets(s.world, s.ns);
+    if let Some(subset) = route::subsets(&seen.object).into_iter().find(|name| !defined.contains(name)) {
+        let message = format!("the route names subset {subset}, which no DestinationRule defines");
+        return is(kind, False, reasons::SUBSET_MISSING, message, &[("subset", subset)]);
+    }
+    is(kind, True, reasons::ROUTE_PRESENT, "DestinationRule and VirtualService are there", &[])
+}
+
+/// The weights say something the client would not look at: the first trap of the walkthrough.
+pub fn client_without_sidecar(pods: &[PodSeen]) -> Option<&PodSeen> {
+    client_pod(pods).filter(|p| !p.view.sidecar)
+}
+
+fn acknowledged(s: &Scene) -> Condition {
+    let kind = kinds::ROUTE_ACKNOWLEDGED;
+    if s.wished.is_none() {
+        return is(kind, Unknown, reasons::NO_ROUTE, "there is no route to acknowledge", &[]);
+    }
+    if let Some(pod) = client_without_sidecar(s.pods) {
+        let name = pod.view.name.clone();
+        return is(kind, Unknown, reasons::CLIENT_HAS_NO_SIDECAR, format!("{name} has no sidecar to acknowledge it"), &[("pod", name)]);
+    }
+    if s.facts.acks.is_empty() {
+        return is(kind, Unknown, reasons::NO_CLIENT, "there is no client to acknowledge the route", &[]);
+    }
+    let has = |ack: &Option<super::facts::Ack>| ack.as_ref().is_some_and(|a| a.split.as_ref() == s.wished);
+    if let Some((pod, _)) = s.facts.acks.iter().find(|(_, ack)| !has(ack)) {
+        return is(kind, False, reasons::PENDING, format!("the sidecar of {pod} has not taken up the route yet"), &[("pod", pod.clone())]);
+    }
+    let ms = s.facts.acks.values().flatten().filter_map(|a| a.ms).fold(None, |max: Option<f64>, ms| Some(max.map_or(ms, |m| m.max(ms))));
+    let args: Vec<(&str, String)> = ms.map(|ms| ("ms", format!("{ms:.0}"))).into_iter().collect();
+    is(kind, True, reasons::ACKNOWLEDGED, "the client's sidecar has the route", &args)
+}
+
+fn weights_apply(s: &Scene) -> Condition {
+    let kind = kinds::WEIGHTS_APPLY;
+    let Some(wished) = s.wished else {
+        return is(kind, False, reasons::NO_ROUTE, "there is no route, so requests are balanced evenly", &[]);
+    };
+    if let Some(pod) = client_without_sidecar(s.pods) {
+        let name = pod.view.name.clone();
+        let message = format!("{name} has no sidecar, so the weights are not looked at: requests are balanced evenly");
+        return is(kind, False, reasons::CLIENT_HAS_NO_SIDECAR, message, &[("pod", name)]);
+    }
+    let ready = |version: &str| s.pods.iter().any(|p| p.app == "flaskapp" && p.view.version == version && p.ready);
+    if let Some((version, weight)) = wished.iter().find(|(version, weight)| weight.percent() > 0 && !ready(version)) {
+        let message = format!("{version} has {} % of the requests and no ready pod: those requests fail", weight.percent());
+        return is(kind, False, reasons::VERSION_NOT_READY, message, &[("version", version.to_owned())]);
+    }
+    is(kind, True, reasons::WEIGHTS_APPLY, "the weights decide where requests go", &[])
+}
+
+fn load_running(s: &Scene) -> Condition {
+    let kind = kinds::LOAD_RUNNING;
+    let rate = s.facts.load.per_second();
+    match &s.facts.agent {
+        Agent::Unreachable(why) => {
+            is(kind, Unknown, reasons::AGENT_UNREACHABLE, format!("the load client cannot be reached: {why}"), &[("why", why.clone())])
+        }
+        _ if rate == 0 => is(kind, False, reasons::LOAD_STOPPED, "no load", &[]),
+        Agent::Connected { limited: Some(achieved) } => {
+            let args = [("target", rate.to_string()), ("achieved", achieved.to_string())];
+            is(kind, True, reasons::GENERATOR_LIMITED, format!("{rate} requests/s are asked for, this machine keeps {achieved}"), &args)
+        }
+        _ => is(kind, True, reasons::LOAD_RUNNING, format!("{rate} requests/s"), &[("rate", rate.to_string())]),
+    }
+}
+
+fn route_ours(s: &Scene) -> Condition {
+    let kind = kinds::ROUTE_OURS;
+    let Some(claim) = s.claim else {
+        return is(kind, True, reasons::ROUTE_OURS, format!("nobody but {MANAGER} has changed the route"), &[]);
+    };
+    let show = |split: &Option<Split>| split.as_ref().map_or(String::new(), Split::to_string);
+    let (theirs, ours) = (show(&claim.theirs), show(&claim.ours));
+    let message = format!("the route is owned by {}: {theirs}{}", claim.manager, if ours.is_empty() { String::new() } else { format!("; the panel's was {ours}") });
+    is(kind, False, reasons::CHANGED_BY_OTHER, message, &[("manager", claim.manager.clone()), ("theirs", theirs), ("ours", ours)])
+}
+
+fn clean(s: &Scene) -> Condition {
+    let kind = kinds::CLEAN;
+    let ours = s.observed.objects.iter().filter(|(_, o)| matches!(o.presence, Presence::Ours | Presence::Terminating));
+    let mut left: Vec<String> = ours.map(|(id, _)| id.to_string()).collect();
+    left.extend(s.observed.pods.iter().map(|p| format!("pod/{p}")));
+    left.extend(s.observed.strays.iter().map(|(kind, name, _)| format!("{}/{name}", kind.word())));
+    if s.facts.goal.teardown {
+        let left = left.join(", ");
+        return is(kind, False, reasons::CLEANING, format!("still there: {left}"), &[("left", left)]);
+    }
+    if !left.is_empty() {
+        return is(kind, False, reasons::IN_USE, "the demo is deployed", &[]);
+    }
+    if s.facts.left.is_empty() {
+        return is(kind, True, reasons::CLEAN, "nothing of the demo is left", &[]);
+    }
+    let (what, mut whose): (Vec<String>, Vec<String>) = s.facts.left.iter().cloned().unzip();
+    whose.sort();
+    whose.dedup();
+    let (left, whose) = (what.join(", "), whose.join(", "));
+    let message = format!("nothing of the panel's is left; the namespace stays for {left}, made by {whose}");
+    is(kind, False, reasons::LEFT_OVER, message, &[("left", left), ("whose", whose)])
+}

@@ -1,0 +1,156 @@
+//! What the panel knows of a namespace beyond its objects: wishes, operations, the log, acknowledgements.
+use super::plan::Goal;
+use app::types::{ApiError, LogEntry, Operation, Rate, Split, TimesMs, Verb};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// Lines kept in the log.
+const LOG_LENGTH: usize = 50;
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What is known of the client's load agent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Agent {
+    /// There is no client to ask.
+    #[default]
+    Absent,
+    /// It answers.
+    Connected {
+        /// Whether it cannot keep the rate, and what it reaches.
+        limited: Option<u32>,
+    },
+    /// It should answer and does not.
+    Unreachable(String),
+}
+
+/// What a client-side proxy said about its routes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ack {
+    /// The weights it has; nothing where it has no route for the host.
+    pub split: Option<Split>,
+    /// Milliseconds from the moment the weights were asked for, or seen, until it was read.
+    pub ms: Option<f64>,
+    /// Changes whenever the proxy takes up a route.
+    pub stamp: String,
+    /// When it was read.
+    pub read: Instant,
+}
+
+/// One namespace's facts. Short-lived but for what the cluster's objects say anyway.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// What is being done, or was done last in error.
+    pub operation: Option<Operation>,
+    /// What is wished and not done; empty when there is nothing to do.
+    pub goal: Goal,
+    /// What was done, newest first.
+    pub log: VecDeque<LogEntry>,
+    /// How the last verification ended: the PATH it read and milliseconds, or why it failed.
+    pub verified: Option<Result<(String, u64), String>>,
+    /// The load that is asked for.
+    pub load: Rate,
+    /// The client's load agent.
+    pub agent: Agent,
+    /// Pods with a client-side proxy, and what they have.
+    pub acks: BTreeMap<String, Option<Ack>>,
+    /// The weights that acknowledgement is awaited for, and since when: proxies are asked often meanwhile.
+    pub expected: Option<(Split, Instant)>,
+    /// The weights the panel wrote last.
+    pub ours: Option<Split>,
+    /// Who asked for them.
+    pub wished_by: String,
+    /// Whether the demo was ready once since it was deployed.
+    pub was_ready: bool,
+    /// What a clean-up left in the way, and whose it is.
+    pub left: Vec<(String, String)>,
+    next_id: u64,
+}
+
+impl Facts {
+    /// Begins an operation in place of what was under way.
+    pub fn begin(&mut self, verb: Verb, by: &str, step: &str) -> Operation {
+        let operation =
+            Operation { id: self.id(), verb, by: by.to_owned(), since: now_ms(), step: step.to_owned(), error: None };
+        self.operation = Some(operation.clone());
+        operation
+    }
+
+    /// Tells where an operation is; nothing happens where a newer one has taken its place.
+    pub fn step(&mut self, id: u64, step: &str) -> bool {
+        match &mut self.operation {
+            Some(operation) if operation.id == id && operation.step != step => {
+                step.clone_into(&mut operation.step);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends an operation: forgotten when it went well, kept with its error when it did not.
+    pub fn end(&mut self, id: u64, error: Option<ApiError>) {
+        if self.operation.as_ref().is_some_and(|o| o.id == id) {
+            match error {
+                Some(error) => {
+                    if let Some(operation) = &mut self.operation {
+                        operation.error = Some(error);
+                    }
+                }
+                None => self.operation = None,
+            }
+        }
+    }
+
+    /// Adds a line to the log; gives its id.
+    pub fn note(&mut self, line: Line) -> u64 {
+        let id = self.id();
+        self.log.push_front(LogEntry {
+            id,
+            at_ms: now_ms(),
+            by: line.by,
+            verb: line.verb,
+            what: line.what,
+            command: line.command,
+            split: line.split,
+            times: line.times,
+            error: line.error,
+        });
+        self.log.truncate(LOG_LENGTH);
+        id
+    }
+
+    /// Changes a line of the log, where it is still kept.
+    pub fn amend(&mut self, id: u64, change: impl FnOnce(&mut LogEntry)) {
+        if let Some(entry) = self.log.iter_mut().find(|e| e.id == id) {
+            change(entry);
+        }
+    }
+
+    fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+/// A line for the log.
+#[derive(Clone, Debug, Default)]
+pub struct Line {
+    /// Who.
+    pub by: String,
+    /// Which verb, where it is one of ours.
+    pub verb: Option<Verb>,
+    /// What happened.
+    pub what: String,
+    /// The kubectl command that does the same.
+    pub command: String,
+    /// New weights.
+    pub split: Option<Split>,
+    /// Their times.
+    pub times: Option<TimesMs>,
+    /// Why it failed.
+    pub error: Option<ApiError>,
+}

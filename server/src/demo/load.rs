@@ -1,0 +1,32 @@
+//! Starts, changes or stops the load: the hub tells the client's agent. Errors: `no_client`, `cluster_unreachable`, `bad_request`.
+use super::facts::Line;
+use super::space::{Space, ToAgent};
+use app::types::{ApiError, Code, LoadRequest, Operation, Verb};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Answers when the agent has taken it.
+pub async fn load(space: &Space, by: &str, request: LoadRequest) -> Result<Operation, ApiError> {
+    let rate = request.rate.per_second();
+    let (answer, taken) = oneshot::channel();
+    let gone = || ApiError::new(Code::ClusterUnreachable, "The load client does not answer.", "It is asked again as soon as its pod is ready.");
+    space.to_agent.send(ToAgent::Load(request, answer)).await.map_err(|_| gone())?;
+    let outcome = match tokio::time::timeout(Duration::from_secs(5), taken).await {
+        Ok(Ok(outcome)) => outcome,
+        _ => Err(gone()),
+    };
+    let what = if rate == 0 { "load off".to_owned() } else { format!("load {rate}/s") };
+    let command = format!(
+        r#"kubectl -n {} port-forward deployment/simple-flask-app-client 7070 & curl -X PUT localhost:7070/v1/load -H 'content-type: application/json' -d '{{"rate":{rate}}}'"#,
+        space.ns
+    );
+    let mut operation = None;
+    space.facts.send_modify(|f| {
+        let line = Line { by: by.to_owned(), verb: Some(Verb::Load), what, command, error: outcome.as_ref().err().cloned(), ..Line::default() };
+        f.note(line);
+        let mut told = super::facts::Facts::default();
+        operation = Some(told.begin(Verb::Load, by, "done"));
+    });
+    outcome?;
+    operation.ok_or_else(gone)
+}

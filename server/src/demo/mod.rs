@@ -1,0 +1,198 @@
+//! The use cases: a verb a file, one actor a namespace, and what the page shows of it.
+//!
+//! **Invariant:** nothing here knows whether the cluster is embedded.
+mod facts;
+mod plan;
+mod pods;
+mod observe;
+mod route;
+mod conditions;
+mod status;
+mod space;
+mod actor;
+mod proxies;
+mod hub;
+mod verdict;
+
+mod adopt;
+mod client;
+mod deploy;
+mod inject;
+mod load;
+mod revert;
+mod routes;
+mod teardown;
+mod verify;
+mod weights;
+
+use crate::k8s::{Cluster, Manifests, Reach, probe};
+use ::app::api::ControlPlane;
+use ::app::types::{ApiError, Code, Frame, InjectRequest, LoadRequest, Namespace, Operation, RouteRequest, Shifted, Split, Status};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{mpsc, watch as latest};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use space::Space;
+
+/// Namespaces looked after at once: each has five watches.
+const SPACES: usize = 16;
+
+/// All namespaces the panel looks after. They are begun when somebody asks for them.
+pub struct Demo {
+    cluster: Cluster,
+    manifests: Arc<Manifests>,
+    reach: latest::Receiver<Reach>,
+    spaces: Mutex<BTreeMap<Namespace, Arc<Space>>>,
+    begin: mpsc::UnboundedSender<Arc<Space>>,
+    stop: CancellationToken,
+    build: String,
+}
+
+/// What keeps the namespaces going; run by `tasks`.
+pub struct Runner {
+    cluster: Cluster,
+    reach: latest::Sender<Reach>,
+    begun: mpsc::UnboundedReceiver<Arc<Space>>,
+    stop: CancellationToken,
+}
+
+impl Demo {
+    /// Nothing runs before the [`Runner`] does. `stop` ends every namespace's parts.
+    pub fn new(cluster: Cluster, manifests: Manifests, build: String, stop: CancellationToken) -> (Arc<Demo>, Runner) {
+        let (begin, begun) = mpsc::unbounded_channel();
+        let (reach, seen) = latest::channel(Reach::default());
+        let demo = Demo {
+            cluster: cluster.clone(),
+            manifests: Arc::new(manifests),
+            reach: seen,
+            spaces: Mutex::default(),
+            begin,
+            stop: stop.clone(),
+            build,
+        };
+        (Arc::new(demo), Runner { cluster, reach, begun, stop })
+    }
+
+    /// One namespace, begun where it is new. Errors: too many are looked after already.
+    pub fn space(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
+        let mut spaces = self.spaces.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(space) = spaces.get(ns) {
+            return Ok(space.clone());
+        }
+        if spaces.len() >= SPACES {
+            // One that nobody looks at and where nothing is under way makes room.
+            let idle = |s: &Arc<Space>| s.status.receiver_count() == 0 && s.frames.receiver_count() == 0 && s.facts.borrow().goal == Default::default();
+            let victim = spaces.iter().find(|(_, s)| idle(s)).map(|(ns, _)| ns.clone());
+            let Some(victim) = victim.and_then(|ns| spaces.remove(&ns)) else {
+                return Err(ApiError::new(
+                    Code::TooManyRequests,
+                    format!("The panel looks after {SPACES} namespaces already."),
+                    "Close the page of one of them, then try again.",
+                ));
+            };
+            victim.stop.cancel();
+        }
+        let space = Space::new(ns.clone(), self.cluster.clone(), self.manifests.clone(), self.reach.clone(), self.stop.child_token());
+        spaces.insert(ns.clone(), space.clone());
+        // The runner is gone only when the program ends.
+        let _ = self.begin.send(space.clone());
+        Ok(space)
+    }
+
+    /// Id of this build.
+    pub fn build_id(&self) -> &str {
+        &self.build
+    }
+
+    /// Whether the cluster answers.
+    pub fn reach(&self) -> Reach {
+        self.reach.borrow().clone()
+    }
+
+    /// The namespaces that are looked after.
+    pub fn spaces(&self) -> Vec<Arc<Space>> {
+        self.spaces.lock().map(|s| s.values().cloned().collect()).unwrap_or_default()
+    }
+}
+
+impl Runner {
+    /// Runs every namespace's parts, and the probe of the cluster, until the token.
+    pub async fn run(mut self) {
+        let mut spaces = JoinSet::new();
+        let probing = probe(&self.cluster, facts::now_ms, &self.reach, &self.stop);
+        let mut probing = std::pin::pin!(probing);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = &mut probing => break,
+                Some(space) = self.begun.recv() => { spaces.spawn(space.run()); }
+                Some(_) = spaces.join_next() => {}
+            }
+        }
+        // Their token is this one's child: they end by themselves, at once.
+        while spaces.join_next().await.is_some() {}
+    }
+}
+
+#[async_trait::async_trait]
+impl ControlPlane for Demo {
+    fn build(&self) -> String {
+        self.build.clone()
+    }
+
+    async fn status(&self, ns: &Namespace) -> Result<Status, ApiError> {
+        let space = self.space(ns)?;
+        // A namespace that was just begun has nothing to show yet; where the cluster does not answer, that is what is shown.
+        let _ = space.settled().await;
+        let (world, facts, reach) = (space.now(), space.facts.borrow().clone(), space.reach.borrow().clone());
+        Ok(status::compose(ns, &space.cluster.view, &world, &facts, &reach).0)
+    }
+
+    async fn history(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError> {
+        let space = self.space(ns)?;
+        let history = space.history.lock().map(|h| h.iter().cloned().collect()).unwrap_or_default();
+        Ok(history)
+    }
+
+    async fn deploy(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        deploy::deploy(&*self.space(ns)?, by)
+    }
+
+    async fn client(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        client::client(&*self.space(ns)?, by)
+    }
+
+    async fn inject(&self, ns: &Namespace, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {
+        inject::inject(&*self.space(ns)?, by, request).await
+    }
+
+    async fn route(&self, ns: &Namespace, by: &str, request: RouteRequest) -> Result<Operation, ApiError> {
+        routes::route(&*self.space(ns)?, by, request)
+    }
+
+    async fn weights(&self, ns: &Namespace, by: &str, split: Split) -> Result<Shifted, ApiError> {
+        weights::weights(&*self.space(ns)?, by, split).await
+    }
+
+    async fn adopt(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        adopt::adopt(&*self.space(ns)?, by).await
+    }
+
+    async fn revert(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        revert::revert(&*self.space(ns)?, by).await
+    }
+
+    async fn load(&self, ns: &Namespace, by: &str, request: LoadRequest) -> Result<Operation, ApiError> {
+        load::load(&*self.space(ns)?, by, request).await
+    }
+
+    async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        verify::verify(&*self.space(ns)?, by).await
+    }
+
+    async fn teardown(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        teardown::teardown(&*self.space(ns)?, by).await
+    }
+}

@@ -1,0 +1,86 @@
+//! From what was watched to what planning and conditions need. Pure.
+use super::plan::{ObjectSeen, Observed, Presence};
+use super::pods::{self, INJECT_LABEL, PodSeen};
+use crate::k8s::{Id, KindName, Problem, World, ours};
+use kube::api::DynamicObject;
+
+/// The demo's pods, oldest first.
+pub fn demo_pods(world: &World) -> Vec<PodSeen> {
+    let of_demo = |pod: &PodSeen| {
+        [Id::V1, Id::V2, Id::CLIENT].iter().any(|id| id.name == pod.view.workload) || pod.app == "flaskapp" || pod.app == "sleep"
+    };
+    let mut seen: Vec<PodSeen> = world.all(KindName::Pod).map(|s| pods::read(&s.object)).filter(of_demo).collect();
+    seen.sort_by(|a, b| (a.view.created_s, &a.view.name).cmp(&(b.view.created_s, &b.view.name)));
+    seen
+}
+
+/// The load client's pod: the newest ready one, else the newest.
+pub fn client_pod(pods: &[PodSeen]) -> Option<&PodSeen> {
+    pods.iter().filter(|p| p.view.workload == Id::CLIENT.name && !p.terminating).max_by_key(|p| (p.ready, p.view.created_s))
+}
+
+/// Everything planning needs, but the namespace's own presence and what else it holds.
+pub fn observe(world: &World) -> Observed {
+    let pods = demo_pods(world);
+    let mut observed = Observed { mesh: mesh_served(world), ..Observed::default() };
+    for id in Id::ALL {
+        if let Some(seen) = world.get(id.kind, id.name) {
+            observed.objects.insert(id, object(id, &seen.object, &pods));
+        }
+    }
+    for kind in KindName::WATCHED.into_iter().filter(|k| *k != KindName::Pod) {
+        for seen in world.all(kind).filter(|s| ours(&s.object) && s.object.metadata.deletion_timestamp.is_none()) {
+            let name = seen.object.metadata.name.clone().unwrap_or_default();
+            if !Id::ALL.iter().any(|id| id.kind == kind && id.name == name) {
+                observed.strays.push((kind, name, seen.object.metadata.uid.clone()));
+            }
+        }
+    }
+    let our_pods = world.all(KindName::Pod).filter(|s| ours(&s.object));
+    observed.pods = our_pods.filter_map(|s| s.object.metadata.name.clone()).collect();
+    observed
+}
+
+/// Whether Istio's kinds are served.
+pub fn mesh_served(world: &World) -> bool {
+    let missing = |kind| matches!(world.problem(kind), Some(Problem::Missing | Problem::Failed(_)));
+    !missing(KindName::VirtualService) && !missing(KindName::DestinationRule)
+}
+
+/// Whose an object is.
+pub fn presence(object: &DynamicObject) -> Presence {
+    if object.metadata.deletion_timestamp.is_some() {
+        Presence::Terminating
+    } else if ours(object) {
+        Presence::Ours
+    } else {
+        Presence::Foreign
+    }
+}
+
+fn object(id: Id, object: &DynamicObject, pods: &[PodSeen]) -> ObjectSeen {
+    let mut seen = ObjectSeen { presence: presence(object), uid: object.metadata.uid.clone(), ..ObjectSeen::default() };
+    if id.kind == KindName::Deployment {
+        let spec = &object.data["spec"];
+        seen.inject = spec["template"]["metadata"]["labels"][INJECT_LABEL].as_str().map(|v| v == "true");
+        seen.scaled_to_zero = spec["replicas"].as_u64() == Some(0);
+        seen.waiting = waiting(id, object, pods);
+    }
+    seen
+}
+
+/// Why a Deployment is not all there, in words; nothing when its rollout is done.
+fn waiting(id: Id, object: &DynamicObject, pods: &[PodSeen]) -> Option<String> {
+    let (spec, status) = (&object.data["spec"], &object.data["status"]);
+    let wanted = spec["replicas"].as_u64().unwrap_or(1);
+    let count = |field: &str| status[field].as_u64().unwrap_or(0);
+    let noticed = status["observedGeneration"].as_i64().unwrap_or(0) >= object.metadata.generation.unwrap_or(0);
+    let mine = || pods.iter().filter(|p| p.view.workload == id.name);
+    let done = noticed && count("updatedReplicas") == wanted && count("replicas") == wanted && count("availableReplicas") == wanted;
+    // The pods themselves are newer than the Deployment's counts, which a controller writes.
+    if done && mine().filter(|p| p.ready).count() as u64 >= wanted && mine().all(|p| p.ready || p.terminating) {
+        return None;
+    }
+    let why = mine().filter(|p| !p.ready && !p.terminating).map(|p| format!("{} ({})", p.view.name, p.view.why)).next();
+    Some(format!("{} to be ready{}", id.name, why.map_or(String::new(), |w| format!(": {w}"))))
+}

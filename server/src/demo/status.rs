@@ -1,0 +1,137 @@
+//! What the page shows of a namespace, put together again whenever something changes.
+use super::conditions::{Scene, conditions, is_ready};
+use super::facts::{Facts, Line};
+use super::observe::{demo_pods, mesh_served, observe};
+use super::route;
+use super::space::Space;
+use crate::k8s::{KindName, MANAGER, Reach, Seen, World};
+use app::types::{ClusterView, LoadView, Namespace, RouteClaim, Split, Status};
+use std::sync::Arc;
+
+/// Annotation on a route of ours: the weights the panel wrote last. Survives a restart.
+pub const WEIGHTS_NOTE: &str = "demo-panel/weights";
+/// Annotation on a route of ours: who asked for them.
+pub const BY_NOTE: &str = "demo-panel/by";
+
+/// Before anything is known.
+pub fn empty(ns: &Namespace, cluster: &ClusterView) -> Status {
+    Status {
+        cluster: cluster.clone(),
+        namespace: ns.clone(),
+        conditions: Vec::new(),
+        pods: Vec::new(),
+        wished: None,
+        wished_by: String::new(),
+        claim: None,
+        load: LoadView::default(),
+        operation: None,
+        log: Vec::new(),
+    }
+}
+
+/// The weights the panel wrote last: remembered, else as the object says.
+pub fn our_weights(seen: &Seen, facts: &Facts) -> Option<Split> {
+    let noted = || serde_json::from_str(seen.object.metadata.annotations.as_ref()?.get(WEIGHTS_NOTE)?).ok();
+    facts.ours.clone().or_else(noted)
+}
+
+/// Another manager's claim on the route.
+pub fn claim(seen: &Seen, ns: &str, facts: &Facts) -> Option<RouteClaim> {
+    let manager = seen.route_owners.iter().find(|owner| *owner != MANAGER)?;
+    Some(RouteClaim { manager: manager.clone(), theirs: route::split(&seen.object, ns), ours: our_weights(seen, facts) })
+}
+
+/// Puts a status together. Pure.
+pub fn compose(ns: &Namespace, cluster: &ClusterView, world: &World, facts: &Facts, reach: &Reach) -> (Status, bool) {
+    let name = ns.as_str();
+    let (observed, pods) = (observe(world), demo_pods(world));
+    let seen = route::find(world, name);
+    let wished = seen.and_then(|s| route::split(&s.object, name));
+    let claim = seen.and_then(|s| self::claim(s, name, facts));
+    let scene = Scene {
+        ns: name,
+        world,
+        observed: &observed,
+        pods: &pods,
+        facts,
+        reach,
+        wished: wished.as_ref(),
+        claim: claim.as_ref(),
+    };
+    let ready = is_ready(&scene);
+    let conditions = conditions(&scene);
+    let wished_by = match (&claim, seen) {
+        (Some(claim), _) => claim.manager.clone(),
+        (None, Some(_)) if !facts.wished_by.is_empty() => facts.wished_by.clone(),
+        (None, Some(seen)) => seen.object.metadata.annotations.as_ref().and_then(|a| a.get(BY_NOTE)).cloned().unwrap_or_default(),
+        (None, None) => String::new(),
+    };
+    let mut cluster = cluster.clone();
+    cluster.version.clone_from(&reach.version);
+    if mesh_served(world) && world.problem(KindName::VirtualService).is_none() {
+        "Istio networking.istio.io/v1".clone_into(&mut cluster.mesh);
+    }
+    let status = Status {
+        cluster,
+        namespace: ns.clone(),
+        conditions,
+        pods: pods.into_iter().map(|p| p.view).collect(),
+        wished,
+        wished_by,
+        claim,
+        load: LoadView { rate: facts.load },
+        operation: facts.operation.clone(),
+        log: facts.log.iter().cloned().collect(),
+    };
+    (status, ready)
+}
+
+/// Keeps a namespace's status up to date.
+pub async fn run(space: &Space) {
+    let (mut world, mut facts, mut reach) = (space.world.subscribe(), space.facts.subscribe(), space.reach.clone());
+    loop {
+        let (status, ready) = {
+            let (world, facts, reach) = (world.borrow_and_update().clone(), facts.borrow_and_update().clone(), reach.borrow_and_update().clone());
+            compose(&space.ns, &space.cluster.view, &world, &facts, &reach)
+        };
+        remember(space, &status, ready);
+        space.status.send_if_modified(|shown| {
+            let changed = **shown != status;
+            if changed {
+                *shown = Arc::new(status);
+            }
+            changed
+        });
+        tokio::select! {
+            Ok(()) = world.changed() => {}
+            Ok(()) = facts.changed() => {}
+            Ok(()) = reach.changed() => {}
+            else => return,
+        }
+    }
+}
+
+/// What follows from a status for later ones: the demo was ready once; somebody else moved the weights.
+fn remember(space: &Space, status: &Status, ready: bool) {
+    let deployed = status.condition(app::types::kinds::DEPLOYED).is_some_and(|c| c.reason != app::types::reasons::NOT_DEPLOYED);
+    let before = space.status.borrow().clone();
+    let theirs = status.claim.as_ref().filter(|c| before.claim.as_ref().map(|b| (&b.manager, &b.theirs)) != Some((&c.manager, &c.theirs)));
+    let known = !before.conditions.is_empty();
+    space.facts.send_if_modified(|facts| {
+        let mut changed = false;
+        if facts.was_ready != (deployed && (facts.was_ready || ready)) {
+            facts.was_ready = !facts.was_ready;
+            changed = true;
+        }
+        if let Some(claim) = theirs.filter(|_| known) {
+            facts.note(Line {
+                by: claim.manager.clone(),
+                what: claim.theirs.as_ref().map_or("the route".to_owned(), Split::to_string),
+                split: claim.theirs.clone(),
+                ..Line::default()
+            });
+            changed = true;
+        }
+        changed
+    });
+}

@@ -1,0 +1,50 @@
+//! Asks a pod from inside: `curl http://127.0.0.1:7777/env/PATH` in a flaskapp pod, through the API server.
+//! Accepted at once; the answer is the condition `Verified`. Errors: `not_deployed`.
+use super::facts::Line;
+use super::observe::demo_pods;
+use super::space::Space;
+use crate::k8s::{api_error, exec};
+use app::types::{ApiError, Code, Operation, Verb};
+use std::time::Instant;
+
+const COMMAND: [&str; 3] = ["curl", "-s", "http://127.0.0.1:7777/env/PATH"];
+
+/// Runs the command and waits for its end, at most 10 s.
+pub async fn verify(space: &Space, by: &str) -> Result<Operation, ApiError> {
+    let pods = demo_pods(&*space.settled().await?);
+    let Some(pod) = pods.iter().filter(|p| p.app == "flaskapp" && !p.terminating).max_by_key(|p| p.ready) else {
+        return Err(ApiError::new(Code::NotDeployed, "There is no flaskapp pod to ask.", "Deploy the demo first."));
+    };
+    let name = pod.view.name.clone();
+    let command = format!("kubectl -n {} exec {name} -c flaskapp -- {}", space.ns, COMMAND.join(" "));
+    let line = Line { by: by.to_owned(), verb: Some(Verb::Verify), what: format!("verify {name}"), command, ..Line::default() };
+    let (mut operation, mut entry) = (None, 0);
+    space.facts.send_modify(|f| {
+        entry = f.note(line);
+        // A verb that runs keeps its place: asking a pod changes nothing.
+        operation = Some(if f.goal == Default::default() {
+            f.begin(Verb::Verify, by, &format!("asking {name}"))
+        } else {
+            let mut idle = super::facts::Facts::default();
+            idle.begin(Verb::Verify, by, &format!("asking {name}"))
+        });
+    });
+    let operation = operation.unwrap_or_else(|| super::facts::Facts::default().begin(Verb::Verify, by, ""));
+    let began = Instant::now();
+    let outcome = match exec(&space.cluster, space.ns.as_str(), &name, "flaskapp", &COMMAND).await {
+        Ok(said) if said.success && !said.stdout.trim().is_empty() => {
+            Ok((said.stdout.trim().to_owned(), u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)))
+        }
+        Ok(said) => Err(format!("{} {}", said.stderr.trim(), said.stdout.trim()).trim().to_owned()),
+        Err(error) => Err(api_error(&format!("run a command in {name}"), &error).message),
+    };
+    space.facts.send_modify(|f| {
+        let error = outcome.as_ref().err().map(|why| {
+            ApiError::new(Code::Refused, format!("{name} did not answer from inside: {why}."), "See the pod's log and state, then try again.")
+        });
+        f.amend(entry, |e| e.error.clone_from(&error));
+        f.end(operation.id, error);
+        f.verified = Some(outcome);
+    });
+    Ok(operation)
+}

@@ -1,0 +1,228 @@
+//! Moves requests between versions: the DestinationRule first, then the VirtualService, then the proxies' acknowledgement.
+//!
+//! Proxies follow within milliseconds on the embedded cluster, about 100 ms with Istio. Repeating it changes nothing.
+//! Errors: `not_deployed`, `bad_request`, `weight_owned`, `not_ours`, `refused`.
+use super::actor::{failed, not_ours};
+use super::facts::{Facts, Line};
+use super::observe::observe;
+use super::plan::Presence;
+use super::proxies::{self, Expected};
+use super::space::{Space, ToAgent};
+use super::{route, status};
+use crate::k8s::{ApplyError, Id, KindName, MANAGER, ROUTE_HOST, Seen, World, ours};
+use app::types::{ApiError, Code, Shifted, Split, TimesMs, Verb};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a route that somebody else changes at the same time is read again.
+const RETRIES: usize = 5;
+/// Longest wait for acknowledgements before the answer says who is missing.
+const ACK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sets the weights; answers when every client-side proxy has them, or after 1 s.
+pub async fn weights(space: &Space, by: &str, split: Split) -> Result<Shifted, ApiError> {
+    let asked = Instant::now();
+    let _turn = space.route_turn.lock().await;
+    let world = space.settled().await?;
+    check(space, &world, &split)?;
+    let outcome = shift(space, by, &split, asked, Force::No).await;
+    if let Err(error) = &outcome {
+        let line = Line { by: by.to_owned(), verb: Some(Verb::Weights), what: split.to_string(), error: Some(error.clone()), ..Line::default() };
+        space.facts.send_modify(|f| {
+            f.note(line);
+        });
+    }
+    outcome
+}
+
+/// Whether a person clicked to take the route over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Another manager's claim is an error.
+    No,
+    /// *Adopt* or *revert* was clicked.
+    Clicked,
+}
+
+/// Writes the weights and waits for the proxies. The caller holds the route's turn.
+pub async fn shift(space: &Space, by: &str, split: &Split, asked: Instant, force: Force) -> Result<Shifted, ApiError> {
+    ensure_subsets(space, split).await?;
+    let expected = Expected::new(split.clone(), asked, &space.facts.borrow());
+    let written = write(space, by, split, force).await?;
+    let accepted = millis(asked);
+    space.facts.send_modify(|f| {
+        f.ours = Some(split.clone());
+        by.clone_into(&mut f.wished_by);
+    });
+    let pending = proxies::acknowledged(space, expected, ACK_PATIENCE).await;
+    let acknowledged = pending.as_ref().is_some_and(Vec::is_empty);
+    let so_far_ms = millis(asked);
+    let times = TimesMs { accepted: Some(accepted), acknowledged: acknowledged.then_some(so_far_ms), first_request: None };
+    let line = note(space, by, split, times);
+    if acknowledged {
+        // A full queue costs one figure in the log, nothing else.
+        let _ = space.to_agent.try_send(ToAgent::FirstRequest { line, so_far_ms, split: split.clone() });
+    }
+    Ok(Shifted { revision: written, acknowledged, pending: pending.unwrap_or_default(), times })
+}
+
+fn note(space: &Space, by: &str, split: &Split, times: TimesMs) -> u64 {
+    let patch = json!({"spec": {"http": route::new_http(split)}});
+    let line = Line {
+        by: by.to_owned(),
+        verb: Some(Verb::Weights),
+        what: split.to_string(),
+        command: format!("kubectl -n {} patch virtualservice {} --type merge -p '{patch}'", space.ns, Id::ROUTE.name),
+        split: Some(split.clone()),
+        times: Some(times),
+        error: None,
+    };
+    let mut id = 0;
+    space.facts.send_modify(|f| id = f.note(line));
+    id
+}
+
+fn check(space: &Space, world: &World, split: &Split) -> Result<(), ApiError> {
+    let seen = observe(world);
+    let there = |id: Id| seen.objects.get(&id).is_some_and(|o| matches!(o.presence, Presence::Ours | Presence::Foreign));
+    if space.facts.borrow().goal.teardown || !there(Id::SERVICE) {
+        return Err(ApiError::new(Code::NotDeployed, "There is no demo whose requests could be split.", "Deploy the demo first."));
+    }
+    if !seen.mesh {
+        return Err(ApiError::new(
+            Code::NotFound,
+            "This cluster does not serve networking.istio.io/v1.",
+            "Install Istio, or use the embedded cluster.",
+        ));
+    }
+    let mut known = route::defined_subsets(world, space.ns.as_str());
+    let deployments = world.all(KindName::Deployment).filter_map(|d| {
+        let labels = &d.object.data["spec"]["template"]["metadata"]["labels"];
+        (labels["app"] == "flaskapp").then(|| labels["version"].as_str().map(str::to_owned)).flatten()
+    });
+    known.extend(deployments);
+    match split.iter().find(|(name, _)| !known.iter().any(|k| k == name)) {
+        Some((name, _)) => {
+            known.sort();
+            known.dedup();
+            Err(ApiError::new(Code::BadRequest, format!("There is no version `{name}`."), format!("The versions are {}.", known.join(", "))))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Sees to it that a DestinationRule defines every subset of the split.
+async fn ensure_subsets(space: &Space, split: &Split) -> Result<(), ApiError> {
+    let (world, ns) = (space.now(), space.ns.as_str());
+    let defined = route::defined_subsets(&world, ns);
+    if split.iter().all(|(name, _)| defined.iter().any(|d| d == name)) {
+        return Ok(());
+    }
+    let mut object = space.manifests.object(Id::RULE, ns, None);
+    if let Some(rule) = world.get(Id::RULE.kind, Id::RULE.name) {
+        if !ours(&rule.object) {
+            return Err(not_ours(Id::RULE));
+        }
+        object["spec"]["subsets"] = rule.object.data["spec"]["subsets"].clone();
+    }
+    if let Some(subsets) = object["spec"]["subsets"].as_array_mut() {
+        for (name, _) in split.iter() {
+            if !subsets.iter().any(|s| s["name"] == name) {
+                subsets.push(json!({"name": name, "labels": {"version": name}}));
+            }
+        }
+    }
+    space.writer.apply(Id::RULE.kind, ns, &object, false).await.map_err(|e| failed(&format!("apply {}", Id::RULE), &e))?;
+    proxies::know_subsets(space, split).await;
+    Ok(())
+}
+
+/// Makes the route where there is none, half and half.
+pub async fn make_route(space: &Space) -> Result<(), ApiError> {
+    let _turn = space.route_turn.lock().await;
+    let split = Split::v1_v2(50).map_err(|e| ApiError::new(Code::Internal, e.to_string(), "Report this: it is a defect."))?;
+    proxies::know_subsets(space, &split).await;
+    let by = space.facts.borrow().operation.as_ref().map_or_else(String::new, |o| o.by.clone());
+    write(space, &by, &split, Force::No).await?;
+    space.facts.send_modify(|f| {
+        f.ours = Some(split);
+        f.wished_by = by;
+    });
+    Ok(())
+}
+
+/// Writes the whole route; reads it again where somebody changed it at the same time. Gives its resourceVersion.
+async fn write(space: &Space, by: &str, split: &Split, force: Force) -> Result<String, ApiError> {
+    let ns = space.ns.as_str();
+    let mut base = route::find(&space.now(), ns).cloned();
+    for _ in 0..RETRIES {
+        let object = wanted(space, base.as_deref(), by, split)?;
+        match space.writer.apply(Id::ROUTE.kind, ns, &object, force == Force::Clicked).await {
+            Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
+            Err(ApplyError::Stale) => base = reread(space, base.as_deref()).await?,
+            Err(ApplyError::Owned(managers)) => return Err(owned(&managers, base.as_deref(), ns, &space.facts.borrow())),
+            Err(error) => return Err(failed("set the weights", &error)),
+        }
+    }
+    Err(failed("set the weights", &ApplyError::Stale))
+}
+
+fn wanted(space: &Space, base: Option<&Seen>, by: &str, split: &Split) -> Result<Value, ApiError> {
+    let ns = space.ns.as_str();
+    let Some(base) = base else {
+        let mut object = space.manifests.object(Id::ROUTE, ns, None);
+        object["spec"]["http"] = route::new_http(split);
+        annotate(&mut object, by, split);
+        return Ok(object);
+    };
+    let Some(http) = route::with_weights(&base.object.data["spec"]["http"], split, ns) else {
+        return Err(ApiError::new(
+            Code::NotOurs,
+            format!("The VirtualService has no rule that sends requests to {ROUTE_HOST} alone."),
+            "Change its rules with kubectl, or remove it and set the weights again.",
+        ));
+    };
+    let name = base.object.metadata.name.clone().unwrap_or_default();
+    if ours(&base.object) && name == Id::ROUTE.name {
+        let mut object = space.manifests.object(Id::ROUTE, ns, None);
+        object["spec"]["http"] = http;
+        annotate(&mut object, by, split);
+        if base.route_owners.iter().any(|owner| owner != MANAGER) {
+            object["metadata"]["resourceVersion"] = json!(base.object.metadata.resource_version);
+        }
+        return Ok(object);
+    }
+    // What others made keeps all but its weights, and never gets our label.
+    Ok(json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": ns, "resourceVersion": base.object.metadata.resource_version},
+        "spec": {"http": http},
+    }))
+}
+
+fn annotate(object: &mut Value, by: &str, split: &Split) {
+    let written = serde_json::to_string(split).unwrap_or_default();
+    object["metadata"]["annotations"] = json!({status::WEIGHTS_NOTE: written, status::BY_NOTE: by});
+}
+
+async fn reread(space: &Space, base: Option<&Seen>) -> Result<Option<Arc<Seen>>, ApiError> {
+    let name = base.and_then(|b| b.object.metadata.name.clone()).unwrap_or_else(|| Id::ROUTE.name.to_owned());
+    let read = space.cluster.api(Id::ROUTE.kind, space.ns.as_str()).get_opt(&name).await;
+    Ok(read.map_err(|e| crate::k8s::api_error("read the route", &e))?.map(|object| Arc::new(Seen::read(object))))
+}
+
+fn owned(managers: &[String], base: Option<&Seen>, ns: &str, facts: &Facts) -> ApiError {
+    let theirs = base.and_then(|b| route::split(&b.object, ns)).map_or(String::new(), |s| format!(" ({s})"));
+    let ours = base.and_then(|b| status::our_weights(b, facts)).map_or(String::new(), |s| format!("; the panel's was {s}"));
+    ApiError::new(
+        Code::WeightOwned,
+        format!("The route is owned by {}{theirs}{ours}.", managers.join(", ")),
+        "Adopt what is there, or revert to what the panel wrote.",
+    )
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}

@@ -1,0 +1,68 @@
+//! The only writer. Server-side apply under one field manager; `force` only where a person clicked for it.
+use super::{Cluster, Id, KindName, MANAGER};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use serde_json::{Value, json};
+
+/// Why a write did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Other field managers own what was to be written; their names.
+    #[error("owned by {}", .0.join(", "))]
+    Owned(Vec<String>),
+    /// It changed since it was read: read again.
+    #[error("it changed since it was read")]
+    Stale,
+    /// Anything else.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+/// The panel's pen.
+#[derive(Clone)]
+pub struct Writer {
+    cluster: Cluster,
+}
+
+impl Writer {
+    /// A writer on a cluster.
+    pub fn new(cluster: Cluster) -> Writer {
+        Writer { cluster }
+    }
+
+    /// Applies an object. With a resourceVersion in it, only while that is the newest. Repeating it changes nothing.
+    pub async fn apply(&self, kind: KindName, ns: &str, object: &Value, force: bool) -> Result<DynamicObject, ApplyError> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let mut params = PatchParams::apply(MANAGER);
+        params.force = force;
+        self.cluster.api(kind, ns).patch(name, &params, &Patch::Apply(object)).await.map_err(classify)
+    }
+
+    /// Gives a Deployment at least one replica.
+    pub async fn scale_up(&self, ns: &str, id: Id) -> Result<(), ApplyError> {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(json!({"spec": {"replicas": 1}}));
+        self.cluster.api(id.kind, ns).patch_scale(id.name, &params, &patch).await.map(|_| ()).map_err(classify)
+    }
+
+    /// Deletes an object if it is still the one that was seen. Gone already is fine.
+    pub async fn delete(&self, kind: KindName, ns: &str, name: &str, uid: Option<String>) -> Result<(), ApplyError> {
+        let params = DeleteParams::background().preconditions(Preconditions { uid, resource_version: None });
+        match self.cluster.api(kind, ns).delete(name, &params).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(classify(error)),
+        }
+    }
+}
+
+fn classify(error: kube::Error) -> ApplyError {
+    let kube::Error::Api(status) = &error else { return ApplyError::Api(error) };
+    if status.code != 409 {
+        return ApplyError::Api(error);
+    }
+    let causes = status.details.iter().flat_map(|d| d.causes.iter()).filter(|c| c.reason == "FieldManagerConflict");
+    // `conflict with "kubectl-edit" using networking.istio.io/v1`: the manager is the quoted part.
+    let mut managers: Vec<String> = causes.filter_map(|c| c.message.split('"').nth(1).map(str::to_owned)).collect();
+    managers.dedup();
+    if managers.is_empty() { ApplyError::Stale } else { ApplyError::Owned(managers) }
+}

@@ -1,0 +1,12 @@
+//! The panel's only way to a cluster. Nothing in here knows whether the cluster is embedded.
+mod apply;
+mod client;
+mod forward;
+mod manifests;
+mod watch;
+
+pub use apply::{ApplyError, Writer};
+pub use client::{Cluster, Reach, api_error, probe};
+pub use forward::{Forwarded, exec, open};
+pub use manifests::{Id, KindName, MANAGER, Manifests, ROUTE_HOST, ours};
+pub use watch::{Problem, Seen, World, watch};

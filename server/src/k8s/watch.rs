@@ -1,0 +1,244 @@
+//! The only watches: what a namespace holds, kept in memory.
+//!
+//! managedFields say who owns the route; they are read, then pruned. A missing kind is a state, not an error.
+use super::{Cluster, KindName};
+use futures::StreamExt;
+use kube::api::DynamicObject;
+use kube::runtime::watcher::{self, Event};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch::Sender;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// An object as it was seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The object without its managedFields.
+    pub object: DynamicObject,
+    /// Field managers that own `.spec.http`; empty for what has none.
+    pub route_owners: Vec<String>,
+}
+
+/// Why a kind's objects are not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Not listed yet.
+    Starting,
+    /// The cluster does not serve this kind.
+    Missing,
+    /// The cluster refuses or fails; its words.
+    Failed(String),
+}
+
+/// What a namespace holds. Milliseconds old while the cluster answers; the last known state when it does not.
+#[derive(Clone, Debug)]
+pub struct World {
+    objects: BTreeMap<(KindName, String), Arc<Seen>>,
+    problems: BTreeMap<KindName, Problem>,
+}
+
+impl Default for World {
+    fn default() -> World {
+        let problems = KindName::WATCHED.into_iter().map(|kind| (kind, Problem::Starting)).collect();
+        World { objects: BTreeMap::new(), problems }
+    }
+}
+
+impl World {
+    /// One object.
+    pub fn get(&self, kind: KindName, name: &str) -> Option<&Arc<Seen>> {
+        self.objects.get(&(kind, name.to_owned()))
+    }
+
+    /// All of a kind, by name.
+    pub fn all(&self, kind: KindName) -> impl Iterator<Item = &Arc<Seen>> {
+        self.objects.iter().filter(move |((k, _), _)| *k == kind).map(|(_, seen)| seen)
+    }
+
+    /// Why a kind's objects are not known; nothing where they are.
+    pub fn problem(&self, kind: KindName) -> Option<&Problem> {
+        self.problems.get(&kind)
+    }
+
+    /// Whether every kind is known or known to be missing.
+    pub fn settled(&self) -> bool {
+        self.problems.values().all(|p| *p == Problem::Missing)
+    }
+
+    /// For tests of what reads a world.
+    #[cfg(test)]
+    pub fn of(objects: Vec<serde_json::Value>) -> World {
+        let mut world = World { objects: BTreeMap::new(), problems: BTreeMap::new() };
+        for value in objects {
+            let object: DynamicObject = serde_json::from_value(value).unwrap();
+            let word = object.types.as_ref().map(|t| t.kind.to_lowercase()).unwrap_or_default();
+            let kind = KindName::WATCHED.into_iter().find(|k| k.word() == word).unwrap();
+            let (key, seen) = read(kind, object);
+            world.objects.insert(key, seen);
+        }
+        world
+    }
+}
+
+/// Keeps `out` up to date until `stop`. Backs off while the cluster fails; what was seen last stays.
+pub async fn watch(cluster: &Cluster, ns: &str, out: &Sender<Arc<World>>, stop: &CancellationToken) {
+    let kinds = KindName::WATCHED.into_iter().map(|kind| watch_kind(cluster, ns, kind, out));
+    tokio::select! {
+        _ = futures::future::join_all(kinds) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+async fn watch_kind(cluster: &Cluster, ns: &str, kind: KindName, out: &Sender<Arc<World>>) {
+    // 30 s: a connection that fell silent is noticed 5 s after that.
+    let config = watcher::Config::default().timeout(30);
+    let mut pause = Pause::default();
+    loop {
+        let mut events = std::pin::pin!(watcher::watcher(cluster.api(kind, ns), config.clone()));
+        let mut fresh = BTreeMap::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    pause = Pause::default();
+                    take(kind, event, &mut fresh, out);
+                }
+                Err(error) => {
+                    let restart = note(kind, ns, &error, out);
+                    tokio::time::sleep(pause.next()).await;
+                    if restart {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+type Key = (KindName, String);
+
+fn take(kind: KindName, event: Event<DynamicObject>, fresh: &mut BTreeMap<Key, Arc<Seen>>, out: &Sender<Arc<World>>) {
+    match event {
+        Event::Init => fresh.clear(),
+        Event::InitApply(object) => {
+            let (key, seen) = read(kind, object);
+            fresh.insert(key, seen);
+        }
+        Event::InitDone => change(out, |world| {
+            world.objects.retain(|(k, _), _| *k != kind);
+            world.objects.append(fresh);
+            world.problems.remove(&kind);
+        }),
+        Event::Apply(object) => change(out, |world| {
+            let (key, seen) = read(kind, object);
+            world.objects.insert(key, seen);
+        }),
+        Event::Delete(object) => change(out, |world| {
+            world.objects.remove(&(kind, object.metadata.name.unwrap_or_default()));
+        }),
+    }
+}
+
+/// Records why a kind is not known. Gives whether to list from scratch.
+fn note(kind: KindName, ns: &str, error: &watcher::Error, out: &Sender<Arc<World>>) -> bool {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(s)) | watcher::Error::WatchStartFailed(kube::Error::Api(s)) => Some(s),
+        _ => None,
+    };
+    let problem = match status {
+        Some(s) if s.code == 404 => Problem::Missing,
+        Some(s) if s.code == 403 || s.code == 401 => Problem::Failed(s.message.clone()),
+        _ => {
+            debug!(kind = kind.word(), ns, %error, "A watch was interrupted");
+            return false;
+        }
+    };
+    let known = out.borrow().problem(kind) == Some(&problem);
+    if !known {
+        match &problem {
+            Problem::Missing => info!(kind = kind.word(), "The cluster does not serve {}", kind.resource().plural),
+            _ => warn!(kind = kind.word(), ns, "Cannot watch {}: {error}", kind.resource().plural),
+        }
+        change(out, |world| {
+            world.objects.retain(|(k, _), _| *k != kind);
+            world.problems.insert(kind, problem);
+        });
+    }
+    true
+}
+
+fn change(out: &Sender<Arc<World>>, f: impl FnOnce(&mut World)) {
+    out.send_modify(|world| f(Arc::make_mut(world)));
+}
+
+fn read(kind: KindName, object: DynamicObject) -> (Key, Arc<Seen>) {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    ((kind, name), Arc::new(Seen::read(object)))
+}
+
+impl Seen {
+    /// Reads who owns the route, then prunes.
+    pub fn read(mut object: DynamicObject) -> Seen {
+        let route_owners = route_owners(&object);
+        object.metadata.managed_fields = None;
+        if let Some(annotations) = &mut object.metadata.annotations {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
+        Seen { object, route_owners }
+    }
+}
+
+/// Managers whose fields include `.spec.http`, which is one atomic field under server-side apply.
+fn route_owners(object: &DynamicObject) -> Vec<String> {
+    let entries = object.metadata.managed_fields.iter().flatten();
+    let mut owners: Vec<String> = entries
+        .filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| fields.0["f:spec"].get("f:http").is_some()))
+        .filter_map(|entry| entry.manager.clone())
+        .collect();
+    owners.dedup();
+    owners
+}
+
+/// How long to wait after a failure: 0.2 s, doubled up to 5 s, with jitter, so that many watches do not come back at once.
+struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Pause {
+        Pause(Duration::from_millis(200))
+    }
+}
+
+impl Pause {
+    fn next(&mut self) -> Duration {
+        let base = self.0;
+        self.0 = (base * 2).min(Duration::from_secs(5));
+        let mut byte = [0u8; 1];
+        // Without randomness there is no jitter; that is no reason to fail.
+        let _ = getrandom::fill(&mut byte);
+        base.mul_f64(0.75 + f64::from(byte[0]) / 512.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_owner_of_the_route_is_read_from_managed_fields() {
+        let entry = |manager: &str, fields: serde_json::Value| json!({"manager": manager, "operation": "Apply", "fieldsV1": fields});
+        for (fields, owners) in [
+            (vec![entry("demo-panel", json!({"f:spec": {"f:http": {}, "f:hosts": {}}}))], vec!["demo-panel"]),
+            (
+                vec![entry("demo-panel", json!({"f:spec": {"f:hosts": {}}})), entry("kubectl-edit", json!({"f:spec": {"f:http": {}}}))],
+                vec!["kubectl-edit"],
+            ),
+            (vec![entry("x", json!({"f:metadata": {}}))], vec![]),
+        ] {
+            let world = World::of(vec![json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+                "metadata": {"name": "r", "managedFields": fields}})]);
+            assert_eq!(world.get(KindName::VirtualService, "r").unwrap().route_owners, owners);
+        }
+    }
+}

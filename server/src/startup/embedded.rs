@@ -1,0 +1,63 @@
+//! The embedded cluster: opened, joined to the mesh, its parts started; then reached like any other, by its kubeconfig.
+use super::{StartError, Started, images, kubectl_line, mesh, remote};
+use crate::config::Serve;
+use crate::tasks::{Stage, Tasks};
+use ::cluster::{Cluster, Config, OpenError};
+use ::mesh::Control;
+use kube::config::Kubeconfig;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use tokio::net::UnixListener;
+
+/// Opens the state folder's cluster and starts its parts.
+pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartError> {
+    let state_dir = config.state.path().map_err(|e| StartError::new(e.to_string(), "Give --state-dir."))?;
+    let socket = state_dir.join("mesh.sock");
+    let cluster = Cluster::open(Config {
+        state_dir: state_dir.clone(),
+        reset: config.reset,
+        images: images::images(&socket),
+        kinds: mesh::kinds(),
+        admission: mesh::admission(),
+        allow_host_exec: config.allow_host_exec,
+        namespace: "istio-app".to_owned(),
+        ..Config::default()
+    })
+    .map_err(|e| cannot_open(&e))?;
+    let sidecars = listen(&socket)?;
+    let api = cluster.bind_api(config.api_listen).await.map_err(|e| cannot_open(&e))?;
+
+    let (control, registry) = (Control::new(), cluster.registry());
+    let served = control.clone();
+    tasks.start(Stage::Api, "api", |stop| cluster.serve_api(api, stop));
+    tasks.start(Stage::Node, "mesh control", |stop| async move {
+        served.serve(sidecars, stop).await;
+        Ok(())
+    });
+    tasks.start(Stage::Node, "mesh", |stop| mesh::run(registry, control, stop));
+    tasks.start(Stage::Node, "controllers", |stop| cluster.run_controllers(stop));
+    tasks.start(Stage::Node, "node", |stop| cluster.run_node(stop));
+
+    let kubeconfig = cluster.kubeconfig_path();
+    let read = Kubeconfig::read_from(&kubeconfig).map_err(|e| StartError::new(format!("cannot read {}: {e}", kubeconfig.display()), "Start with --reset."))?;
+    let mut reached = remote::connect(read, None, "embedded").await?;
+    "embedded".clone_into(&mut reached.view.kind);
+    let lines = vec![format!("cluster: embedded, state in {}", state_dir.display()), format!("kubectl: {}", kubectl_line(&kubeconfig))];
+    Ok(Started { cluster: reached, lines, _embedded: Some(cluster) })
+}
+
+fn cannot_open(error: &OpenError) -> StartError {
+    StartError::new(error.to_string(), error.hint())
+}
+
+/// The socket where sidecars learn their routes; this user's alone. The state folder's lock says that nobody else serves it.
+fn listen(socket: &Path) -> Result<UnixListener, StartError> {
+    let failed = |e: std::io::Error| StartError::new(format!("cannot listen on {}: {e}", socket.display()), "Choose a shorter --state-dir, on a local disk.");
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket).map_err(failed)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}

@@ -1,0 +1,151 @@
+//! Joins the mesh to the embedded cluster: its kinds as data, its admission as hooks, its routes from the registry's objects.
+use ::cluster::{AdmissionHook, AdmissionRequest, Column, Kind, ListOptions, Object, Operation, Patch, Registry, Status, Subresource, WatchOptions, WriteOptions};
+use ::mesh::{Control, Decision, MeshInput, Report, SidecarTemplate, inject, validate};
+use futures::StreamExt;
+use futures::stream::select_all;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+const GROUP: &str = "networking.istio.io";
+
+/// DestinationRule and VirtualService, with Istio's names and columns.
+pub fn kinds() -> Vec<Kind> {
+    let mut rule = Kind::custom(GROUP, &["v1", "v1beta1", "v1alpha3"], "DestinationRule", "destinationrules");
+    rule.short_names = vec!["dr".to_owned()];
+    rule.categories = vec!["istio-io".to_owned(), "networking-istio-io".to_owned()];
+    rule.columns.insert(1, Column::new("Host", "string", |o| o["spec"]["host"].clone()));
+    let mut route = Kind::custom(GROUP, &["v1", "v1beta1", "v1alpha3"], "VirtualService", "virtualservices");
+    route.short_names = vec!["vs".to_owned()];
+    route.categories.clone_from(&rule.categories);
+    route.columns.insert(1, Column::new("Gateways", "string", |o| list_cell(&o["spec"]["gateways"])));
+    route.columns.insert(2, Column::new("Hosts", "string", |o| list_cell(&o["spec"]["hosts"])));
+    vec![rule, route]
+}
+
+/// A list as kubectl prints a custom column: `["flaskapp"]`.
+fn list_cell(list: &Value) -> Value {
+    if list.is_null() { Value::Null } else { list.to_string().into() }
+}
+
+/// Istio's webhooks: injection of new pods, validation of its own kinds.
+pub fn admission() -> Vec<AdmissionHook> {
+    let template = SidecarTemplate::default();
+    let injection: AdmissionHook = Arc::new(move |request: &AdmissionRequest<'_>, object: &mut Object| {
+        if request.kind.kind == "Pod" && request.operation == Operation::Create {
+            let decision = inject(request.namespace.as_deref(), object, &template);
+            if let Decision::Skipped(why) = decision {
+                debug!(why, "A pod is not injected");
+            }
+        }
+        Ok(Vec::new())
+    });
+    let validation: AdmissionHook = Arc::new(|request: &AdmissionRequest<'_>, object: &mut Object| {
+        let checked = match (request.kind.group.as_str(), request.kind.kind.as_str()) {
+            (GROUP, "VirtualService") => validate::virtual_service(object),
+            (GROUP, "DestinationRule") => validate::destination_rule(object),
+            _ => return Ok(Vec::new()),
+        };
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        checked.map(|()| Vec::new()).map_err(|words| {
+            let (code, reason, message) = validate::refusal(&request.kind.kind, name, &words);
+            Status::new(code, reason, message)
+        })
+    });
+    vec![injection, validation]
+}
+
+const WATCHED: [(&str, &str); 5] =
+    [(GROUP, "virtualservices"), (GROUP, "destinationrules"), ("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "pods")];
+
+/// Publishes routes as objects change, and writes what is not honoured into the objects' status, until `stop`.
+pub async fn run(registry: Registry, control: Control, stop: CancellationToken) -> Result<(), String> {
+    tokio::select! {
+        ended = publish(&registry, &control) => ended,
+        ended = report(&registry, &control) => ended,
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+async fn publish(registry: &Registry, control: &Control) -> Result<(), String> {
+    loop {
+        let mut watches = Vec::new();
+        for (group, plural) in WATCHED {
+            let kind = registry.kinds().find(group, plural).ok_or_else(|| format!("kind {plural} is missing"))?;
+            let watch = registry.watch(kind, None, &WatchOptions::default()).map_err(|e| e.to_string())?;
+            watches.push(watch);
+        }
+        let mut events = select_all(watches);
+        control.publish(Arc::new(input(registry)?));
+        // A watch that fell behind ends with an error: begin anew.
+        while let Some(Ok(_)) = events.next().await {
+            // What came meanwhile goes out together: the registry is read once.
+            let mut lost = false;
+            while let Some(Some(event)) = futures::FutureExt::now_or_never(events.next()) {
+                lost |= event.is_err();
+            }
+            control.publish(Arc::new(input(registry)?));
+            if lost {
+                break;
+            }
+        }
+    }
+}
+
+/// All that routes are made from. The objects are shared, not copied.
+fn input(registry: &Registry) -> Result<MeshInput, String> {
+    let revision = registry.revision();
+    let mut lists = WATCHED.iter().map(|(group, plural)| {
+        let kind = registry.kinds().find(group, plural).ok_or_else(|| format!("kind {plural} is missing"))?;
+        registry.list(kind, None, &ListOptions::default()).map(|l| l.items).map_err(|e| e.to_string())
+    });
+    let mut next = || lists.next().unwrap_or_else(|| Ok(Vec::new()));
+    Ok(MeshInput {
+        virtual_services: next()?,
+        destination_rules: next()?,
+        services: next()?,
+        endpoint_slices: next()?,
+        pods: next()?,
+        revision,
+    })
+}
+
+type Told = BTreeMap<(&'static str, String, String), Vec<Report>>;
+
+/// Keeps `status.conditions` of routes and rules in step with what the mesh says of them.
+async fn report(registry: &Registry, control: &Control) -> Result<(), String> {
+    let mut reports = control.reports();
+    let mut told = Told::new();
+    loop {
+        let mut now = Told::new();
+        for report in reports.borrow_and_update().iter() {
+            let key = (report.kind, report.namespace.clone(), report.name.clone());
+            now.entry(key).or_default().push(report.clone());
+        }
+        let changed = now.keys().chain(told.keys()).filter(|key| now.get(*key) != told.get(*key));
+        for (kind, ns, name) in changed.cloned().collect::<std::collections::BTreeSet<_>>() {
+            let about = now.get(&(kind, ns.clone(), name.clone()));
+            let Some(kind) = registry.kinds().by_kind(GROUP, kind).cloned() else { continue };
+            let patch = Patch::Merge(json!({"status": {"conditions": conditions(about.map_or(&[], Vec::as_slice))}}));
+            // The object may be gone by now; then there is nothing to tell.
+            let written = registry.patch(&kind, Some(&ns), &name, Subresource::Status, patch, &WriteOptions::by("istiod")).await;
+            if let Err(error) = written {
+                debug!(%error, name, "Could not write a route's status");
+            }
+        }
+        told = now;
+        if reports.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn conditions(reports: &[Report]) -> Value {
+    let one = |r: &Report| json!({"type": "Reconciled", "status": "False", "reason": r.reason, "message": r.message});
+    if reports.is_empty() {
+        return json!([{"type": "Reconciled", "status": "True"}]);
+    }
+    reports.iter().map(one).collect()
+}

@@ -1,0 +1,161 @@
+//! Puts the program together from its settings, and runs it. The only place that knows which cluster it is.
+mod embedded;
+mod images;
+mod mesh;
+mod remote;
+mod tls;
+
+use crate::config::{ClusterChoice, Serve};
+use crate::demo::Demo;
+use crate::k8s::{self, Manifests};
+use crate::tasks::{Stage, Tasks, shutdown_signal};
+use crate::web::{self, AppState, Gate, HostList, Metrics};
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+use tokio::net::TcpListener;
+use tracing::info;
+
+/// Why the program cannot start: one line, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct StartError {
+    what: String,
+    hint: String,
+}
+
+impl StartError {
+    /// From its two parts.
+    pub fn new(what: impl Into<String>, hint: impl Into<String>) -> StartError {
+        StartError { what: what.into(), hint: hint.into() }
+    }
+}
+
+/// Serves until it is told to stop. Exit code 0 then; 1 where it could not start or a part ended early.
+pub fn serve(config: Serve) -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log);
+    let filter = match filter {
+        Ok(filter) => filter,
+        Err(error) => return refuse(&StartError::new(format!("--log {}: {error}", config.log), "Use error, warn, info or debug.")),
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("panel").build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&StartError::new(format!("cannot start threads: {error}"), "Raise the limit on processes.")),
+    };
+    let code = match runtime.block_on(run(config)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => refuse(&error),
+    };
+    // What still blocks a thread is not worth waiting for.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    code
+}
+
+fn refuse(error: &StartError) -> ExitCode {
+    eprintln!("demo-panel: {error}. {}", error.hint);
+    ExitCode::FAILURE
+}
+
+/// A cluster that was started or found, and what people are told about it.
+struct Started {
+    cluster: k8s::Cluster,
+    /// Lines to print: where the state is, how to point kubectl at it.
+    lines: Vec<String>,
+    /// Held until all parts have ended.
+    _embedded: Option<::cluster::Cluster>,
+}
+
+async fn run(config: Serve) -> Result<bool, StartError> {
+    let shutdown = shutdown_signal().map_err(|e| StartError::new(format!("cannot watch for signals: {e}"), "Report this: it is a defect."))?;
+    let token = token(config.token_file.as_deref())?;
+    let tls = tls::acceptor(&config)?;
+    let manifests = Manifests::parse(&config.image).map_err(|e| StartError::new(e, "Report this: it is a defect."))?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|e| cannot_listen(config.listen, &e))?;
+    let address = listener.local_addr().map_err(|e| cannot_listen(config.listen, &e))?;
+
+    let mut tasks = Tasks::new();
+    let started = match config.cluster() {
+        ClusterChoice::Embedded => embedded::start(&config, &mut tasks).await?,
+        ClusterChoice::Kubeconfig => remote::from_kubeconfig(config.kubeconfig.as_deref(), config.context.clone()).await?,
+        ClusterChoice::InCluster => remote::in_cluster()?,
+    };
+    let (demo, runner) = Demo::new(started.cluster.clone(), manifests, build_id(), tasks.token(Stage::Load));
+    tasks.start(Stage::Load, "demo", |_| async move {
+        runner.run().await;
+        Ok(())
+    });
+    let state = AppState {
+        plane: demo.clone(),
+        demo,
+        hosts: Arc::new(HostList::new(address.ip(), &config.public_urls)),
+        gate: Arc::new(Gate::new(token)),
+        metrics: Arc::new(Metrics::new()),
+        leptos: web::leptos_options(),
+        stop: tasks.token(Stage::Web),
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tasks.start(Stage::Web, "web", |stop| web::serve(listener, tls, web::router(state), stop));
+    announce(&format!("{scheme}://{address}"), &started.lines);
+    info!(%address, cluster = config.cluster().as_str(), "The panel is up");
+    Ok(tasks.run_until(shutdown).await)
+}
+
+/// Tells people, and tests, where things are.
+fn announce(url: &str, lines: &[String]) {
+    let mut out = std::io::stdout().lock();
+    // A closed standard output is no reason not to serve.
+    let _ = writeln!(out, "panel: {url}");
+    for line in lines {
+        let _ = writeln!(out, "{line}");
+    }
+    let _ = out.flush();
+}
+
+/// How to point kubectl at a cluster.
+fn kubectl_line(kubeconfig: &Path) -> String {
+    let path = kubeconfig.display().to_string();
+    let quoted = if path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c)) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
+    format!("export KUBECONFIG={quoted}")
+}
+
+/// `demo-panel kubeconfig`: how to point kubectl at the embedded cluster of a state folder.
+pub fn print_kubeconfig(state_dir: &Path) -> ExitCode {
+    let file = state_dir.join("kubeconfig");
+    if file.is_file() {
+        println!("{}", kubectl_line(&file));
+        return ExitCode::SUCCESS;
+    }
+    refuse(&StartError::new(format!("there is no cluster in {}", state_dir.display()), "Start demo-panel first, or give its --state-dir."))
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> StartError {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            StartError::new(format!("port {} is taken: another program listens on {address}", address.port()), "Stop it, or choose another with --listen.")
+        }
+        _ => StartError::new(format!("cannot listen on {address}: {error}"), "Choose another with --listen."),
+    }
+}
+
+fn token(file: Option<&Path>) -> Result<Option<String>, StartError> {
+    let Some(file) = file else { return Ok(None) };
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).map_err(|e| StartError::new(format!("cannot read the token in {shown}: {e}"), "Check --token-file."))?;
+    let token = text.trim();
+    if token.len() < 16 {
+        return Err(StartError::new(format!("the token in {shown} is shorter than 16 characters"), "Make one with `openssl rand -hex 32`."));
+    }
+    Ok(Some(token.to_owned()))
+}
+
+/// Differs between builds: a page of another one reloads itself.
+fn build_id() -> String {
+    let exe = std::fs::metadata("/proc/self/exe").ok();
+    let changed = exe.and_then(|m| m.modified().ok()).and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+    format!("{}-{:x}", env!("CARGO_PKG_VERSION"), changed.map_or(0, |d| d.as_millis()))
+}

@@ -1,0 +1,278 @@
+//! Who may ask at all: Host allow-list, Origin, Sec-Fetch-Site, token; and what a body may be. Before any handler.
+use super::AppState;
+use super::failure::failure;
+use app::types::Code;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Largest body: 1 MiB.
+const BODY_LIMIT: usize = 1 << 20;
+/// Longest wait for a body.
+const BODY_PATIENCE: Duration = Duration::from_secs(10);
+/// Wrong tokens an address may give in [`TRY_WINDOW`].
+const TRIES: usize = 5;
+const TRY_WINDOW: Duration = Duration::from_secs(300);
+
+/// Names people reach the panel by.
+#[derive(Clone, Debug, Default)]
+pub struct HostList {
+    names: Vec<String>,
+    any_address: bool,
+}
+
+impl HostList {
+    /// Loopback names, the listen address, and each public URL's host.
+    pub fn new(listen: IpAddr, public: &[http::Uri]) -> HostList {
+        let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        names.push(listen.to_string());
+        names.extend(public.iter().filter_map(|u| u.host()).map(|h| bare(h).to_ascii_lowercase()));
+        // An address cannot be rebound by DNS; on all addresses any of ours may be the one.
+        HostList { names, any_address: listen.is_unspecified() }
+    }
+
+    /// Whether a Host header (or an authority) names us; the port does not matter.
+    pub fn allows(&self, authority: &str) -> bool {
+        let Ok(authority) = authority.parse::<http::uri::Authority>() else { return false };
+        let host = bare(authority.host()).to_ascii_lowercase();
+        self.names.contains(&host) || (self.any_address && host.parse::<IpAddr>().is_ok())
+    }
+}
+
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Whether the page that asks may: same origin, or a person's own navigation.
+fn origin_fits(headers: &HeaderMap, method: &Method, host: &str, hosts: &HostList) -> bool {
+    let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
+    let navigation = (method == Method::GET || method == Method::HEAD) && text("sec-fetch-mode") == Some("navigate");
+    if navigation {
+        return true;
+    }
+    let site_fits = matches!(text("sec-fetch-site"), None | Some("same-origin" | "none"));
+    let origin_fits = match text("origin") {
+        None => true,
+        Some(origin) => match origin.split_once("://") {
+            // The same authority as asked for; a proxy in front may have changed the Host, then a public URL's name.
+            Some((_, authority)) => authority.eq_ignore_ascii_case(host) || (hosts.allows(authority) && !loopback(authority)),
+            None => false,
+        },
+    };
+    site_fits && origin_fits
+}
+
+/// On loopback other programs serve pages too: there the port has to be the same.
+fn loopback(authority: &str) -> bool {
+    authority.parse::<http::uri::Authority>().is_ok_and(|a| {
+        let host = bare(a.host());
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+/// The token people must give where the panel is reachable from other machines.
+pub struct Gate {
+    token: Option<String>,
+    wrong: Mutex<BTreeMap<IpAddr, Vec<Instant>>>,
+}
+
+impl Gate {
+    /// Open where there is no token.
+    pub fn new(token: Option<String>) -> Gate {
+        Gate { token, wrong: Mutex::default() }
+    }
+
+    /// `Err` is the answer to give.
+    fn admit(&self, headers: &HeaderMap, from: IpAddr) -> Result<(), StatusCode> {
+        let Some(token) = &self.token else { return Ok(()) };
+        let mut wrong = self.wrong.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        wrong.retain(|_, tries| tries.last().is_some_and(|t| t.elapsed() < TRY_WINDOW));
+        let tries = wrong.get(&from).map_or(0, |t| t.iter().filter(|t| t.elapsed() < TRY_WINDOW).count());
+        if tries >= TRIES {
+            return Err(StatusCode::TOO_MANY_REQUESTS);
+        }
+        let Some(given) = given_token(headers) else { return Err(StatusCode::UNAUTHORIZED) };
+        if constant_time_equal(given.as_bytes(), token.as_bytes()) {
+            wrong.remove(&from);
+            return Ok(());
+        }
+        wrong.entry(from).or_default().push(Instant::now());
+        Err(StatusCode::UNAUTHORIZED)
+    }
+}
+
+/// `Authorization: Bearer T`, or Basic with T as the password, which browsers ask for by themselves.
+fn given_token(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => Some(rest.trim().to_owned()),
+        "basic" => {
+            let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok()?;
+            Some(String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn constant_time_equal(a: &[u8], b: &[u8]) -> bool {
+    use sha2::{Digest, Sha256};
+    // Digests have one length, so that neither length nor place of the first difference shows in time.
+    let (a, b) = (Sha256::digest(a), Sha256::digest(b));
+    a.iter().zip(b.iter()).fold(0u8, |acc, (x, y)| acc | (x ^ y)) == 0
+}
+
+/// Where a connection comes from; put there by the accept loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// Refuses what is not for us, then reads the body of what changes something.
+pub async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let authority = parts.uri.authority().map(|a| a.as_str().to_owned());
+    let host = parts.headers.get(header::HOST).and_then(|h| h.to_str().ok()).map(str::to_owned).or(authority).unwrap_or_default();
+    let open = matches!(parts.uri.path(), "/healthz" | "/readyz");
+    // Probes of a kubelet name the pod's address.
+    if !open && !state.hosts.allows(&host) {
+        return failure(Code::ForeignOrigin, "This panel is not served under that name.", "Use its address, or start it with --public-url.").into_response();
+    }
+    if !origin_fits(&parts.headers, &parts.method, &host, &state.hosts) {
+        return failure(Code::ForeignOrigin, "A page of another origin may not use the panel.", "Open the panel's own page.").into_response();
+    }
+    let from = parts.extensions.get::<Peer>().map_or(IpAddr::from([127, 0, 0, 1]), |p| p.0);
+    if !open && let Err(status) = state.gate.admit(&parts.headers, from) {
+        let mut response = (status, "A token is needed.\n").into_response();
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"demo-panel\", charset=\"UTF-8\""));
+        return response;
+    }
+    if parts.method == Method::GET || parts.method == Method::HEAD {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    match read_body(&parts.headers, body).await {
+        Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, super::failure::Failure> {
+    let too_large = || failure(Code::TooLarge, "The body is larger than 1 MiB.", "Send what the README shows: a few bytes of JSON.");
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
+    if length.is_some_and(|l| l > BODY_LIMIT) {
+        return Err(too_large());
+    }
+    let kind = headers.get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or("?"));
+    let json = kind.is_some_and(|k| k.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case("application/json")));
+    let not_json = || failure(Code::NotJson, "The body is not JSON.", "Send it with `Content-Type: application/json`.");
+    if kind.is_some() && !json {
+        return Err(not_json());
+    }
+    let collected = match tokio::time::timeout(BODY_PATIENCE, Limited::new(body, BODY_LIMIT).collect()).await {
+        Ok(collected) => collected,
+        Err(_) => return Err(failure(Code::Timeout, "The body did not come within 10 s.", "Try again.")),
+    };
+    let bytes = match collected {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => return Err(too_large()),
+        Err(error) => return Err(failure(Code::BadRequest, format!("The body broke off: {error}."), "Try again.")),
+    };
+    // Verbs without a body need no type: `curl -X POST` sends neither.
+    if bytes.is_empty() || json { Ok(bytes) } else { Err(not_json()) }
+}
+
+/// Headers on every answer. A page brings its own content security policy, with its nonce.
+pub async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("x-frame-options", "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_are_served() {
+        let public = ["https://demo.example/".parse().unwrap()];
+        let hosts = HostList::new([127, 0, 0, 1].into(), &public);
+        for (host, allowed) in [
+            ("localhost:3000", true),
+            ("127.0.0.1:1", true),
+            ("[::1]:3000", true),
+            ("LOCALHOST", true),
+            ("demo.example", true),
+            ("evil.example", false),
+            ("localhost.evil.example:3000", false),
+            ("192.168.0.2:3000", false),
+            ("user@localhost", true),
+            ("", false),
+        ] {
+            assert_eq!(hosts.allows(host), allowed, "{host}");
+        }
+        assert!(HostList::new([0, 0, 0, 0].into(), &[]).allows("192.168.0.2:3000"));
+        assert!(!HostList::new([0, 0, 0, 0].into(), &[]).allows("evil.example"));
+    }
+
+    #[test]
+    fn other_origins_change_nothing() {
+        let hosts = HostList::new([127, 0, 0, 1].into(), &["https://demo.example".parse().unwrap()]);
+        let host = "127.0.0.1:3000";
+        for (method, headers, fits) in [
+            (Method::POST, vec![], true),
+            (Method::POST, vec![("origin", "http://127.0.0.1:3000")], true),
+            (Method::POST, vec![("origin", "https://demo.example")], true),
+            (Method::POST, vec![("origin", "http://127.0.0.1:4000")], false),
+            (Method::POST, vec![("origin", "http://evil.example")], false),
+            (Method::POST, vec![("origin", "null")], false),
+            (Method::POST, vec![("sec-fetch-site", "cross-site")], false),
+            (Method::POST, vec![("sec-fetch-site", "same-site")], false),
+            (Method::POST, vec![("sec-fetch-site", "same-origin")], true),
+            (Method::GET, vec![("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], true),
+            (Method::GET, vec![("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")], false),
+            (Method::POST, vec![("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], false),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in &headers {
+                map.insert(*name, HeaderValue::from_static(value));
+            }
+            assert_eq!(origin_fits(&map, &method, host, &hosts), fits, "{method} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn five_wrong_tokens_are_enough() {
+        let gate = Gate::new(Some("right".to_owned()));
+        let with = |token: &str| {
+            let mut map = HeaderMap::new();
+            map.insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+            map
+        };
+        let from = IpAddr::from([10, 0, 0, 1]);
+        assert_eq!(gate.admit(&with("right"), from), Ok(()));
+        for _ in 0..TRIES {
+            assert_eq!(gate.admit(&with("wrong"), from), Err(StatusCode::UNAUTHORIZED));
+        }
+        assert_eq!(gate.admit(&with("right"), from), Err(StatusCode::TOO_MANY_REQUESTS));
+        assert_eq!(gate.admit(&with("right"), IpAddr::from([10, 0, 0, 2])), Ok(()));
+    }
+}

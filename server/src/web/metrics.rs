@@ -1,0 +1,68 @@
+//! What Prometheus scrapes at `/metrics`. Labels are bounded: statuses and nothing that people type.
+use super::AppState;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByStatus {
+    status: u16,
+}
+
+/// The panel's own metrics.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<ByStatus, Counter>,
+    viewers: Gauge,
+    reachable: Gauge,
+}
+
+impl Metrics {
+    /// All at 0.
+    pub fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("demo_panel");
+        let (requests, viewers, reachable) = (Family::<ByStatus, Counter>::default(), Gauge::default(), Gauge::default());
+        registry.register("http_requests", "HTTP requests answered, by status", requests.clone());
+        registry.register("live_viewers", "Open live streams", viewers.clone());
+        registry.register("cluster_reachable", "1 while the cluster answers", reachable.clone());
+        Metrics { registry, requests, viewers, reachable }
+    }
+
+    /// Counts a viewer until it is dropped.
+    pub fn viewer(&self) -> Viewer {
+        self.viewers.inc();
+        Viewer(self.viewers.clone())
+    }
+}
+
+/// One open live stream.
+pub struct Viewer(Gauge);
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Counts every answer.
+pub async fn count(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    state.metrics.requests.get_or_create(&ByStatus { status: response.status().as_u16() }).inc();
+    response
+}
+
+/// `GET /metrics`.
+pub async fn scrape(State(state): State<AppState>) -> Response {
+    state.metrics.reachable.set(i64::from(state.demo.reach().failing.is_none()));
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    let _ = encode(&mut text, &state.metrics.registry);
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}

@@ -1,0 +1,93 @@
+//! What people and their browsers reach: every route in one list, and what every request passes.
+mod api;
+mod assets;
+mod failure;
+mod guard;
+mod live;
+mod metrics;
+mod pages;
+mod serve;
+
+use crate::demo::Demo;
+use app::api::Plane;
+use axum::Router;
+use axum::extract::{FromRef, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{any, get};
+use leptos::config::LeptosOptions;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::trace::TraceLayer;
+
+pub use guard::{Gate, HostList};
+pub use metrics::Metrics;
+pub use serve::serve;
+
+/// Cheap handles for every handler.
+#[derive(Clone, FromRef)]
+pub struct AppState {
+    /// The use cases, as the page and the verbs see them.
+    pub plane: Plane,
+    /// The same, for the live stream.
+    pub demo: Arc<Demo>,
+    /// Names we are reached by.
+    pub hosts: Arc<HostList>,
+    /// The token, where one is needed.
+    pub gate: Arc<Gate>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Names of the browser's half.
+    pub leptos: LeptosOptions,
+    /// Ends every stream.
+    pub stop: CancellationToken,
+}
+
+/// The options Leptos needs: how the files of the browser's half are called.
+pub fn leptos_options() -> LeptosOptions {
+    LeptosOptions::builder().output_name(assets::output_name().unwrap_or("app")).site_pkg_dir("pkg").build()
+}
+
+/// Every route, grouped by who calls it.
+pub fn router(state: AppState) -> Router {
+    let routes = Router::new()
+        // the page
+        .route("/pkg/{*name}", get(assets::asset))
+        .route("/api/demo/live", get(live::live).fallback(api::wrong_method))
+        // people with curl
+        .route("/api/demo/status", get(api::status).fallback(api::wrong_method))
+        .route("/api/demo/{verb}", get(api::not_a_read).post(api::verb).fallback(api::wrong_method))
+        .route("/api", any(api::not_found))
+        .route("/api/{*rest}", any(api::not_found))
+        // Kubernetes' probes
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        // Prometheus
+        .route("/metrics", get(metrics::scrape));
+    pages::add(routes, &state)
+        .layer(CatchPanicLayer::new())
+        .layer(from_fn(failure::statuses))
+        .layer(from_fn_with_state(state.clone(), guard::guard))
+        .layer(from_fn(failure::statuses))
+        .layer(from_fn(guard::headers))
+        .layer(from_fn_with_state(state.clone(), metrics::count))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .with_state(state)
+}
+
+/// The request's id is in every line that is logged while it is answered. Paths are logged, queries are not.
+fn span(request: &Request) -> tracing::Span {
+    let id = request.headers().get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    tracing::debug_span!("request", id, method = %request.method(), path = request.uri().path())
+}
+
+async fn ready(State(state): State<AppState>) -> (StatusCode, &'static str) {
+    match state.demo.reach().failing {
+        None => (StatusCode::OK, "ok\n"),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "the cluster does not answer\n"),
+    }
+}

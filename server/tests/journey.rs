@@ -1,0 +1,92 @@
+//! The walkthrough by HTTP, on the embedded cluster with real processes.
+mod common;
+
+use common::{TestPanel, count, reason};
+use serde_json::json;
+
+#[test]
+fn the_walkthrough_by_http() {
+    let panel = TestPanel::start();
+    assert_eq!(reason(&panel.status(), "Deployed"), "NotDeployed");
+
+    let accepted = panel.post("deploy", "");
+    assert_eq!(accepted.status, 202, "{}", accepted.text);
+    let status = panel.until_reason("Deployed", "Deployed");
+    panel.until_reason("ClientReady", "ClientReady");
+    assert!(status["pods"].as_array().unwrap().iter().all(|p| p["ready"] == "1/1"), "{status}");
+
+    panel.ask("verify", "");
+    let status = panel.until_reason("Verified", "Verified");
+    assert!(status.to_string().contains("/usr/bin"), "the pod's PATH is told: {status}");
+
+    panel.ask("load", r#"{"rate": 200}"#);
+    panel.until_frame("both versions answer, about half each", |f| count(f, "v1") > 50 && count(f, "v2") > 50);
+
+    // The first trap: a route without sidecars changes nothing.
+    let shifted = panel.ask("weights", r#"{"v1": 100, "v2": 0}"#);
+    assert_eq!(shifted["acknowledged"], false, "{shifted}");
+    panel.until_reason("WeightsApply", "ClientHasNoSidecar");
+
+    panel.ask("inject", r#"{"inject": true}"#);
+    let status = panel.until_reason("Injected", "Injected");
+    let ready: Vec<_> = status["pods"].as_array().unwrap().iter().filter(|p| p["phase"] == "Running").map(|p| p["ready"].clone()).collect();
+    assert_eq!(ready, vec![json!("2/2"); 3], "{status}");
+    panel.until_reason("WeightsApply", "WeightsApply");
+
+    // The load goes on from the new client by itself.
+    panel.until_frame("load goes on", |f| f["achieved_rate"].as_f64().unwrap_or(0.0) > 150.0);
+    let shifted = panel.ask("weights", r#"{"v1": 80, "v2": 20}"#);
+    assert_eq!(shifted["acknowledged"], true, "{shifted}");
+    panel.until_frame("the split is seen", |f| {
+        let verdict = &f["verdict"];
+        verdict["requests"].as_u64().unwrap_or(0) >= 1_000 && verdict["kind"] == "in_keeping"
+    });
+
+    let shifted = panel.ask("weights", r#"{"v1": 0, "v2": 100}"#);
+    assert_eq!(shifted["acknowledged"], true, "{shifted}");
+    let frame = panel.until_frame("only v2 is asked", |f| {
+        f["wished"]["v2"] == 100 && f["verdict"]["requests"].as_u64().unwrap_or(0) >= 500
+    });
+    assert_eq!(frame["verdict"]["observed"], 100.0, "not one request sent after the acknowledgement goes to v1: {frame}");
+    assert_eq!(frame["errors"], 0, "{frame}");
+
+    panel.ask("inject", r#"{"inject": false, "workloads": ["simple-flask-app-client"]}"#);
+    panel.until_reason("WeightsApply", "ClientHasNoSidecar");
+    panel.until_frame("weights have no effect without a sidecar", |f| f["rates"]["v1"].as_f64().unwrap_or(0.0) > 20.0);
+
+    panel.ask("teardown", "");
+    panel.until_reason("Clean", "Clean");
+    assert_eq!(panel.status()["pods"], json!([]));
+    common::no_process_left(panel.dir.path());
+}
+
+#[test]
+fn a_killed_pod_is_restarted_and_the_panel_shows_it() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "");
+    panel.until_reason("Deployed", "Deployed");
+    let (pid, _) = panel.children().into_iter().find(|(_, line)| line.contains("flaskapp")).expect("a flaskapp process");
+    assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    panel.until("a restart is counted", |s| s["pods"].as_array().unwrap().iter().any(|p| p["restarts"].as_u64() >= Some(1)));
+    panel.until_reason("Deployed", "Deployed");
+}
+
+#[test]
+fn a_killed_panel_leaves_no_child_and_comes_back_with_its_objects() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "");
+    panel.until_reason("Deployed", "Deployed");
+    panel.ask("weights", r#"{"v1": 70, "v2": 30}"#);
+    let api = std::fs::read_to_string(&panel.kubeconfig).unwrap();
+    let dir = panel.kill();
+    common::no_process_left(dir.path());
+
+    let panel = TestPanel::on(dir);
+    assert_eq!(std::fs::read_to_string(&panel.kubeconfig).unwrap(), api, "an exported KUBECONFIG survives");
+    let status = panel.until_reason("Deployed", "Deployed");
+    assert_eq!(status["wished"], json!({"v1": 70, "v2": 30}));
+    assert_eq!(status["load"]["rate"], 0, "load never restarts by itself");
+    assert!(status["pods"].as_array().unwrap().iter().all(|p| p["restarts"].as_u64() >= Some(1)), "{status}");
+    panel.ask("teardown", "");
+    panel.until_reason("Clean", "Clean");
+}
