@@ -8,12 +8,10 @@ use crate::controllers;
 use crate::events::{EventWriter, Recorder, events};
 use crate::kinds::{Kind, Kinds};
 use crate::kubeconfig;
-use crate::kubelet::{Duplex, Exec, ExecOptions, Kubelet, LogOptions, LogStream};
-use crate::node::{Image, NetError, Network, service_ip_admission};
+use crate::node::{Image, NetError, Network, Node, NodeConfig, NodeHandle, service_ip_admission};
 use crate::pki::{Pki, PkiError};
 use crate::registry::{AdmissionHook, Registry};
 use crate::statedir::{StateDir, StateDirError};
-use crate::status::Status;
 use crate::store::{Store, StoreError};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -24,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// File of the store in the state folder.
 const STORE: &str = "store.redb";
+/// Name of the one node.
+const NODE: &str = "local";
 
 /// What a cluster is made of.
 #[derive(Clone, Default)]
@@ -63,9 +63,6 @@ pub enum OpenError {
     /// No addresses for pods.
     #[error(transparent)]
     Network(#[from] NetError),
-    /// What containers are to run is not known.
-    #[error("the program that pods run cannot be found: {0}")]
-    Program(std::io::Error),
     /// The node's own parts.
     #[error("the node cannot start: {0}")]
     Node(std::io::Error),
@@ -83,7 +80,6 @@ impl OpenError {
             OpenError::Store(why) => why.hint(),
             OpenError::Pki(_) => "Start once with --reset: it moves the state folder aside and begins anew.",
             OpenError::Network(_) => "Stop instances that are no longer needed; each claims 4,096 addresses of 127.64.0.0/10 (Linux only).",
-            OpenError::Program(_) => "Mount /proc, or start the program by its full path.",
             OpenError::Node(_) => "Check the rights of the state folder and the limits on processes and open files.",
         }
     }
@@ -101,11 +97,13 @@ pub struct Cluster {
     ca_pem: Arc<str>,
     tls: Arc<rustls::ServerConfig>,
     namespace: String,
-    network: Arc<Network>,
+    kubelet: NodeHandle,
+    /// Taken by `run_node`.
+    node: Mutex<Option<Node>>,
 }
 
 impl Cluster {
-    /// Locks the state folder and opens what is in it. Errors: one clear line each, and nothing was changed.
+    /// Locks the state folder and opens what is in it. Must be called in a Tokio runtime. Errors: one clear line each, and nothing was changed.
     pub fn open(config: Config) -> Result<Cluster, OpenError> {
         let dir = StateDir::open(&config.state_dir, config.reset)?;
         let store = Store::open(dir.file(STORE))?;
@@ -116,6 +114,14 @@ impl Cluster {
         admission.push(service_ip_admission(network.clone()));
         let registry = Registry::open(store, Kinds::builtin().with(config.kinds), admission)?;
         let (recorder, writer) = events(registry.clone());
+        let node = NodeConfig {
+            name: NODE.to_owned(),
+            state_dir: dir.path().to_owned(),
+            images: config.images,
+            program: config.program,
+            allow_host_exec: config.allow_host_exec,
+        };
+        let node = Node::new(node, registry.clone(), &recorder, network).map_err(OpenError::Node)?;
         let namespace = if config.namespace.is_empty() { "default".to_owned() } else { config.namespace };
         Ok(Cluster {
             dir: Arc::new(dir),
@@ -127,7 +133,8 @@ impl Cluster {
             ca_pem: pki.ca_pem().into(),
             tls: pki.server_config()?,
             namespace,
-            network,
+            kubelet: node.handle(),
+            node: Mutex::new(Some(node)),
         })
     }
 
@@ -167,7 +174,7 @@ impl Cluster {
 
     /// Serves the API until `stop`; it ends within a second then. Errors: none, it only ends when told.
     pub fn serve_api(&self, listener: TcpListener, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
-        let (tls, registry, kubelet) = (self.tls.clone(), self.registry.clone(), Arc::new(NoNode));
+        let (tls, registry, kubelet) = (self.tls.clone(), self.registry.clone(), Arc::new(self.kubelet.clone()));
         let auth = Auth { tokens: self.tokens.clone(), hosts: self.hosts.clone() };
         async move {
             api::serve(listener, tls, registry, kubelet, auth, stop).await;
@@ -192,29 +199,12 @@ impl Cluster {
 
     /// Runs pods until `stop`, then ends them. Errors: the node cannot start, or ended by itself. To be called once.
     pub fn run_node(&self, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
-        let network = self.network.clone();
+        let node = self.node.lock().unwrap_or_else(PoisonError::into_inner).take();
         async move {
-            stop.cancelled().await;
-            drop(network);
-            Ok(())
+            match node {
+                Some(node) => node.run(stop).await,
+                None => Err("the node was started before".to_owned()),
+            }
         }
-    }
-}
-
-/// Stands in for the node.
-struct NoNode;
-
-#[async_trait::async_trait]
-impl Kubelet for NoNode {
-    async fn logs(&self, _: &str, _: &str, _: LogOptions) -> Result<LogStream, Status> {
-        Err(Status::new(503, "ServiceUnavailable", "the node is not running"))
-    }
-
-    async fn exec(&self, _: &str, _: &str, _: ExecOptions) -> Result<Exec, Status> {
-        Err(Status::new(503, "ServiceUnavailable", "the node is not running"))
-    }
-
-    async fn port_forward(&self, _: &str, _: &str, _: u16) -> Result<Box<dyn Duplex>, Status> {
-        Err(Status::new(503, "ServiceUnavailable", "the node is not running"))
     }
 }

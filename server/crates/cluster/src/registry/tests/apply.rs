@@ -96,6 +96,8 @@ async fn how_long_a_weight_change_takes() {
     }
     times.sort();
     println!("fdatasync p50 {:?} p99 {:?}", times[250], times[495]);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    println!("memory {:?}", status.lines().find(|line| line.starts_with("VmRSS")));
     println!("file {:?}", std::fs::metadata(t.folder.path().join("store.redb")).unwrap().len());
 }
 

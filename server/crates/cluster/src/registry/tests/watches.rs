@@ -91,8 +91,8 @@ async fn stored_objects_are_what_clients_types_expect() {
         }
     }
     let t = Fixture::new().await;
-    read::<Deployment>(&*t.create("deployments", super::deployment("web")).await.unwrap());
-    read::<Pod>(&*t.create("pods", super::pod("p")).await.unwrap());
-    read::<Service>(&*t.create("services", json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}})).await.unwrap());
-    read::<Namespace>(&*t.registry.get(&t.kind("namespaces"), None, "default").unwrap());
+    read::<Deployment>(&t.create("deployments", super::deployment("web")).await.unwrap());
+    read::<Pod>(&t.create("pods", super::pod("p")).await.unwrap());
+    read::<Service>(&t.create("services", json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}})).await.unwrap());
+    read::<Namespace>(&t.registry.get(&t.kind("namespaces"), None, "default").unwrap());
 }

@@ -1,0 +1,5 @@
+//! The whole embedded cluster as its users see it: API over TLS, controllers, a node with real child processes.
+mod fixture;
+mod kubectl;
+mod restart;
+mod workloads;

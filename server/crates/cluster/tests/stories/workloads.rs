@@ -1,0 +1,130 @@
+//! Deployments and Services on real processes.
+use crate::fixture::{NAMESPACE, TestCluster, deployment, is_ready, name, service};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+
+fn deployments(t: &TestCluster) -> Api<Deployment> {
+    Api::namespaced(t.client.clone(), NAMESPACE)
+}
+
+/// Replaces one value of a pod's environment, which rolls the Deployment.
+async fn set_version(t: &TestCluster, name: &str, version: &str) {
+    let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "env": [{"name": "version", "value": version}]}]}}}});
+    deployments(t).patch(name, &PatchParams::default(), &Patch::Strategic(patch)).await.unwrap();
+}
+
+/// The body of a GET.
+fn get(address: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = std::net::TcpStream::connect((address, 7777))?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned()))
+}
+
+fn endpoints(t: &TestCluster, service: &str) -> Vec<(String, bool)> {
+    let slices = t.list("discovery.k8s.io", "endpointslices");
+    let mine = slices.iter().filter(|s| s["metadata"]["labels"]["kubernetes.io/service-name"] == service);
+    mine.flat_map(|s| s["endpoints"].as_array().cloned().unwrap_or_default())
+        .map(|e| (e["targetRef"]["name"].as_str().unwrap().to_owned(), e["conditions"]["ready"] == true))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_becomes_available_scales_and_goes_without_a_trace() {
+    let t = TestCluster::start().await;
+    t.apply(deployment("web", 2, "v1")).await;
+    t.rolled_out("web").await;
+    assert_eq!((t.ready_pods().len(), t.processes().len()), (2, 2));
+    let pod = t.ready_pods().remove(0);
+    assert_eq!(get(pod["status"]["podIP"].as_str().unwrap(), "/env/version").unwrap(), "v1");
+    let reasons = || t.list("", "events").iter().map(|e| e["reason"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
+    t.until("the events tell it", || {
+        let reasons = reasons();
+        ["ScalingReplicaSet", "SuccessfulCreate", "Scheduled", "Started"].iter().all(|r| reasons.iter().any(|s| s == r)).then_some(())
+    })
+    .await;
+
+    let scale = json!({"spec": {"replicas": 4}});
+    deployments(&t).patch_scale("web", &PatchParams::default(), &Patch::Merge(scale)).await.unwrap();
+    t.until("four are ready", || (t.is_rolled_out("web") && t.ready_pods().len() == 4).then_some(())).await;
+    let scale = json!({"spec": {"replicas": 1}});
+    deployments(&t).patch_scale("web", &PatchParams::default(), &Patch::Merge(scale)).await.unwrap();
+    t.until("one is left", || (t.pods().len() == 1 && t.processes().len() == 1).then_some(())).await;
+
+    deployments(&t).delete("web", &DeleteParams::default()).await.unwrap();
+    t.until("nothing is left", || (t.pods().is_empty() && t.list("apps", "replicasets").is_empty() && t.processes().is_empty()).then_some(())).await;
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_update_keeps_its_promise_and_can_be_undone() {
+    let t = TestCluster::start().await;
+    t.apply(deployment("web", 2, "v1")).await;
+    t.rolled_out("web").await;
+    let first = t.get("apps", "deployments", "web").unwrap()["spec"]["template"].clone();
+    set_version(&t, "web", "v2").await;
+    let (mut least, mut most) = (usize::MAX, 0);
+    tokio::time::timeout(std::time::Duration::from_secs(40), async {
+        while !t.is_rolled_out("web") {
+            least = least.min(t.pods().iter().filter(|p| is_ready(p)).count());
+            most = most.max(t.pods().iter().filter(|p| p["metadata"]["deletionTimestamp"].is_null()).count());
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    })
+    .await
+    .expect("the rollout ends");
+    assert!(least >= 2, "only {least} of 2 were ready");
+    assert!(most <= 3, "{most} pods at once");
+    let versions = |t: &TestCluster| t.ready_pods().iter().map(|p| get(p["status"]["podIP"].as_str().unwrap(), "/env/version").unwrap()).collect::<Vec<_>>();
+    assert_eq!(versions(&t), ["v2", "v2"]);
+
+    // What `kubectl rollout undo` sends.
+    let undo = json!([{"op": "replace", "path": "/spec/template", "value": first}]);
+    deployments(&t).patch::<()>("web", &PatchParams::default(), &Patch::Json(serde_json::from_value(undo).unwrap())).await.unwrap();
+    t.until("the undo is rolled out", || {
+        let revision = t.get("apps", "deployments", "web")?["metadata"]["annotations"]["deployment.kubernetes.io/revision"].clone();
+        (t.is_rolled_out("web") && revision == "3").then_some(())
+    })
+    .await;
+    assert_eq!(versions(&t), ["v1", "v1"]);
+    assert_eq!(t.list("apps", "replicasets").len(), 2, "the first ReplicaSet was used again");
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_services_endpoints_follow_readiness() {
+    let t = TestCluster::start().await;
+    t.apply(service("web")).await;
+    t.apply(deployment("web", 2, "v1")).await;
+    t.rolled_out("web").await;
+    t.until("both are endpoints", || (endpoints(&t, "web").iter().filter(|(_, ready)| *ready).count() == 2).then_some(())).await;
+    let sick = t.ready_pods().remove(0);
+    let address = sick["status"]["podIP"].as_str().unwrap().to_owned();
+    get(&address, "/sick").unwrap();
+    t.until("the sick one is no longer ready", || endpoints(&t, "web").contains(&(name(&sick).to_owned(), false)).then_some(())).await;
+    get(&address, "/well").unwrap();
+    t.until("it is back", || endpoints(&t, "web").contains(&(name(&sick).to_owned(), true)).then_some(())).await;
+    let ip = t.get("", "services", "web").unwrap()["spec"]["clusterIP"].as_str().unwrap().to_owned();
+    t.until("the ClusterIP answers", || get(&ip, "/env/version").ok().filter(|body| body == "v1")).await;
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_takes_everything_with_it() {
+    let t = TestCluster::start().await;
+    t.apply(service("web")).await;
+    t.apply(deployment("web", 2, "v1")).await;
+    t.rolled_out("web").await;
+    Api::<Namespace>::all(t.client.clone()).delete(NAMESPACE, &DeleteParams::default()).await.unwrap();
+    t.until("the namespace is gone", || t.get("", "namespaces", NAMESPACE).is_none().then_some(())).await;
+    let left: Vec<Vec<std::sync::Arc<Value>>> = [("", "pods"), ("", "services"), ("apps", "deployments"), ("discovery.k8s.io", "endpointslices")].map(|(g, p)| t.list(g, p)).into();
+    assert!(left.iter().all(Vec::is_empty), "{left:?}");
+    assert!(t.processes().is_empty());
+    t.stop().await;
+}
