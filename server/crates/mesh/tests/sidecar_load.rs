@@ -1,0 +1,394 @@
+//! What a sidecar does while things change: weights, endpoints, the control plane, its own end. Nothing healthy may fail.
+
+mod common;
+
+use common::harness::{App, Client, LOCAL, Mesh, PATIENCE};
+use common::{input, rule, split};
+use mesh::{Control, MeshInput};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
+
+const URL: &str = "http://flaskapp:7777/env/version";
+
+fn weights(input: &MeshInput, revision: u64, v1: u32, v2: u32) -> MeshInput {
+    MeshInput { virtual_services: vec![split(v1, v2)], revision, ..input.clone() }
+}
+
+/// Clients that ask without pause, on connections that are kept and on new ones, and note every failure.
+struct Load {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
+    clients: JoinSet<Vec<String>>,
+}
+
+impl Load {
+    fn start(to: SocketAddr, clients: usize) -> Load {
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut set = JoinSet::new();
+        for number in 0..clients {
+            let (stop, done) = (stop.clone(), done.clone());
+            set.spawn(async move {
+                let mut failures = Vec::new();
+                let mut client = Client::connect(to).await;
+                while !stop.load(Ordering::SeqCst) {
+                    if number == 0 {
+                        client = Client::connect(to).await;
+                    }
+                    match client.try_ask(&format!("GET {URL} HTTP/1.1\r\nHost: x\r\n\r\n")).await {
+                        Some(answer) if answer.status == 200 => {}
+                        Some(answer) => failures.push(format!("{} {}", answer.status, answer.text())),
+                        None => failures.push("connection ended".into()),
+                    }
+                    if !failures.is_empty() {
+                        break;
+                    }
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+                failures
+            });
+        }
+        Load { stop, done, clients: set }
+    }
+
+    fn done(&self) -> u64 {
+        self.done.load(Ordering::SeqCst)
+    }
+
+    /// Waits for so many more answers.
+    async fn more(&self, requests: u64) {
+        let goal = self.done() + requests;
+        let deadline = Instant::now() + PATIENCE;
+        while self.done() < goal {
+            assert!(Instant::now() < deadline, "{} of {goal} answers", self.done());
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn end(mut self) -> Vec<String> {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut failures = Vec::new();
+        while let Some(ended) = self.clients.join_next().await {
+            failures.extend(ended.unwrap());
+        }
+        failures
+    }
+}
+
+#[tokio::test]
+async fn requests_split_as_the_weights_say_and_zero_is_none() {
+    let (v1, v2) = (App::start("v1").await, App::start("v2").await);
+    let objects = input(1, &[("v1", v1.address), ("v2", v2.address)]);
+    let mesh = Mesh::start(weights(&objects, 1, 80, 20)).await;
+    let mut client = mesh.connect().await;
+    const N: usize = 4000;
+    for (revision, percent) in [(2, 80), (3, 0), (4, 100), (5, 25)] {
+        mesh.publish(weights(&objects, revision, percent, 100 - percent)).await;
+        let mut hits = 0;
+        for _ in 0..N {
+            hits += usize::from(client.get(URL).await.text() == "v1");
+        }
+        let p = f64::from(percent) / 100.0;
+        let sigma = (N as f64 * p * (1.0 - p)).sqrt();
+        assert!((hits as f64 - N as f64 * p).abs() <= 4.5 * sigma, "{percent} %: {hits} of {N}");
+    }
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn weight_changes_fail_nothing_and_hold_from_the_acknowledgement_on() {
+    let (v1, v2) = (App::start("v1").await, App::start("v2").await);
+    let objects = input(1, &[("v1", v1.address), ("v2", v2.address)]);
+    let mesh = Mesh::start(weights(&objects, 1, 100, 0)).await;
+    let load = Load::start(mesh.outbound(), 4);
+    let mut client = mesh.connect().await;
+    let mut slowest = Duration::ZERO;
+    for change in 0..200_u64 {
+        let to_v2 = change % 2 == 0;
+        let began = Instant::now();
+        mesh.publish(weights(&objects, 2 + change, u32::from(!to_v2), u32::from(to_v2))).await;
+        slowest = slowest.max(began.elapsed());
+        for _ in 0..3 {
+            assert_eq!(client.get(URL).await.text(), if to_v2 { "v2" } else { "v1" }, "after change {change}");
+        }
+        load.more(10).await;
+    }
+    let done = load.done();
+    assert_eq!(load.end().await, Vec::<String>::new());
+    assert!(done > 2000, "{done} requests, slowest acknowledgement {slowest:?}");
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn endpoints_come_and_go_without_a_failure() {
+    let v1 = App::start("v1").await;
+    let mut others: Vec<App> = vec![App::start("v2").await];
+    let objects = |revision, others: &[App]| {
+        let mut versions = vec![("v1", v1.address)];
+        versions.extend(others.iter().map(|o| ("v2", o.address)));
+        input(revision, &versions)
+    };
+    let mesh = Mesh::start(objects(1, &others)).await;
+    let load = Load::start(mesh.outbound(), 4);
+    let mut revision = 1;
+    for _ in 0..20 {
+        // As a rolling update: the new one is ready, then the old one is taken out, then it ends.
+        others.push(App::start("v2").await);
+        revision += 1;
+        mesh.publish(objects(revision, &others)).await;
+        load.more(20).await;
+        let old = others.remove(0);
+        revision += 1;
+        mesh.publish(objects(revision, &others)).await;
+        old.stop().await;
+        load.more(20).await;
+    }
+    assert_eq!(load.end().await, Vec::<String>::new());
+    assert!(others[0].count() > 0);
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn a_killed_app_is_avoided_before_anybody_noticed() {
+    let (one, two) = (App::start("v1").await, App::start("v1").await);
+    let mesh = Mesh::start(input(1, &[("v1", one.address), ("v1", two.address)])).await;
+    let mut client = mesh.connect().await;
+    for _ in 0..20 {
+        client.get(URL).await;
+    }
+    one.kill().await;
+    for _ in 0..100 {
+        assert_eq!(client.get(URL).await.status, 200);
+    }
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn an_app_that_died_behind_its_sidecar_is_avoided_too() {
+    let (one, two) = (App::start("v1").await, App::start("v1").await);
+    let mut sidecars = Vec::new();
+    for app in [&one, &two] {
+        sidecars.push(Mesh::start_with(MeshInput { revision: 1, ..MeshInput::default() }, |c| c.inbound_ports = vec![app.address.port()]).await);
+    }
+    let at = |i: usize, app: &App| SocketAddr::new(sidecars[i].pod_ip, app.address.port());
+    let mesh = Mesh::start(input(1, &[("v1", at(0, &one)), ("v1", at(1, &two))])).await;
+    let mut client = mesh.connect().await;
+    for _ in 0..20 {
+        assert_eq!(client.get(URL).await.status, 200);
+    }
+    one.kill().await;
+    for _ in 0..100 {
+        assert_eq!(client.get(URL).await.status, 200);
+    }
+    mesh.end().await;
+    for sidecar in sidecars {
+        sidecar.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_fails_nobody() {
+    let app = App::start("v1").await;
+    let address = app.address;
+    let mesh = Mesh::start(input(1, &[("v1", address)])).await;
+    let mut client = mesh.connect().await;
+    for _ in 0..5 {
+        assert_eq!(client.get(URL).await.status, 200);
+    }
+    app.stop().await;
+    let app = App::start_at("again", address).await;
+    assert_eq!(client.get(URL).await.text(), "again");
+    assert_eq!(client.ask("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi").await.text(), "2:hi");
+    assert_eq!(app.count(), 2);
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn what_may_have_been_processed_is_not_sent_again() {
+    let app = App::start("v1").await;
+    let mesh = Mesh::start(input(1, &[("v1", app.address)])).await;
+    let counter = app.requests.clone();
+    let to = mesh.outbound();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { Client::connect(to).await.get("http://flaskapp:7777/slow/60000").await.status });
+    let deadline = Instant::now() + PATIENCE;
+    while counter.load(Ordering::SeqCst) == 0 && Instant::now() < deadline {
+        tokio::task::yield_now().await;
+    }
+    app.kill().await;
+    assert_eq!(tasks.join_next().await.unwrap().unwrap(), 503);
+    assert_eq!(counter.load(Ordering::SeqCst), 1);
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn the_last_table_serves_while_the_control_plane_is_away() {
+    let (v1, v2) = (App::start("v1").await, App::start("v2").await);
+    let objects = input(1, &[("v1", v1.address), ("v2", v2.address)]);
+    let mesh = Mesh::start(weights(&objects, 1, 0, 100)).await;
+    mesh.cut_control();
+    let mut client = mesh.connect().await;
+    for _ in 0..10 {
+        assert_eq!(client.get(URL).await.text(), "v2");
+    }
+    // Another one takes its place, as after a restart of the panel; it counts revisions on its own.
+    std::fs::remove_file(&mesh.socket).unwrap();
+    let listener = UnixListener::bind(&mesh.socket).unwrap();
+    let control = Control::new();
+    control.publish(Arc::new(weights(&objects, 1, 100, 0)));
+    let (served, stop) = (control.clone(), tokio_util::sync::CancellationToken::new());
+    let token = stop.clone();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { served.serve(listener, token).await });
+    let mut acks = control.acks();
+    tokio::time::timeout(PATIENCE, acks.wait_for(|a| a.get("istio-app/client-0") == Some(&1))).await.unwrap().unwrap();
+    assert_eq!(client.get(URL).await.text(), "v1");
+    stop.cancel();
+    tasks.join_all().await;
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn an_unchanged_table_is_not_sent_but_counts_as_acknowledged() {
+    let app = App::start("v1").await;
+    let mesh = Mesh::start(input(1, &[("v1", app.address)])).await;
+    mesh.publish(input(9, &[("v1", app.address)])).await;
+    assert_eq!(mesh::client_revision(&mesh.dump().await), Some(1), "it was sent again");
+    let reports = mesh.control.reports();
+    mesh.publish(MeshInput { destination_rules: vec![rule(json!({"host": "nobody"}))], ..input(10, &[("v1", app.address)]) }).await;
+    assert_eq!(reports.borrow()[0].reason, "HostNotFound");
+    let acks = mesh.control.acks();
+    mesh.stop.cancel();
+    let deadline = Instant::now() + PATIENCE;
+    while !acks.borrow().is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(acks.borrow().is_empty(), "a sidecar that is gone still counts");
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn a_sidecar_that_stops_finishes_what_it_began() {
+    let app = App::start("v1").await;
+    let mesh = Mesh::start(input(1, &[("v1", app.address)])).await;
+    let (to, counter) = (mesh.outbound(), app.requests.clone());
+    let mut idle = mesh.connect().await;
+    assert_eq!(idle.get(URL).await.header("connection"), None);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { Client::connect(to).await.get("http://flaskapp:7777/slow/300").await });
+    while counter.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    let health = SocketAddr::new(mesh.pod_ip, mesh.ports.health);
+    mesh.stop.cancel();
+    let mut page = Client::connect(health).await;
+    assert_eq!(page.ask("GET /healthz/ready HTTP/1.1\r\nhost: a\r\n\r\n").await.status, 503);
+    let answer = tasks.join_next().await.unwrap().unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "v1"));
+    assert!(idle.is_closed().await);
+    mesh.end().await;
+    assert!(tokio::net::TcpStream::connect(to).await.is_err());
+}
+
+#[tokio::test]
+async fn while_it_goes_it_still_answers_and_says_close() {
+    let app = App::start("v1").await;
+    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| c.linger = Duration::from_secs(5)).await;
+    let mut client = mesh.connect().await;
+    client.get(URL).await;
+    mesh.stop.cancel();
+    tokio::task::yield_now().await;
+    let kept = client.get(URL).await;
+    assert_eq!(kept.status, 200);
+    let mut fresh = mesh.connect().await;
+    let answer = fresh.get(URL).await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(fresh.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_ends_with_the_drain() {
+    let app = App::start("v1").await;
+    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| c.drain = Duration::from_millis(50)).await;
+    let mut client = mesh.connect().await;
+    client.stream.write_all(b"GET http://flaskapp:7777/slow/600000 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    while app.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    mesh.end().await;
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_counted_and_frees_its_endpoint() {
+    let app = App::start("v1").await;
+    let mesh = Mesh::start(input(1, &[("v1", app.address)])).await;
+    let mut client = mesh.connect().await;
+    client.stream.write_all(b"GET http://flaskapp:7777/slow/600000 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    while app.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let metrics = mesh.page(mesh.ports.stats, "/stats/prometheus").await.text();
+        if metrics.contains("response_code=\"0\",response_flags=\"DC\"") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{metrics}");
+    }
+    assert!(mesh.page(mesh.ports.admin, "/clusters").await.text().contains("::rq_active::0"));
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn endpoints_are_balanced_as_the_rule_says() {
+    let apps = [App::start("v1").await, App::start("v1").await, App::start("v1").await];
+    let versions: Vec<_> = apps.iter().map(|a| ("v1", a.address)).collect();
+    let with = |revision, balancer| MeshInput {
+        destination_rules: vec![rule(json!({"host": "flaskapp", "trafficPolicy": {"loadBalancer": balancer}}))],
+        ..input(revision, &versions)
+    };
+    let mesh = Mesh::start(with(1, json!({"simple": "ROUND_ROBIN"}))).await;
+    let mut client = mesh.connect().await;
+    for _ in 0..30 {
+        client.get(URL).await;
+    }
+    assert_eq!(apps.iter().map(App::count).collect::<Vec<_>>(), [10, 10, 10]);
+    mesh.publish(with(2, json!({"consistentHash": {"httpHeaderName": "x-user"}}))).await;
+    for user in 0..10 {
+        let before: Vec<u64> = apps.iter().map(App::count).collect();
+        for _ in 0..5 {
+            client.ask(&format!("GET {URL} HTTP/1.1\r\nHost: x\r\nX-User: {user}\r\n\r\n")).await;
+        }
+        let hit = apps.iter().zip(before).filter(|(a, b)| a.count() > *b).count();
+        assert_eq!(hit, 1, "user {user} is spread");
+    }
+    for (revision, simple) in [(3, "RANDOM"), (4, "LEAST_REQUEST")] {
+        mesh.publish(with(revision, json!({"simple": simple}))).await;
+        let before: Vec<u64> = apps.iter().map(App::count).collect();
+        for _ in 0..300 {
+            client.get(URL).await;
+        }
+        for (app, before) in apps.iter().zip(before) {
+            assert!((50..150).contains(&(app.count() - before)), "{simple}: {}", app.count() - before);
+        }
+    }
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let taken = tokio::net::TcpListener::bind((LOCAL, 0)).await.unwrap();
+    let mut config = mesh::SidecarConfig::new("a", "b", LOCAL, LOCAL, "/nowhere".into());
+    config.ports = mesh::Ports { admin: 0, outbound: taken.local_addr().unwrap().port(), stats: 0, health: 0 };
+    let error = mesh::run_sidecar(config, Default::default()).await.unwrap_err();
+    assert!(error.to_string().starts_with(&format!("the sidecar cannot listen on {}", taken.local_addr().unwrap())), "{error}");
+}
