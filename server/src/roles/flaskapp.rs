@@ -18,8 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Most connections at a time: a bound, not a tuning knob.
 const MAX_CONNECTIONS: usize = 1_024;
-/// Longest wait for a request's head, and for what is fetched.
+/// Longest wait for what is fetched.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for a request's head. It counts a kept connection's silence too, so it is longer than proxies keep an idle connection:
+/// else the app would close one at the moment a request comes on it.
+const HEAD_PATIENCE: Duration = Duration::from_secs(75);
 /// Most that is fetched.
 const MAX_FETCH: usize = 1024 * 1024;
 /// When asked to end it goes on until so long no request has come: proxies learn a little later than the app that it is leaving.
@@ -127,7 +130,7 @@ async fn serve_connection(stream: TcpStream, app: Arc<App>, close: CancellationT
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(16 * 1024)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::{Body, Frame};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest body taken: a load is far below it.
 const MAX_BODY: usize = 64 * 1024;
-/// Longest wait for a request's head, and for open streams when the agent ends.
+/// Longest wait for a request's body, and for open streams when the agent ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most connections at a time.
 const MAX_CONNECTIONS: usize = 64;
@@ -84,10 +84,9 @@ async fn serve_connection(io: Box<dyn Io>, engine: Engine, stop: CancellationTok
         let (engine, stop) = (engine.clone(), ending.clone());
         async move { Ok::<_, Infallible>(answer(request, &engine, stop).await) }
     });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(io), service);
+    // No limit on waiting for a head: hyper counts an idle connection's silence too, and the panel's lasts until the next command.
+    // Who gets here is inside the pod already, and MAX_CONNECTIONS bounds what it can hold.
+    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
