@@ -1,17 +1,83 @@
-//! `sidecar`: the proxy of an injected pod.
+//! `sidecar`: the proxy of an injected pod. What the node says of the pod, handed to the mesh.
+use super::life;
+use mesh::{SidecarConfig, run_sidecar};
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `sidecar`; what Istio's injection passes beside them is taken and ignored.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Istio's own arguments: `proxy sidecar --domain …`
     #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    ignored: Vec<String>,
+    _istio: Vec<String>,
 }
 
 impl Args {
     /// Proxies until asked to end, then drains.
     pub fn run(self) -> ExitCode {
-        drop(self.ignored);
-        super::failed("sidecar", "is not part of this build")
+        let config = match config(|name| std::env::var(name).ok().filter(|value| !value.is_empty())) {
+            Ok(config) => config,
+            Err(why) => return super::failed("sidecar", why),
+        };
+        super::block_on("sidecar", async move {
+            match life::until_asked_to_end(async move |stop| run_sidecar(config, stop).await).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(e) => super::failed("sidecar", e),
+            }
+        })
+    }
+}
+
+/// Reads what the node has set. `PROXY_ACCESS_LOG=true` in the pod's spec turns the access log on: at hundreds of requests a second it is
+/// not for everyone.
+fn config(var: impl Fn(&str) -> Option<String>) -> Result<SidecarConfig, String> {
+    let needed = |name: &str| var(name).ok_or_else(|| format!("{name} is not set: only the node starts a sidecar"));
+    let address = |name: &str| needed(name)?.parse::<IpAddr>().map_err(|_| format!("{name} is not an address"));
+    let text = |name: &str| var(name).unwrap_or_default();
+    let ports = text("INBOUND_PORTS");
+    let ports = ports.split(',').map(str::trim).filter(|p| !p.is_empty());
+    let ports = ports.map(|p| p.parse().map_err(|_| format!("INBOUND_PORTS: `{}` is not a port", p.escape_debug())));
+    let mut config = SidecarConfig::new(
+        &needed("POD_NAMESPACE")?,
+        &needed("POD_NAME")?,
+        address("POD_IP")?,
+        address("APP_BIND_IP")?,
+        PathBuf::from(needed("MESH_SOCKET")?),
+    );
+    config.workload = text("POD_WORKLOAD");
+    config.app = text("POD_APP_LABEL");
+    config.version = text("POD_VERSION_LABEL");
+    config.inbound_ports = ports.collect::<Result<_, _>>()?;
+    config.access_log = text("PROXY_ACCESS_LOG") == "true";
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nodes_environment_becomes_a_configuration_or_a_clear_line() {
+        let all = [
+            ("POD_NAMESPACE", "istio-app"), ("POD_NAME", "flaskapp-v1-x"), ("POD_IP", "127.64.0.3"), ("APP_BIND_IP", "127.64.0.4"),
+            ("MESH_SOCKET", "/run/mesh.sock"), ("INBOUND_PORTS", "7777,8080"), ("POD_VERSION_LABEL", "v1"),
+        ];
+        let read = |change: &[(&str, &str)]| {
+            let find = |name: &str| change.iter().chain(&all).find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+            match config(|name| find(name).filter(|v| !v.is_empty())) {
+                Ok(c) => format!("{}/{} {} {} {:?} {} {}", c.namespace, c.pod, c.pod_ip, c.app_ip, c.inbound_ports, c.version, c.control_socket.display()),
+                Err(why) => why,
+            }
+        };
+        for (change, expected) in [
+            (&[][..], "istio-app/flaskapp-v1-x 127.64.0.3 127.64.0.4 [7777, 8080] v1 /run/mesh.sock"),
+            (&[("INBOUND_PORTS", "")], "istio-app/flaskapp-v1-x 127.64.0.3 127.64.0.4 [] v1 /run/mesh.sock"),
+            (&[("POD_IP", "")], "POD_IP is not set: only the node starts a sidecar"),
+            (&[("POD_IP", "x")], "POD_IP is not an address"),
+            (&[("INBOUND_PORTS", "7777,99999")], "INBOUND_PORTS: `99999` is not a port"),
+        ] {
+            assert_eq!(read(change), expected, "{change:?}");
+        }
     }
 }
