@@ -52,8 +52,7 @@ async fn kubectl_walks_from_apply_to_delete() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("web.yaml");
     let write = |version: &str| {
-        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [service("web"), deployment("web", 2, version)]});
-        std::fs::write(&manifest, list.to_string()).unwrap();
+        std::fs::write(&manifest, format!("---\n{}\n---\n{}\n", service("web"), deployment("web", 2, version))).unwrap();
     };
     write("v1");
     let applied = kubectl.apply(&manifest).await;
