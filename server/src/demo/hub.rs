@@ -95,9 +95,47 @@ fn refuse(command: ToAgent) {
     }
 }
 
+/// The connection for commands. It lies idle for long and may be closed meanwhile: then a fresh one is tried, once.
+struct Commands<'a> {
+    space: &'a Space,
+    pod: &'a str,
+    client: AgentClient,
+}
+
+impl<'a> Commands<'a> {
+    async fn open(space: &'a Space, pod: &'a str) -> Result<Commands<'a>, AgentError> {
+        Ok(Commands { space, pod, client: connect(space, pod).await? })
+    }
+
+    async fn set_load(&mut self, spec: &LoadSpec) -> Result<(), AgentError> {
+        match self.client.set_load(spec).await {
+            Err(AgentError::Lost(_)) => {
+                self.client = connect(self.space, self.pod).await?;
+                self.client.set_load(spec).await.map(|_| ())
+            }
+            answered => answered.map(|_| ()),
+        }
+    }
+
+    async fn mark(&mut self) -> Result<Mark, AgentError> {
+        match self.client.mark().await {
+            Err(AgentError::Lost(_)) => {
+                self.client = connect(self.space, self.pod).await?;
+                self.client.mark().await
+            }
+            answered => answered,
+        }
+    }
+}
+
+async fn connect(space: &Space, pod: &str) -> Result<AgentClient, AgentError> {
+    let stream = open(&space.cluster, space.ns.as_str(), pod, AGENT_PORT).await.map_err(AgentError::Lost)?;
+    AgentClient::new(stream).await
+}
+
 struct Follower<'a> {
     space: &'a Space,
-    commands: AgentClient,
+    commands: Commands<'a>,
     /// What the counts of the newest mark are about.
     marked: Option<(Option<Split>, bool)>,
     mark: Option<Mark>,
@@ -110,10 +148,8 @@ struct Follower<'a> {
 
 /// Follows one pod's agent. `Ok` when another pod takes over.
 async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, asked: &mut LoadRequest) -> Result<(), AgentError> {
-    let ns = space.ns.as_str();
-    let stream = open(&space.cluster, ns, pod, AGENT_PORT).await.map_err(AgentError::Lost)?;
-    let mut commands = AgentClient::new(stream).await?;
-    let running = commands.status().await?.load.rate;
+    let mut commands = Commands::open(space, pod).await?;
+    let running = commands.client.status().await?.load.rate;
     if asked.rate != Rate::default() && running == 0 && asked.requests.is_none() {
         info!(pod.name = pod, rate = asked.rate.per_second(), "The load goes on from `{pod}`");
         commands.set_load(&spec(asked)).await?;
@@ -121,8 +157,7 @@ async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, a
         *asked = LoadRequest { rate, requests: None };
     }
     set_rate(space, asked.rate);
-    let stream = open(&space.cluster, ns, pod, AGENT_PORT).await.map_err(AgentError::Lost)?;
-    let mut snapshots = AgentClient::new(stream).await?.snapshots().await?;
+    let mut snapshots = connect(space, pod).await?.snapshots().await?;
     let settled_at = Instant::now() + Duration::from_millis(300);
     let mut follower = Follower { space, commands, marked: None, mark: None, first: None, settled_at, kept_at_ms: 0 };
     let mut world = space.world.subscribe();
@@ -155,7 +190,7 @@ impl Follower<'_> {
             ToAgent::Load(request, answer) => {
                 let outcome = self.commands.set_load(&spec(&request)).await;
                 let told = match &outcome {
-                    Ok(_) => {
+                    Ok(()) => {
                         *asked = request;
                         self.settled_at = Instant::now() + Duration::from_millis(300);
                         set_rate(self.space, request.rate);

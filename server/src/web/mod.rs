@@ -74,7 +74,7 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn(guard::headers))
         .layer(from_fn_with_state(state.clone(), metrics::count))
         .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .with_state(state)
 }
