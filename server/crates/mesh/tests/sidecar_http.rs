@@ -333,3 +333,51 @@ async fn inbound_requests_reach_the_app_and_are_counted() {
     client_mesh.end().await;
     server.end().await;
 }
+
+#[tokio::test]
+async fn copies_go_to_the_mirror_and_their_answers_nowhere() {
+    let (v1, v2, input) = two_versions().await;
+    let mesh = Mesh::start(routed(&input, json!({"hosts": ["flaskapp"], "http": [{
+        "mirror": {"host": "flaskapp", "subset": "v2"}, "route": [{"destination": {"host": "flaskapp", "subset": "v1"}}]}]}))).await;
+    let mut client = mesh.connect().await;
+    for _ in 0..10 {
+        assert_eq!(client.ask("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi").await.text(), "2:hi");
+    }
+    let deadline = std::time::Instant::now() + common::harness::PATIENCE;
+    while v2.count() < 10 && std::time::Instant::now() < deadline {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((v1.count(), v2.count()), (10, 10));
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn slow_heads_are_closed() {
+    let (_v1, _v2, input) = two_versions().await;
+    let mesh = Mesh::start_with(input, |c| c.head_time = std::time::Duration::from_millis(100)).await;
+    let mut silent = mesh.connect().await;
+    let mut slow = mesh.connect().await;
+    slow.stream.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    assert_eq!(slow.answer(false).await.unwrap().status, 408);
+    assert!(slow.is_closed().await && silent.is_closed().await);
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn without_a_table_it_is_not_ready_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let ip = common::harness::own_ip();
+    let mut config = mesh::SidecarConfig::new("istio-app", "client-0", ip, ip, folder.path().join("nobody.sock"));
+    config.ports = mesh::Ports { admin: 0, outbound: 0, stats: 0, health: 0 };
+    let sidecar = mesh::Sidecar::bind(config).await.unwrap();
+    let (ports, stop) = (sidecar.ports(), tokio_util::sync::CancellationToken::new());
+    let mut tasks = tokio::task::JoinSet::new();
+    let token = stop.clone();
+    tasks.spawn(async move { sidecar.run(token).await });
+    let ready = Client::connect(SocketAddr::new(ip, ports.health)).await.ask("GET /healthz/ready HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(ready.status, 503);
+    let answer = Client::connect(SocketAddr::new(ip, ports.outbound)).await.get("http://flaskapp:7777/").await;
+    assert_eq!((answer.status, answer.text().as_str()), (503, "no routes from the control plane yet\n"));
+    stop.cancel();
+    tasks.join_all().await;
+}

@@ -110,6 +110,7 @@ fn what_is_not_honoured_is_said() {
         (service(json!({"route": [{"destination": {"host": "flaskapp", "port": {"number": 9}}}]})), "PortNotFound", "no port 9"),
         (service(json!({"route": to, "corsPolicy": {"allowMethods": ["GET"]}})), "UnsupportedField", "spec.http[0].corsPolicy"),
         (service(json!({"route": to, "mirror": {"host": "flaskapp"}})), "UnsupportedField", "spec.http[0].mirror"),
+        (service(json!({"route": to, "mirrors": [{"destination": {"host": "gone"}}]})), "HostNotFound", "destination gone.istio-app"),
         (service(json!({"route": to, "match": [{"sourceLabels": {"app": "x"}}]})), "UnsupportedField", "spec.http[0].match[0].sourceLabels"),
         (service(json!({"route": to, "match": [{"uri": {"regex": "("}}]})), "Invalid", "spec.http[0].match[0]"),
         (service(json!({"route": to, "retries": {"attempts": 1, "retryOn": "retriable-headers"}})), "UnsupportedField", "retryOn (retriable-headers)"),

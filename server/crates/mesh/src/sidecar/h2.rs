@@ -3,8 +3,9 @@
 use super::balance::choose;
 use super::exchange::Downstream;
 use super::metrics::{Flag, Peer};
-use super::outbound::{Decision, Plan, Reply, Via, decide};
+use super::outbound::{Decision, Plan, Via, decide};
 use super::proxy::Side;
+use super::reply::Reply;
 use super::shared::Shared;
 use crate::table::{HeaderOps, Headers};
 use bytes::{Buf, Bytes};
@@ -76,9 +77,9 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>) ->
             Decision::Reply(Reply::text(405, Flag::NR, "CONNECT over HTTP/2 is not served\n", shared.black_hole))
         }
         Side::Outbound => decide(&shared, request.method().as_str(), &path, Some(&authority), request.headers()),
-        Side::Inbound { app, service } => {
-            record.peer = shared.caller(request.headers().value("x-envoy-peer-metadata").unwrap_or_default().as_bytes(), service);
-            Decision::Forward(Plan { cluster: app.clone(), via: None, target: None, hash: None, delay: None })
+        Side::Inbound { app } => {
+            record.peer = shared.caller(request.headers().value("x-envoy-peer-metadata").unwrap_or_default().as_bytes());
+            Decision::Forward(Plan { cluster: app.clone(), via: None, target: None, hash: None, delay: None, mirrors: Vec::new() })
         }
     };
     let outbound = matches!(side, Side::Outbound);

@@ -14,7 +14,9 @@ mod heads;
 mod http1;
 mod metrics;
 mod outbound;
+mod mirror;
 mod proxy;
+mod reply;
 mod routing;
 mod seen;
 mod shared;
@@ -24,7 +26,6 @@ mod upstream;
 pub use config::{Ports, SidecarConfig, SidecarError};
 
 use admin::Pages;
-use metrics::ServiceLabels;
 use proxy::Side;
 use routing::LiveCluster;
 use shared::Shared;
@@ -113,14 +114,8 @@ impl Sidecar {
 
 fn inbound_side(shared: &Shared, port: u16) -> Side {
     let config = &shared.config;
-    let service = ServiceLabels {
-        host: format!("{}.{}.svc.cluster.local", config.app, config.namespace),
-        name: config.app.clone(),
-        namespace: config.namespace.clone(),
-    };
-    let peer = shared.caller(b"", &service);
-    let app = LiveCluster::single(format!("inbound|{port}||"), SocketAddr::new(config.app_ip, port), peer);
-    Side::Inbound { app: Arc::new(app), service }
+    let app = LiveCluster::single(format!("inbound|{port}||"), SocketAddr::new(config.app_ip, port), shared.black_hole);
+    Side::Inbound { app: Arc::new(app) }
 }
 
 async fn bind(ip: IpAddr, port: &mut u16) -> Result<TcpListener, SidecarError> {

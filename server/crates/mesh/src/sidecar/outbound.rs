@@ -2,12 +2,14 @@
 
 use super::balance::hash;
 use super::metrics::{Flag, Peer};
+use super::reply::Reply;
 use super::routing::{LiveCluster, LiveHost};
 use super::shared::Shared;
-use crate::table::{Action, Balance, Destination, Headers, Match, Matched, Redirect, RequestView, Rewrite, Route, StringMatch, pick_weighted, route_for};
+use crate::table::{Action, Balance, Destination, Headers, Match, Matched, Mirror, Redirect, RequestView, Rewrite, Route, StringMatch, pick_weighted, route_for};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What is to be done with a request.
@@ -16,16 +18,6 @@ pub(crate) enum Decision {
     Forward(Plan),
     /// CONNECT: bytes to an endpoint of this cluster.
     Tunnel(Arc<LiveCluster>),
-}
-
-/// An answer of the sidecar's own.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) flag: Flag,
-    pub(crate) body: Cow<'static, str>,
-    pub(crate) location: Option<String>,
-    pub(crate) peer: Peer,
 }
 
 /// Where a request goes and how.
@@ -39,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) hash: Option<u64>,
     /// Waited before anything is sent (fault injection).
     pub(crate) delay: Option<Duration>,
+    /// Who gets a copy.
+    pub(crate) mirrors: Vec<Arc<LiveCluster>>,
 }
 
 /// A route and one of its destinations, without copying them.
@@ -128,6 +122,9 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
     }
     let routing = shared.routing();
     let Some(host) = routing.resolve(&name) else {
+        if !shared.ready.load(Ordering::Acquire) {
+            return reply(503, Flag::NR, "no routes from the control plane yet\n".into(), nobody);
+        }
         let text = format!("{name} is not in the service registry: this proxy reaches Services of the mesh only\n");
         return reply(403, Flag::NR, text, nobody);
     };
@@ -173,12 +170,18 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
         route: index(route),
         destination: destinations.iter().position(|d| std::ptr::eq(d, destination)).unwrap_or(0),
     };
+    let mirrored = |m: &&Mirror| shared.chance(m.percent);
+    let mirrors = route.mirrors.iter().filter(mirrored).filter_map(|m| {
+        let host = routing.host(&m.host)?;
+        host.cluster(host.host.destination_port(m.port, port), &m.subset).cloned()
+    });
+    let mirrors = mirrors.collect();
     let rewritten = rewrite(&route.rewrite, by, target.path);
-    Decision::Forward(Plan { cluster: to.clone(), via: Some(via), hash: hash_key(to, headers, target.path), target: rewritten, delay })
+    Decision::Forward(Plan { cluster: to.clone(), via: Some(via), hash: hash_key(to, headers, target.path), target: rewritten, delay, mirrors })
 }
 
 fn to_cluster(cluster: Arc<LiveCluster>, connect: bool) -> Decision {
-    if connect { Decision::Tunnel(cluster) } else { Decision::Forward(Plan { cluster, via: None, target: None, hash: None, delay: None }) }
+    if connect { Decision::Tunnel(cluster) } else { Decision::Forward(Plan { cluster, via: None, target: None, hash: None, delay: None, mirrors: Vec::new() }) }
 }
 
 /// `localhost` is the calling pod: its app, or this sidecar's own pages. The inner error is a request that would come back here.

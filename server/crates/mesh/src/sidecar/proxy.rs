@@ -4,18 +4,18 @@ use super::balance::choose;
 use super::exchange::{Downstream, Outcome, Try, exchange};
 use super::heads::{Direction, write_request};
 use super::http1::{Buffer, Framing, HeadEnd, MAX_HEAD, Refusal, Request, head_end, parse_request};
-use super::metrics::{Flag, Peer, ServiceLabels};
-use super::outbound::{Decision, Plan, Reply, Via, decide, split_target};
+use super::metrics::{Flag, Peer};
+use super::outbound::{Decision, Plan, Via, decide, split_target};
+use super::reply::{Reply, linger, write_reply};
 use super::routing::LiveCluster;
 use super::seen::{Line, Seen};
 use super::shared::Shared;
-use super::{h2, tunnel};
+use super::{h2, mirror, tunnel};
 use crate::table::{Headers, RetryOn};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 /// Where a listener's requests come from.
@@ -23,11 +23,9 @@ pub(crate) enum Side {
     /// From the app.
     Outbound,
     /// To the app, which is this cluster.
-    Inbound { app: Arc<LiveCluster>, service: ServiceLabels },
+    Inbound { app: Arc<LiveCluster> },
 }
 
-/// Longest time for a head once its first byte is there, and for the first of a connection.
-const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Longest rest between two requests of a connection.
 const IDLE_TIME: Duration = Duration::from_secs(300);
 /// Istio's default (`connectTimeout`).
@@ -88,7 +86,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStrea
 /// Waits for a whole head and says where it ends.
 async fn read_head(shared: &Shared, down: &mut Downstream, first: bool) -> Result<usize, End> {
     let mut looked = 0;
-    let mut deadline = first.then(|| Instant::now() + HEAD_TIME);
+    let mut deadline = first.then(|| Instant::now() + shared.config.head_time);
     loop {
         let bytes = down.buffer.bytes();
         match head_end(bytes, looked) {
@@ -99,7 +97,7 @@ async fn read_head(shared: &Shared, down: &mut Downstream, first: bool) -> Resul
             _ => return Err(End::Refused(Refusal { status: 431, why: "the head is too large" })),
         }
         looked = bytes.len();
-        let limit = if looked > 0 { *deadline.get_or_insert_with(|| Instant::now() + HEAD_TIME) } else { deadline.unwrap_or_else(|| Instant::now() + IDLE_TIME) };
+        let limit = if looked > 0 { *deadline.get_or_insert_with(|| Instant::now() + shared.config.head_time) } else { deadline.unwrap_or_else(|| Instant::now() + IDLE_TIME) };
         let fill = tokio::time::timeout_at(limit.into(), down.buffer.fill(&mut down.stream, 1));
         let filled = if looked == 0 {
             tokio::select! {
@@ -123,8 +121,8 @@ fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, from: SocketAddr
     let mut peer = shared.black_hole;
     let decision = match side {
         Side::Outbound => decide(shared, request.method, request.target, request.host, request),
-        Side::Inbound { app, service } => {
-            peer = shared.caller(request.value("x-envoy-peer-metadata").unwrap_or_default().as_bytes(), service);
+        Side::Inbound { app } => {
+            peer = shared.caller(request.value("x-envoy-peer-metadata").unwrap_or_default().as_bytes());
             inbound(request, app, peer)
         }
     };
@@ -165,7 +163,7 @@ fn inbound(request: &Request<'_>, app: &Arc<LiveCluster>, peer: Peer) -> Decisio
     if request.method == "CONNECT" {
         return Decision::Reply(Reply { status: 405, flag: Flag::NR, body: "CONNECT is for the way out\n".into(), location: None, peer });
     }
-    Decision::Forward(Plan { cluster: app.clone(), via: None, target: None, hash: None, delay: None })
+    Decision::Forward(Plan { cluster: app.clone(), via: None, target: None, hash: None, delay: None, mirrors: Vec::new() })
 }
 
 /// Carries a decision out.
@@ -189,7 +187,7 @@ async fn run(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, mut reque
 }
 
 /// Connects and exchanges, again where that is allowed.
-async fn forward(shared: &Shared, side: &Side, down: &mut Downstream, request: &mut Prepared, plan: &Plan, seen: &mut Seen<'_>) -> After {
+async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, request: &mut Prepared, plan: &Plan, seen: &mut Seen<'_>) -> After {
     let outbound = matches!(side, Side::Outbound);
     if let Some(delay) = plan.delay {
         seen.flag = Flag::DI;
@@ -202,6 +200,9 @@ async fn forward(shared: &Shared, side: &Side, down: &mut Downstream, request: &
     down.out.extend_from_slice(&down.buffer.bytes()[..taken]);
     down.buffer.consume(taken);
     let replayable = request.framing.is_done();
+    if replayable {
+        mirror::send(shared, plan, &down.out);
+    }
 
     let route = plan.via.as_ref().map(Via::route);
     let retries = route.and_then(|r| r.retries.as_ref());
@@ -299,37 +300,6 @@ async fn answer(shared: &Shared, down: &mut Downstream, request: &Prepared, repl
     if down.stream.write_all(&down.reply).await.is_err() || !keep { After::Close } else { After::Keep }
 }
 
-fn write_reply(out: &mut Vec<u8>, reply: &Reply, to_head: bool, close: bool, old_keep_alive: bool, not_sent: bool) {
-    out.clear();
-    let reason = http::StatusCode::from_u16(reply.status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
-    let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", reply.status);
-    if let Some(location) = reply.location.as_deref().filter(|l| http::HeaderValue::from_str(l).is_ok()) {
-        let _ = write!(out, "location: {location}\r\n");
-    }
-    let body = if reply.status == 204 || reply.status == 304 { "" } else { &reply.body };
-    if !body.is_empty() {
-        out.extend_from_slice(b"content-type: text/plain\r\n");
-    }
-    if reply.status != 204 {
-        let _ = write!(out, "content-length: {}\r\n", body.len());
-    }
-    let connection = if close { "connection: close\r\n" } else if old_keep_alive { "connection: keep-alive\r\n" } else { "" };
-    let _ = write!(out, "server: envoy\r\n{}{connection}\r\n", if not_sent { "x-mesh-not-sent: 1\r\n" } else { "" });
-    if !to_head {
-        out.extend_from_slice(body.as_bytes());
-    }
-}
-
-impl Reply {
-    fn empty(peer: Peer) -> Reply {
-        Reply::text(500, Flag::None, "", peer)
-    }
-
-    pub(crate) fn text(status: u16, flag: Flag, why: &'static str, peer: Peer) -> Reply {
-        Reply { status, flag, body: why.into(), location: None, peer }
-    }
-}
-
 /// Refuses what is no request, and closes.
 async fn refuse(shared: &Shared, down: &mut Downstream, refusal: Refusal) {
     let mut seen = Seen::new(shared, shared.black_hole);
@@ -340,18 +310,4 @@ async fn refuse(shared: &Shared, down: &mut Downstream, refusal: Refusal) {
     if down.stream.write_all(&down.reply).await.is_ok() {
         linger(down).await;
     }
-}
-
-/// Ends a connection so that the last answer is not lost to a reset: says that nothing more comes, and reads on for a moment.
-async fn linger(down: &mut Downstream) {
-    let _ = down.stream.shutdown().await;
-    let mut sink = [0; 2048];
-    let drained = async {
-        for _ in 0..512 {
-            if !matches!(down.stream.read(&mut sink).await, Ok(n) if n > 0) {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
 }

@@ -112,7 +112,7 @@ impl Shared {
 
     /// Who an inbound request is from, by what the caller's sidecar said (`workload~namespace~app~version`). Nobody is believed more
     /// than for a label of a metric: there is no mutual TLS.
-    pub(crate) fn caller(&self, metadata: &[u8], service: &ServiceLabels) -> Peer {
+    pub(crate) fn caller(&self, metadata: &[u8]) -> Peer {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(peer) = callers.get(metadata) {
             return *peer;
@@ -121,11 +121,24 @@ impl Shared {
         let mut parts = text.split('~').map(|p| p.chars().take(253).collect::<String>());
         let mut part = || parts.next().unwrap_or_default();
         let source = Workload { name: part(), namespace: part(), app: part(), version: part() };
-        let peer = self.metrics.peer("destination", &source, &self.own, service);
+        let peer = self.metrics.peer("destination", &source, &self.own, &self.own_service());
         if callers.len() < 1024 {
             callers.insert(metadata.to_vec(), peer);
         }
         peer
+    }
+
+    /// The Service that this pod is an endpoint of; named after the app while no table says it.
+    fn own_service(&self) -> ServiceLabels {
+        let routing = self.routing();
+        let mine = |(_, host): &(&String, &Arc<crate::table::Host>)| {
+            host.clusters.iter().any(|c| c.subset.is_empty() && c.endpoints.iter().any(|e| e.address.ip() == self.config.pod_ip))
+        };
+        let (name, namespace) = match routing.table.hosts.iter().find(mine) {
+            Some((_, host)) => (&host.name, &host.namespace),
+            None => (&self.own.app, &self.own.namespace),
+        };
+        ServiceLabels { host: format!("{name}.{namespace}.svc.cluster.local"), name: name.clone(), namespace: namespace.clone() }
     }
 
     pub(crate) fn is_draining(&self) -> bool {

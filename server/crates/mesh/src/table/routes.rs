@@ -69,17 +69,18 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
 /// Names destinations that lead nowhere.
 fn check_destinations(routes: &[Route], hosts: &BTreeMap<String, Host>, report: &mut Reporter<'_>) {
     for route in routes {
-        let Action::Forward(destinations) = &route.action else { continue };
-        for to in destinations {
-            let Some(host) = hosts.get(&to.host) else {
-                report.add("HostNotFound", format!("destination {} is no Service of the registry", to.host));
+        let destinations = if let Action::Forward(all) = &route.action { all.as_slice() } else { &[] };
+        let all = destinations.iter().map(|d| (&d.host, d.port, &d.subset)).chain(route.mirrors.iter().map(|m| (&m.host, m.port, &m.subset)));
+        for (name, port, subset) in all {
+            let Some(host) = hosts.get(name) else {
+                report.add("HostNotFound", format!("destination {name} is no Service of the registry"));
                 continue;
             };
-            if !host.clusters.iter().any(|c| c.subset == to.subset) && !host.ports.is_empty() {
-                report.add("SubsetMissing", format!("destination {} has no subset \"{}\": no DestinationRule defines it", to.host, to.subset));
+            if !host.clusters.iter().any(|c| c.subset == *subset) && !host.ports.is_empty() {
+                report.add("SubsetMissing", format!("destination {name} has no subset \"{subset}\": no DestinationRule defines it"));
             }
-            if let Some(port) = to.port.filter(|port| !host.ports.iter().any(|p| p.port == *port)) {
-                report.add("PortNotFound", format!("destination {} has no port {port}", to.host));
+            if let Some(port) = port.filter(|port| !host.ports.iter().any(|p| p.port == *port)) {
+                report.add("PortNotFound", format!("destination {name} has no port {port}"));
             }
         }
     }

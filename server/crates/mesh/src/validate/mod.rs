@@ -3,6 +3,7 @@
 //! **Invariant:** pure. Weights need not sum to 100: 60/20 is accepted and means 75/25.
 
 mod destination_rule;
+mod http_route;
 mod names;
 mod virtual_service;
 

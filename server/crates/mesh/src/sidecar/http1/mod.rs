@@ -57,3 +57,51 @@ fn content_length(value: &[u8]) -> Option<u64> {
     let digits = !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit);
     digits.then(|| value.iter().fold(0, |n, d| n * 10 + u64::from(d - b'0')))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Bytes that look like heads, with the mistakes that matter.
+    fn head() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            Just("GET / HTTP/1.1\r\n"), Just("POST http://a/ HTTP/1.1\r\n"), Just("Host: a\r\n"), Just("Content-Length: 3\r\n"), Just("Content-Length: 3,3\r\n"),
+            Just("Transfer-Encoding: chunked\r\n"), Just("transfer-encoding:\tchunked \r\n"), Just("X: y\n"), Just(" fold\r\n"), Just("\r\n"), Just("\n"), Just("\0"),
+            Just("Connection: close, x\r\n"), Just("Expect: 100-continue\r\n"), Just("Upgrade: h2c\r\n"), Just(":"), Just("\r"), Just("HTTP/1.1 200 OK\r\n"),
+        ];
+        prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_a_parser(bytes in prop::collection::vec(any::<u8>(), 0..300), text in head()) {
+            for input in [&bytes, &text] {
+                let _ = head_end(input, 0);
+                let _ = parse_request(input, |_| ());
+                let _ = parse_response(input, false, |_| ());
+                let _ = Framing::Chunked(body::Chunks::new()).take(input);
+            }
+        }
+
+        #[test]
+        fn what_is_accepted_has_one_end_and_one_framing(text in head()) {
+            let HeadEnd::At(end) = head_end(&text, 0) else { return Ok(()) };
+            let Ok((framing, lengths, encodings)) = parse_request(&text[..end], |r| {
+                let count = |name: &str| r.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).count();
+                (r.framing.clone(), count("content-length"), count("transfer-encoding"))
+            }) else { return Ok(()) };
+            prop_assert!(lengths + encodings <= 1);
+            prop_assert_eq!(matches!(framing, Framing::Chunked(_)), encodings == 1);
+            prop_assert!(!text[..end].windows(2).any(|w| w[1] == b'\n' && w[0] != b'\r'));
+        }
+
+        #[test]
+        fn a_head_ends_at_the_same_place_however_it_arrives(text in head(), cut in 0_usize..200) {
+            let cut = cut.min(text.len());
+            if head_end(&text[..cut], 0) == HeadEnd::More {
+                prop_assert_eq!(head_end(&text, cut), head_end(&text, 0));
+            }
+        }
+    }
+}

@@ -221,7 +221,7 @@ mod tests {
             ("GET / HTTP/1.1\r\n\r\n", 400),
             ("GET / HTTP/1.0\r\n\r\n", 200),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
-            ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 505),
             ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\n", 400),
             ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n", 417),

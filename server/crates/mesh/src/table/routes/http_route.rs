@@ -3,7 +3,7 @@
 use crate::json::{fields, list, present, text};
 use crate::table::build::{Reporter, full_name};
 use crate::table::{
-    Action, Destination, Fault, HeaderChanges, HeaderOps, Match, Pattern, Redirect, Retries, RetryOn, Rewrite, Route, StringMatch, duration_ms,
+    Action, Destination, Fault, HeaderChanges, HeaderOps, Match, Mirror, Pattern, Redirect, Retries, RetryOn, Rewrite, Route, StringMatch, duration_ms,
 };
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ pub(super) fn read(value: &Value, path: &str, namespace: &str, report: &mut Repo
     report.only(
         value,
         path,
-        &["name", "match", "route", "redirect", "directResponse", "timeout", "retries", "rewrite", "headers", "fault"],
+        &["name", "match", "route", "redirect", "directResponse", "timeout", "retries", "rewrite", "headers", "fault", "mirror", "mirrors", "mirrorPercentage", "mirrorPercent"],
     );
     let mut matches = Vec::new();
     let written = list(value, "match");
@@ -23,6 +23,10 @@ pub(super) fn read(value: &Value, path: &str, namespace: &str, report: &mut Repo
         // None of its matches can be used: taking everything instead would be wrong.
         return None;
     }
+    let mirrors = mirrors(value, namespace);
+    if !mirrors.is_empty() {
+        report.add("UnsupportedField", format!("{path}.mirror: a request whose body does not come along with its head is not mirrored"));
+    }
     Some(Route {
         name: text(value, "name").into(),
         matches,
@@ -32,6 +36,7 @@ pub(super) fn read(value: &Value, path: &str, namespace: &str, report: &mut Repo
         rewrite: present(value, "rewrite").map(|r| rewrite(r, &format!("{path}.rewrite"), report)).unwrap_or_default(),
         headers: headers(value),
         fault: present(value, "fault").map(|f| fault(f, &format!("{path}.fault"), report)).unwrap_or_default(),
+        mirrors,
     })
 }
 
@@ -65,6 +70,19 @@ fn action(value: &Value, path: &str, namespace: &str, report: &mut Reporter<'_>)
         }
     };
     Action::Forward(list(value, "route").iter().enumerate().map(destination).collect())
+}
+
+fn mirrors(route: &Value, namespace: &str) -> Vec<Mirror> {
+    let one = |to: &Value, percent: Option<f64>| Mirror {
+        host: full_name(text(to, "host"), namespace),
+        port: to.get("port").and_then(|p| number(p, "number")),
+        subset: text(to, "subset").into(),
+        percent: percent.unwrap_or(100.0),
+    };
+    let percent = route.pointer("/mirrorPercentage/value").or(route.get("mirrorPercent")).and_then(Value::as_f64);
+    let first = present(route, "mirror").map(|to| one(to, percent));
+    let rest = list(route, "mirrors").iter().filter_map(|m| Some(one(present(m, "destination")?, m.pointer("/percentage/value").and_then(Value::as_f64))));
+    first.into_iter().chain(rest).collect()
 }
 
 fn number(value: &Value, key: &str) -> Option<u16> {

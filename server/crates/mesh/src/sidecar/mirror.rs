@@ -1,0 +1,64 @@
+//! Copies of requests (`HTTPRoute.mirror`): sent beside the request, their answers thrown away, as Envoy does.
+
+use super::balance::choose;
+use super::outbound::Plan;
+use super::routing::LiveCluster;
+use super::shared::Shared;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Longest time for a copy; also bounds how many there are.
+const LIFE: Duration = Duration::from_secs(15);
+/// Most copies under way; beyond it requests are not mirrored rather than kept in memory.
+const MOST: usize = 256;
+
+/// Sends copies of `head` (with its body) where the plan asks for them. Called only when all of the request is there: the copy of a
+/// streamed body would have to be kept until both upstreams have read it.
+pub(crate) fn send(shared: &Arc<Shared>, plan: &Plan, head: &[u8]) {
+    for cluster in &plan.mirrors {
+        if shared.tasks.len() < MOST {
+            shared.tasks.spawn(one(shared.clone(), cluster.clone(), shadow(head)));
+        }
+    }
+}
+
+async fn one(shared: Arc<Shared>, cluster: Arc<LiveCluster>, request: Vec<u8>) {
+    let copy = async {
+        let upstream = &choose(&cluster, shared.draw(), None, None)?.upstream;
+        let _in_flight = upstream.begin();
+        let mut connection = upstream.connect(Duration::from_secs(5)).await.ok()?;
+        connection.stream.write_all(&request).await.ok()?;
+        // It asked for the connection to be closed: what comes is read so that nothing is reset.
+        let mut sink = [0; 4096];
+        while connection.stream.read(&mut sink).await.ok()? > 0 {}
+        Some(())
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(LIFE, copy) => {}
+        () = shared.closing.cancelled() => {}
+    }
+}
+
+/// The head as it was, but for the Host's `-shadow` and the end of the connection.
+fn shadow(request: &[u8]) -> Vec<u8> {
+    let lines = memchr::memmem::find(request, b"\r\n").unwrap_or(0);
+    // The Host stands first, because the sidecar wrote this head itself.
+    let host_end = memchr::memmem::find(&request[lines + 2..], b"\r\n").map_or(request.len(), |at| at + lines + 2);
+    let host = &request[lines..host_end];
+    let name_end = host.iter().rposition(|c| *c == b':').filter(|at| host[at + 1..].iter().all(u8::is_ascii_digit)).unwrap_or(host.len());
+    [&request[..lines + name_end], b"-shadow", &host[name_end..], b"\r\nconnection: close", &request[host_end..]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shadow;
+
+    #[test]
+    fn a_copy_says_that_it_is_one() {
+        for (host, other) in [("flaskapp:7777", "flaskapp-shadow:7777"), ("flaskapp", "flaskapp-shadow")] {
+            let copy = shadow(format!("GET / HTTP/1.1\r\nhost: {host}\r\na: b\r\n\r\nbody").as_bytes());
+            assert_eq!(String::from_utf8(copy).unwrap(), format!("GET / HTTP/1.1\r\nhost: {other}\r\nconnection: close\r\na: b\r\n\r\nbody"));
+        }
+    }
+}
