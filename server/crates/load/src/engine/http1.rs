@@ -1,7 +1,7 @@
 //! Reads one HTTP/1.1 answer from bytes as they come. No I/O.
 //!
 //! The common answer arrives whole, and then nothing is copied or allocated but the version's name.
-use super::tally::Failure;
+use super::failure::Failure;
 
 /// Longest head of an answer.
 const MAX_HEAD: usize = 32 * 1024;

@@ -1,9 +1,14 @@
 //! The engine's handle: an OS thread of its own keeps the schedule and all sockets; this sends it commands and reads its snapshots.
+mod failure;
 mod http1;
 mod poller;
 mod pool;
+mod receive;
 mod run;
+mod send;
 mod tally;
+mod tend;
+mod window;
 
 use crate::snapshot::{AgentStatus, Mark};
 use crate::spec::{LoadSpec, Plan, SpecError};

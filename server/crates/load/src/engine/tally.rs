@@ -1,62 +1,14 @@
 //! Counts a run and keeps the last seconds' latencies; turns them into a [`Snapshot`]. The clock is an argument.
+use super::failure::Failure;
+use super::window::{Sliding, WINDOW_S};
 use crate::snapshot::{FirstAnswer, Mark, Snapshot};
-use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A request written later than this after its scheduled time counts as late.
 const LATE: Duration = Duration::from_millis(5);
-/// Seconds that the percentiles look back.
-const WINDOW_S: usize = 10;
 /// More versions than this are counted together: the names come from outside.
 const MAX_VERSIONS: usize = 32;
-
-/// Why a request failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Failure {
-    /// Nobody listens.
-    Refused,
-    /// The connection ended before the answer did.
-    Reset,
-    /// No answer in time.
-    Timeout,
-    /// No way to the peer, or no address for its name.
-    Unreachable,
-    /// The answer is not HTTP.
-    Protocol,
-    /// This machine is short of something: descriptors, ports.
-    Local,
-    /// Answered, but not with 2xx.
-    Status(u16),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Refused => f.write_str("refused"),
-            Failure::Reset => f.write_str("reset"),
-            Failure::Timeout => f.write_str("timeout"),
-            Failure::Unreachable => f.write_str("unreachable"),
-            Failure::Protocol => f.write_str("protocol"),
-            Failure::Local => f.write_str("local"),
-            Failure::Status(code) => write!(f, "status_{code}"),
-        }
-    }
-}
-
-impl From<&std::io::Error> for Failure {
-    fn from(e: &std::io::Error) -> Failure {
-        use std::io::ErrorKind as K;
-        match e.kind() {
-            K::ConnectionRefused => Failure::Refused,
-            K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::NotConnected | K::UnexpectedEof => Failure::Reset,
-            K::TimedOut => Failure::Timeout,
-            K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown => Failure::Unreachable,
-            _ => Failure::Local,
-        }
-    }
-}
 
 /// When a request was due and when it was written.
 #[derive(Clone, Copy, Debug)]
@@ -66,50 +18,6 @@ pub(crate) struct Timing {
     pub started: Option<Instant>,
     /// The run it belongs to.
     pub run: u64,
-}
-
-/// Histograms of one second each, the oldest reused.
-struct Sliding {
-    seconds: VecDeque<Histogram<u32>>,
-    sum: Histogram<u32>,
-}
-
-impl Sliding {
-    fn new() -> Sliding {
-        // 1 µs to 60 s at two digits: 10 kB each, and a percentile is right to 1 %.
-        let empty = Histogram::new_with_bounds(1, 60_000_000, 2).unwrap_or_else(|_| unreachable!("the bounds are constant and valid"));
-        Sliding { seconds: (0..WINDOW_S).map(|_| empty.clone()).collect(), sum: empty }
-    }
-
-    fn record(&mut self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
-        if let Some(newest) = self.seconds.back_mut() {
-            newest.saturating_record(micros);
-        }
-    }
-
-    fn rotate(&mut self) {
-        if let Some(mut oldest) = self.seconds.pop_front() {
-            if !oldest.is_empty() {
-                oldest.reset();
-            }
-            self.seconds.push_back(oldest);
-        }
-    }
-
-    fn clear(&mut self) {
-        self.seconds.iter_mut().for_each(Histogram::reset);
-    }
-
-    /// Percentiles in milliseconds, in the order asked for.
-    fn percentiles<const N: usize>(&mut self, of: [f64; N]) -> [Option<f64>; N] {
-        self.sum.reset();
-        for second in self.seconds.iter().filter(|s| !s.is_empty()) {
-            // Same bounds, so it always fits.
-            let _ = self.sum.add(second);
-        }
-        of.map(|q| (!self.sum.is_empty()).then(|| self.sum.value_at_quantile(q) as f64 / 1_000.0))
-    }
 }
 
 /// Totals at one tick, for what happened over the last second.

@@ -1,0 +1,117 @@
+//! From the schedule to the wire: what is due gets a connection, or waits for one.
+use super::http1;
+use super::pool::State;
+use super::run::{Pace, Runner};
+use super::failure::Failure;
+use super::tally::Timing;
+use std::io::{self, Write};
+use std::time::Instant;
+
+impl Runner {
+    /// Sends or queues what is due.
+    pub(super) fn dispatch(&mut self, now: Instant) {
+        let Pace::Open(schedule) = &mut self.pace else { return };
+        let stale = schedule.skip_stale(now);
+        self.tally.due(stale);
+        self.tally.shed(stale);
+        while let Pace::Open(schedule) = &mut self.pace {
+            let Some(scheduled) = schedule.take(now) else { break };
+            self.tally.due(1);
+            if self.queue.len() + self.busy >= self.config.max_in_flight {
+                self.tally.shed(1);
+                continue;
+            }
+            self.issue(scheduled);
+            self.send_queued();
+        }
+    }
+
+    pub(super) fn issue_in_closed_loop(&mut self, now: Instant) {
+        self.tally.due(1);
+        self.issue(now);
+    }
+
+    pub(super) fn issue(&mut self, scheduled: Instant) {
+        self.queue.push_back(scheduled);
+        self.issued += 1;
+        if self.plan.spec.requests.is_some_and(|n| self.issued >= n) {
+            self.pace = Pace::Stopped;
+            self.plan.spec.rate = 0;
+        }
+    }
+
+    /// Gives waiting requests to free connections; opens connections for the rest.
+    pub(super) fn send_queued(&mut self) {
+        while !self.queue.is_empty() {
+            let Some(token) = self.idle.pop_front() else { break };
+            let free = self.pool.get(token).is_some_and(|c| matches!(c.state, State::Idle) && !c.retired);
+            if free && let Some(scheduled) = self.queue.pop_front() {
+                self.send(token, scheduled);
+            }
+        }
+        while self.connecting < self.queue.len() && self.pool.len() < self.config.max_connections && self.open() {}
+    }
+
+    pub(super) fn open(&mut self) -> bool {
+        let now = Instant::now();
+        let life = if matches!(self.pace, Pace::Closed(_)) { None } else { self.config.connection_life };
+        let opened = match self.plan.addr {
+            Some(addr) => self.pool.open(addr, life, now, &self.poller),
+            None => Err(io::ErrorKind::HostUnreachable.into()),
+        };
+        match opened {
+            Ok(()) => self.connecting += 1,
+            Err(e) => self.cannot_connect(Failure::from(&e), now),
+        }
+        !self.queue.is_empty()
+    }
+
+    /// No connection came of it: the request that has waited longest fails for this reason.
+    pub(super) fn cannot_connect(&mut self, why: Failure, now: Instant) {
+        if let Pace::Closed(_) = self.pace && self.queue.is_empty() {
+            self.issue_in_closed_loop(now);
+        }
+        if let Some(scheduled) = self.queue.pop_front() {
+            self.tally.failed(Timing { scheduled, started: None, run: self.tally.run() }, why, now);
+        }
+    }
+
+    pub(super) fn send(&mut self, token: u64, scheduled: Instant) {
+        let Some(conn) = self.pool.get(token) else { return };
+        let started = Instant::now();
+        let written = match conn.stream.write(&self.plan.request) {
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => {
+                // The peer had closed it and not a byte of the request has left: it waits for another connection.
+                self.pool.close(token);
+                self.queue.push_front(scheduled);
+                return;
+            }
+        };
+        conn.rest.clear();
+        conn.rest.extend_from_slice(&self.plan.request[written..]);
+        conn.asked = http1::Asked { head: self.plan.head, body_is_version: self.plan.body_is_version };
+        let timing = Timing { scheduled, started: Some(started), run: self.tally.run() };
+        conn.state = State::Busy { timing, unsent: conn.rest.len() };
+        self.busy += 1;
+        self.tally.sent(scheduled, started);
+    }
+
+    /// A connection is free: for a waiting request, for the next of a closed loop, or for later.
+    pub(super) fn make_available(&mut self, token: u64) {
+        let Some(conn) = self.pool.get(token) else { return };
+        conn.state = State::Idle;
+        if conn.retired {
+            self.pool.close(token);
+            return self.send_queued();
+        }
+        if let Pace::Closed(_) = self.pace && self.queue.is_empty() {
+            self.issue_in_closed_loop(Instant::now());
+        }
+        match self.queue.pop_front() {
+            Some(scheduled) => self.send(token, scheduled),
+            None => self.idle.push_back(token),
+        }
+    }
+}
