@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// File of the store in the state folder.
 const STORE: &str = "store.redb";
+/// What every client and the node count on; the controllers furnish them.
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// Name of the one node.
 const NODE: &str = "local";
 
@@ -172,11 +174,12 @@ impl Cluster {
         Some(kubeconfig::render(api, &self.ca_pem, token, &user.name, namespace))
     }
 
-    /// Serves the API until `stop`; it ends within a second then. Errors: none, it only ends when told.
+    /// Serves the API until `stop`; it ends within a second then. Errors: the store refuses its first write.
     pub fn serve_api(&self, listener: TcpListener, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
         let (tls, registry, kubelet) = (self.tls.clone(), self.registry.clone(), Arc::new(self.kubelet.clone()));
         let auth = Auth { tokens: self.tokens.clone(), hosts: self.hosts.clone() };
         async move {
+            registry.ensure_namespaces(&NAMESPACES).await.map_err(|status| status.message)?;
             api::serve(listener, tls, registry, kubelet, auth, stop).await;
             Ok(())
         }
@@ -199,8 +202,9 @@ impl Cluster {
 
     /// Runs pods until `stop`, then ends them. Errors: the node cannot start, or ended by itself. To be called once.
     pub fn run_node(&self, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
-        let node = self.node.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (registry, node) = (self.registry.clone(), self.node.lock().unwrap_or_else(PoisonError::into_inner).take());
         async move {
+            registry.ensure_namespaces(&NAMESPACES).await.map_err(|status| status.message)?;
             match node {
                 Some(node) => node.run(stop).await,
                 None => Err("the node was started before".to_owned()),

@@ -35,7 +35,7 @@ pub(crate) async fn run(registry: Registry, recorder: Recorder, root: Option<Arc
     tasks.start(namespace::Namespaces { kinds: namespaced, root });
     tasks.start(deployment::Deployments);
     tasks.start(replicaset::ReplicaSets);
-    tasks.start(scheduler::Scheduler);
+    tasks.start(scheduler::Scheduler::default());
     tasks.start(endpointslice::EndpointSlices);
     tasks.start(gc::GarbageCollector { kinds: all() });
     tasks.start(event_ttl::EventTtl);

@@ -2,7 +2,7 @@
 //!
 //! [`plan`] is pure. There is one node as a rule; nothing here relies on it. Source: Kubernetes documentation, "Kubernetes Scheduler".
 use super::object::{NODES, PODS, condition, is_deleting, is_true, label, name, namespace, stamp, text};
-use super::shell::{Controller, Key, Source, View};
+use super::shell::{Change, Controller, Key, Source, View};
 use super::step::{Step, full_name};
 use crate::Object;
 use crate::status::Status;
@@ -84,33 +84,54 @@ fn unschedulable(seen: &Seen, refused: &BTreeMap<&str, usize>) -> Vec<Step> {
     vec![Step::Status(PODS, pod.clone(), status), Step::warn(pod, "FailedScheduling", message)]
 }
 
-/// Schedules pods.
-pub(crate) struct Scheduler;
+/// Schedules pods, many at a time: a place given away counts from the plan on, not from when the write is on disk.
+#[derive(Default)]
+pub(crate) struct Scheduler {
+    /// Node of each pod whose binding is under way.
+    assumed: BTreeMap<Key, String>,
+}
 
 impl Controller for Scheduler {
     type Key = Key;
     const NAME: &'static str = "default-scheduler";
-    /// One at a time: two plans must not both see the last free place.
-    const WORKERS: usize = 1;
+    const WORKERS: usize = 64;
 
     fn sources(&self) -> Vec<Source<Key>> {
         vec![
-            Source::new(PODS, |o, _| if text(o, "/spec/nodeName").is_empty() { vec![Key::of(o)] } else { Vec::new() }),
+            // Bound and deleted ones too: that ends their assumption.
+            Source::new(PODS, |o, _| vec![Key::of(o)]),
             // A node came, or became ready: those who wait may go.
             Source::new(NODES, |_, view| waiting(view)),
         ]
     }
 
+    fn on(&mut self, source: &Source<Key>, change: Change, object: &Arc<Object>, view: &View) -> Vec<Key> {
+        let mut keys = (source.keys)(object, view);
+        if change == Change::Gone && source.kind == PODS {
+            // Its place is free.
+            keys.extend(waiting(view));
+        }
+        keys
+    }
+
     fn plan(&mut self, key: &Key, view: &View, now: Timestamp, _failure: Option<&str>) -> Result<Vec<Step>, Status> {
+        // An earlier attempt at this pod has ended, well or not.
+        self.assumed.remove(key);
         let Some(pod) = view.get(&PODS, &key.namespace, &key.name) else { return Ok(Vec::new()) };
         if !text(&pod, "/spec/nodeName").is_empty() {
             return Ok(Vec::new());
         }
-        let mut running = BTreeMap::new();
+        let mut running: BTreeMap<String, i64> = BTreeMap::new();
         for other in view.list(&PODS, "")?.iter().filter(|p| !matches!(text(p, "/status/phase"), "Succeeded" | "Failed")) {
-            *running.entry(text(other, "/spec/nodeName").to_owned()).or_default() += 1;
+            let node = text(other, "/spec/nodeName");
+            let node = if node.is_empty() { self.assumed.get(&Key::of(other)).map_or("", String::as_str) } else { node };
+            *running.entry(node.to_owned()).or_default() += 1;
         }
-        Ok(plan(&Seen { pod, nodes: view.list(&NODES, "")?, running, now }))
+        let steps = plan(&Seen { pod, nodes: view.list(&NODES, "")?, running, now });
+        if let Some(Step::Bind { node, .. }) = steps.first() {
+            self.assumed.insert(key.clone(), node.clone());
+        }
+        Ok(steps)
     }
 }
 

@@ -227,3 +227,26 @@ async fn an_object_whose_owner_never_was_is_collected_and_a_lost_pod_replaced() 
     }).await;
     cluster.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_node_takes_no_more_pods_until_one_goes() {
+    let cluster = Cluster::start().await;
+    let nodes = cluster.registry.kinds().find("", "nodes").unwrap();
+    let room = Patch::Merge(json!({"status": {"allocatable": {"pods": "3"}}}));
+    cluster.registry.patch(nodes, None, "local", Subresource::Status, room, &WriteOptions::by("test")).await.unwrap();
+    cluster.create("apps", "deployments", deployment(5)).await;
+    let bound = |c: &Cluster| c.pods().iter().filter(|p| text(p, "/spec/nodeName") == "local").count();
+    let told = |c: &Cluster| c.pods().iter().filter(|p| object::condition(p, "PodScheduled").is_some_and(|s| text(s, "/message") == "0/1 nodes are available: 1 Too many pods.")).count();
+    cluster.until("three run and two are told why not", |c| (bound(c) == 3 && told(c) == 2).then_some(())).await;
+    cluster.merge("deployments", "web", json!({"spec": {"replicas": 2}})).await;
+    cluster.until("those who wait go first", |c| c.progress()).await;
+    cluster.merge("deployments", "web", json!({"spec": {"replicas": 4}})).await;
+    cluster.until("one waits again", |c| (bound(c) == 3 && told(c) == 1).then_some(())).await;
+    let running = cluster.pods().iter().find(|p| is_true(p, "Ready")).map(|p| name(p).to_owned()).unwrap();
+    let more = Patch::Merge(json!({"status": {"allocatable": {"pods": "4"}}}));
+    cluster.registry.patch(nodes, None, "local", Subresource::Status, more, &WriteOptions::by("test")).await.unwrap();
+    cluster.until("all run", |c| c.progress()).await;
+    cluster.delete("", "pods", &running, Propagation::Background).await;
+    cluster.until("its successor takes its place", |c| c.progress().filter(|_| bound(c) == 4)).await;
+    cluster.end().await;
+}

@@ -116,6 +116,19 @@ impl TestCluster {
             && [count("updatedReplicas"), count("replicas"), count("availableReplicas")].iter().all(|n| *n == wanted)
     }
 
+    /// The newest write's.
+    pub fn revision(&self) -> u64 {
+        self.registry.revision()
+    }
+
+    /// The objects that were written last, as lines.
+    pub fn newest(&self, count: usize) -> Vec<String> {
+        let kinds = self.registry.kinds().iter();
+        let mut all: Vec<_> = kinds.flat_map(|k| self.registry.list(k, None, &ListOptions::default()).unwrap().items).collect();
+        all.sort_by_key(|o| std::cmp::Reverse(o["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse::<u64>().ok())));
+        all.iter().take(count).map(|o| o.to_string()).collect()
+    }
+
     /// Waits until `check` gives something.
     pub async fn until<T>(&self, what: &str, check: impl Fn() -> Option<T>) -> T {
         let wait = async {

@@ -128,3 +128,42 @@ async fn a_namespace_takes_everything_with_it() {
     assert!(t.processes().is_empty());
     t.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_at_rest_writes_nothing() {
+    let t = TestCluster::start().await;
+    t.apply(service("web")).await;
+    t.apply(deployment("web", 2, "v1")).await;
+    t.rolled_out("web").await;
+    // Longer than a probe's period: an answer as before must not be written.
+    let quiet = || async {
+        let before = t.revision();
+        tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+        t.revision() == before
+    };
+    for _ in 0..6 {
+        if quiet().await {
+            return drop(t.stop().await);
+        }
+    }
+    panic!("something is always written; newest objects: {}", t.newest(5).join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn thirty_deployments_at_once() {
+    let t = TestCluster::start().await;
+    let began = std::time::Instant::now();
+    let names: Vec<String> = (0..30).flat_map(|i| ["v1", "v2", "client"].map(|v| format!("web-{i}-{v}"))).collect();
+    futures::future::join_all(names.iter().map(|name| t.apply(deployment(name, 1, "v1")))).await;
+    println!("{} applied after {:?}", names.len(), began.elapsed());
+    for name in &names {
+        t.rolled_out(name).await;
+    }
+    println!("all ready after {:?}", began.elapsed());
+    let began = std::time::Instant::now();
+    deployments(&t).delete_collection(&DeleteParams::default(), &Default::default()).await.unwrap();
+    t.until("nothing is left", || (t.pods().is_empty() && t.processes().is_empty()).then_some(())).await;
+    println!("all gone after {:?}", began.elapsed());
+    t.stop().await;
+}
