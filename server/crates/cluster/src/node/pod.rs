@@ -144,11 +144,6 @@ impl Pod {
         }
     }
 
-    /// Whether the pod is being ended.
-    pub fn is_ending(&self) -> bool {
-        self.ending.is_some()
-    }
-
     /// Whether the pod was told to end and nothing of it runs any more.
     pub fn is_over(&self) -> bool {
         self.ending.is_some() && !self.containers.iter().any(Container::is_up)

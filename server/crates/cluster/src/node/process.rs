@@ -44,11 +44,6 @@ impl Process {
         Ok(Process(Arc::new(Inner { pid, pidfd, exit: Mutex::new(None), record })))
     }
 
-    /// Its process id, which is its group's too.
-    pub fn pid(&self) -> i32 {
-        self.0.pid
-    }
-
     /// Signals the whole group; does nothing once it has ended.
     pub fn signal(&self, signal: Signal) {
         self.0.signal(signal);
