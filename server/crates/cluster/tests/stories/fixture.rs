@@ -203,7 +203,7 @@ pub fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap()
 }
 
-fn config(folder: &Path) -> Config {
+pub fn config(folder: &Path) -> Config {
     let image = Image {
         names: vec!["web".into()],
         entrypoint: vec!["serve".into(), "7777".into()],

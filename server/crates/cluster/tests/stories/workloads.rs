@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn deployments(t: &TestCluster) -> Api<Deployment> {
     Api::namespaced(t.client.clone(), NAMESPACE)
@@ -25,6 +26,14 @@ fn get(address: &str, path: &str) -> std::io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned()))
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn endpoints(t: &TestCluster, service: &str) -> Vec<(String, bool)> {
@@ -112,6 +121,74 @@ async fn a_services_endpoints_follow_readiness() {
     t.until("it is back", || endpoints(&t, "web").contains(&(name(&sick).to_owned(), true)).then_some(())).await;
     let ip = t.get("", "services", "web").unwrap()["spec"]["clusterIP"].as_str().unwrap().to_owned();
     t.until("the ClusterIP answers", || get(&ip, "/env/version").ok().filter(|body| body == "v1")).await;
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_fails_while_pods_are_replaced() {
+    let t = TestCluster::start().await;
+    t.apply(service("web")).await;
+    t.apply(deployment("web", 2, "0")).await;
+    t.rolled_out("web").await;
+    let ip = t.get("", "services", "web").unwrap()["spec"]["clusterIP"].as_str().unwrap().to_owned();
+    t.until("the ClusterIP answers", || get(&ip, "/env/version").ok().filter(|body| body == "0")).await;
+    let is_over = AtomicBool::new(false);
+    let results = std::thread::scope(|scope| {
+        // Ends the callers when a wait below fails, too.
+        let over = Over(&is_over);
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut results = Vec::new();
+                    while !is_over.load(Ordering::Relaxed) {
+                        results.push(get(&ip, "/env/version").map_err(|e| e.to_string()));
+                        std::thread::sleep(std::time::Duration::from_millis(10));
+                    }
+                    results
+                })
+            })
+            .collect();
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                for version in ["1", "2"] {
+                    set_version(&t, "web", version).await;
+                    t.until("it is rolled out", || (t.is_rolled_out("web") && t.pods().len() == 2).then_some(())).await;
+                }
+                for replicas in [5, 1] {
+                    let scale = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+                    deployments(&t).patch_scale("web", &PatchParams::default(), &scale).await.unwrap();
+                    t.until("it is scaled", || (t.is_rolled_out("web") && t.pods().len() == replicas).then_some(())).await;
+                }
+            });
+        });
+        drop(over);
+        callers.into_iter().flat_map(|c| c.join().unwrap()).collect::<Vec<_>>()
+    });
+    let failed: Vec<_> = results.iter().filter(|r| !matches!(r.as_deref(), Ok("0" | "1" | "2"))).collect();
+    assert!(failed.is_empty(), "{} of {} failed: {:?}", failed.len(), results.len(), &failed[..failed.len().min(5)]);
+    assert!(results.len() > 100, "{} requests", results.len());
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_is_started_again_in_the_same_pod() {
+    let t = TestCluster::start().await;
+    t.apply(service("web")).await;
+    t.apply(deployment("web", 2, "v1")).await;
+    t.rolled_out("web").await;
+    let before: Vec<String> = t.pods().iter().map(|p| name(p).to_owned()).collect();
+    let killed = t.processes()[0];
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(killed), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let began = std::time::Instant::now();
+    t.until("it runs again", || {
+        let restarts: i64 = t.pods().iter().filter_map(|p| p["status"]["containerStatuses"][0]["restartCount"].as_i64()).sum();
+        (restarts == 1 && t.ready_pods().len() == 2).then_some(())
+    })
+    .await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(t.pods().iter().map(|p| name(p).to_owned()).collect::<Vec<_>>(), before);
+    assert!(!t.processes().contains(&killed));
+    t.until("both are endpoints", || (endpoints(&t, "web").iter().filter(|(_, ready)| *ready).count() == 2).then_some(())).await;
     t.stop().await;
 }
 
