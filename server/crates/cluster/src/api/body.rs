@@ -1,4 +1,4 @@
-//! Reads request bodies: at most 1 MiB, JSON or YAML, at most 64 levels deep, no YAML anchors.
+//! Reads request bodies: at most 1 MiB, JSON, YAML or protobuf, at most 64 levels deep, no YAML anchors.
 use super::negotiate::content_type;
 use crate::status::Status;
 use bytes::Bytes;
@@ -31,11 +31,12 @@ pub(super) async fn read(body: Incoming) -> Result<Bytes, Status> {
 /// An object in a create, an update or a review.
 ///
 /// # Errors
-/// 415 for protobuf, CBOR and other types, 400 for what does not parse.
+/// 415 for CBOR and other types, 400 for what does not parse.
 pub(super) fn object(headers: &HeaderMap, bytes: &Bytes) -> Result<Value, Status> {
     let value = match content_type(headers) {
         "application/json" => json(bytes)?,
         "application/yaml" => yaml(bytes)?,
+        "application/vnd.kubernetes.protobuf" => super::protobuf::object(bytes)?,
         other => return Err(unsupported(other, "application/json, application/yaml")),
     };
     if value.is_object() { Ok(value) } else { Err(Status::bad_request("the request's body must be one object")) }
@@ -119,8 +120,8 @@ mod tests {
 
     #[test]
     fn other_types_are_415() {
-        let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, "application/vnd.kubernetes.protobuf".parse().unwrap())]);
-        assert_eq!(object(&headers, &Bytes::from_static(b"k8s\0")).unwrap_err().code, 415);
+        let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, "application/cbor".parse().unwrap())]);
+        assert_eq!(object(&headers, &Bytes::from_static(b"\xa0")).unwrap_err().code, 415);
         assert_eq!(object(&HeaderMap::new(), &Bytes::from_static(b"[]")).unwrap_err().code, 400);
     }
 }

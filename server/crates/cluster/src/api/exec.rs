@@ -72,7 +72,12 @@ pub(super) async fn run(socket: Socket, started: Result<Exec, Status>) {
                         let _ = resize.try_send(size);
                     }
                 }
-                Some((&CLOSE, [STDIN])) => stdin = None,
+                Some((&CLOSE, [STDIN])) => {
+                    if let Some(mut pipe) = stdin.take() {
+                        // A pipe closes by being dropped; what else there may be is told.
+                        let _ = pipe.shutdown().await;
+                    }
+                }
                 _ => {}
             }
         }

@@ -14,6 +14,7 @@ mod openapi;
 mod options;
 mod pods;
 mod portforward;
+mod protobuf;
 mod query;
 mod respond;
 mod reviews;
