@@ -62,13 +62,6 @@ impl Route {
     }
 }
 
-impl Target {
-    /// `plural.group`, or the plural alone in the core group: what messages and metrics call it.
-    pub(super) fn qualified(&self) -> String {
-        if self.group.is_empty() { self.resource.clone() } else { format!("{}.{}", self.resource, self.group) }
-    }
-}
-
 /// The words kubectl knows.
 pub(super) fn no_such_path() -> Status {
     Status::new(404, "NotFound", "the server could not find the requested resource")
