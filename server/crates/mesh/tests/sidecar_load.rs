@@ -100,7 +100,7 @@ async fn requests_split_as_the_weights_say_and_zero_is_none() {
     mesh.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn weight_changes_fail_nothing_and_hold_from_the_acknowledgement_on() {
     let (v1, v2) = (App::start("v1").await, App::start("v2").await);
     let objects = input(1, &[("v1", v1.address), ("v2", v2.address)]);
@@ -124,7 +124,7 @@ async fn weight_changes_fail_nothing_and_hold_from_the_acknowledgement_on() {
     mesh.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endpoints_come_and_go_without_a_failure() {
     let v1 = App::start("v1").await;
     let mut others: Vec<App> = vec![App::start("v2").await];

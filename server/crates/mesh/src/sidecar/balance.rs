@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 /// Chooses by the cluster's policy. `draw` is uniform over 64 bits; `key` is what consistent hashing hashes; `avoid` is an endpoint
 /// that just failed, taken only where there is no other.
-pub(crate) fn choose<'c>(cluster: &'c LiveCluster, draw: u64, key: Option<u64>, avoid: Option<SocketAddr>) -> Option<&'c LiveEndpoint> {
+pub(crate) fn choose(cluster: &LiveCluster, draw: u64, key: Option<u64>, avoid: Option<SocketAddr>) -> Option<&LiveEndpoint> {
     let all = &cluster.endpoints;
     let chosen = match all.as_slice() {
         [] => return None,

@@ -23,6 +23,18 @@ pub(crate) struct Downstream {
     pub(crate) reply: Vec<u8>,
 }
 
+impl Downstream {
+    /// Gives memory back that a large request or answer took.
+    pub(crate) fn shrink(&mut self) {
+        self.buffer.shrink();
+        for head in [&mut self.out, &mut self.reply] {
+            if head.capacity() > 16 * 1024 {
+                *head = Vec::new();
+            }
+        }
+    }
+}
+
 /// What a try must know of its request.
 pub(crate) struct Try<'a> {
     pub(crate) direction: Direction,
@@ -88,7 +100,8 @@ pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing
     if what.expects_continue && !framing.is_done() && to_client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
         return Outcome::Broken(Flag::DC);
     }
-    let uploaded = AtomicBool::new(false);
+    // A quick answer may be read before the upload is looked at once: what is whole already must be known before.
+    let uploaded = AtomicBool::new(framing.is_done());
     let mut upload = pin!(upload(&mut from_client, buffer, &mut to_upstream, framing, &uploaded));
     let mut upload_over = false;
 

@@ -18,6 +18,7 @@ pub(crate) struct Peer(u32);
 
 /// Why a response is not simply the upstream's (Envoy's `RESPONSE_FLAGS`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(clippy::upper_case_acronyms)] // Envoy's own spelling.
 pub(crate) enum Flag {
     None,
     /// No healthy upstream.

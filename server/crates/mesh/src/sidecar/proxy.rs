@@ -79,7 +79,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStrea
         if run(&shared, &side, &mut down, prepared).await == After::Close {
             return linger(&mut down).await;
         }
-        down.buffer.shrink();
+        down.shrink();
     }
 }
 

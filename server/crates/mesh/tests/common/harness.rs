@@ -60,8 +60,10 @@ impl App {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// Finishes requests under way, then closes everything.
+    /// Finishes requests under way, then closes everything. Goes on for a moment first, as a good app does when it is asked to end:
+    /// what was on its way to it is still answered.
     pub async fn stop(mut self) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
