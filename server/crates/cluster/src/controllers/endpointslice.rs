@@ -128,10 +128,9 @@ fn endpoint(service: &Object, pod: &Object) -> Option<Value> {
         "conditions".into(),
         json!({"ready": (serving && !terminating) || regardless, "serving": serving || regardless, "terminating": terminating}),
     );
-    if let Some(hostname) = pod.pointer("/spec/hostname").and_then(Value::as_str).filter(|h| !h.is_empty()) {
-        if text(pod, "/spec/subdomain") == name(service) {
-            endpoint.insert("hostname".into(), hostname.into());
-        }
+    let hostname = text(pod, "/spec/hostname");
+    if !hostname.is_empty() && text(pod, "/spec/subdomain") == name(service) {
+        endpoint.insert("hostname".into(), hostname.into());
     }
     if !text(pod, "/spec/nodeName").is_empty() {
         endpoint.insert("nodeName".into(), text(pod, "/spec/nodeName").into());

@@ -22,7 +22,7 @@ const BATCH: usize = 200;
 /// Deletes what is too old and what is too much, the oldest first.
 pub(crate) fn plan(events: &[Arc<Object>], now: Timestamp) -> Vec<Step> {
     let mut aged: Vec<(Duration, &Arc<Object>)> = events.iter().map(|e| (elapsed(last_seen(e).unwrap_or(now), now), e)).collect();
-    aged.sort_by(|a, b| b.0.cmp(&a.0));
+    aged.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
     let surplus = aged.len().saturating_sub(AT_MOST);
     let stale = aged.iter().enumerate().filter(|(i, (age, _))| *i < surplus || *age >= KEEP).map(|(_, (_, e))| e);
     let mut steps: Vec<Step> = stale.map(|e| Step::Delete(EVENTS, Arc::clone(e), How::Background)).collect();

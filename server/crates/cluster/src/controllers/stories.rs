@@ -194,6 +194,8 @@ async fn what_a_deployment_owns_goes_with_it_after_it_before_it_or_not_at_all() 
     cluster.until("the deployment is gone", |c| c.view.get(&object::DEPLOYMENTS, "default", "web").is_none().then_some(())).await;
     assert_eq!((cluster.sets().len(), cluster.pods().len()), (1, 2));
     assert!(object::list(&cluster.sets()[0], "/metadata/ownerReferences").is_empty());
+    cluster.create("apps", "deployments", deployment(1)).await;
+    cluster.until("its name's next Deployment is complete beside the orphans", |c| c.progress().filter(|_| c.pods().len() == 3)).await;
     cluster.end().await;
 }
 

@@ -27,7 +27,9 @@ pub(crate) struct Seen {
     pub deployment: Arc<Object>,
     /// ReplicaSets that it controls.
     pub sets: Vec<Arc<Object>>,
-    /// Pods of these ReplicaSets.
+    /// Other ReplicaSets of the namespace, whose names are taken.
+    pub others: Vec<Arc<Object>>,
+    /// Pods of the controlled ReplicaSets.
     pub pods: Vec<Arc<Object>>,
     pub now: Timestamp,
 }
@@ -39,7 +41,7 @@ pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
     let (new, old) = sets::split(deployment, &seen.sets);
     let mut rollout = Rollout { deployment, want: &want, new, old, said: Vec::new() };
     if is_deleting(deployment) {
-        return finish(seen, &rollout, false, Vec::new());
+        return close(seen, &rollout, Vec::new(), report(seen, &rollout).judge());
     }
     let newest = rollout.old.iter().map(Set::revision).max().unwrap_or(0);
     if let Some(new) = &mut rollout.new {
@@ -48,7 +50,7 @@ pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
     if want.paused || rollout.was_scaled() {
         rollout.rescale();
         let steps = if want.paused { cleanup(&rollout) } else { Vec::new() };
-        return finish(seen, &rollout, false, steps);
+        return close(seen, &rollout, steps, report(seen, &rollout).judge());
     }
     let may_start = match want.strategy {
         Strategy::RollingUpdate { .. } => true,
@@ -67,37 +69,24 @@ pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
         }
         rollout.new = Some(set);
         is_created = true;
-    } else if may_start || rollout.new.is_some() {
-        match want.strategy {
-            Strategy::RollingUpdate { .. } => {
-                rollout.roll();
-            }
-            Strategy::Recreate if may_start => {
-                if let Some(new) = &mut rollout.new {
-                    new.scale(want.replicas, &want, deployment, &mut rollout.said);
-                }
-            }
-            Strategy::Recreate => {}
+    } else if may_start {
+        match (want.strategy, &mut rollout.new) {
+            (Strategy::RollingUpdate { .. }, _) => rollout.roll(),
+            (Strategy::Recreate, Some(new)) => new.scale(want.replicas, &want, deployment, &mut rollout.said),
+            (Strategy::Recreate, None) => {}
         }
     }
-    finish_rolling(seen, &rollout, is_created)
-}
-
-fn finish_rolling(seen: &Seen, rollout: &Rollout, is_created: bool) -> Vec<Step> {
-    let judged = report(seen, rollout, is_created, true).judge();
-    let steps = if judged.is_complete { cleanup(rollout) } else { Vec::new() };
+    let report = Report { is_created, is_rolling: true, ..report(seen, &rollout) };
+    let judged = report.judge();
     let create = rollout.new.as_ref().filter(|_| is_created).map(|s| Step::Create(REPLICA_SETS, s.object.clone()));
-    close(seen, rollout, create.into_iter().chain(steps).collect(), judged)
+    let surplus = if judged.is_complete { cleanup(&rollout) } else { Vec::new() };
+    close(seen, &rollout, create.into_iter().chain(surplus).collect(), judged)
 }
 
-fn finish(seen: &Seen, rollout: &Rollout, is_rolling: bool, steps: Vec<Step>) -> Vec<Step> {
-    let judged = report(seen, rollout, false, is_rolling).judge();
-    close(seen, rollout, steps, judged)
-}
-
-fn report<'a>(seen: &'a Seen, rollout: &'a Rollout, is_created: bool, is_rolling: bool) -> Report<'a> {
+/// A report on a Deployment that does not roll.
+fn report<'a>(seen: &'a Seen, rollout: &'a Rollout) -> Report<'a> {
     let Rollout { want, new, old, .. } = rollout;
-    Report { deployment: &seen.deployment, want, new: new.as_ref(), old, is_created, is_rolling, now: seen.now }
+    Report { deployment: &seen.deployment, want, new: new.as_ref(), old, is_created: false, is_rolling: false, now: seen.now }
 }
 
 /// ReplicaSets first, then what is said about them, then the Deployment's own revision and status.
@@ -106,11 +95,10 @@ fn close(seen: &Seen, rollout: &Rollout, first: Vec<Step>, judged: status::Judge
     let mut steps = first;
     steps.extend(rollout.old.iter().chain(&rollout.new).filter_map(Set::write));
     steps.extend(rollout.said.iter().cloned());
-    if let Some(revision) = rollout.new.as_ref().and_then(|s| annotation(&s.object, REVISION)) {
-        if annotation(deployment, REVISION) != Some(revision) && !is_deleting(deployment) {
-            let patch = serde_json::json!({"metadata": {"annotations": {REVISION: revision}}});
-            steps.push(Step::Merge(DEPLOYMENTS, deployment.clone(), patch));
-        }
+    let revision = rollout.new.as_ref().and_then(|s| annotation(&s.object, REVISION));
+    if let Some(revision) = revision.filter(|r| annotation(deployment, REVISION) != Some(r) && !is_deleting(deployment)) {
+        let patch = serde_json::json!({"metadata": {"annotations": {REVISION: revision}}});
+        steps.push(Step::Merge(DEPLOYMENTS, deployment.clone(), patch));
     }
     if deployment.get("status") != Some(&judged.status) {
         steps.push(Step::Status(DEPLOYMENTS, deployment.clone(), judged.status));
@@ -132,14 +120,17 @@ fn cleanup(rollout: &Rollout) -> Vec<Step> {
         .collect()
 }
 
-/// Another template has the hash's name already: count the collision, which gives another hash next time.
+/// Something else has the hash's name already: count the collision, which gives another hash next time.
+///
+/// What a Deployment of the same name left behind is no collision: it is about to be collected, and its end is an event.
 fn collision(seen: &Seen, set: &Set) -> Option<Vec<Step>> {
-    let is_taken = seen.sets.iter().any(|s| name(s) == set.name());
-    is_taken.then(|| {
-        let mut status = seen.deployment.get("status").filter(|s| s.is_object()).cloned().unwrap_or_else(|| serde_json::json!({}));
-        status["collisionCount"] = (int(&seen.deployment, "/status/collisionCount").unwrap_or(0) + 1).into();
-        vec![Step::Status(DEPLOYMENTS, seen.deployment.clone(), status)]
-    })
+    let taken = seen.sets.iter().chain(&seen.others).find(|s| name(s) == set.name())?;
+    if !seen.sets.iter().any(|s| name(s) == set.name()) && controller_of(taken).is_some_and(|r| text(r, "/name") == name(&seen.deployment)) {
+        return Some(Vec::new());
+    }
+    let mut status = seen.deployment.get("status").filter(|s| s.is_object()).cloned().unwrap_or_else(|| serde_json::json!({}));
+    status["collisionCount"] = (int(&seen.deployment, "/status/collisionCount").unwrap_or(0) + 1).into();
+    Some(vec![Step::Status(DEPLOYMENTS, seen.deployment.clone(), status)])
 }
 
 /// Keeps Deployments.
@@ -167,13 +158,13 @@ impl Controller for Deployments {
 
     fn plan(&mut self, key: &Key, view: &View, now: Timestamp, _failure: Option<&str>) -> Result<Vec<Step>, Status> {
         let Some(deployment) = view.get(&DEPLOYMENTS, &key.namespace, &key.name) else { return Ok(Vec::new()) };
-        let mut sets = view.list(&REPLICA_SETS, &key.namespace)?;
-        sets.retain(|s| is_controlled_by(s, &deployment));
+        let all = view.list(&REPLICA_SETS, &key.namespace)?;
+        let (sets, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|s| is_controlled_by(s, &deployment));
         let mut pods = Vec::new();
         if object::text(&deployment, "/spec/strategy/type") == "Recreate" {
             pods = view.list(&PODS, &key.namespace)?;
             pods.retain(|p| sets.iter().any(|s| is_controlled_by(p, s)));
         }
-        Ok(plan(&Seen { deployment, sets, pods, now }))
+        Ok(plan(&Seen { deployment, sets, others, pods, now }))
     }
 }

@@ -44,9 +44,11 @@ impl Rollout<'_> {
         }
     }
 
-    /// One step of a rolling update: first up, else down. Tells whether anything changed.
-    pub fn roll(&mut self) -> bool {
-        self.scale_new() || self.scale_old()
+    /// One step of a rolling update: up where there is room, else down.
+    pub fn roll(&mut self) {
+        if !self.scale_new() {
+            self.scale_old();
+        }
     }
 
     fn scale_new(&mut self) -> bool {
@@ -59,22 +61,20 @@ impl Rollout<'_> {
         to != has
     }
 
-    fn scale_old(&mut self) -> bool {
+    fn scale_old(&mut self) {
         let new_unavailable = self.new.as_ref().map_or(0, |s| (s.replicas - s.available).max(0));
         let least_available = self.want.replicas - self.want.unavailable();
         let mut spare = self.total() - least_available - new_unavailable;
-        if spare <= 0 || self.old.iter().all(|s| s.replicas == 0) {
-            return false;
+        if spare <= 0 {
+            return;
         }
         let (want, deployment, said) = (self.want, self.deployment, &mut self.said);
-        let mut is_changed = false;
         // Pods that serve nobody go first; a broken rollout that is undone does not cost a healthy pod.
         for set in &mut self.old {
             let down = spare.min(set.replicas - set.available).max(0);
             if down > 0 {
                 set.scale(set.replicas - down, want, deployment, said);
                 spare -= down;
-                is_changed = true;
             }
         }
         let available: i64 = self.old.iter().chain(&self.new).map(|s| s.available.min(s.replicas)).sum();
@@ -84,10 +84,8 @@ impl Rollout<'_> {
             if down > 0 {
                 set.scale(set.replicas - down, want, deployment, said);
                 spare -= down;
-                is_changed = true;
             }
         }
-        is_changed
     }
 
     /// Recreate, first half: no old ReplicaSet asks for pods. Tells whether anything changed.

@@ -20,6 +20,7 @@ struct World {
     sets: Vec<Value>,
     /// Available pods as they are; the ReplicaSets' status may lag behind.
     available: Vec<i64>,
+    others: Vec<Value>,
     pods: Vec<Value>,
     now: Timestamp,
     said: Vec<String>,
@@ -28,12 +29,12 @@ struct World {
 impl World {
     fn new(deployment: Value) -> World {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        World { deployment, sets: Vec::new(), available: Vec::new(), pods: Vec::new(), now, said: Vec::new() }
+        World { deployment, sets: Vec::new(), available: Vec::new(), others: Vec::new(), pods: Vec::new(), now, said: Vec::new() }
     }
 
     fn plan(&self) -> Vec<Step> {
         let arcs = |objects: &[Value]| objects.iter().cloned().map(Arc::new).collect::<Vec<_>>();
-        plan(&Seen { deployment: Arc::new(self.deployment.clone()), sets: arcs(&self.sets), pods: arcs(&self.pods), now: self.now })
+        plan(&Seen { deployment: Arc::new(self.deployment.clone()), sets: arcs(&self.sets), others: arcs(&self.others), pods: arcs(&self.pods), now: self.now })
     }
 
     /// One plan, carried out. Gives the steps but for statuses and times, as lines.
@@ -234,6 +235,23 @@ fn old_replica_sets_beyond_the_limit_are_deleted() {
     }
     assert_eq!(world.sizes(), [0, 1], "the newest of the old ones stays");
     assert_eq!(annotation(&world.sets[0], REVISION), Some("2"));
+}
+
+#[test]
+fn a_name_that_is_taken_gives_another_hash_and_what_is_being_collected_is_waited_for() {
+    let mut world = World::new(deployment(1));
+    world.step();
+    let taken = name(&world.sets[0]).to_owned();
+    for (left_by, waits) in [("web", true), ("another", false)] {
+        let mut world = World::new(deployment(1));
+        world.others = vec![json!({"metadata": {"name": taken, "ownerReferences": [{"kind": "Deployment", "name": left_by, "uid": "x", "controller": true}]}})];
+        world.step();
+        world.step();
+        assert_eq!(world.sets.is_empty(), waits, "{left_by}");
+        assert!(world.sets.iter().all(|s| name(s) != taken), "{left_by}");
+        world.others.clear();
+        world.settle();
+    }
 }
 
 #[test]
