@@ -2,6 +2,7 @@
 use super::facts::{Agent, Facts};
 use super::observe::{client_pod, mesh_served};
 use super::plan::{Observed, Presence};
+use super::proxies::same;
 use super::pods::PodSeen;
 use super::route;
 use crate::k8s::{Id, MANAGER, Reach, World};
@@ -226,7 +227,7 @@ fn acknowledged(s: &Scene) -> Condition {
     if s.facts.acks.is_empty() {
         return is(kind, Unknown, reasons::NO_CLIENT, "there is no client to acknowledge the route", &[]);
     }
-    let has = |ack: &Option<super::facts::Ack>| ack.as_ref().is_some_and(|a| a.split.as_ref() == s.wished);
+    let has = |ack: &Option<super::facts::Ack>| ack.as_ref().is_some_and(|a| matches!((&a.split, s.wished), (Some(a), Some(b)) if same(a, b)));
     if let Some((pod, _)) = s.facts.acks.iter().find(|(_, ack)| !has(ack)) {
         return is(kind, False, reasons::PENDING, format!("the sidecar of {pod} has not taken up the route yet"), &[("pod", pod.clone())]);
     }

@@ -123,6 +123,15 @@ impl Facts {
         id
     }
 
+    /// Adds a line about a failure; the same one again takes the place of the last, as a slider that is dragged repeats it.
+    pub fn note_failure(&mut self, line: Line) {
+        let code = |e: &Option<ApiError>| e.as_ref().map(|e| e.code);
+        if self.log.front().is_some_and(|last| last.verb == line.verb && last.by == line.by && code(&last.error) == code(&line.error)) {
+            self.log.pop_front();
+        }
+        self.note(line);
+    }
+
     /// Changes a line of the log, where it is still kept.
     pub fn amend(&mut self, id: u64, change: impl FnOnce(&mut LogEntry)) {
         if let Some(entry) = self.log.iter_mut().find(|e| e.id == id) {

@@ -234,7 +234,8 @@ impl Follower<'_> {
             *asked = LoadRequest { rate, requests: None };
             set_rate(self.space, rate);
         }
-        let limited = snapshot.limited.then_some(snapshot.achieved_rate.max(0.0) as u32);
+        // In tens: the frames have the exact figure, and a status shall not change ten times a second.
+        let limited = snapshot.limited.then_some((snapshot.achieved_rate.max(0.0) / 10.0).round() as u32 * 10);
         set_agent(self.space, Agent::Connected { limited });
         self.time_first_request(&snapshot);
         let since = snapshot.mark.as_ref().filter(|m| self.mark.as_ref().is_some_and(|mine| mine.id == m.id));

@@ -46,7 +46,7 @@ impl Expected {
 }
 
 /// Whether two splits send the same shares; a version with weight 0 may be missing.
-fn same(a: &Split, b: &Split) -> bool {
+pub fn same(a: &Split, b: &Split) -> bool {
     a.iter().chain(b.iter()).all(|(name, _)| a.percent(name) == b.percent(name))
 }
 

@@ -30,9 +30,7 @@ pub async fn weights(space: &Space, by: &str, split: Split) -> Result<Shifted, A
     let outcome = shift(space, by, &split, asked, Force::No).await;
     if let Err(error) = &outcome {
         let line = Line { by: by.to_owned(), verb: Some(Verb::Weights), what: split.to_string(), error: Some(error.clone()), ..Line::default() };
-        space.facts.send_modify(|f| {
-            f.note(line);
-        });
+        space.facts.send_modify(|f| f.note_failure(line));
     }
     outcome
 }
@@ -160,6 +158,11 @@ async fn write(space: &Space, by: &str, split: &Split, force: Force) -> Result<S
     for _ in 0..RETRIES {
         let object = wanted(space, base.as_deref(), by, split)?;
         match space.writer.apply(Id::ROUTE.kind, ns, &object, force == Force::Clicked).await {
+            Ok(stored) if force == Force::Clicked => match space.writer.own_route(ns, stored).await {
+                Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
+                Err(ApplyError::Stale) => base = reread(space, base.as_deref()).await?,
+                Err(error) => return Err(failed("take the route over", &error)),
+            },
             Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
             Err(ApplyError::Stale) => base = reread(space, base.as_deref()).await?,
             Err(ApplyError::Owned(managers)) => return Err(owned(&managers, base.as_deref(), ns, &space.facts.borrow())),

@@ -37,6 +37,25 @@ impl Writer {
         self.cluster.api(kind, ns).patch(name, &params, &Patch::Apply(object)).await.map_err(classify)
     }
 
+    /// Makes the panel the only owner of `.spec.http`. A forced apply of equal values leaves the others as owners beside it, so that
+    /// the next change would be a conflict again; who clicked *adopt* has settled that.
+    pub async fn own_route(&self, ns: &str, stored: DynamicObject) -> Result<DynamicObject, ApplyError> {
+        let mut entries = stored.metadata.managed_fields.clone().unwrap_or_default();
+        let mut released = false;
+        for entry in entries.iter_mut().filter(|e| e.manager.as_deref() != Some(MANAGER)) {
+            if let Some(spec) = entry.fields_v1.as_mut().and_then(|f| f.0.get_mut("f:spec")).and_then(Value::as_object_mut) {
+                released |= spec.remove("f:http").is_some();
+            }
+        }
+        if !released {
+            return Ok(stored);
+        }
+        let name = stored.metadata.name.unwrap_or_default();
+        let patch = json!({"metadata": {"resourceVersion": stored.metadata.resource_version, "managedFields": entries}});
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        self.cluster.api(KindName::VirtualService, ns).patch(&name, &params, &Patch::Merge(patch)).await.map_err(classify)
+    }
+
     /// Gives a Deployment at least one replica.
     pub async fn scale_up(&self, ns: &str, id: Id) -> Result<(), ApplyError> {
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };

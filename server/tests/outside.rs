@@ -1,0 +1,133 @@
+//! What others do to the cluster while the panel runs: it shows it, takes nothing away, and says what to do.
+mod common;
+
+use common::{TestPanel, reason};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+
+const NS: &str = "istio-app";
+
+async fn api(panel: &TestPanel, group: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
+    // Another test of this process may have installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let kubeconfig = Kubeconfig::read_from(&panel.kubeconfig).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let client = kube::Client::try_from(config).unwrap();
+    let api_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+    let resource = ApiResource { group: group.into(), version: "v1".into(), api_version, kind: kind.into(), plural: plural.into() };
+    if kind == "Namespace" { Api::all_with(client, &resource) } else { Api::namespaced_with(client, NS, &resource) }
+}
+
+async fn patch(api: &Api<DynamicObject>, name: &str, manager: &str, change: Value) {
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    api.patch(name, &params, &Patch::Merge(change)).await.unwrap();
+}
+
+async fn create(api: &Api<DynamicObject>, manager: &str, object: Value) {
+    let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
+    api.create(&params, &serde_json::from_value(object).unwrap()).await.unwrap();
+}
+
+fn http(v1: u32, v2: u32) -> Value {
+    let to = |subset: &str, weight: u32| json!({"destination": {"host": "flaskapp", "subset": subset}, "weight": weight});
+    json!({"spec": {"http": [{"route": [to("v1", v1), to("v2", v2)], "timeout": "5s"}]}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_others_change_is_theirs_until_somebody_clicks() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "");
+    panel.until_reason("Deployed", "Deployed");
+    panel.ask("weights", r#"{"v1": 80, "v2": 20}"#);
+    let routes = api(&panel, "networking.istio.io", "VirtualService", "virtualservices").await;
+
+    patch(&routes, "flaskapp-vs", "kubectl-edit", http(60, 20)).await;
+    let status = panel.until("the claim is shown", |s| s["claim"]["manager"] == "kubectl-edit");
+    assert_eq!(status["wished"], json!({"v1": 75, "v2": 25}), "60/20 means 75/25");
+    assert_eq!(status["claim"]["ours"], json!({"v1": 80, "v2": 20}));
+    assert_eq!(reason(&status, "RouteOurs"), "ChangedByOther");
+    let refused = panel.post("weights", r#"{"v1": 10, "v2": 90}"#);
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("weight_owned")), "{}", refused.text);
+
+    panel.ask("revert", "");
+    panel.until("ours is back", |s| s["wished"] == json!({"v1": 80, "v2": 20}) && reason(s, "RouteOurs") == "RouteOurs");
+
+    patch(&routes, "flaskapp-vs", "kubectl-edit", http(60, 20)).await;
+    panel.until("the claim is shown again", |s| s["claim"]["manager"] == "kubectl-edit");
+    panel.ask("adopt", "");
+    panel.until("theirs is ours", |s| s["wished"] == json!({"v1": 75, "v2": 25}) && reason(s, "RouteOurs") == "RouteOurs");
+
+    let shifted = panel.post("weights", r#"{"v1": 10, "v2": 90}"#);
+    assert_eq!(shifted.status, 200, "{}", shifted.text);
+    let kept = routes.get("flaskapp-vs").await.unwrap();
+    assert_eq!(kept.data["spec"]["http"][0]["timeout"], "5s", "what else they wrote stays");
+    assert_eq!(panel.post("adopt", "").status, 404, "there is nothing to adopt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_break_is_named() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "");
+    panel.until_reason("ClientReady", "ClientReady");
+    panel.ask("inject", r#"{"inject": true}"#);
+    panel.until_reason("Injected", "Injected");
+    panel.ask("weights", r#"{"v1": 50, "v2": 50}"#);
+    panel.until_reason("WeightsApply", "WeightsApply");
+    panel.until_reason("RouteAcknowledged", "Acknowledged");
+    let workloads = api(&panel, "apps", "Deployment", "deployments").await;
+    let rules = api(&panel, "networking.istio.io", "DestinationRule", "destinationrules").await;
+
+    patch(&workloads, "flaskapp-v2", "kubectl-scale", json!({"spec": {"replicas": 0}})).await;
+    panel.until("v2 has weight and no pod", |s| reason(s, "WeightsApply") == "VersionNotReady" && reason(s, "Deployed") == "Degraded");
+    patch(&workloads, "simple-flask-app-client", "kubectl-scale", json!({"spec": {"replicas": 0}})).await;
+    panel.until("the client is scaled to 0", |s| reason(s, "ClientReady") == "ClientScaledToZero");
+    assert_eq!(panel.post("load", r#"{"rate": 10}"#).status, 409);
+
+    // Asked to deploy, the panel brings both back.
+    panel.ask("deploy", "");
+    panel.until_reason("ClientReady", "ClientReady");
+    let status = panel.until_reason("Deployed", "Deployed");
+    assert_eq!(reason(&status, "Injected"), "Injected", "deploying again takes no sidecar away");
+
+    patch(&rules, "flaskapp", "kubectl-edit", json!({"spec": {"subsets": [{"name": "v1", "labels": {"version": "v1"}}]}})).await;
+    panel.until("the missing subset is named", |s| reason(s, "RoutePresent") == "SubsetMissing" && s.to_string().contains("subset v2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_made_is_never_touched() {
+    let panel = TestPanel::start();
+    let namespaces = api(&panel, "", "Namespace", "namespaces").await;
+    let services = api(&panel, "", "Service", "services").await;
+    create(&namespaces, "kubectl-create", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})).await;
+    let theirs = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "flaskapp"}, "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 80}]}});
+    create(&services, "kubectl-create", theirs).await;
+    panel.until("the Service is seen", |s| reason(s, "Deployed") == "Deploying");
+
+    panel.ask("deploy", "");
+    let status = panel.until("it is refused", |s| s["operation"]["error"]["code"] == "not_ours");
+    assert_eq!(status["pods"], json!([]), "nothing was half done");
+    panel.ask("teardown", "");
+    panel.until("clean-up is over", |s| s["operation"].is_null());
+    assert_eq!(services.get("flaskapp").await.unwrap().data["spec"]["selector"]["app"], "theirs");
+    assert!(namespaces.get_opt(NS).await.unwrap().is_some(), "their namespace stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_up_tells_what_is_left_and_whose() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "");
+    panel.until_reason("Deployed", "Deployed");
+    let maps = api(&panel, "", "ConfigMap", "configmaps").await;
+    create(&maps, "somebody", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "notes"}, "data": {"a": "b"}})).await;
+    panel.ask("teardown", "");
+    let status = panel.until_reason("Clean", "LeftOver");
+    let told = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Clean").unwrap().clone();
+    assert_eq!((told["args"]["left"].as_str(), told["args"]["whose"].as_str()), (Some("configmap/notes"), Some("somebody")));
+    assert!(maps.get_opt("notes").await.unwrap().is_some());
+    maps.delete("notes", &Default::default()).await.unwrap();
+    panel.ask("teardown", "");
+    panel.until_reason("Clean", "Clean");
+    let namespaces = api(&panel, "", "Namespace", "namespaces").await;
+    assert!(namespaces.get_opt(NS).await.unwrap().is_none(), "our empty namespace goes");
+}
