@@ -66,6 +66,22 @@ fn an_open_stream_does_not_keep_the_panel_from_ending() {
 }
 
 #[test]
+fn a_slow_head_is_closed_within_ten_seconds() {
+    let panel = TestPanel::start();
+    let stream = std::net::TcpStream::connect(&panel.address).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(12))).unwrap();
+    std::io::Write::write_all(&mut &stream, b"GET / HTTP/1.1\r\nHost: x").unwrap();
+    let began = std::time::Instant::now();
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut &stream, &mut rest).unwrap();
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    // A head without end is refused, not collected.
+    let endless = common::raw(&panel.address, format!("GET / HTTP/1.1\r\nx: {}\r\n", "a".repeat(1 << 20)).as_bytes());
+    assert!(matches!(endless.status, 431 | 400 | 0), "{}", endless.head);
+    assert_eq!(panel.get("/healthz").status, 200);
+}
+
+#[test]
 fn a_taken_port_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -262,6 +262,9 @@ fn load_running(s: &Scene) -> Condition {
             is(kind, Unknown, reasons::AGENT_UNREACHABLE, format!("the load client cannot be reached: {why}"), &[("why", why.clone())])
         }
         _ if rate == 0 => is(kind, False, reasons::LOAD_STOPPED, "no load", &[]),
+        Agent::Absent => {
+            is(kind, False, reasons::LOAD_STOPPED, format!("there is no client; the load of {rate} requests/s goes on when it is back"), &[])
+        }
         Agent::Connected { limited: Some(achieved) } => {
             let args = [("target", rate.to_string()), ("achieved", achieved.to_string())];
             is(kind, True, reasons::GENERATOR_LIMITED, format!("{rate} requests/s are asked for, this machine keeps {achieved}"), &args)

@@ -31,7 +31,12 @@ pub async fn run(space: &Space, mut inbox: mpsc::Receiver<ToAgent>) {
             set_agent(space, Agent::Absent);
             silence(space);
             tokio::select! {
-                Some(command) = inbox.recv() => refuse(command),
+                Some(command) = inbox.recv() => {
+                    if refuse(command) {
+                        asked = LoadRequest { rate: Rate::default(), requests: None };
+                        set_rate(space, asked.rate);
+                    }
+                }
                 Ok(()) = world.changed() => {}
                 else => return,
             }
@@ -86,13 +91,16 @@ fn silence(space: &Space) {
     }
 }
 
-fn refuse(command: ToAgent) {
+/// Without a client there is nothing to command, but to stop. Gives whether that was asked for.
+fn refuse(command: ToAgent) -> bool {
     if let ToAgent::Load(request, answer) = command {
         let stop = request.rate == Rate::default();
         let refusal = ApiError::new(Code::NoClient, "There is no ready client to make load with.", "Deploy the client first, or wait until it is ready.");
         // Who asked may be gone.
         let _ = answer.send(if stop { Ok(()) } else { Err(refusal) });
+        return stop;
     }
+    false
 }
 
 /// The connection for commands. It lies idle for long and may be closed meanwhile: then a fresh one is tried, once.
@@ -170,6 +178,10 @@ async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, a
             },
             Some(command) = inbox.recv() => follower.command(command, asked).await?,
             Ok(()) = world.changed() => {
+                let pods = demo_pods(&space.now());
+                if !pods.iter().any(|p| p.view.name == pod && !p.terminating) {
+                    return Ok(());
+                }
                 if ready_client(space).is_some_and(|newest| newest != pod) {
                     // The old pod may live on where somebody scaled the client.
                     let _ = follower.commands.set_load(&LoadSpec::rate(0)).await;

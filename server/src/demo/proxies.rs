@@ -15,7 +15,9 @@ use tracing::debug;
 
 /// The sidecar's admin port, Envoy's as Istio sets it.
 const ADMIN_PORT: u16 = 15_000;
-const DUMP: &str = "/config_dump";
+/// Routes alone: a whole dump of a large mesh has megabytes.
+const ROUTES: &str = "/config_dump?resource=dynamic_route_configs";
+const CLUSTERS: &str = "/config_dump?resource=dynamic_active_clusters";
 
 /// What is awaited, and what the proxies had before.
 pub struct Expected {
@@ -80,7 +82,7 @@ pub async fn know_subsets(space: &Space, split: &Split) {
     for pod in client_proxies(space) {
         let Ok(mut link) = Forwarded::connect(&space.cluster, space.ns.as_str(), &pod, ADMIN_PORT).await else { continue };
         while Instant::now() < deadline {
-            let Ok(dump) = link.get(DUMP).await else { break };
+            let Ok(dump) = link.get(CLUSTERS).await else { break };
             let text = String::from_utf8_lossy(&dump);
             if split.iter().all(|(name, _)| text.contains(&format!("|{name}|{ROUTE_HOST}."))) {
                 break;
@@ -185,7 +187,7 @@ async fn read(space: &Space, links: &mut BTreeMap<String, Forwarded>, pod: &str)
         links.insert(pod.to_owned(), link);
     }
     let link = links.get_mut(pod).ok_or("no connection")?;
-    let dump: Value = serde_json::from_slice(&link.get(DUMP).await?).map_err(|e| e.to_string())?;
+    let dump: Value = serde_json::from_slice(&link.get(ROUTES).await?).map_err(|e| e.to_string())?;
     let host = format!("{ROUTE_HOST}.{}.svc.cluster.local", space.ns);
     let routes = mesh::client_routes(&dump, &host).unwrap_or_default();
     let named = routes.iter().all(|(subset, _)| !subset.is_empty());
@@ -195,8 +197,7 @@ async fn read(space: &Space, links: &mut BTreeMap<String, Forwarded>, pod: &str)
 
 /// Version and time of the routes a proxy has.
 fn stamp(dump: &Value) -> String {
-    let configs = dump["configs"].as_array().into_iter().flatten();
-    let entries = configs.flat_map(|c| c["dynamic_route_configs"].as_array().into_iter().flatten());
+    let entries = dump["configs"].as_array().into_iter().flatten();
     entries.map(|e| format!("{}@{} ", e["version_info"], e["last_updated"])).collect()
 }
 

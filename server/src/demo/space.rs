@@ -105,6 +105,10 @@ impl Space {
         if let Ok(Ok(world)) = tokio::time::timeout(Duration::from_secs(3), listed).await {
             return Ok(world.clone());
         }
+        if let Some(words) = self.now().refusal() {
+            let message = format!("The cluster does not let the panel look: {words}.");
+            return Err(ApiError::new(Code::Forbidden, message, "Give the panel's user that right, or use another kubeconfig."));
+        }
         let why = self.reach.borrow().failing.as_ref().map_or_else(|| "its objects cannot be listed".to_owned(), |(_, why)| why.clone());
         Err(ApiError::new(
             Code::ClusterUnreachable,

@@ -1,5 +1,5 @@
 //! Asks a pod from inside: `curl http://127.0.0.1:7777/env/PATH` in a flaskapp pod, through the API server.
-//! Accepted at once; the answer is the condition `Verified`. Errors: `not_deployed`.
+//! Answers when the pod has, or after 10 s; what it said is the condition `Verified`. Errors: `not_deployed`.
 use super::facts::Line;
 use super::observe::demo_pods;
 use super::space::Space;

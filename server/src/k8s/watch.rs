@@ -62,9 +62,14 @@ impl World {
         self.problems.get(&kind)
     }
 
-    /// Whether every kind is known or known to be missing.
+    /// Whether every kind is known; of the mesh's, whether it is known that they cannot be.
     pub fn settled(&self) -> bool {
-        self.problems.values().all(|p| *p == Problem::Missing)
+        self.problems.iter().all(|(kind, problem)| kind.of_mesh() && *problem != Problem::Starting)
+    }
+
+    /// The cluster's words where it does not let the demo's own kinds be read.
+    pub fn refusal(&self) -> Option<&str> {
+        self.problems.values().find_map(|p| if let Problem::Failed(words) = p { Some(words.as_str()) } else { None })
     }
 
     /// For tests of what reads a world.

@@ -30,22 +30,8 @@ pub fn failure(code: Code, message: impl Into<String>, hint: &str) -> Failure {
     Failure(ApiError::new(code, message, hint))
 }
 
-/// HTTP status of a code.
-pub fn status_of(code: Code) -> StatusCode {
-    match code {
-        Code::BadRequest => StatusCode::BAD_REQUEST,
-        Code::ForeignOrigin | Code::Forbidden => StatusCode::FORBIDDEN,
-        Code::NotFound => StatusCode::NOT_FOUND,
-        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::NotDeployed | Code::NoClient | Code::WeightOwned | Code::NotOurs => StatusCode::CONFLICT,
-        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Code::Refused => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-        Code::ClusterUnreachable => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    }
+fn status_of(code: Code) -> StatusCode {
+    StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Gives every error its status: handlers' own, and those that server functions answer with 500.

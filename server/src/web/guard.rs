@@ -26,6 +26,8 @@ const TRY_WINDOW: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug, Default)]
 pub struct HostList {
     names: Vec<String>,
+    /// Hosts of the public URLs: a page from there is ours, whatever a proxy in front made of the Host.
+    public: Vec<String>,
     any_address: bool,
 }
 
@@ -34,9 +36,16 @@ impl HostList {
     pub fn new(listen: IpAddr, public: &[http::Uri]) -> HostList {
         let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
         names.push(listen.to_string());
-        names.extend(public.iter().filter_map(|u| u.host()).map(|h| bare(h).to_ascii_lowercase()));
+        let public: Vec<String> = public.iter().filter_map(|u| u.host()).map(|h| bare(h).to_ascii_lowercase()).collect();
+        names.extend(public.iter().cloned());
         // An address cannot be rebound by DNS; on all addresses any of ours may be the one.
-        HostList { names, any_address: listen.is_unspecified() }
+        HostList { names, public, any_address: listen.is_unspecified() }
+    }
+
+    /// Whether an origin's authority is a public URL's.
+    fn is_public(&self, authority: &str) -> bool {
+        let host = authority.parse::<http::uri::Authority>().map(|a| bare(a.host()).to_ascii_lowercase());
+        host.is_ok_and(|host| self.public.contains(&host))
     }
 
     /// Whether a Host header (or an authority) names us; the port does not matter.
@@ -62,20 +71,12 @@ fn origin_fits(headers: &HeaderMap, method: &Method, host: &str, hosts: &HostLis
     let origin_fits = match text("origin") {
         None => true,
         Some(origin) => match origin.split_once("://") {
-            // The same authority as asked for; a proxy in front may have changed the Host, then a public URL's name.
-            Some((_, authority)) => authority.eq_ignore_ascii_case(host) || (hosts.allows(authority) && !loopback(authority)),
+            // The same authority as asked for (on loopback other ports are other programs); a proxy in front may have changed the Host, then a public URL's name.
+            Some((_, authority)) => authority.eq_ignore_ascii_case(host) || hosts.is_public(authority),
             None => false,
         },
     };
     site_fits && origin_fits
-}
-
-/// On loopback other programs serve pages too: there the port has to be the same.
-fn loopback(authority: &str) -> bool {
-    authority.parse::<http::uri::Authority>().is_ok_and(|a| {
-        let host = bare(a.host());
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    })
 }
 
 /// The token people must give where the panel is reachable from other machines.
