@@ -81,7 +81,10 @@ async fn what_others_break_is_named() {
     patch(&workloads, "flaskapp-v2", "kubectl-scale", json!({"spec": {"replicas": 0}})).await;
     panel.until("v2 has weight and no pod", |s| reason(s, "WeightsApply") == "VersionNotReady" && reason(s, "Deployed") == "Degraded");
     patch(&workloads, "simple-flask-app-client", "kubectl-scale", json!({"spec": {"replicas": 0}})).await;
-    panel.until("the client is scaled to 0", |s| reason(s, "ClientReady") == "ClientScaledToZero");
+    panel.until("the client is scaled to 0", |s| {
+        let running = |p: &Value| p["workload"] == "simple-flask-app-client" && p["phase"] == "Running";
+        reason(s, "ClientReady") == "ClientScaledToZero" && !s["pods"].as_array().unwrap().iter().any(running)
+    });
     assert_eq!(panel.post("load", r#"{"rate": 10}"#).status, 409);
 
     // Asked to deploy, the panel brings both back.
