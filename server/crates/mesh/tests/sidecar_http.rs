@@ -381,3 +381,14 @@ async fn without_a_table_it_is_not_ready_and_says_so() {
     stop.cancel();
     tasks.join_all().await;
 }
+
+#[tokio::test]
+async fn pages_are_not_for_foreign_names() {
+    let (_v1, _v2, input) = two_versions().await;
+    let mesh = Mesh::start(input).await;
+    for (host, status) in [("127.0.0.1:15000", 200), ("localhost:15000", 200), ("[::1]:1", 200), ("evil.example:15000", 403)] {
+        let mut client = Client::connect(SocketAddr::new(mesh.pod_ip, mesh.ports.admin)).await;
+        assert_eq!(client.ask(&format!("GET /config_dump HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.status, status, "{host}");
+    }
+    mesh.end().await;
+}

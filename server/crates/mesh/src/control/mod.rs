@@ -135,6 +135,10 @@ impl Control {
     }
 
     async fn serve_sidecar(&self, stream: UnixStream) -> std::io::Result<()> {
+        // The folder's mode keeps others out; this holds where somebody widened it.
+        if stream.peer_cred()?.uid() != nix::unistd::getuid().as_raw() {
+            return Err(std::io::ErrorKind::PermissionDenied.into());
+        }
         let mut lines = Lines::new(stream, 64 * 1024);
         let Some(hello) = lines.read::<Hello>().await? else { return Ok(()) };
         if hello.v != PROTOCOL {

@@ -56,6 +56,9 @@ fn page(pages: Pages, shared: &Shared, request: &Request<Incoming>) -> Response<
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return answer(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "these pages are for reading only\n".into());
     }
+    if !is_plain_host(request) {
+        return answer(StatusCode::FORBIDDEN, "text/plain", "these pages are asked for by address\n".into());
+    }
     const TEXT: &str = "text/plain; charset=utf-8";
     const JSON: &str = "application/json";
     let resource = request.uri().query().and_then(|q| crate::table::query_value(q, "resource"));
@@ -67,8 +70,8 @@ fn page(pages: Pages, shared: &Shared, request: &Request<Incoming>) -> Response<
         }
         (Pages::Admin, "/ready") => ready(shared),
         (Pages::Admin, "/config_dump") => match resource {
-            None => answer(StatusCode::OK, JSON, config_dump::config_dump(&routing.table, &shared.config.namespace).to_string()),
-            Some(resource) => match config_dump::resource(&routing.table, &shared.config.namespace, &resource) {
+            None => answer(StatusCode::OK, JSON, config_dump::config_dump(&routing.table(), &shared.config.namespace).to_string()),
+            Some(resource) => match config_dump::resource(&routing.table(), &shared.config.namespace, &resource) {
                 Some(dump) => answer(StatusCode::OK, JSON, dump.to_string()),
                 None => answer(StatusCode::NOT_FOUND, TEXT, format!("{resource} not found in config dump\n")),
             },
@@ -79,6 +82,12 @@ fn page(pages: Pages, shared: &Shared, request: &Request<Incoming>) -> Response<
         (Pages::Admin, "/") => answer(StatusCode::OK, TEXT, "/clusters\n/config_dump\n/ready\n/server_info\n/stats\n/stats/prometheus\n".into()),
         _ => answer(StatusCode::NOT_FOUND, TEXT, "no such page\n".into()),
     }
+}
+
+/// An address, or a name of one label. A full name may be a foreign page's, pointed at this address (DNS rebinding).
+fn is_plain_host(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).or(request.uri().host()).unwrap_or("");
+    super::outbound::split_authority(host).is_some_and(|(name, _)| !name.contains('.') || name.parse::<std::net::IpAddr>().is_ok())
 }
 
 fn ready(shared: &Shared) -> Response<Full<Bytes>> {
@@ -123,7 +132,7 @@ fn clusters(routing: &super::routing::Routing) -> String {
 }
 
 fn stats(shared: &Shared, routing: &super::routing::Routing) -> String {
-    let mut out = format!("control_plane.revision: {}\nhttp.requests_total: {}\nserver.uptime: {}\n", routing.table.revision, shared.metrics.total(), shared.started.elapsed().as_secs());
+    let mut out = format!("control_plane.revision: {}\nhttp.requests_total: {}\nserver.uptime: {}\n", routing.revision, shared.metrics.total(), shared.started.elapsed().as_secs());
     for cluster in routing.clusters() {
         let _ = writeln!(out, "cluster.{}.membership_healthy: {}", cluster.name, cluster.endpoints.len());
     }

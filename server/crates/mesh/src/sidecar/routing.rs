@@ -3,8 +3,8 @@
 use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
 use super::upstream::Upstream;
 use crate::config_dump::domains;
-use crate::table::{Balance, Cluster, Endpoint, Host, Policy, Protocol, RouteTable};
-use std::collections::{HashMap, HashSet};
+use crate::table::{Balance, Cluster, Endpoint, Host, Policy, Protocol, RouteTable, TableUpdate};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -12,13 +12,23 @@ use std::sync::atomic::AtomicUsize;
 /// A table that is in use. Swapped as a whole: a request sees one of them, never half of two.
 #[derive(Default)]
 pub(crate) struct Routing {
-    pub(crate) table: RouteTable,
-    /// By full name.
-    hosts: HashMap<String, Arc<LiveHost>>,
-    /// By every name this pod may use.
-    names: HashMap<String, Arc<LiveHost>>,
-    upstreams: HashMap<SocketAddr, Arc<Upstream>>,
+    pub(crate) revision: u64,
+    /// In the order of their full names.
+    hosts: Vec<Arc<LiveHost>>,
+    /// Kept from table to table while Services stay the same: a moved weight must not cost a walk over all names.
+    index: Arc<Index>,
 }
+
+/// Places in [`Routing::hosts`].
+#[derive(Default)]
+struct Index {
+    by_full_name: HashMap<String, usize>,
+    /// By every name this pod may use.
+    by_any_name: HashMap<String, usize>,
+}
+
+/// Endpoints by address, so that a newer table takes their connections over.
+pub(crate) type Upstreams = HashMap<SocketAddr, Arc<Upstream>>;
 
 /// A host with its clusters in use.
 pub(crate) struct LiveHost {
@@ -55,95 +65,147 @@ impl LiveHost {
     }
 }
 
+/// What a table is made with.
+pub(crate) struct Maker<'m> {
+    pub(crate) own: &'m Workload,
+    pub(crate) metrics: &'m Metrics,
+    pub(crate) upstreams: &'m mut Upstreams,
+}
+
 impl Routing {
     /// The host of a name as a request has it: short, longer, full, or an address of a Service; in lower case, without port.
     pub(crate) fn resolve(&self, name: &str) -> Option<&Arc<LiveHost>> {
-        self.names.get(name.strip_suffix('.').unwrap_or(name))
+        self.hosts.get(*self.index.by_any_name.get(name.strip_suffix('.').unwrap_or(name))?)
     }
 
     /// The host of a full name.
     pub(crate) fn host(&self, full: &str) -> Option<&Arc<LiveHost>> {
-        self.hosts.get(full)
+        self.hosts.get(*self.index.by_full_name.get(full)?)
+    }
+
+    /// All hosts.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &Arc<LiveHost>> {
+        self.hosts.iter()
     }
 
     /// All clusters, for the admin pages.
     pub(crate) fn clusters(&self) -> impl Iterator<Item = &Arc<LiveCluster>> {
-        self.table.hosts.keys().filter_map(|name| self.hosts.get(name)).flat_map(|h| &h.clusters)
+        self.hosts.iter().flat_map(|h| &h.clusters)
     }
 
-    /// All endpoints, once each.
+    /// All endpoints; one that is in several clusters comes several times.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
-        self.upstreams.values()
+        self.clusters().flat_map(|c| &c.endpoints).map(|e| &e.upstream)
     }
 
-    /// Makes a newer table usable. What did not change is taken over, connections included; endpoints that are gone are retired by
-    /// [`Routing::retire_missing`] once the new table is in use.
-    pub(crate) fn next(&self, table: RouteTable, own: &Workload, metrics: &Metrics) -> Routing {
-        let mut next = Routing { hosts: HashMap::new(), names: HashMap::new(), upstreams: HashMap::new(), table };
-        for (name, host) in &next.table.hosts {
-            let live = match self.hosts.get(name).filter(|old| Arc::ptr_eq(&old.host, host)) {
+    /// The table as it was sent, for the admin pages.
+    pub(crate) fn table(&self) -> RouteTable {
+        RouteTable { revision: self.revision, hosts: self.hosts.iter().map(|h| (h.name.clone(), h.host.clone())).collect() }
+    }
+
+    /// Makes what the control plane sent usable. What did not change is taken over, connections included. Second are the endpoints that
+    /// are gone: to be retired once the new table is in use.
+    pub(crate) fn next(&self, update: TableUpdate, maker: &mut Maker<'_>) -> (Routing, Vec<Arc<Upstream>>) {
+        let same_services = !update.full
+            && update.gone.is_empty()
+            && update.set.iter().all(|(name, host)| self.host(name).is_some_and(|old| old.host.addresses == host.addresses));
+        let next = if same_services { self.replaced(update, maker) } else { self.rebuilt(update, maker) };
+        let lost = self.lost(&next);
+        for upstream in &lost {
+            if maker.upstreams.get(&upstream.address()).is_some_and(|known| Arc::ptr_eq(known, upstream)) {
+                maker.upstreams.remove(&upstream.address());
+            }
+        }
+        (next, lost)
+    }
+
+    /// The same Services, some of them changed.
+    fn replaced(&self, update: TableUpdate, maker: &mut Maker<'_>) -> Routing {
+        let mut hosts = self.hosts.clone();
+        for (name, host) in update.set {
+            if let Some(at) = self.index.by_full_name.get(&name) {
+                hosts[*at] = maker.host(&name, host);
+            }
+        }
+        Routing { revision: update.revision, hosts, index: self.index.clone() }
+    }
+
+    /// Services came or went.
+    fn rebuilt(&self, update: TableUpdate, maker: &mut Maker<'_>) -> Routing {
+        let mut hosts: BTreeMap<String, Arc<LiveHost>> = BTreeMap::new();
+        if !update.full {
+            hosts.extend(self.hosts.iter().filter(|h| !update.gone.contains(&h.name)).map(|h| (h.name.clone(), h.clone())));
+        }
+        for (name, host) in update.set {
+            // After the control plane was away everything is sent, and most of it is as it was.
+            let live = match self.host(&name).filter(|old| old.host == host) {
                 Some(same) => same.clone(),
-                None => Arc::new(LiveHost {
-                    name: name.clone(),
-                    host: host.clone(),
-                    clusters: host.clusters.iter().map(|c| Arc::new(self.live(name, host, c, &mut next.upstreams, own, metrics))).collect(),
-                }),
+                None => maker.host(&name, host),
             };
-            for endpoint in live.clusters.iter().flat_map(|c| &c.endpoints) {
-                next.upstreams.entry(endpoint.upstream.address()).or_insert_with(|| endpoint.upstream.clone());
-            }
-            for domain in domains(name, host, &own.namespace) {
-                next.names.insert(domain, live.clone());
-            }
-            next.hosts.insert(name.clone(), live);
+            hosts.insert(name, live);
         }
-        next
+        let mut index = Index::default();
+        for (at, (name, live)) in hosts.iter().enumerate() {
+            index.by_full_name.insert(name.clone(), at);
+            index.by_any_name.extend(domains(name, &live.host, &maker.own.namespace).into_iter().map(|domain| (domain, at)));
+        }
+        Routing { revision: update.revision, hosts: hosts.into_values().collect(), index: Arc::new(index) }
     }
 
-    /// Closes idle connections to endpoints that `newer` no longer has.
-    pub(crate) fn retire_missing(&self, newer: &Routing) {
-        let kept: HashSet<*const Upstream> = newer.clusters().flat_map(|c| &c.endpoints).map(|e| Arc::as_ptr(&e.upstream)).collect();
-        for upstream in self.clusters().flat_map(|c| &c.endpoints).map(|e| &e.upstream) {
-            if !kept.contains(&Arc::as_ptr(upstream)) {
-                upstream.retire();
-            }
-        }
-    }
-
-    fn live(
-        &self,
-        name: &str,
-        host: &Host,
-        cluster: &Cluster,
-        upstreams: &mut HashMap<SocketAddr, Arc<Upstream>>,
-        own: &Workload,
-        metrics: &Metrics,
-    ) -> LiveCluster {
-        let service = ServiceLabels { host: name.into(), name: host.name.clone(), namespace: host.namespace.clone() };
-        let mut upstream = |endpoint: &Endpoint| {
-            let known = upstreams.get(&endpoint.address).or(self.upstreams.get(&endpoint.address));
-            // The same address under another name is another pod: its connections are not the old one's.
-            let upstream = known.filter(|u| u.endpoint == *endpoint).cloned().unwrap_or_else(|| Arc::new(Upstream::new(endpoint.clone())));
-            upstreams.insert(endpoint.address, upstream.clone());
-            upstream
+    /// Endpoints that `newer` has nowhere any more.
+    fn lost(&self, newer: &Routing) -> Vec<Arc<Upstream>> {
+        let changed = self.hosts.iter().filter(|h| newer.host(&h.name).is_none_or(|new| !Arc::ptr_eq(new, h)));
+        let has = |host: &LiveHost, upstream: &Arc<Upstream>| host.clusters.iter().flat_map(|c| &c.endpoints).any(|e| Arc::ptr_eq(&e.upstream, upstream));
+        let missing = |old: &Arc<LiveHost>| {
+            let new = newer.host(&old.name).cloned();
+            let all = old.clusters.iter().flat_map(|c| &c.endpoints).map(|e| e.upstream.clone());
+            all.filter(|u| new.as_ref().is_none_or(|n| !has(n, u))).collect::<Vec<_>>()
         };
-        let endpoints = cluster.endpoints.iter().map(|endpoint| {
+        let mut missing: Vec<Arc<Upstream>> = changed.flat_map(missing).collect();
+        if !missing.is_empty() {
+            let alive: HashSet<*const Upstream> = newer.upstreams().map(Arc::as_ptr).collect();
+            missing.retain(|u| !alive.contains(&Arc::as_ptr(u)));
+        }
+        missing
+    }
+}
+
+impl Maker<'_> {
+    fn host(&mut self, name: &str, host: Arc<Host>) -> Arc<LiveHost> {
+        let clusters = host.clusters.iter().map(|c| Arc::new(self.cluster(name, &host, c))).collect();
+        Arc::new(LiveHost { name: name.into(), host, clusters })
+    }
+
+    fn cluster(&mut self, name: &str, host: &Host, cluster: &Cluster) -> LiveCluster {
+        let service = ServiceLabels { host: name.into(), name: host.name.clone(), namespace: host.namespace.clone() };
+        let mut endpoints = Vec::with_capacity(cluster.endpoints.len());
+        for endpoint in &cluster.endpoints {
             let destination = Workload {
                 name: endpoint.workload.clone(),
                 namespace: endpoint.namespace.clone(),
                 app: endpoint.app.clone(),
                 version: endpoint.version.clone(),
             };
-            LiveEndpoint { upstream: upstream(endpoint), peer: metrics.peer("source", own, &destination, &service) }
-        });
+            endpoints.push(LiveEndpoint { upstream: self.upstream(endpoint), peer: self.metrics.peer("source", self.own, &destination, &service) });
+        }
         LiveCluster {
             name: cluster.name(name),
-            endpoints: endpoints.collect(),
+            endpoints,
             policy: cluster.policy.clone(),
-            nobody: metrics.peer("source", own, &Workload::default(), &service),
+            nobody: self.metrics.peer("source", self.own, &Workload::default(), &service),
             http2: host.ports.iter().any(|p| p.port == cluster.port && p.protocol == Protocol::Http2),
             turn: AtomicUsize::new(0),
         }
+    }
+
+    /// The same address under another name is another pod: its connections are not the old one's.
+    fn upstream(&mut self, endpoint: &Endpoint) -> Arc<Upstream> {
+        if let Some(known) = self.upstreams.get(&endpoint.address).filter(|u| u.endpoint == *endpoint) {
+            return known.clone();
+        }
+        let upstream = Arc::new(Upstream::new(endpoint.clone()));
+        self.upstreams.insert(endpoint.address, upstream.clone());
+        upstream
     }
 }
 

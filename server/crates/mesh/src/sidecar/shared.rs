@@ -3,7 +3,7 @@
 use super::SidecarConfig;
 use super::balance::mix;
 use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
-use super::routing::{LiveCluster, Routing};
+use super::routing::{LiveCluster, LiveHost, Maker, Routing, Upstreams};
 use crate::table::TableUpdate;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     /// What this sidecar tells the next one about its pod.
     pub(crate) metadata: String,
     routing: RwLock<Arc<Routing>>,
+    upstreams: Mutex<Upstreams>,
     /// The calling pod's own ports, as clusters of one endpoint.
     own_ports: Mutex<HashMap<SocketAddr, Arc<LiveCluster>>>,
     /// Peers of inbound requests by what their sidecar said of them.
@@ -66,6 +67,7 @@ impl Shared {
             black_hole,
             metadata,
             routing: RwLock::default(),
+            upstreams: Mutex::default(),
             own_ports: Mutex::default(),
             callers: Mutex::default(),
             random: AtomicU64::new(u64::from_ne_bytes(seed)),
@@ -81,11 +83,10 @@ impl Shared {
     /// Puts a newer table in use. When this returns no request is routed by the old one any more.
     pub(crate) fn apply(&self, update: TableUpdate) {
         let old = self.routing();
-        let mut table = old.table.clone();
-        table.apply(update);
-        let new = Arc::new(old.next(table, &self.own, &self.metrics));
-        *self.routing.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
-        old.retire_missing(&new);
+        let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        let (new, lost) = old.next(update, &mut Maker { own: &self.own, metrics: &self.metrics, upstreams: &mut upstreams });
+        *self.routing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        lost.iter().for_each(|upstream| upstream.retire());
         self.ready.store(true, Ordering::Release);
     }
 
@@ -131,13 +132,11 @@ impl Shared {
     /// The Service that this pod is an endpoint of; named after the app while no table says it.
     fn own_service(&self) -> ServiceLabels {
         let routing = self.routing();
-        let mine = |(_, host): &(&String, &Arc<crate::table::Host>)| {
-            host.clusters.iter().any(|c| c.subset.is_empty() && c.endpoints.iter().any(|e| e.address.ip() == self.config.pod_ip))
+        let mine = |host: &&Arc<LiveHost>| {
+            host.host.clusters.iter().any(|c| c.subset.is_empty() && c.endpoints.iter().any(|e| e.address.ip() == self.config.pod_ip))
         };
-        let (name, namespace) = match routing.table.hosts.iter().find(mine) {
-            Some((_, host)) => (&host.name, &host.namespace),
-            None => (&self.own.app, &self.own.namespace),
-        };
+        let found = routing.hosts().find(mine);
+        let (name, namespace) = found.map_or((&self.own.app, &self.own.namespace), |live| (&live.host.name, &live.host.namespace));
         ServiceLabels { host: format!("{name}.{namespace}.svc.cluster.local"), name: name.clone(), namespace: namespace.clone() }
     }
 
