@@ -40,9 +40,9 @@ pub(super) struct Apply {
 }
 
 impl Apply {
-    /// `manager` stands in managedFields and as the events' source.
-    pub fn new(view: View, recorder: &Recorder, manager: &'static str) -> Apply {
-        Apply { view, recorder: recorder.of(manager, None), by: WriteOptions::by(manager) }
+    /// `component` is the events' source, `manager` stands in managedFields.
+    pub fn new(view: View, recorder: &Recorder, component: &'static str, manager: &str) -> Apply {
+        Apply { view, recorder: recorder.of(component, None), by: WriteOptions::by(manager) }
     }
 
     /// Carries out the steps in order and stops at the first failure. Gives when to plan again, where a step asks for that.

@@ -94,6 +94,7 @@ pub(crate) struct Scheduler {
 impl Controller for Scheduler {
     type Key = Key;
     const NAME: &'static str = "default-scheduler";
+    const MANAGER: &'static str = "kube-scheduler";
     const WORKERS: usize = 64;
 
     fn sources(&self) -> Vec<Source<Key>> {

@@ -83,8 +83,10 @@ impl<K> Source<K> {
 pub(crate) trait Controller: Send + 'static {
     /// What names a piece of work.
     type Key: Clone + Eq + Hash + Ord + fmt::Display + Send + Sync;
-    /// In managedFields, as the source of events, and in logs.
+    /// As the source of events, and in logs.
     const NAME: &'static str;
+    /// In managedFields: the program that a real cluster runs this controller in.
+    const MANAGER: &'static str = "kube-controller-manager";
     /// Keys worked on at the same time.
     const WORKERS: usize = 16;
 
@@ -108,7 +110,7 @@ pub(crate) trait Controller: Send + 'static {
 /// Runs a controller until `stop`. Writes that have begun are finished first.
 pub(crate) async fn run<C: Controller>(mut controller: C, view: View, recorder: Recorder, stop: CancellationToken) {
     let sources = controller.sources();
-    let apply = Apply::new(view.clone(), &recorder, C::NAME);
+    let apply = Apply::new(view.clone(), &recorder, C::NAME, C::MANAGER);
     let mut queue: Queue<C::Key> = Queue::new();
     controller.seeds().into_iter().for_each(|key| queue.add(key));
     let mut watches = Watches::open(&sources, &view);
