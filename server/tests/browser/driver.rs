@@ -1,0 +1,268 @@
+//! A real Chromium, driven through its WebDriver: what a person does with mouse and keyboard, and what the page says of itself.
+use fantoccini::actions::{InputSource as _, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
+use fantoccini::elements::Element;
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, Locator};
+use serde_json::{Map, Value, json};
+use std::future::Future;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything a person would see. Generous: CI has two cores for all of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A WebDriver server; its browsers end with it.
+pub struct Driver {
+    child: Child,
+    url: String,
+    profiles: tempfile::TempDir,
+}
+
+impl Driver {
+    /// Starts one on a free port.
+    pub fn start() -> Driver {
+        let program = std::env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
+        let profiles = tempfile::tempdir().expect("a folder for browser profiles");
+        let mut child = Command::new(&program)
+            .arg("--port=0")
+            .env("TMPDIR", profiles.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {program}: {e}; `cargo xtask test` installs it"));
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let port = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.split("on port ").nth(1).map(|rest| rest.trim_end_matches('.').to_owned()))
+            .expect("chromedriver says its port");
+        std::thread::spawn(move || lines.for_each(drop));
+        Driver { child, url: format!("http://127.0.0.1:{port}"), profiles }
+    }
+
+    /// Opens a browser of its own profile at `url`.
+    pub async fn open(&self, url: &str) -> Browser {
+        let profile = tempfile::tempdir_in(self.profiles.path()).expect("a folder for a profile").keep();
+        let mut args = vec![
+            "--headless=new".to_owned(),
+            // Chromium's own sandbox needs what containers and CI often lack; the pages are ours.
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--window-size=1440,900".to_owned(),
+            format!("--user-data-dir={}", profile.display()),
+        ];
+        for flag in ["no-first-run", "disable-quic", "disable-background-networking", "disable-component-update", "disable-sync"] {
+            args.push(format!("--{flag}"));
+        }
+        let mut options = json!({"args": args});
+        if let Ok(binary) = std::env::var("CHROMIUM") {
+            options["binary"] = binary.into();
+        }
+        let mut caps = Map::new();
+        caps.insert("goog:chromeOptions".to_owned(), options);
+        caps.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
+        let connector = hyper_util::client::legacy::connect::HttpConnector::new();
+        let client = Client::with_capabilities_and_connector(&self.url, &caps, connector).await.expect("a browser session");
+        client.goto(url).await.expect("the page opens");
+        Browser { client, url: url.to_owned() }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One browser window.
+pub struct Browser {
+    client: Client,
+    url: String,
+}
+
+impl Browser {
+    /// The element with this `data-testid`, once it is shown.
+    pub async fn find(&self, id: &str) -> Element {
+        let css = format!("[data-testid=\"{id}\"]");
+        match self.client.wait().at_most(PATIENCE).for_element(Locator::Css(&css)).await {
+            Ok(element) => element,
+            Err(why) => panic!("no `{id}` on {}: {why}\n{}", self.url, self.page_text().await),
+        }
+    }
+
+    /// Whether it is on the page.
+    pub async fn has(&self, id: &str) -> bool {
+        self.client.find(Locator::Css(&format!("[data-testid=\"{id}\"]"))).await.is_ok()
+    }
+
+    /// Clicks it as soon as it can be clicked.
+    pub async fn click(&self, id: &str) {
+        self.until(&format!("`{id}` can be clicked"), || async {
+            let element = self.find(id).await;
+            element.is_enabled().await.unwrap_or(false) && element.click().await.is_ok()
+        })
+        .await;
+    }
+
+    /// What it says.
+    pub async fn text(&self, id: &str) -> String {
+        self.find(id).await.text().await.unwrap_or_default()
+    }
+
+    /// Waits until it says this.
+    pub async fn says(&self, id: &str, words: &str) {
+        self.until(&format!("`{id}` says {words:?}"), || async { self.text(id).await.contains(words) }).await;
+    }
+
+    /// Waits until `so`; says what the page showed when it does not come.
+    pub async fn until<F, Fut>(&self, what: &str, mut so: F)
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = bool>,
+    {
+        let end = Instant::now() + PATIENCE;
+        while !so().await {
+            if Instant::now() > end {
+                panic!("not within {PATIENCE:?}: {what}\n--- the page\n{}\n--- its console\n{}", self.page_text().await, self.console().await.join("\n"));
+            }
+            // The browser has no event for "something a person would see changed": look again, often.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Drags the slider's thumb so that it ends at this share of v2, and lets go.
+    pub async fn drag_slider_to(&self, v2_percent: f64) {
+        let slider = self.find("slider").await;
+        let (_, _, width, _) = slider.rectangle().await.expect("the slider's place");
+        let now: f64 = slider.prop("value").await.ok().flatten().and_then(|v| v.parse().ok()).expect("the slider's value");
+        let at = |percent: f64| thumb_offset(percent, width);
+        let step = |percent: f64, ms: u64| PointerAction::MoveToElement {
+            element: slider.clone(),
+            duration: Some(Duration::from_millis(ms)),
+            x: at(percent),
+            y: 0.0,
+        };
+        let drag = MouseActions::new("mouse".to_owned())
+            .then(step(now, 0))
+            .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+            .then(step((now + v2_percent) / 2.0, 150))
+            .then(step(v2_percent, 150))
+            .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+        self.client.perform_actions(drag).await.expect("the mouse drags");
+    }
+
+    /// Types into a field, replacing what it holds, and presses Enter.
+    pub async fn type_into(&self, id: &str, text: &str) {
+        let field = self.find(id).await;
+        field.click().await.expect("the field takes focus");
+        field.clear().await.expect("the field can be emptied");
+        field.send_keys(&format!("{text}\u{e007}")).await.expect("the field takes keys");
+    }
+
+    /// Presses a key on the page itself.
+    pub async fn press(&self, key: &str) {
+        let body = self.client.find(Locator::Css("body")).await.expect("a body");
+        body.send_keys(key).await.expect("the page takes keys");
+    }
+
+    /// Runs script in the page.
+    pub async fn script(&self, script: &str) -> Value {
+        self.client.execute(script, vec![]).await.unwrap_or_else(|e| panic!("script failed: {e}\n{script}"))
+    }
+
+    /// Size of the window in CSS pixels, and the colour scheme a person prefers.
+    pub async fn look(&self, width: u32, height: u32, scheme: &str) {
+        self.cdp("Emulation.setDeviceMetricsOverride", json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600})).await;
+        self.cdp("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]})).await;
+    }
+
+    /// Screenshots of this state, light and dark, 1440 and 390 wide, into `target/screenshots`.
+    pub async fn screenshots(&self, state: &str) {
+        let folder = screenshots_dir();
+        std::fs::create_dir_all(&folder).expect("a folder for screenshots");
+        for (width, height) in [(1440, 900), (390, 844)] {
+            for scheme in ["light", "dark"] {
+                self.look(width, height, scheme).await;
+                let png = self.client.screenshot().await.expect("a screenshot");
+                std::fs::write(folder.join(format!("{state}-{width}-{scheme}.png")), png).expect("the screenshot is written");
+                let wider = self.script("return document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
+                assert_eq!(wider, json!(0), "{state} scrolls sideways at {width} pixels");
+            }
+        }
+        self.look(1440, 900, "light").await;
+    }
+
+    /// What the browser logged since the last call: errors, warnings and CSP violations.
+    pub async fn console(&self) -> Vec<String> {
+        let rows = self.vendor("se/log", json!({"type": "browser"})).await;
+        let rows = rows.as_array().cloned().unwrap_or_default();
+        rows.iter().filter(|row| row["level"] != "INFO" && row["level"] != "DEBUG").map(|row| format!("{}: {}", row["level"], row["message"])).collect()
+    }
+
+    /// Violations that axe-core finds serious or critical.
+    pub async fn axe(&self) -> Vec<String> {
+        let file = std::env::var("AXE").expect("AXE names axe.min.js; `cargo xtask test` sets it");
+        let axe = std::fs::read_to_string(file).expect("axe.min.js can be read");
+        self.client.execute(&axe, vec![]).await.expect("axe loads");
+        let script = "const done = arguments[arguments.length - 1]; axe.run().then(r => done(r.violations))";
+        let found = self.client.execute_async(script, vec![]).await.expect("axe runs");
+        let found = found.as_array().cloned().unwrap_or_default();
+        found
+            .iter()
+            .filter(|v| v["impact"] == "serious" || v["impact"] == "critical")
+            .map(|v| format!("{}: {} {}", v["id"], v["help"], v["nodes"].as_array().map_or(Value::Null, |n| n.iter().map(|n| n["html"].clone()).collect())))
+            .collect()
+    }
+
+    /// Loads the page again.
+    pub async fn reload(&self) {
+        self.client.refresh().await.expect("the page reloads");
+    }
+
+    async fn page_text(&self) -> String {
+        self.client.execute("return document.body.innerText", vec![]).await.map_or_else(|e| e.to_string(), |v| v.as_str().unwrap_or_default().to_owned())
+    }
+
+    async fn cdp(&self, cmd: &str, params: Value) {
+        self.vendor("goog/cdp/execute", json!({"cmd": cmd, "params": params})).await;
+    }
+
+    async fn vendor(&self, path: &'static str, body: Value) -> Value {
+        self.client.issue_cmd(Vendor { path, body }).await.unwrap_or_else(|e| panic!("{path}: {e}"))
+    }
+}
+
+/// Where the middle of a native range's thumb is, from the middle of the slider, CSS pixels.
+fn thumb_offset(percent: f64, width: f64) -> f64 {
+    ((percent / 100.0) - 0.5) * (width - THUMB_PX)
+}
+
+/// Width of the thumb as `style/` sets it: its middle travels the slider's width less this.
+const THUMB_PX: f64 = 22.0;
+
+/// `target/screenshots`, beside the program under test.
+fn screenshots_dir() -> PathBuf {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_demo-panel"));
+    program.ancestors().nth(2).expect("a target folder").join("screenshots")
+}
+
+/// A command of chromedriver's own, below the session's path.
+#[derive(Debug)]
+struct Vendor {
+    path: &'static str,
+    body: Value,
+}
+
+impl WebDriverCompatibleCommand for Vendor {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.body.to_string()))
+    }
+}
