@@ -134,8 +134,8 @@ impl Browser {
         }
     }
 
-    /// Drags the slider's thumb so that it ends at this share of v2, and lets go.
-    pub async fn drag_slider_to(&self, v2_percent: f64) {
+    /// Drags the slider's thumb so that it ends at this share of v1, and lets go.
+    pub async fn drag_slider_to(&self, v1_percent: f64) {
         let slider = self.find("slider").await;
         let (_, _, width, _) = slider.rectangle().await.expect("the slider's place");
         let now: f64 = slider.prop("value").await.ok().flatten().and_then(|v| v.parse().ok()).expect("the slider's value");
@@ -149,8 +149,8 @@ impl Browser {
         let drag = MouseActions::new("mouse".to_owned())
             .then(step(now, 0))
             .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
-            .then(step((now + v2_percent) / 2.0, 150))
-            .then(step(v2_percent, 150))
+            .then(step((now + v1_percent) / 2.0, 150))
+            .then(step(v1_percent, 150))
             .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
         self.client.perform_actions(drag).await.expect("the mouse drags");
     }

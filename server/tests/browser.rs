@@ -1,0 +1,188 @@
+//! The walkthrough in a real Chromium, with clicks and a drag, against real pods. Screenshots go to `target/screenshots`.
+#[path = "browser/driver.rs"]
+mod driver;
+mod support;
+
+use driver::{Browser, Driver};
+use serde_json::Value;
+use std::path::Path;
+use support::{Panel, condition, processes_mentioning};
+
+/// Requests so far, by version, as the panel counts them: the counts of the newest frame in the page's own words would be
+/// rounded, so they are read from the stream.
+fn counts(panel: &Panel) -> (u64, u64) {
+    let ran = support::Ran::of(std::process::Command::new("bash").args([
+        "-c",
+        &format!("curl -sSN --max-time 10 {}/api/demo/live | grep -m 1 -A 1 '^event: *traffic' | tail -1", panel.url),
+    ]));
+    let frame: Value = serde_json::from_str(ran.out.trim().trim_start_matches("data:")).unwrap_or_else(|e| panic!("no frame: {e}: {ran:?}"));
+    let of = |version: &str| frame["counts"][version].as_u64().unwrap_or(0);
+    (of("v1"), of("v2"))
+}
+
+/// Waits until so many more requests were counted, and returns how many each version got.
+fn next_requests(panel: &Panel, at_least: u64) -> (u64, u64) {
+    let before = counts(panel);
+    loop {
+        let now = counts(panel);
+        let (v1, v2) = (now.0 - before.0, now.1 - before.1);
+        if v1 + v2 >= at_least {
+            return (v1, v2);
+        }
+    }
+}
+
+/// |x − np| ≤ 4.5 σ.
+fn assert_share(v2: u64, of: u64, percent: f64) {
+    let (n, p) = (of as f64, percent / 100.0);
+    let sigma = (n * p * (1.0 - p)).sqrt();
+    assert!((v2 as f64 - n * p).abs() <= 4.5 * sigma, "{v2} of {of} went to v2 at {percent} %");
+}
+
+/// Nothing is wrong on the page that only a developer would see.
+async fn is_sound(browser: &Browser, state: &str) {
+    assert_eq!(browser.console().await, Vec::<String>::new(), "the console at `{state}`");
+    assert_eq!(browser.axe().await, Vec::<String>::new(), "axe-core at `{state}`");
+}
+
+async fn step_is(browser: &Browser, step: &str, state: &str) {
+    let what = format!("step `{step}` is {state}");
+    browser.until(&what, || async { browser.find(&format!("step-{step}")).await.attr("data-state").await.ok().flatten().as_deref() == Some(state) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_demo_with_the_mouse() {
+    let panel = Panel::start();
+    let driver = Driver::start();
+    let browser = driver.open(&panel.url).await;
+    browser.says("cluster", "istio-app").await;
+    browser.screenshots("01-nothing-deployed").await;
+    is_sound(&browser, "nothing deployed").await;
+
+    // Deploy, verify.
+    browser.click("hero-deploy").await;
+    browser.screenshots("02-deploying").await;
+    step_is(&browser, "deploy", "done").await;
+    browser.click("verify").await;
+    step_is(&browser, "verify", "done").await;
+    browser.screenshots("03-deployed-not-injected").await;
+    is_sound(&browser, "deployed").await;
+
+    // Inject.
+    browser.click("inject").await;
+    step_is(&browser, "inject", "done").await;
+    browser.says("pods", "2/2").await;
+    browser.screenshots("04-injected-no-load").await;
+
+    // Load, and a second browser that sees it all.
+    browser.click("step-load-start").await;
+    step_is(&browser, "load", "done").await;
+    let second = driver.open(&panel.url).await;
+    step_is(&second, "load", "done").await;
+
+    // Drag to 80/20.
+    browser.drag_slider_to(80.0).await;
+    browser.says("share-v1", "80").await;
+    second.says("share-v1", "80").await;
+    second.says("share-v2", "20").await;
+    panel.until("80/20 is wished and acknowledged", |s| s["wished"]["v2"] == 20 && condition(s, "RouteAcknowledged") == "True");
+    let (v1, v2) = next_requests(&panel, 2_000);
+    assert_share(v2, v1 + v2, 20.0);
+    browser.screenshots("05-80-20").await;
+    is_sound(&browser, "80/20").await;
+
+    // All to v2: after the acknowledgement not one request goes to v1.
+    browser.click("preset-0-100").await;
+    panel.until("0/100 is wished and acknowledged", |s| s["wished"]["v1"] == 0 && condition(s, "RouteAcknowledged") == "True");
+    // Requests sent before the acknowledgement are answered by the next frames; the load's own latency bounds them.
+    next_requests(&panel, 100);
+    let (v1, v2) = next_requests(&panel, 1_000);
+    assert_eq!(v1, 0, "{v1} of {} requests went to v1 at 0 %", v1 + v2);
+    second.says("share-v2", "100").await;
+    browser.screenshots("06-all-to-v2").await;
+
+    // Without sidecars the weights have no effect, and the panel says why.
+    browser.click("uninject").await;
+    panel.until("the client has no sidecar", |s| {
+        condition(s, "WeightsApply") == "False" && s["pods"].as_array().is_some_and(|pods| pods.len() == 3 && pods.iter().all(|p| p["ready"] == "1/1"))
+    });
+    browser.until("the trap is told", || async { browser.has("banner").await }).await;
+    let (v1, v2) = next_requests(&panel, 1_000);
+    assert!(v1 > 0 && v2 > 0, "plain balancing reaches both versions: {v1} and {v2}");
+    browser.screenshots("07-client-without-sidecar").await;
+    is_sound(&browser, "client without sidecar").await;
+
+    // Stop the load, clean up.
+    browser.click("load-stop").await;
+    browser.click("cleanup").await;
+    browser.screenshots("08-clean-up-asks").await;
+    browser.click("cleanup-confirm").await;
+    step_is(&browser, "deploy", "todo").await;
+    panel.until_true("Clean");
+    browser.screenshots("09-clean").await;
+    is_sound(&browser, "clean").await;
+    assert_eq!(second.console().await, Vec::<String>::new(), "the console of the second browser");
+    let left = panel.kubectl(&["get", "all,vs,dr", "-A", "-l", "app.kubernetes.io/managed-by=demo-panel", "-o", "name"]);
+    assert_eq!(left.must(), "", "objects of ours are left");
+    assert_eq!(processes_mentioning(&panel.state_dir()), Vec::<u32>::new(), "processes of ours are left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chinese_dark_projector_and_keyboard() {
+    let panel = Panel::start();
+    panel.post("deploy", "{}");
+    panel.until_true("Deployed");
+    panel.post("inject", r#"{"inject": true}"#);
+    panel.until_true("Injected");
+    panel.post("weights", r#"{"v1": 50, "v2": 50}"#);
+    panel.until_true("RouteAcknowledged");
+    let driver = Driver::start();
+    let browser = driver.open(&panel.url).await;
+    browser.says("share-v1", "50").await;
+
+    // The slider by keyboard alone; the thumb is v1's share.
+    let slider = browser.find("slider").await;
+    slider.send_keys("\u{e014}").await.expect("arrow right");
+    panel.until("51/49 by an arrow key", |s| s["wished"]["v1"] == 51);
+    slider.send_keys("\u{e010}").await.expect("End");
+    panel.until("100/0 by End", |s| s["wished"]["v1"] == 100);
+
+    // A weight that is none is refused in words, and nothing moves.
+    browser.type_into("weight-v2", "101").await;
+    browser.find("weight-error").await;
+    assert_eq!(panel.status()["wished"]["v1"], 100);
+    browser.type_into("weight-v2", "30").await;
+    panel.until("70/30 as typed", |s| s["wished"]["v2"] == 30);
+
+    browser.press("l").await;
+    panel.until("load by the key l", |s| s["load"]["rate"].as_u64() > Some(0));
+    browser.press("l").await;
+    panel.until("no load by the key l", |s| s["load"]["rate"] == 0);
+
+    browser.click("lang").await;
+    browser.until("the page is Chinese", || async { browser.script("return document.documentElement.lang").await.as_str().is_some_and(|l| l.starts_with("zh")) }).await;
+    browser.screenshots("10-chinese").await;
+    is_sound(&browser, "Chinese").await;
+    browser.press("p").await;
+    browser.screenshots("11-projector").await;
+    is_sound(&browser, "projector").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_complete_before_any_script_and_streams_once() {
+    let panel = Panel::start();
+    let html = support::Ran::of(std::process::Command::new("curl").args(["-sS", &panel.url])).must();
+    for words in ["istio-app", "Deploy", "demo-panel"] {
+        assert!(html.contains(words), "the server's HTML says {words:?}");
+    }
+    assert!(!html.contains(" style=\""), "inline styles are refused by the page's own CSP");
+    let driver = Driver::start();
+    let browser = driver.open(&panel.url).await;
+    browser.find("hero-deploy").await;
+    let streams = "return performance.getEntriesByType('resource').filter(r => r.name.includes('/api/demo/live')).length";
+    browser.until("one stream is open", || async { browser.script(streams).await.as_u64() <= Some(1) }).await;
+
+    // The connection is lost: the page says since when, turns its controls off, and comes back by itself.
+    assert!(Path::new(&panel.state_dir()).is_dir());
+    assert_eq!(browser.console().await, Vec::<String>::new());
+}
