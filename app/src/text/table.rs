@@ -101,7 +101,7 @@ table! {
     ShareOf: "Share of {version}", "{version} 的份额";
     SliderHelp: "Left and right move it by 1, Page Up and Page Down by 10", "左右键每次 1，翻页键每次 10";
     Presets: "Presets", "预设";
-    PresetLabel: "{a} percent to {va}, {b} percent to {vb}", "{va} 占 {a}%，{vb} 占 {b}%";
+    PresetLabel: "{a} / {b}: {a} percent to {va}, {b} percent to {vb}", "{a} / {b}：{va} 占 {a}%，{vb} 占 {b}%";
     Accepted: "accepted {ms}", "已接受 {ms}";
     AllSidecars: "all sidecars {ms}", "全部 sidecar {ms}";
     FirstRequest: "first request {ms}", "首个请求 {ms}";

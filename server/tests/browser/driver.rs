@@ -36,7 +36,7 @@ impl Driver {
         let port = lines
             .by_ref()
             .map_while(Result::ok)
-            .find_map(|line| line.split("on port ").nth(1).map(|rest| rest.trim_end_matches('.').to_owned()))
+            .find_map(|line| line.split("successfully on port ").nth(1).map(|rest| rest.trim_end_matches('.').to_owned()))
             .expect("chromedriver says its port");
         std::thread::spawn(move || lines.for_each(drop));
         Driver { child, url: format!("http://127.0.0.1:{port}"), profiles }

@@ -221,9 +221,10 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
     let enough = if is_even { needed(wish, versus) } else { to_tell_from_plain };
     let off_target = pairs.iter().any(|(seen, share)| is_off(*seen, requests, *share));
     let kind = match () {
+        // A fact about requests needs requests.
+        () if requests == 0 => VerdictKind::NoTraffic,
         () if wished.is_empty() => VerdictKind::NoRoute,
         () if !client_has_sidecar => VerdictKind::ClientHasNoSidecar,
-        () if requests == 0 => VerdictKind::NoTraffic,
         () if off_target => VerdictKind::OffTarget,
         () if requests < enough => VerdictKind::TooFew,
         () => VerdictKind::InKeeping,

@@ -87,6 +87,7 @@ fn verdicts_rest_on_facts_first() {
     for (wished, counts, sidecar, expected) in [
         (&ninety[..], &[("v1", 500), ("v2", 500)][..], false, (K::ClientHasNoSidecar, "v2 50% wished 10% needed 0 versus 20%")),
         (&[], &[("v1", 50), ("v2", 50)], true, (K::NoRoute, "v2 50% wished 50% needed 0 versus 20%")),
+        (&ninety, &[], false, (K::NoTraffic, "v2 0% wished 10% needed 12 versus 50%")),
         (&ninety, &[], true, (K::NoTraffic, "v2 0% wished 10% needed 12 versus 50%")),
         (&ninety, &[("v1", 6), ("v2", 4)], true, (K::TooFew, "v2 40% wished 10% needed 2 versus 50%")),
         (&ninety, &[("v1", 9), ("v2", 1)], true, (K::TooFew, "v2 10% wished 10% needed 2 versus 50%")),
