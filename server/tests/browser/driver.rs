@@ -75,6 +75,11 @@ impl Drop for Driver {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // A test that failed has closed no session: its browsers are found by the profile they use.
+        for pid in super::support::processes_started_with(self.profiles.path()) {
+            let pid = nix::unistd::Pid::from_raw(pid.try_into().expect("a process id"));
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
     }
 }
 

@@ -115,14 +115,23 @@ impl Drop for Panel {
 
 /// Processes whose environment names this folder: the pods of a panel.
 pub fn processes_mentioning(folder: &Path) -> Vec<u32> {
+    processes_with("environ", folder)
+}
+
+/// Processes whose command line names this folder.
+pub fn processes_started_with(folder: &Path) -> Vec<u32> {
+    processes_with("cmdline", folder)
+}
+
+fn processes_with(file: &str, folder: &Path) -> Vec<u32> {
     let needle = folder.as_os_str().as_encoded_bytes();
     let entries = std::fs::read_dir("/proc").expect("/proc is readable");
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok())
         .filter(|pid| {
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.windows(needle.len()).any(|window| window == needle)
+            let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            text.windows(needle.len()).any(|window| window == needle)
         })
         .collect()
 }
