@@ -33,6 +33,11 @@ fn main() {
             eprintln!("{}", words.join(" "));
             exit(code.parse().unwrap_or(1));
         }
+        ["hog"] => {
+            let memory = vec![1_u8; 64 << 20];
+            std::thread::sleep(Duration::from_secs(600));
+            drop(memory);
+        }
         ["cat"] => drop(std::io::copy(&mut std::io::stdin(), &mut std::io::stdout())),
         ["tty"] => tty(),
         ["stubborn"] => {

@@ -34,6 +34,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), Sta
     let pods = shared.kind("", "pods")?;
     let mine = FieldSelector::parse(&format!("spec.nodeName={}", shared.name))?;
     let mut agent = Agent { shared, pods, mine, workers: JoinSet::new(), known: HashMap::new(), stop: stop.clone() };
+    agent.remove_old_logs();
     while !stop.is_cancelled() {
         match agent.list() {
             Ok(watch) => agent.follow(watch).await,
@@ -49,6 +50,19 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), Sta
 }
 
 impl Agent {
+    /// Removes logs of pods that went while the node was down.
+    fn remove_old_logs(&self) {
+        let options = ListOptions { fields: self.mine.clone(), ..ListOptions::default() };
+        let Ok(list) = self.shared.registry.list(&self.pods, None, &options) else { return };
+        let there: HashSet<&str> = list.items.iter().map(|pod| uid_of(pod)).collect();
+        for path in std::fs::read_dir(&self.shared.logs).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+            let uid = path.file_name().and_then(|name| name.to_str()?.rsplit('_').next());
+            if uid.is_some_and(|uid| !there.contains(uid)) {
+                let _ = std::fs::remove_dir_all(&path);
+            }
+        }
+    }
+
     /// Looks at all pods of the node, and watches from there.
     fn list(&mut self) -> Result<Watch, Status> {
         let registry = self.shared.registry.clone();

@@ -40,7 +40,7 @@ impl Records {
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if let Some((pid, start)) = self.parse(&path)
-                && start_time(pid) == Some(start)
+                && is_running(pid, start)
             {
                 // Each child leads a group of its own.
                 if killpg(Pid::from_raw(pid), Signal::SIGKILL) == Err(Errno::ESRCH) {

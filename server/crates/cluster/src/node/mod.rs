@@ -11,6 +11,7 @@ mod worker;
 mod agent;
 mod shared;
 mod launch;
+mod memory;
 mod image;
 mod environment;
 mod spawner;

@@ -47,6 +47,8 @@ pub enum Input {
         index: usize,
         /// How.
         exit: Exit,
+        /// Because it had more memory than its limit.
+        oom: bool,
     },
     /// A probe answered.
     Probed {
@@ -181,8 +183,8 @@ impl Pod {
                 self.containers[index].on_start_error(now, id, message);
                 self.after_exit(now, index, &mut actions);
             }
-            Input::Exited { index, exit } => {
-                let reason = if exit.code == 0 { "Completed" } else { "Error" };
+            Input::Exited { index, exit, oom } => {
+                let reason = if oom { "OOMKilled" } else if exit.code == 0 { "Completed" } else { "Error" };
                 self.containers[index].on_exited(now, exit, reason, String::new());
                 self.after_exit(now, index, &mut actions);
             }

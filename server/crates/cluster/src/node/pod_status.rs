@@ -233,7 +233,7 @@ mod tests {
         pod.handle(now, Input::Started { index: 1, id: "process://2".into() });
         assert_eq!(show(&pod), "Running init=True ready=True running - 0");
         for _ in 0..2 {
-            pod.handle(now, Input::Exited { index: 1, exit: Exit { code: 1, signal: None } });
+            pod.handle(now, Input::Exited { index: 1, exit: Exit { code: 1, signal: None }, oom: false });
             if matches!(pod.containers[1].state, State::Starting) {
                 pod.handle(now, Input::Started { index: 1, id: "process://3".into() });
             }

@@ -44,7 +44,7 @@ impl Scene {
 
     fn exit(&mut self, name: &str, code: i32) {
         let index = self.index(name);
-        self.input(Input::Exited { index, exit: Exit { code, signal: None } });
+        self.input(Input::Exited { index, exit: Exit { code, signal: None }, oom: false });
     }
 
     fn probe(&mut self, name: &str, probe: usize, result: Result<(), String>) {

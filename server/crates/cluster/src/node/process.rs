@@ -44,6 +44,12 @@ impl Process {
         Ok(Process(Arc::new(Inner { pid, pidfd, exit: Mutex::new(None), record })))
     }
 
+    /// Bytes of memory that it has for itself; none once it has ended.
+    pub fn memory(&self) -> Option<u64> {
+        let exit = self.0.exit.lock().unwrap_or_else(PoisonError::into_inner);
+        if exit.is_some() { None } else { super::memory::anonymous(self.0.pid) }
+    }
+
     /// Signals the whole group; does nothing once it has ended.
     pub fn signal(&self, signal: Signal) {
         self.0.signal(signal);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderName, HeaderValue};
@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -27,9 +27,10 @@ use super::services::{Services, pick};
 
 /// Longest wait for a connection to an endpoint. They are on this machine: what takes longer hangs.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Longest wait for a request's head.
-const HEAD: Duration = Duration::from_secs(10);
-/// Connections at once from one pod.
+/// A connection to an endpoint that rested so long is not used again: servers close theirs about then.
+const IDLE: Duration = Duration::from_secs(20);
+/// Connections at once from one pod. There is no time limit for a request's head: hyper's would also close a kept
+/// connection that rests, and a request sent in that moment would be lost. A slow pod harms nobody but itself.
 const CONNECTIONS: usize = 4096;
 
 type Body = BoxBody<Bytes, hyper::Error>;
@@ -71,8 +72,6 @@ async fn connection(stream: TcpStream, caller: Arc<Caller>, services: watch::Rec
         async move { Ok::<_, Infallible>(client.lock().await.answer(request).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
@@ -99,6 +98,7 @@ struct Client {
 struct Pin {
     endpoint: SocketAddr,
     sender: Option<SendRequest<Incoming>>,
+    used: Instant,
 }
 
 /// Why a request is not forwarded, in words for the pod.
@@ -151,10 +151,10 @@ impl Client {
         {
             kept = Some(pin.endpoint);
             if let Some(mut sender) = pin.sender
+                && pin.used.elapsed() < IDLE
                 && sender.ready().await.is_ok()
             {
-                let pin = self.pins.entry(key).or_insert(Pin { endpoint: pin.endpoint, sender: None });
-                return Ok(pin.sender.insert(sender));
+                return Ok(self.pin(key, pin.endpoint, sender));
             }
         }
         let (endpoint, stream) = connect(host, port, kept, &mut endpoints).await?;
@@ -165,8 +165,12 @@ impl Client {
         self.tasks.spawn(async move {
             let _ = connection.await;
         });
-        let pin = self.pins.entry(key).or_insert(Pin { endpoint, sender: None });
-        Ok(pin.sender.insert(sender))
+        Ok(self.pin(key, endpoint, sender))
+    }
+
+    fn pin(&mut self, key: (String, u16), endpoint: SocketAddr, sender: SendRequest<Incoming>) -> &mut SendRequest<Incoming> {
+        let pin = self.pins.entry(key).or_insert(Pin { endpoint, sender: None, used: Instant::now() });
+        pin.sender.insert(sender)
     }
 
     async fn tunnel(&mut self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {

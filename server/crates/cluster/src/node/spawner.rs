@@ -15,6 +15,9 @@ use tokio::sync::oneshot;
 use super::leftovers::Records;
 use super::process::Process;
 
+/// Descriptors a child may have, where the machine allows as many.
+const OPEN_FILES: u64 = 65_536;
+
 /// What a child gets as its standard streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Io {
@@ -167,6 +170,12 @@ fn before_exec(parent: u32, lifeline: i32, terminal: bool) -> io::Result<()> {
         }
         let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::setrlimit(libc::RLIMIT_CORE, &none);
+        // A proxy has two descriptors for each connection; the usual soft limit of 1,024 is made for `select`.
+        let mut files = none;
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut files) == 0 {
+            files.rlim_cur = files.rlim_max.min(OPEN_FILES);
+            libc::setrlimit(libc::RLIMIT_NOFILE, &files);
+        }
     }
     Ok(())
 }

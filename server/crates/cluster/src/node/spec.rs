@@ -62,6 +62,8 @@ pub struct ContainerSpec {
     pub ports: Vec<u16>,
     /// `startupProbe`, `readinessProbe`, `livenessProbe`.
     pub probes: Vec<ProbeSpec>,
+    /// `resources.limits.memory` in bytes.
+    pub memory: Option<u64>,
     /// Seconds of `lifecycle.preStop.sleep`.
     pub pre_stop: Duration,
 }
@@ -175,6 +177,7 @@ fn read_container(container: &Value, role: Role) -> ContainerSpec {
             .map(|(key, kind)| read_probe(&container[*key], *kind, &ports))
             .collect(),
         ports: ports.into_iter().map(|(_, number)| number).collect(),
+        memory: super::memory::limit(container),
         pre_stop: seconds(&container["lifecycle"]["preStop"]["sleep"]["seconds"], 0),
     }
 }

@@ -21,7 +21,7 @@ use super::launch::{Failure, Home, Launched, field_path, launch};
 use super::net::PodLease;
 use super::pod::{Action, Input, Pod};
 use super::pod_status::{self, Facts};
-use super::process::Process;
+use super::process::{Exit, Process};
 use super::shared::{Ips, PodEntry, Shared};
 use super::spec::{PodSpec, Role};
 use super::{probe, restart, service_proxy};
@@ -37,6 +37,8 @@ const GONE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(2);
 /// Longest wait until no endpoint slice names the pod as ready.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How often a container's memory is compared with its limit.
+const MEASURE: Duration = Duration::from_secs(2);
 /// Then sidecars of other pods learn of it by the same watch; there is nobody to ask whether all of them have.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -272,9 +274,10 @@ impl Worker {
                     log.end();
                     Done::Nothing
                 });
+                let limit = self.spec.containers[index].memory;
                 self.push(async move {
-                    let exit = process.wait().await.unwrap_or(super::process::Exit { code: 255, signal: None });
-                    Done::Input(Input::Exited { index, exit })
+                    let (exit, oom) = within(&process, limit).await;
+                    Done::Input(Input::Exited { index, exit, oom })
                 });
                 self.feed(Input::Started { index, id });
             }
@@ -372,6 +375,24 @@ impl Worker {
             ..DeleteOptions::default()
         };
         self.shared.registry.delete(&kind, Some(self.namespace()), self.name(), &options).await.map(drop)
+    }
+}
+
+/// Waits for a process's end; ends it where it has more memory than its limit.
+async fn within(process: &Process, limit: Option<u64>) -> (Exit, bool) {
+    let mut oom = false;
+    let wait = process.wait();
+    tokio::pin!(wait);
+    loop {
+        tokio::select! {
+            exit = &mut wait => return (exit.unwrap_or(Exit { code: 255, signal: None }), oom),
+            () = tokio::time::sleep(MEASURE), if limit.is_some() && !oom => {
+                oom = process.memory() > limit;
+                if oom {
+                    process.signal(Signal::SIGKILL);
+                }
+            }
+        }
     }
 }
 

@@ -96,6 +96,15 @@ async fn a_taken_port_is_named_until_it_is_free() {
 }
 
 #[tokio::test]
+async fn what_takes_more_memory_than_its_limit_is_killed() {
+    let bed = Bed::start().await;
+    let limits = json!({"limits": {"memory": "32Mi"}});
+    bed.pod("hog", json!({"restartPolicy": "Never", "containers": [{"name": "app", "image": "test", "command": ["hog"], "resources": limits}]})).await;
+    let pod = bed.until("hog", "failed", |pod| pod["status"]["phase"] == "Failed").await;
+    assert_eq!(state(&pod), "OOMKilled");
+}
+
+#[tokio::test]
 async fn the_sidecar_starts_first_owns_the_address_and_stops_last() {
     let bed = Bed::start().await;
     let ports = json!([{"containerPort": 7777}]);
@@ -150,10 +159,13 @@ async fn pods_run_again_after_a_restart_of_the_node() {
     let before = bed.serving("web").await;
     let state = bed.stop().await;
     assert_eq!(std::fs::read_dir(state.path().join("children")).unwrap().count(), 0, "a child outlived the node");
+    let old = state.path().join("logs/default_old_0000");
+    std::fs::create_dir_all(&old).unwrap();
     let bed = Bed::start_in(state).await;
     let after = bed.until("web", "ready after a restart", |pod| restarts(pod) == 1 && is_ready(pod)).await;
     assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
     assert_eq!(bed.get(&after, "/").await, "web");
+    assert!(!old.exists(), "logs of a pod that is gone were kept");
     assert!(bed.logs("web", LogOptions { previous: true, ..LogOptions::default() }).await.contains("serving on"));
 }
 
