@@ -14,6 +14,7 @@ mod shell;
 mod apply;
 mod queue;
 mod view;
+mod claim;
 mod object;
 #[cfg(test)]
 mod stories;

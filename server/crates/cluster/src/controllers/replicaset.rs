@@ -1,8 +1,9 @@
 //! ReplicaSets: as many pods of a template as asked for.
 //!
 //! [`plan`] is pure. Source: Kubernetes documentation, "ReplicaSet"; the order of deletion is that of its "Scaling a ReplicaSet".
+use super::claim::{Claim, adopt, claim, claimants, release};
 use super::object::{
-    PODS, REPLICA_SETS, annotation, condition, controller_reference, elapsed, int, is_controlled_by, is_deleting, is_true, list, name,
+    PODS, REPLICA_SETS, annotation, condition, controller_reference, elapsed, int, is_deleting, is_true, list, name,
     namespace, stamp, text, time,
 };
 use super::shell::{Controller, Key, Source, View};
@@ -21,7 +22,7 @@ const BURST: usize = 500;
 /// What one plan looks at.
 pub(crate) struct Seen<'a> {
     pub set: Arc<Object>,
-    /// Pods that it controls, whatever their phase.
+    /// Pods of its namespace, whatever their phase.
     pub pods: Vec<Arc<Object>>,
     /// Why the last attempt at this ReplicaSet failed.
     pub failure: Option<&'a str>,
@@ -31,9 +32,20 @@ pub(crate) struct Seen<'a> {
 /// The next steps of a ReplicaSet; empty where it is as it should be.
 pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
     let set = &seen.set;
-    let active: Vec<&Arc<Object>> = seen.pods.iter().filter(|p| is_active(p)).collect();
-    let wanted = usize::try_from(int(set, "/spec/replicas").unwrap_or(1)).unwrap_or(0);
     let mut steps = Vec::new();
+    let mut active: Vec<&Arc<Object>> = Vec::new();
+    for pod in seen.pods.iter().filter(|p| is_active(p)) {
+        match claim(set, pod) {
+            Claim::Ours => active.push(pod),
+            Claim::Adopt => {
+                steps.push(adopt(PODS, pod, set, "apps/v1", "ReplicaSet"));
+                active.push(pod);
+            }
+            Claim::Release => steps.push(release(PODS, pod, set)),
+            Claim::Others => {}
+        }
+    }
+    let wanted = usize::try_from(int(set, "/spec/replicas").unwrap_or(1)).unwrap_or(0);
     let (status, again) = status(seen, &active);
     if set.get("status") != Some(&status) {
         steps.push(Step::Status(REPLICA_SETS, set.clone(), status));
@@ -144,14 +156,13 @@ impl Controller for ReplicaSets {
     fn sources(&self) -> Vec<Source<Key>> {
         vec![
             Source::new(REPLICA_SETS, |o, _| vec![Key::of(o)]),
-            Source::new(PODS, |o, _| Key::of_controller(o, "ReplicaSet")),
+            Source::new(PODS, |o, view| claimants(o, view, &REPLICA_SETS, "ReplicaSet")),
         ]
     }
 
     fn plan(&mut self, key: &Key, view: &View, now: Timestamp, failure: Option<&str>) -> Result<Vec<Step>, Status> {
         let Some(set) = view.get(&REPLICA_SETS, &key.namespace, &key.name) else { return Ok(Vec::new()) };
-        let mut pods = view.list(&PODS, &key.namespace)?;
-        pods.retain(|p| is_controlled_by(p, &set));
+        let pods = view.list(&PODS, &key.namespace)?;
         Ok(plan(&Seen { set, pods, failure, now }))
     }
 }
@@ -165,7 +176,7 @@ mod tests {
 
     fn set(replicas: i64) -> Value {
         json!({"metadata": {"name": "web-abc", "namespace": "n", "uid": "u", "generation": 1},
-            "spec": {"replicas": replicas, "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": []}}}})
+            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": []}}}})
     }
 
     /// `name phase ready-since`, the last `-` where it is not ready.
@@ -173,7 +184,7 @@ mod tests {
         let [name, phase, since] = row.split(' ').collect::<Vec<_>>()[..] else { panic!("{row}") };
         let ready = if since == "-" { "False" } else { "True" };
         let mut pod = json!({
-            "metadata": {"name": name, "namespace": "n", "labels": {"app": "web"}},
+            "metadata": {"name": name, "namespace": "n", "labels": {"app": "web"}, "ownerReferences": [{"uid": "u", "controller": true}]},
             "spec": {"nodeName": "local"},
             "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": format!("2026-01-01T00:00:{since}Z")}]},
         });
@@ -202,6 +213,23 @@ mod tests {
         ] {
             let shown: Vec<_> = show(&steps(&set(replicas), &pods, None)).into_iter().filter(|s| !s.starts_with("status")).collect();
             assert_eq!(shown, want, "{replicas} of {pods:?}");
+        }
+    }
+
+    #[test]
+    fn a_pod_whose_label_was_changed_is_let_go_and_replaced_and_a_stray_one_taken_in() {
+        let mut isolated = Object::clone(&pod("isolated Running 10"));
+        isolated["metadata"]["labels"]["app"] = "debug".into();
+        let mut stray = Object::clone(&pod("stray Running 10"));
+        stray["metadata"]["ownerReferences"] = json!([]);
+        for (pods, want) in [
+            (vec![isolated.clone()], vec!["update pods isolated", "spawn web-abc-*"]),
+            (vec![isolated, stray], vec!["update pods isolated", "update pods stray"]),
+        ] {
+            let pods = pods.into_iter().map(Arc::new).collect();
+            let steps = plan(&Seen { set: Arc::new(set(1)), pods, failure: None, now: NOW.parse().unwrap() });
+            let shown: Vec<_> = show(&steps).into_iter().filter(|s| !s.starts_with("status")).collect();
+            assert_eq!(shown, want);
         }
     }
 

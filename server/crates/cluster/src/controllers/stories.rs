@@ -195,7 +195,7 @@ async fn what_a_deployment_owns_goes_with_it_after_it_before_it_or_not_at_all() 
     assert_eq!((cluster.sets().len(), cluster.pods().len()), (1, 2));
     assert!(object::list(&cluster.sets()[0], "/metadata/ownerReferences").is_empty());
     cluster.create("apps", "deployments", deployment(1)).await;
-    cluster.until("its name's next Deployment is complete beside the orphans", |c| c.progress().filter(|_| c.pods().len() == 3)).await;
+    cluster.until("the next Deployment has taken the orphans in", |c| c.progress().filter(|_| c.pods().len() == 1 && c.sets().len() == 1)).await;
     cluster.end().await;
 }
 
@@ -226,6 +226,15 @@ async fn an_object_whose_owner_never_was_is_collected_and_a_lost_pod_replaced() 
     cluster.until("another pod took its place", |c| {
         let pods = c.pods();
         (pods.len() == 1 && name(&pods[0]) != first && is_true(&pods[0], "Ready")).then_some(())
+    }).await;
+    // Isolated for a closer look, as `kubectl label pod` does.
+    let isolated = name(&cluster.pods()[0]).to_owned();
+    let pods = cluster.registry.kinds().find("", "pods").unwrap();
+    let label = Patch::Merge(json!({"metadata": {"labels": {"app": "debug"}}}));
+    cluster.registry.patch(pods, Some("default"), &isolated, Subresource::None, label, &WriteOptions::by("test")).await.unwrap();
+    cluster.until("it stands alone beside its successor", |c| {
+        let pod = c.view.get(&object::PODS, "default", &isolated)?;
+        (object::controller_of(&pod).is_none() && c.pods().len() == 2 && c.progress().is_some()).then_some(())
     }).await;
     cluster.end().await;
 }

@@ -219,12 +219,24 @@ pub fn config(folder: &Path) -> Config {
     }
 }
 
-/// The containers' program: the example `testpod`, which `cargo test` builds beside the tests.
+/// The containers' program: the example `testpod`, which `cargo test` builds beside the tests; with `--test` alone it may be missing.
 fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let program = own.parent().and_then(Path::parent).unwrap().join("examples/testpod");
-    assert!(program.exists(), "{} is missing: cargo build -p cluster --examples", program.display());
-    program
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    let find = || {
+        let own = std::env::current_exe().unwrap();
+        let folder = own.parent().and_then(Path::parent).unwrap();
+        let program = folder.join("examples/testpod");
+        if !program.exists() {
+            let mut cargo = std::process::Command::new(env!("CARGO"));
+            cargo.args(["build", "--quiet", "--package", "cluster", "--example", "testpod", "--target-dir"]).arg(folder.parent().unwrap());
+            if folder.ends_with("release") {
+                cargo.arg("--release");
+            }
+            assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success(), "the tests' pod program does not build");
+        }
+        program
+    };
+    BUILT.get_or_init(find).clone()
 }
 
 async fn client(kubeconfig: &Path) -> Client {

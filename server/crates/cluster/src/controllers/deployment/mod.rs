@@ -10,6 +10,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use super::claim::{Claim, adopt, claim, claimants, release};
 use super::object::{self, DEPLOYMENTS, PODS, REPLICA_SETS, annotation, controller_of, int, is_controlled_by, is_deleting, name, namespace, text};
 use super::shell::{Controller, Key, Source, View};
 use super::step::{How, Step};
@@ -39,6 +40,11 @@ pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
     let deployment = &seen.deployment;
     let want = Want::read(deployment);
     let (new, old) = sets::split(deployment, &seen.sets);
+    let claimed = claimed(seen);
+    if !claimed.is_empty() {
+        // Their versions move; the rest is planned when they have.
+        return claimed;
+    }
     let mut rollout = Rollout { deployment, want: &want, new, old, said: Vec::new() };
     if is_deleting(deployment) {
         return close(seen, &rollout, Vec::new(), report(seen, &rollout).judge());
@@ -81,6 +87,17 @@ pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
     let create = rollout.new.as_ref().filter(|_| is_created).map(|s| Step::Create(REPLICA_SETS, s.object.clone()));
     let surplus = if judged.is_complete { cleanup(&rollout) } else { Vec::new() };
     close(seen, &rollout, create.into_iter().chain(surplus).collect(), judged)
+}
+
+/// ReplicaSets to take in or to let go, by the selector.
+fn claimed(seen: &Seen) -> Vec<Step> {
+    let all = seen.sets.iter().chain(&seen.others);
+    all.filter_map(|set| match claim(&seen.deployment, set) {
+        Claim::Adopt => Some(adopt(REPLICA_SETS, set, &seen.deployment, "apps/v1", "Deployment")),
+        Claim::Release => Some(release(REPLICA_SETS, set, &seen.deployment)),
+        Claim::Ours | Claim::Others => None,
+    })
+    .collect()
 }
 
 /// A report on a Deployment that does not roll.
@@ -143,7 +160,7 @@ impl Controller for Deployments {
     fn sources(&self) -> Vec<Source<Key>> {
         vec![
             Source::new(DEPLOYMENTS, |o, _| vec![Key::of(o)]),
-            Source::new(REPLICA_SETS, |o, _| Key::of_controller(o, "Deployment")),
+            Source::new(REPLICA_SETS, |o, view| claimants(o, view, &DEPLOYMENTS, "Deployment")),
             // Recreate waits for the last old pod to end; nothing else here depends on pods.
             Source::new(PODS, |o, view| {
                 let set = controller_of(o).filter(|r| r["kind"] == "ReplicaSet");
