@@ -86,7 +86,7 @@ async fn requests_split_as_the_weights_say_and_zero_is_none() {
     let objects = input(1, &[("v1", v1.address), ("v2", v2.address)]);
     let mesh = Mesh::start(weights(&objects, 1, 80, 20)).await;
     let mut client = mesh.connect().await;
-    const N: usize = 4000;
+    const N: usize = 2000;
     for (revision, percent) in [(2, 80), (3, 0), (4, 100), (5, 25)] {
         mesh.publish(weights(&objects, revision, percent, 100 - percent)).await;
         let mut hits = 0;
@@ -107,12 +107,12 @@ async fn weight_changes_fail_nothing_and_hold_from_the_acknowledgement_on() {
     let mesh = Mesh::start(weights(&objects, 1, 100, 0)).await;
     let load = Load::start(mesh.outbound(), 4);
     let mut client = mesh.connect().await;
-    let mut slowest = Duration::ZERO;
+    let mut took = Vec::new();
     for change in 0..200_u64 {
         let to_v2 = change % 2 == 0;
         let began = Instant::now();
         mesh.publish(weights(&objects, 2 + change, u32::from(!to_v2), u32::from(to_v2))).await;
-        slowest = slowest.max(began.elapsed());
+        took.push(began.elapsed());
         for _ in 0..3 {
             assert_eq!(client.get(URL).await.text(), if to_v2 { "v2" } else { "v1" }, "after change {change}");
         }
@@ -120,7 +120,9 @@ async fn weight_changes_fail_nothing_and_hold_from_the_acknowledgement_on() {
     }
     let done = load.done();
     assert_eq!(load.end().await, Vec::<String>::new());
-    assert!(done > 2000, "{done} requests, slowest acknowledgement {slowest:?}");
+    took.sort();
+    println!("acknowledged after {:?} (median), {:?} (p99), under {done} requests", took[took.len() / 2], took[took.len() * 99 / 100]);
+    assert!(done > 2000, "only {done} requests");
     mesh.end().await;
 }
 
