@@ -99,6 +99,13 @@ async fn kubectl_walks_from_apply_to_delete() {
     assert!(kubectl.run("get deployment web -o jsonpath={.spec.template.spec.containers[0].env[0].value}").await == "v1");
     kubectl.run("rollout restart deployment/web").await;
     kubectl.run("rollout status deployment/web --timeout=40s").await;
+    kubectl.run("rollout pause deployment/web").await;
+    kubectl.run("set env deployment/web version=v3").await;
+    kubectl.run("wait --for=jsonpath={.status.conditions[?(@.type==\"Progressing\")].reason}=DeploymentPaused deployment/web --timeout=40s").await;
+    assert!(!kubectl.run("get pods -o jsonpath={.items[*].spec.containers[*].env[*].value}").await.contains("v3"), "it rolled while paused");
+    kubectl.run("rollout resume deployment/web").await;
+    kubectl.run("rollout status deployment/web --timeout=40s").await;
+    t.until("only v3 is left", || t.pods().iter().all(|p| p["spec"]["containers"][0]["env"][0]["value"] == "v3").then_some(())).await;
     kubectl.run("scale deployment web --replicas=1").await;
     kubectl.run("wait --for=condition=Available deployment/web --timeout=40s").await;
     let slices = kubectl.run("get endpointslices").await;
