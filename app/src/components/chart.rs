@@ -3,7 +3,7 @@
 //! The server draws it once, in a box of its own proportions. In the browser a frame of animation moves it along, and
 //! new paths are set when new figures have come: attributes are written past the reactive graph, sixty times a second.
 use super::symbol::{Symbol, colour};
-use super::weights::three_times;
+use super::weights::short_times;
 use super::{LoadBar, Page, Rates};
 use crate::api::{Ask, Link};
 use crate::model::{SPAN_MS, Scene, Size, scene, versions};
@@ -38,7 +38,7 @@ pub fn Chart(page: Page, rates: Rates, ask: Callback<Ask>) -> impl IntoView {
         <section class="card traffic" aria-label=page.t(Key::LiveTraffic)>
             <div class="head">
                 <h2>{page.t(Key::LiveTraffic)}</h2>
-                <LoadBar page rates ask/>
+                <LoadBar page rates ask start=Signal::derive(move || !empty.get())/>
             </div>
             <Show
                 when=move || empty.get()
@@ -59,7 +59,7 @@ fn NoLoad(page: Page, rates: Rates) -> impl IntoView {
         <div class="no-load" data-testid="no-load">
             <strong>{page.t(Key::NoLoadTitle)}</strong>
             <p class="muted">{move || page.lang.get().t(if client() { Key::NoLoadText } else { Key::NoClientText })}</p>
-            <button type="button" class="primary" data-testid="hero-load-start" disabled=move || page.off() || !client() on:click=move |_| rates.start.run(())>
+            <button type="button" class="primary" data-testid="load-start" disabled=move || page.off() || !client() on:click=move |_| rates.start.run(())>
                 {move || page.lang.get().fill(Key::DoStart, &[("rate", &rates.shown.get().to_string())])}
             </button>
         </div>
@@ -132,9 +132,7 @@ fn Changes(page: Page, width: RwSignal<f64>, height: RwSignal<f64>, origin_ms: u
                         newest_label = entry.at_ms;
                     }
                     let label = free.then(|| {
-                        let times = three_times(page, entry);
-                        let short: Vec<&str> = times.split(" · ").filter_map(|part| part.rsplit_once(|c: char| !c.is_ascii_digit() && c != ' ').map(|_| part)).collect();
-                        (format!("{} {}", text::entry(lang, entry), text::who(lang, &entry.by, &me)), digits(&short))
+                        (format!("{} {}", text::entry(lang, entry), text::who(lang, &entry.by, &me)), short_times(page, entry))
                     });
                     Change { id: entry.id, at_ms: entry.at_ms, label }
                 })
@@ -157,12 +155,6 @@ fn Changes(page: Page, width: RwSignal<f64>, height: RwSignal<f64>, origin_ms: u
         </For>
     }
     .into_any()
-}
-
-/// `6 · 9 · 14 ms` of three texts with a number each.
-fn digits(parts: &[&str]) -> String {
-    let numbers: Vec<String> = parts.iter().map(|part| part.chars().filter(char::is_ascii_digit).collect::<String>()).filter(|n| !n.is_empty()).collect();
-    if numbers.is_empty() { String::new() } else { format!("{} ms", numbers.join(" · ")) }
 }
 
 /// Starts the animation when the browser has taken over; it ends with the component.

@@ -53,6 +53,8 @@ pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
                     <rect class="done" height="6" rx="3" width=move || page.live.status.with(ready_share)/>
                 </svg>
                 <p class="muted">{page.t(Key::DeployingText)}</p>
+            </Show>
+            <Show when=move || !fresh()>
                 <ul class="makes">
                     <For each=move || page.live.status.with(|s| s.pods.clone()) key=|pod| (pod.name.clone(), pod.ready.clone(), pod.phase.clone(), pod.why.clone()) let:pod>
                         <li><code>{pod.name}</code><span>{pod.ready} " " {pod.phase} {(!pod.why.is_empty()).then(|| format!(" — {}", pod.why))}</span></li>

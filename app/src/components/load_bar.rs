@@ -10,13 +10,19 @@ const RATES: [u32; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 
 
 /// The controls of the load.
 #[component]
-pub fn LoadBar(page: Page, rates: Rates, ask: Callback<Ask>) -> impl IntoView {
+pub fn LoadBar(
+    page: Page,
+    rates: Rates,
+    ask: Callback<Ask>,
+    /// Whether the button that starts is here; else it stands elsewhere.
+    start: Signal<bool>,
+) -> impl IntoView {
     let place = move || {
         let rate = rates.shown.get();
         RATES.iter().rposition(|r| *r <= rate).unwrap_or(0)
     };
     let off = move || page.off() || page.live.status.with(|s| s.pods.is_empty());
-    let stopped = Memo::new(move |_| rates.running.get() == 0);
+    let stopped = Memo::new(move |_| rates.running.get() == 0 && start.get());
     let first = rates.shown.get_untracked().to_string();
     let first_place = untrack(place).to_string();
     let slid = move |event| {

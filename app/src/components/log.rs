@@ -1,5 +1,5 @@
 //! What just happened: who did what when, how long it took, and the command that does the same.
-use super::weights::three_times;
+use super::weights::{short_times, three_times};
 use super::{Command, Page};
 use crate::model::wall_clock;
 use crate::text::{self, Key};
@@ -33,14 +33,15 @@ pub fn Log(page: Page) -> impl IntoView {
 fn Line(page: Page, entry: Signal<LogEntry>) -> impl IntoView {
     let (id, at_ms, command) = entry.with_untracked(|e| (e.id, e.at_ms, e.command.clone()));
     let who = move || entry.with(|e| text::who(page.lang.get(), &e.by, &page.me.get()));
-    let times = move || entry.with(|e| three_times(page, e));
+    let times = move || entry.with(|e| short_times(page, e));
+    let long = move || entry.with(|e| three_times(page, e));
     let error = move || entry.with(|e| e.error.as_ref().map(|e| text::error(page.lang.get(), e).title));
     view! {
         <li data-testid=format!("log-{id}")>
             <time>{move || wall_clock(at_ms, page.zone_min.get())}</time>
             <div>
                 <b>{move || entry.with(|e| text::entry(page.lang.get(), e))}</b> " " <span class="muted">{who}</span>
-                {move || Some(times()).filter(|t| !t.is_empty()).map(|t| view! { <small class="times">{t}</small> })}
+                {move || Some(times()).filter(|t| !t.is_empty()).map(|t| view! { <span class="times" title=long>{t}</span> })}
                 {move || error().map(|e| view! { <small class="bad">{page.lang.get().t(Key::FailedEntry)} ": " {e}</small> })}
                 {(!command.is_empty()).then(|| view! { <Command page text=command.clone()/> })}
             </div>

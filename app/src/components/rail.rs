@@ -55,7 +55,7 @@ fn StepLine(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
                 <span class="hidden">{move || page.lang.get().t(state_key(state.get()))}</span>
                 <span class="says">{move || step.with(|s| says(page, s))}</span>
                 {move || action.get().map(|a| button(a, "primary"))}
-                {move || back.get().map(|a| button(a, "quiet small"))}
+                {move || back.get().map(|a| button(a, "small back"))}
                 {move || command().map(|text| view! {
                     <details class="same"><summary>{page.t(Key::SameByKubectl)}</summary><Command page text/></details>
                 })}

@@ -1,14 +1,16 @@
 //! What is wished, what is seen: the numbers, the slider, presets and typed percentages.
+use super::rail::label;
 use super::symbol::colour;
 use super::{Command, Page, Shifter, Slider, Symbol};
-use crate::model::{SliderMode, Window, kubectl_shift, presets, versions, wall_clock, with_share};
+use crate::api::Ask;
+use crate::model::{Action, SliderMode, Window, kubectl_shift, presets, versions, wall_clock, with_share};
 use crate::text::{self, Key, thousands};
-use crate::types::{LogEntry, Namespace, Verdict};
+use crate::types::{LogEntry, Namespace, Rate, Verdict};
 use leptos::prelude::*;
 
 /// The card that the page is about.
 #[component]
-pub fn Weights(page: Page, shifter: Shifter, mode: Signal<SliderMode>) -> impl IntoView {
+pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<SliderMode>) -> impl IntoView {
     let live = page.live;
     let names = Memo::new(move |_| live.status.with(versions));
     let names = Signal::derive(move || names.get());
@@ -63,7 +65,16 @@ pub fn Weights(page: Page, shifter: Shifter, mode: Signal<SliderMode>) -> impl I
                 <span>{page.t(Key::WhatWasSeen)}</span>
                 <Times page/>
             </div>
-            {move || note().map(|key| view! { <p class="note" data-testid="slider-note">{page.t(key)}</p> })}
+            {move || note().map(|key| view! {
+                <div class="note" data-testid="slider-note">
+                    <span>{page.t(key)}</span>
+                    {(key == Key::NeedsSidecars).then(|| view! {
+                        <button type="button" data-testid="note-inject" disabled=move || !page.idle() on:click=move |_| ask.run(Action::Inject.ask(Rate::default()))>
+                            {move || label(page, Action::Inject, 0)}
+                        </button>
+                    })}
+                </div>
+            })}
             <Settings page shifter disabled/>
             <details class="same">
                 <summary>{page.t(Key::SameByKubectl)}</summary>
@@ -100,7 +111,7 @@ fn Side(page: Page, place: usize, name: Signal<String>, wished: Signal<Option<Ve
     view! {
         <div class=format!("one {}", colour(place))>
             <div class="who"><Symbol place/>"flaskapp " {name}</div>
-            <div class="big" data-testid=format!("share-{id}")>
+            <div class="big" class:none=move || at(wished).is_none() data-testid=format!("share-{id}")>
                 {move || at(wished).map_or_else(|| "–".to_owned(), |share| format!("{share:.0}"))}
                 <small>"%"</small>
             </div>
@@ -146,6 +157,13 @@ pub fn three_times(page: Page, entry: &LogEntry) -> String {
         })
         .collect::<Vec<_>>()
         .join(" · ")
+}
+
+/// `6 · 9 · 14 ms`: the same in short.
+pub fn short_times(page: Page, entry: &LogEntry) -> String {
+    let Some(times) = entry.times else { return String::new() };
+    let known: Vec<String> = [times.accepted, times.acknowledged, times.first_request].into_iter().flatten().map(|ms| format!("{ms:.0}")).collect();
+    if known.is_empty() { String::new() } else { page.lang.get().fill(Key::Ms, &[("n", &known.join(" · "))]) }
 }
 
 /// Presets and typed percentages.

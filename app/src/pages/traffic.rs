@@ -8,7 +8,7 @@ use crate::components::{
 };
 use crate::model::{SliderMode, slider_mode};
 use crate::text::Key;
-use crate::types::{ApiError, Code, Namespace, kinds};
+use crate::types::{ApiError, Code, Namespace};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::hooks::use_query_map;
@@ -102,7 +102,7 @@ fn Panel(ns: Namespace, first: Snapshot) -> impl IntoView {
     use_keys(page, shifter, rates, Callback::new(move |()| open(help)));
 
     let mode = Memo::new(move |_| live.status.with(slider_mode));
-    let absent = Memo::new(move |_| mode.get() == SliderMode::Absent || live.status.with(|s| s.pods.is_empty() && !s.is(kinds::DEPLOYED)));
+    let absent = move || mode.get() == SliderMode::Absent;
     // A failed operation stays in the status until the next verb; people need not look at it for so long.
     let dismissed = RwSignal::new(0_u64);
     let failed = Signal::derive(move || {
@@ -124,11 +124,11 @@ fn Panel(ns: Namespace, first: Snapshot) -> impl IntoView {
                 <div class="stage">
                     <ErrorBanner lang=page.lang.into() error=failed dismiss/>
                     <Banners page ask/>
-                    <Show when=move || absent.get()>
+                    <Show when=move || absent()>
                         <Hero page ask/>
                     </Show>
-                    <Show when=move || !absent.get()>
-                        <Weights page shifter mode=mode.into()/>
+                    <Show when=move || !absent()>
+                        <Weights page shifter ask mode=mode.into()/>
                         <Chart page rates ask/>
                     </Show>
                 </div>
