@@ -8,14 +8,13 @@ mod worlds;
 use app::api::Plane;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use leptos::prelude::*;
-use leptos_axum::{LeptosRoutes, generate_route_list};
 use plane::Gallery;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -31,27 +30,27 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = manifest["output_name"].as_str().unwrap_or("app").to_owned();
     let options = LeptosOptions::builder().output_name(name).site_pkg_dir("pkg").build();
     let gallery = Arc::new(Gallery::default());
-    let plane: Plane = gallery.clone();
-    let shell_options = options.clone();
-    let provide = move || provide_context(plane.clone());
-    let routes = generate_route_list(app::App);
-    let site = Router::new()
-        .leptos_routes_with_context(&options, routes, provide.clone(), {
-            let options = shell_options.clone();
-            move || app::shell(options.clone())
-        })
-        .with_state(options)
-        .fallback(leptos_axum::render_app_to_stream_with_context(provide, move || app::shell(shell_options.clone())));
     let site = Router::new()
         .route("/api/demo/live", get(live))
+        .route("/api/ui/{*name}", post(server_function))
+        .route("/pkg/{file}", get(move |Path(file): Path<String>| serve(pkg.clone(), file)))
+        .fallback(move |State(gallery): State<Arc<Gallery>>, request: Request| page(gallery, options.clone(), request))
         .with_state(gallery)
-        .route("/pkg/{file}", get(move |axum::extract::Path(file): axum::extract::Path<String>| serve(pkg.clone(), file)))
-        .merge(site)
         .layer(from_fn(secure));
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("http://{}/?namespace=…  one of: {}", listener.local_addr()?, worlds::NAMES.join(" "));
     axum::serve(listener, site).await?;
     Ok(())
+}
+
+async fn page(gallery: Arc<Gallery>, options: LeptosOptions, request: Request) -> Response {
+    let first = app::api::first(&*gallery, request.uri()).await;
+    let context = move || provide_context(first.clone());
+    leptos_axum::render_app_async_with_context(context, move || app::shell(options.clone()))(request).await
+}
+
+async fn server_function(State(gallery): State<Arc<Gallery>>, request: Request) -> impl IntoResponse {
+    leptos_axum::handle_server_fns_with_context(move || provide_context::<Plane>(gallery.clone()), request).await
 }
 
 /// The policy the panel serves its pages with, so that what breaks it is seen here. The nonce is Leptos' own, read back from the page.

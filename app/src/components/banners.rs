@@ -35,7 +35,6 @@ pub fn Banners(page: Page, ask: Callback<Ask>) -> impl IntoView {
             </For>
         </div>
     }
-    .into_any()
 }
 
 #[component]
@@ -45,7 +44,6 @@ fn Mend(page: Page, ask: Callback<Ask>, action: Action) -> impl IntoView {
             {move || label(page, action, 0)}
         </button>
     }
-    .into_any()
 }
 
 /// Adopt and revert: what to do about somebody else's weights.
@@ -72,5 +70,4 @@ fn Claim(page: Page, ask: Callback<Ask>) -> impl IntoView {
             </button>
         </span>
     }
-    .into_any()
 }

@@ -48,7 +48,6 @@ pub fn Chart(page: Page, rates: Rates, ask: Callback<Ask>) -> impl IntoView {
             </Show>
         </section>
     }
-    .into_any()
 }
 
 /// What stands in place of the chart while there is nothing to draw.
@@ -64,7 +63,6 @@ fn NoLoad(page: Page, rates: Rates) -> impl IntoView {
             </button>
         </div>
     }
-    .into_any()
 }
 
 #[component]
@@ -98,7 +96,6 @@ fn Drawing(page: Page, names: Signal<Vec<String>>, per_mark: RwSignal<u64>) -> i
         </svg>
         <div class="axis" aria-hidden="true"><span>"−60 s"</span><span>"−30 s"</span><span>"0 s"</span></div>
     }
-    .into_any()
 }
 
 /// A change of weights on the chart.
@@ -154,7 +151,6 @@ fn Changes(page: Page, width: RwSignal<f64>, height: RwSignal<f64>, origin_ms: u
             }
         </For>
     }
-    .into_any()
 }
 
 /// Starts the animation when the browser has taken over; it ends with the component.
@@ -281,5 +277,4 @@ fn Legend(page: Page, names: Signal<Vec<String>>, per_mark: Signal<u64>) -> impl
             </span>
         </div>
     }
-    .into_any()
 }

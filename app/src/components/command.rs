@@ -27,5 +27,4 @@ pub fn Command(page: Page, #[prop(into)] text: Signal<String>) -> impl IntoView 
             </button>
         </span>
     }
-    .into_any()
 }

@@ -39,7 +39,6 @@ pub fn CleanUpDialog(page: Page, node: NodeRef<Dialog>, confirm: Callback<()>) -
             </div>
         </dialog>
     }
-    .into_any()
 }
 
 /// The list of keys.
@@ -66,5 +65,4 @@ pub fn KeysDialog(page: Page, node: NodeRef<Dialog>) -> impl IntoView {
             <div class="row end"><button type="button" on:click=move |_| close(node)>{page.t(Key::Close)}</button></div>
         </dialog>
     }
-    .into_any()
 }

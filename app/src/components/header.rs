@@ -56,5 +56,4 @@ pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, help: Callback<(
             </div>
         </header>
     }
-    .into_any()
 }

@@ -63,7 +63,6 @@ pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
             </Show>
         </section>
     }
-    .into_any()
 }
 
 /// Share of the pods that are ready, as an SVG length.

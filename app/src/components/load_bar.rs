@@ -66,5 +66,4 @@ pub fn LoadBar(
             </Show>
         </div>
     }
-    .into_any()
 }

@@ -26,7 +26,6 @@ pub fn Log(page: Page) -> impl IntoView {
             </Show>
         </section>
     }
-    .into_any()
 }
 
 #[component]
@@ -47,5 +46,4 @@ fn Line(page: Page, entry: Signal<LogEntry>) -> impl IntoView {
             </div>
         </li>
     }
-    .into_any()
 }

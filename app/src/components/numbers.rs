@@ -44,7 +44,6 @@ pub fn Numbers(page: Page) -> impl IntoView {
             </dl>
         </section>
     }
-    .into_any()
 }
 
 /// Two digits, rounded down: 99.996 % is not 100 %.

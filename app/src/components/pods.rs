@@ -38,7 +38,6 @@ pub fn Pods(page: Page) -> impl IntoView {
             </Show>
         </section>
     }
-    .into_any()
 }
 
 #[component]
@@ -57,5 +56,4 @@ fn PodRow(page: Page, pod: Signal<PodView>) -> impl IntoView {
             <td class="end">{move || pod.with(|p| if p.created_s == 0 { "–".to_owned() } else { age(p.created_s, page.live.now_ms.get()) })}</td>
         </tr>
     }
-    .into_any()
 }

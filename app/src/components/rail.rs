@@ -15,7 +15,6 @@ pub fn Rail(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
             {(0..6).map(|i| view! { <StepLine page rates ask clean_up number=i + 1 step=Signal::derive(move || rail.with(|r| r[i].clone()))/> }).collect_view()}
         </ol>
     }
-    .into_any()
 }
 
 #[component]
@@ -62,7 +61,6 @@ fn StepLine(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
             </div>
         </li>
     }
-    .into_any()
 }
 
 /// The state in words: the operation's step while it is being worked at, else the condition's, else what the step is for.

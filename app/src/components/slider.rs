@@ -58,7 +58,6 @@ pub fn Slider(
         </div>
         <svg class="actual" width="100%" height="10" aria-hidden="true" data-testid="actual"><Segments versions shares=seen/></svg>
     }
-    .into_any()
 }
 
 /// Bars side by side, as wide as their shares.
@@ -81,5 +80,4 @@ fn Segments(versions: Signal<Vec<String>>, shares: Signal<Option<Vec<f64>>>) -> 
             }
         }).collect_view()}
     }
-    .into_any()
 }

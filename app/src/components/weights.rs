@@ -82,7 +82,6 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
             </details>
         </section>
     }
-    .into_any()
 }
 
 fn command(ns: &Namespace, share: Option<u8>) -> String {
@@ -122,7 +121,6 @@ fn Side(page: Page, place: usize, name: Signal<String>, wished: Signal<Option<Ve
             </div>
         </div>
     }
-    .into_any()
 }
 
 /// Who moved the weights last, and the three times it took.
@@ -142,7 +140,6 @@ fn Times(page: Page) -> impl IntoView {
             })}
         </span>
     }
-    .into_any()
 }
 
 /// `accepted 6 ms · all sidecars 9 ms · first request 14 ms`, as far as they are known.
@@ -211,7 +208,6 @@ fn Settings(page: Page, shifter: Shifter, disabled: Signal<bool>) -> impl IntoVi
         </div>
         {move || wrong.get().then(|| view! { <p class="note bad" role="alert" data-testid="weight-error">{page.t(Key::WeightRange)}</p> })}
     }
-    .into_any()
 }
 
 fn mode_name(mode: SliderMode) -> &'static str {

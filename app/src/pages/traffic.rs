@@ -8,60 +8,14 @@ use crate::components::{
 };
 use crate::model::{SliderMode, slider_mode};
 use crate::text::Key;
-use crate::types::{ApiError, Code, Namespace};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use leptos_router::hooks::use_query_map;
-
-/// `/`, with the namespace in `?namespace=`.
-#[component]
-pub fn Traffic() -> impl IntoView {
-    let asked = use_query_map().with_untracked(|query| query.get("namespace"));
-    let ns = asked.map_or_else(|| Ok(Namespace::default()), |text| text.parse::<Namespace>());
-    match ns {
-        Ok(ns) => {
-            let first = OnceResource::new_blocking(api::snapshot(ns.clone()));
-            view! {
-                <Suspense>
-                    {move || {
-                        let ns = ns.clone();
-                        Suspend::new(async move {
-                            match first.await {
-                                Ok(first) => view! { <Panel ns first/> }.into_any(),
-                                Err(error) => view! { <Lonely error/> }.into_any(),
-                            }
-                        })
-                    }}
-                </Suspense>
-            }
-            .into_any()
-        }
-        Err(why) => {
-            let lang = api::prefs().lang;
-            let title = format!("{} {why}", lang.t(Key::BadNamespace));
-            view! { <Lonely error=ApiError::new(Code::BadRequest, title, lang.t(Key::BadNamespaceHint))/> }.into_any()
-        }
-    }
-}
-
-/// A page that has nothing but an error to show.
-#[component]
-fn Lonely(error: ApiError) -> impl IntoView {
-    #[cfg(feature = "ssr")]
-    api::ssr::answer_with(&error);
-    let lang = api::prefs().lang;
-    view! {
-        <main class="lonely">
-            <ErrorBanner lang=Signal::stored(lang) error=Signal::stored(Some(error))/>
-        </main>
-    }
-    .into_any()
-}
 
 /// The panel itself.
 #[component]
-fn Panel(ns: Namespace, first: Snapshot) -> impl IntoView {
+pub fn Panel(first: Snapshot) -> impl IntoView {
     let prefs = api::prefs();
+    let ns = first.status.namespace.clone();
     let live = use_live(ns.clone(), first);
     let page = Page {
         ns: StoredValue::new(ns),
@@ -143,5 +97,4 @@ fn Panel(ns: Namespace, first: Snapshot) -> impl IntoView {
             <KeysDialog page node=help/>
         </div>
     }
-    .into_any()
 }
