@@ -1,4 +1,7 @@
 //! The panel's page, for server and browser: one Leptos app, rendered here and taken over there.
+// The whole page is one type: erasing parts of it would bring code for hydration in pieces, a third of the wasm.
+#![recursion_limit = "512"]
+
 pub mod api;
 pub mod components;
 pub mod model;

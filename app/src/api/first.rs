@@ -34,6 +34,8 @@ pub enum First {
 #[cfg(feature = "ssr")]
 pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
     use crate::types::{ApiError, Code, Namespace};
+    // Rendering needs Leptos' executor. Every page begins here; a second call changes nothing.
+    let _ = any_spawner::Executor::init_tokio();
     if uri.path() != "/" {
         return First::NotFound;
     }

@@ -42,7 +42,7 @@ pub use hero::Hero;
 pub use load_bar::LoadBar;
 pub use log::Log;
 pub use numbers::Numbers;
-pub use page::{Page, Rates, Shifter};
+pub use page::{Page, Rates, Shifter, flag, say};
 pub use pods::Pods;
 pub use rail::Rail;
 pub use slider::Slider;

@@ -4,7 +4,7 @@ use super::rates::use_rates;
 use super::shifting::use_shifter;
 use crate::api::{self, Ask, Snapshot, use_live};
 use crate::components::{
-    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail, Toast, Weights,
+    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail, Toast, Weights, flag, say,
 };
 use crate::model::{SliderMode, slider_mode};
 use crate::text::Key;
@@ -69,7 +69,7 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
         dismissed.set(live.status.with_untracked(|s| s.operation.as_ref().map_or(0, |op| op.id)));
     });
     view! {
-        <div class="page" class:projector=page.projector class:stale=move || !live.is_usable() data-testid="page" data-ready=move || page.ready()>
+        <div class="page" class:projector=page.projector class:stale=flag(move || !live.is_usable()) data-testid="page" data-ready=say(move || page.ready())>
             <Header page rates clean_up=Callback::new(move |()| open(clean)) help=Callback::new(move |()| open(help))/>
             <main id="main">
                 <nav class="rail" aria-label=page.t(Key::Steps)>
@@ -86,11 +86,11 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
                         <Chart page rates ask/>
                     </Show>
                 </div>
-                <aside class="side">
+                <div class="side">
                     <Numbers page/>
                     <Pods page/>
                     <Log page/>
-                </aside>
+                </div>
             </main>
             <Toast page/>
             <CleanUpDialog page node=clean confirm=Callback::new(move |()| ask.run(Ask::Teardown))/>
