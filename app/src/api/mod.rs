@@ -1,6 +1,7 @@
 //! The page's way to the server: server functions, the live stream, and what this browser prefers.
 mod browser;
 mod error;
+mod first;
 mod live;
 #[cfg(feature = "ssr")]
 mod port;
@@ -10,8 +11,11 @@ pub(crate) mod ssr;
 mod verbs;
 
 pub use browser::{browser_id, copy, keep_prefs};
+pub use first::{HAND_OVER, Snapshot};
+#[cfg(feature = "ssr")]
+pub use first::{First, first};
 pub use live::{Link, Live, browser_now_ms, use_live};
 #[cfg(feature = "ssr")]
 pub use port::{ControlPlane, Plane};
 pub use prefs::{Prefs, Theme, prefs};
-pub use verbs::{Ask, Snapshot, ask, shift, snapshot};
+pub use verbs::{Ask, ask, shift};

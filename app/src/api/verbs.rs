@@ -1,21 +1,8 @@
 //! Server functions: what the page asks for, handed to the [`super::ControlPlane`]. POST and JSON alone.
-use crate::types::{ApiError, Frame, InjectRequest, LoadRequest, Namespace, Operation, RouteRequest, Shifted, Split, Status};
+use crate::types::{ApiError, InjectRequest, LoadRequest, Namespace, Operation, RouteRequest, Shifted, Split};
 use leptos::prelude::*;
 use leptos::server_fn::codec::Json;
 use serde::{Deserialize, Serialize};
-
-/// All a page shows before its first event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// Id of the server's build.
-    pub build: String,
-    /// The server's clock: milliseconds since the Unix epoch.
-    pub now_ms: u64,
-    /// The demo's state.
-    pub status: Status,
-    /// The last 60 s, oldest first, at most two frames a second.
-    pub history: Vec<Frame>,
-}
 
 /// What people can ask for, but for moving the weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,15 +28,7 @@ pub enum Ask {
     Teardown,
 }
 
-/// The page's first state. Errors: the namespace cannot be looked at.
-#[server(name = SnapshotCall, prefix = "/api/ui", endpoint = "snapshot", input = Json)]
-pub async fn snapshot(ns: Namespace) -> Result<Snapshot, ApiError> {
-    let plane = super::ssr::plane()?;
-    let (build, now_ms) = (plane.build(), super::ssr::now_ms());
-    Ok(Snapshot { build, now_ms, status: plane.status(&ns).await?, history: plane.history(&ns).await? })
-}
-
-/// Starts a verb. Answers when it is accepted; [`Status::operation`] tells how far it is.
+/// Starts a verb. Answers when it is accepted; [`crate::types::Status::operation`] tells how far it is.
 #[server(name = AskCall, prefix = "/api/ui", endpoint = "ask", input = Json)]
 pub async fn ask(ns: Namespace, browser: String, what: Ask) -> Result<Operation, ApiError> {
     let (plane, by) = (super::ssr::plane()?, super::ssr::by(&browser));

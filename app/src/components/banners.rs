@@ -1,4 +1,5 @@
 //! What people must be told: a lost connection, the traps, somebody else's hand on the route.
+use super::page::{flag, say};
 use super::Page;
 use super::rail::label;
 use crate::api::{Ask, Link};
@@ -20,32 +21,28 @@ pub fn Banners(page: Page, ask: Callback<Ask>) -> impl IntoView {
             {move || stale().map(|time| view! {
                 <div class="message bad" data-testid="stale"><strong>{page.lang.get().fill(Key::Stale, &[("time", &time)])}</strong></div>
             })}
-            <For each=move || told.get() key=|banner| (banner.says.reason.clone(), banner.says.message.clone()) let:banner>
-                {
+            {move || told.get().into_iter().map(|banner| {
                     let (says, mend, claim) = (banner.says, banner.mend, banner.claim);
                     let reason = says.reason.clone();
                     view! {
                         <div class="message warn" data-testid="banner" data-reason=reason>
-                            <p class="grow">{move || text::condition(page.lang.get(), &says)}</p>
+                            <p class="grow">{say(move || text::condition(page.lang.get(), &says))}</p>
                             {mend.map(|action| view! { <Mend page ask action/> })}
                             {claim.then(|| view! { <Claim page ask/> })}
                         </div>
                     }
-                }
-            </For>
+                }).collect_view()}
         </div>
     }
-    .into_any()
 }
 
 #[component]
 fn Mend(page: Page, ask: Callback<Ask>, action: Action) -> impl IntoView {
     view! {
-        <button type="button" data-testid="banner-mend" disabled=move || page.off() on:click=move |_| ask.run(action.ask(Rate::default()))>
-            {move || label(page, action, 0)}
+        <button type="button" data-testid="banner-mend" disabled=flag(move || page.off()) on:click=move |_| ask.run(action.ask(Rate::default()))>
+            {say(move || label(page, action, 0))}
         </button>
     }
-    .into_any()
 }
 
 /// Adopt and revert: what to do about somebody else's weights.
@@ -64,13 +61,12 @@ fn Claim(page: Page, ask: Callback<Ask>) -> impl IntoView {
     };
     view! {
         <span class="pair">
-            <button type="button" data-testid="adopt" title=move || title(Key::AdoptTitle) disabled=move || page.off() on:click=move |_| ask.run(Ask::Adopt)>
+            <button type="button" data-testid="adopt" title=move || title(Key::AdoptTitle) disabled=flag(move || page.off()) on:click=move |_| ask.run(Ask::Adopt)>
                 {page.t(Key::Adopt)} {move || value(true)}
             </button>
-            <button type="button" data-testid="revert" title=move || title(Key::RevertTitle) disabled=move || page.off() on:click=move |_| ask.run(Ask::Revert)>
+            <button type="button" data-testid="revert" title=move || title(Key::RevertTitle) disabled=flag(move || page.off()) on:click=move |_| ask.run(Ask::Revert)>
                 {page.t(Key::Revert)} {move || value(false)}
             </button>
         </span>
     }
-    .into_any()
 }

@@ -3,11 +3,13 @@
 //! The server draws it once, in a box of its own proportions. In the browser a frame of animation moves it along, and
 //! new paths are set when new figures have come: attributes are written past the reactive graph, sixty times a second.
 use super::symbol::{Symbol, colour};
-use super::weights::three_times;
+use super::weights::short_times;
+use super::page::{flag, say};
 use super::{LoadBar, Page, Rates};
 use crate::api::{Ask, Link};
 use crate::model::{SPAN_MS, Scene, Size, scene, versions};
 use crate::text::{self, Key, thousands};
+use leptos::either::Either;
 use leptos::prelude::*;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -38,17 +40,15 @@ pub fn Chart(page: Page, rates: Rates, ask: Callback<Ask>) -> impl IntoView {
         <section class="card traffic" aria-label=page.t(Key::LiveTraffic)>
             <div class="head">
                 <h2>{page.t(Key::LiveTraffic)}</h2>
-                <LoadBar page rates ask/>
+                <LoadBar page rates ask start=Signal::derive(move || !empty.get())/>
             </div>
-            <Show
-                when=move || empty.get()
-                fallback=move || view! { <Drawing page names=names.into() per_mark/> <Legend page names=names.into() per_mark=per_mark.into()/> }
-            >
-                <NoLoad page rates/>
-            </Show>
+            {move || if empty.get() {
+                Either::Left(view! { <NoLoad page rates/> })
+            } else {
+                Either::Right(view! { <Drawing page names=names.into() per_mark/> <Legend page names=names.into() per_mark=per_mark.into()/> })
+            }}
         </section>
     }
-    .into_any()
 }
 
 /// What stands in place of the chart while there is nothing to draw.
@@ -58,13 +58,12 @@ fn NoLoad(page: Page, rates: Rates) -> impl IntoView {
     view! {
         <div class="no-load" data-testid="no-load">
             <strong>{page.t(Key::NoLoadTitle)}</strong>
-            <p class="muted">{move || page.lang.get().t(if client() { Key::NoLoadText } else { Key::NoClientText })}</p>
-            <button type="button" class="primary" data-testid="hero-load-start" disabled=move || page.off() || !client() on:click=move |_| rates.start.run(())>
-                {move || page.lang.get().fill(Key::DoStart, &[("rate", &rates.shown.get().to_string())])}
+            <p class="muted">{say(move || page.lang.get().t(if client() { Key::NoLoadText } else { Key::NoClientText }))}</p>
+            <button type="button" class="primary" data-testid="load-start" disabled=flag(move || page.off() || !client()) on:click=move |_| rates.start.run(())>
+                {say(move || page.lang.get().fill(Key::DoStart, &[("rate", &rates.shown.get().to_string())]))}
             </button>
         </div>
     }
-    .into_any()
 }
 
 #[component]
@@ -87,7 +86,7 @@ fn Drawing(page: Page, names: Signal<Vec<String>>, per_mark: RwSignal<u64>) -> i
             <g class="data">
                 {(0..places).map(|i| view! { <path class=format!("area {}", colour(i)) d=first.areas[i].clone()/> }).collect_view()}
             </g>
-            <path class="grid" d=move || [0.25, 0.5, 0.75].map(grid).concat()/>
+            <path class="grid" d=say(move || [0.25, 0.5, 0.75].map(grid).concat())/>
             <g class="data">
                 {(1..places).map(|i| view! { <path class=format!("edge {}", colour(i)) d=first.edges[i - 1].clone()/> }).collect_view()}
                 <path class="wished" d=first.wished.clone()/>
@@ -98,13 +97,11 @@ fn Drawing(page: Page, names: Signal<Vec<String>>, per_mark: RwSignal<u64>) -> i
         </svg>
         <div class="axis" aria-hidden="true"><span>"−60 s"</span><span>"−30 s"</span><span>"0 s"</span></div>
     }
-    .into_any()
 }
 
 /// A change of weights on the chart.
 #[derive(Clone, PartialEq)]
 struct Change {
-    id: u64,
     at_ms: u64,
     /// What, by whom; and its times. Empty where a newer label would cover it.
     label: Option<(String, String)>,
@@ -132,37 +129,26 @@ fn Changes(page: Page, width: RwSignal<f64>, height: RwSignal<f64>, origin_ms: u
                         newest_label = entry.at_ms;
                     }
                     let label = free.then(|| {
-                        let times = three_times(page, entry);
-                        let short: Vec<&str> = times.split(" · ").filter_map(|part| part.rsplit_once(|c: char| !c.is_ascii_digit() && c != ' ').map(|_| part)).collect();
-                        (format!("{} {}", text::entry(lang, entry), text::who(lang, &entry.by, &me)), digits(&short))
+                        (format!("{} {}", text::entry(lang, entry), text::who(lang, &entry.by, &me)), short_times(page, entry))
                     });
-                    Change { id: entry.id, at_ms: entry.at_ms, label }
+                    Change { at_ms: entry.at_ms, label }
                 })
                 .collect()
         })
     });
     let x = move |at_ms: u64| format!("{:.1}", (at_ms as f64 - origin_ms as f64) * width.get() / SPAN_MS);
     view! {
-        <For each=move || changes.get() key=|c| (c.id, c.label.clone()) let:change>
-            {
+        {move || changes.get().into_iter().map(|change| {
                 let at = change.at_ms;
                 view! {
-                    <path class="change" d=move || format!("M{} 0V{:.1}", x(at), size(1.0, height.get()).height)/>
+                    <path class="change" d=say(move || format!("M{} 0V{:.1}", x(at), size(1.0, height.get()).height))/>
                     {change.label.map(|(what, times)| view! {
-                        <text class="label" x=move || x(at) y="18" dx="-6">{what}</text>
-                        <text class="label muted" x=move || x(at) y="34" dx="-6">{times}</text>
+                        <text class="label" x=say(move || x(at)) y="18" dx="-6">{what}</text>
+                        <text class="label muted" x=say(move || x(at)) y="34" dx="-6">{times}</text>
                     })}
                 }
-            }
-        </For>
+            }).collect_view()}
     }
-    .into_any()
-}
-
-/// `6 · 9 · 14 ms` of three texts with a number each.
-fn digits(parts: &[&str]) -> String {
-    let numbers: Vec<String> = parts.iter().map(|part| part.chars().filter(char::is_ascii_digit).collect::<String>()).filter(|n| !n.is_empty()).collect();
-    if numbers.is_empty() { String::new() } else { format!("{} ms", numbers.join(" · ")) }
 }
 
 /// Starts the animation when the browser has taken over; it ends with the component.
@@ -282,12 +268,11 @@ fn Legend(page: Page, names: Signal<Vec<String>>, per_mark: Signal<u64>) -> impl
             }).collect_view()}
             <span><svg class="dash" viewBox="0 0 24 4" aria-hidden="true"><path d="M0 2h24"/></svg> {page.t(Key::LegendWished)}</span>
             <span>
-                {move || match per_mark.get() {
+                {say(move || match per_mark.get() {
                     0 | 1 => page.lang.get().t(Key::LegendMark).to_owned(),
                     n => page.lang.get().fill(Key::LegendMarks, &[("n", &thousands(n))]),
-                }}
+                })}
             </span>
         </div>
     }
-    .into_any()
 }

@@ -1,4 +1,5 @@
 //! A kubectl command with a button that copies it.
+use super::page::say;
 use super::Page;
 use crate::api;
 use crate::text::Key;
@@ -22,10 +23,9 @@ pub fn Command(page: Page, #[prop(into)] text: Signal<String>) -> impl IntoView 
     view! {
         <span class="command">
             <code node_ref=code title=text>{text}</code>
-            <button type="button" class="quiet small" on:click=copy aria-label=move || page.lang.get().fill(Key::CopyCommand, &[("command", &text.get())])>
-                {move || page.lang.get().t(if copied.get() { Key::Copied } else { Key::Copy })}
+            <button type="button" class="quiet small" on:click=copy aria-label=say(move || page.lang.get().fill(Key::CopyCommand, &[("command", &text.get())]))>
+                {say(move || page.lang.get().t(if copied.get() { Key::Copied } else { Key::Copy }))}
             </button>
         </span>
     }
-    .into_any()
 }

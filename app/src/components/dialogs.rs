@@ -1,4 +1,5 @@
 //! Native dialogs: what clean-up will remove, and what the keys do.
+use super::page::{flag, say};
 use super::{Command, Page};
 use crate::api::Ask;
 use crate::model::kubectl;
@@ -35,11 +36,10 @@ pub fn CleanUpDialog(page: Page, node: NodeRef<Dialog>, confirm: Callback<()>) -
             <details class="same"><summary>{page.t(Key::SameByKubectl)}</summary><Command page text=command/></details>
             <div class="row end">
                 <button type="button" data-testid="cleanup-cancel" on:click=move |_| close(node)>{page.t(Key::Cancel)}</button>
-                <button type="button" class="danger solid" data-testid="cleanup-confirm" disabled=move || page.off() on:click=yes>{page.t(Key::CleanConfirm)}</button>
+                <button type="button" class="danger solid" data-testid="cleanup-confirm" disabled=flag(move || page.off()) on:click=yes>{page.t(Key::CleanConfirm)}</button>
             </div>
         </dialog>
     }
-    .into_any()
 }
 
 /// The list of keys.
@@ -60,11 +60,10 @@ pub fn KeysDialog(page: Page, node: NodeRef<Dialog>) -> impl IntoView {
             <dl class="keys">
                 {keys.into_iter().map(|(key, means)| view! {
                     <dt><kbd>{key}</kbd></dt>
-                    <dd>{move || page.lang.get().fill(means, &[("version", "v2")])}</dd>
+                    <dd>{say(move || page.lang.get().fill(means, &[("version", "v2")]))}</dd>
                 }).collect_view()}
             </dl>
             <div class="row end"><button type="button" on:click=move |_| close(node)>{page.t(Key::Close)}</button></div>
         </dialog>
     }
-    .into_any()
 }

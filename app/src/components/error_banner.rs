@@ -25,5 +25,4 @@ pub fn ErrorBanner(lang: Signal<Lang>, error: Signal<Option<ApiError>>, #[prop(o
             })}
         </div>
     }
-    .into_any()
 }

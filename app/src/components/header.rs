@@ -1,4 +1,5 @@
 //! Which cluster this is, and what must never scroll away: stop load, clean up.
+use super::page::{flag, say};
 use super::{Page, Rates};
 use crate::api::{Link, Theme};
 use crate::text::Key;
@@ -30,31 +31,30 @@ pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, help: Callback<(
             <a class="skip" href="#main">{page.t(Key::SkipToMain)}</a>
             <h1>"demo-panel"</h1>
             <span class="badge" data-testid="cluster" title=details>
-                <svg class="dot" viewBox="0 0 8 8" aria-hidden="true" data-state=move || link().0><circle cx="4" cy="4" r="4" fill="currentColor"/></svg>
-                <span class="badge-text">{move || page.cluster()} " · " {move || page.lang.get().fill(Key::NamespaceIs, &[("ns", &page.namespace())])}</span>
-                <span class="hidden" data-testid="link">{move || page.lang.get().t(link().1)}</span>
+                <svg class="dot" viewBox="0 0 8 8" aria-hidden="true" data-state=say(move || link().0)><circle cx="4" cy="4" r="4" fill="currentColor"/></svg>
+                <span class="badge-text">{say(move || page.cluster())} " · " {say(move || page.lang.get().fill(Key::NamespaceIs, &[("ns", &page.namespace())]))}</span>
+                <span class="hidden" data-testid="link">{say(move || page.lang.get().t(link().1))}</span>
             </span>
             <div class="acts">
-                <button type="button" data-testid="load-stop" disabled=move || page.off() || rates.running.get() == 0 on:click=move |_| rates.stop.run(())>
+                <button type="button" data-testid="load-stop" disabled=flag(move || page.off() || rates.running.get() == 0) on:click=move |_| rates.stop.run(())>
                     {page.t(Key::StopLoad)}
                 </button>
-                <button type="button" class="danger" data-testid="cleanup" disabled=move || page.off() || nothing() on:click=move |_| clean_up.run(())>
+                <button type="button" class="danger" data-testid="cleanup" disabled=flag(move || page.off() || nothing()) on:click=move |_| clean_up.run(())>
                     {page.t(Key::CleanUpMore)}
                 </button>
             </div>
             <div class="looks">
-                <button type="button" class="quiet" data-testid="lang" lang=move || page.lang.get().other().tag() on:click=move |_| page.lang.update(|l| *l = l.other())>
+                <button type="button" class="quiet" data-testid="lang" lang=say(move || page.lang.get().other().tag()) on:click=move |_| page.lang.update(|l| *l = l.other())>
                     {page.t(Key::OtherLanguage)}
                 </button>
                 <button type="button" class="quiet icon" data-testid="theme" aria-label=theme title=theme on:click=move |_| page.theme.update(|t| *t = t.next())>
-                    {move || match page.theme.get() { Theme::Auto => "◐", Theme::Light => "○", Theme::Dark => "●" }}
+                    {say(move || match page.theme.get() { Theme::Auto => "◐", Theme::Light => "○", Theme::Dark => "●" })}
                 </button>
                 <button type="button" class="quiet" data-testid="projector" aria-keyshortcuts="p" on:click=move |_| page.projector.update(|on| *on = !*on)>
-                    {move || page.lang.get().t(if page.projector.get() { Key::ProjectorOff } else { Key::Projector })}
+                    {say(move || page.lang.get().t(if page.projector.get() { Key::ProjectorOff } else { Key::Projector }))}
                 </button>
                 <button type="button" class="quiet icon" data-testid="keys" aria-label=page.t(Key::Keys) title=page.t(Key::Keys) aria-keyshortcuts="?" on:click=move |_| help.run(())>"?"</button>
             </div>
         </header>
     }
-    .into_any()
 }

@@ -1,4 +1,5 @@
 //! Nothing deployed: one big button, what it will make, and where. Deploying and cleaning up: what is being waited for.
+use super::page::{flag, say};
 use super::{Command, Page};
 use crate::api::Ask;
 use crate::model::{kubectl, running};
@@ -32,7 +33,7 @@ pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
     let command = Signal::derive(move || page.ns.with_value(|ns| kubectl(ns, &Ask::Deploy)));
     view! {
         <section class="card hero" data-testid="hero">
-            <h2 class="headline">{move || page.lang.get().t(state.get())}</h2>
+            <h2 class="headline">{say(move || page.lang.get().t(state.get()))}</h2>
             <p class="lead">{words}</p>
             <Show when=fresh>
                 <ul class="makes">
@@ -41,7 +42,7 @@ pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
                     <li><code>"deployment/simple-flask-app-client"</code><span>{page.t(Key::HeroClient)}</span></li>
                     <li><code>"service/…"</code><span>{page.t(Key::HeroServices)}</span></li>
                 </ul>
-                <button type="button" class="primary huge" data-testid="hero-deploy" disabled=move || !page.idle() on:click=move |_| ask.run(Ask::Deploy)>
+                <button type="button" class="primary huge" data-testid="hero-deploy" disabled=flag(move || !page.idle()) on:click=move |_| ask.run(Ask::Deploy)>
                     {page.t(Key::DoDeploy)}
                 </button>
                 <p class="muted">{page.t(Key::HeroAfter)}</p>
@@ -50,18 +51,20 @@ pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
             <Show when=move || state.get() == Key::DeployingTitle>
                 <svg class="progress" width="100%" height="6" aria-hidden="true">
                     <rect class="ground" width="100%" height="6" rx="3"/>
-                    <rect class="done" height="6" rx="3" width=move || page.live.status.with(ready_share)/>
+                    <rect class="done" height="6" rx="3" width=say(move || page.live.status.with(ready_share))/>
                 </svg>
                 <p class="muted">{page.t(Key::DeployingText)}</p>
+            </Show>
+            <Show when=move || !fresh()>
                 <ul class="makes">
-                    <For each=move || page.live.status.with(|s| s.pods.clone()) key=|pod| (pod.name.clone(), pod.ready.clone(), pod.phase.clone(), pod.why.clone()) let:pod>
-                        <li><code>{pod.name}</code><span>{pod.ready} " " {pod.phase} {(!pod.why.is_empty()).then(|| format!(" — {}", pod.why))}</span></li>
-                    </For>
+                    {move || page.live.status.with(|s| s.pods.clone()).into_iter().map(|pod| {
+                        let why = if pod.why.is_empty() { String::new() } else { format!(" — {}", pod.why) };
+                        view! { <li><code>{pod.name}</code><span>{format!("{} {}{why}", pod.ready, pod.phase)}</span></li> }
+                    }).collect_view()}
                 </ul>
             </Show>
         </section>
     }
-    .into_any()
 }
 
 /// Share of the pods that are ready, as an SVG length.

@@ -1,4 +1,5 @@
 //! The rate: chosen by slider or typed, started, and changed while it runs.
+use super::page::{flag, say};
 use super::{Page, Rates};
 use crate::api::Ask;
 use crate::text::Key;
@@ -10,13 +11,19 @@ const RATES: [u32; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 
 
 /// The controls of the load.
 #[component]
-pub fn LoadBar(page: Page, rates: Rates, ask: Callback<Ask>) -> impl IntoView {
+pub fn LoadBar(
+    page: Page,
+    rates: Rates,
+    ask: Callback<Ask>,
+    /// Whether the button that starts is here; else it stands elsewhere.
+    start: Signal<bool>,
+) -> impl IntoView {
     let place = move || {
         let rate = rates.shown.get();
         RATES.iter().rposition(|r| *r <= rate).unwrap_or(0)
     };
-    let off = move || page.off() || page.live.status.with(|s| s.pods.is_empty());
-    let stopped = Memo::new(move |_| rates.running.get() == 0);
+    let off = flag(move || page.off() || page.live.status.with(|s| s.pods.is_empty()));
+    let stopped = Memo::new(move |_| rates.running.get() == 0 && start.get());
     let first = rates.shown.get_untracked().to_string();
     let first_place = untrack(place).to_string();
     let slid = move |event| {
@@ -38,15 +45,15 @@ pub fn LoadBar(page: Page, rates: Rates, ask: Callback<Ask>) -> impl IntoView {
         <div class="load-bar" role="group" aria-label=page.t(Key::Rate)>
             <input
                 type="range" class="plain" min="0" max=(RATES.len() - 1).to_string() step="1" data-testid="load-rate-slider" disabled=off
-                value=first_place prop:value=move || place().to_string()
+                value=first_place prop:value=say(move || place().to_string())
                 aria-label=page.t(Key::RateSlider)
-                aria-valuetext=move || format!("{} {}", rates.shown.get(), page.lang.get().t(Key::RateUnit))
+                aria-valuetext=say(move || format!("{} {}", rates.shown.get(), page.lang.get().t(Key::RateUnit)))
                 on:input=slid
             />
             <label class="field">
                 <input
                     class="num wide" type="text" inputmode="numeric" maxlength="5" autocomplete="off" data-testid="load-rate" disabled=off
-                    value=first prop:value=move || rates.shown.get().to_string()
+                    value=first prop:value=say(move || rates.shown.get().to_string())
                     aria-label=page.t(Key::RateSlider)
                     on:change=typed
                 />
@@ -55,10 +62,9 @@ pub fn LoadBar(page: Page, rates: Rates, ask: Callback<Ask>) -> impl IntoView {
             <button type="button" data-testid="load-ten" title=page.t(Key::TenTitle) disabled=off on:click=ten>{page.t(Key::TenRequests)}</button>
             <Show when=move || stopped.get()>
                 <button type="button" data-testid="load-start" disabled=off on:click=move |_| rates.start.run(())>
-                    {move || page.lang.get().fill(Key::DoStart, &[("rate", &rates.shown.get().to_string())])}
+                    {say(move || page.lang.get().fill(Key::DoStart, &[("rate", &rates.shown.get().to_string())]))}
                 </button>
             </Show>
         </div>
     }
-    .into_any()
 }

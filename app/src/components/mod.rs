@@ -8,8 +8,8 @@
 //! | rail | `step-deploy` `step-verify` `step-inject` `step-load` `step-shift` `step-cleanup` (each with `data-state` todo, busy, done, failed, and `aria-current`); buttons `deploy` `client` `verify` `inject` `uninject` `step-load-start` `step-load-stop` `route-create` `route-remove` `step-cleanup-open` |
 //! | nothing deployed | `hero`, `hero-deploy` |
 //! | messages | `banner` (with `data-reason`), `banner-mend`, `adopt`, `revert`, `stale`, `error`, `error-dismiss` |
-//! | weights | `weights` (with `data-mode`), `share-v1` `share-v2`, `seen-v1` `seen-v2`, `rate-v1` `rate-v2`, `requests`, `slider`, `slider-note`, `actual`, `times`, `preset-100-0` … `preset-0-100`, `weight-v1`, `weight-v2`, `weight-error` |
-//! | chart | `chart`, `no-load`, `hero-load-start`, `load-start`, `load-ten`, `load-rate`, `load-rate-slider` |
+//! | weights | `weights` (with `data-mode`), `share-v1` `share-v2`, `seen-v1` `seen-v2`, `rate-v1` `rate-v2`, `requests`, `slider`, `slider-note`, `note-inject`, `actual`, `times`, `preset-100-0` … `preset-0-100`, `weight-v1`, `weight-v2`, `weight-error` |
+//! | chart | `chart`, `no-load`, `load-start`, `load-ten`, `load-rate`, `load-rate-slider` |
 //! | side | `verdict`, `success`, `rates`, `percentiles`, `pods`, `pod-<name>`, `log`, `log-<id>` |
 //! | dialogs | `cleanup-dialog`, `cleanup-confirm`, `cleanup-cancel`, `keys-dialog` |
 //!
@@ -42,7 +42,7 @@ pub use hero::Hero;
 pub use load_bar::LoadBar;
 pub use log::Log;
 pub use numbers::Numbers;
-pub use page::{Page, Rates, Shifter};
+pub use page::{Page, Rates, Shifter, flag, say};
 pub use pods::Pods;
 pub use rail::Rail;
 pub use slider::Slider;

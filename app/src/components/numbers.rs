@@ -1,4 +1,5 @@
 //! What it means: one sentence with its uncertainty; then success, rate, percentiles.
+use super::page::{flag, say};
 use super::Page;
 use crate::text::{self, Key};
 use leptos::prelude::*;
@@ -30,8 +31,8 @@ pub fn Numbers(page: Page) -> impl IntoView {
             <p class="verdict" data-testid="verdict" data-kind=move || live.figures.with(|f| f.verdict.as_ref().map(|v| format!("{:?}", v.kind)))>{sentence}</p>
             <dl class="kv">
                 <dt>{page.t(Key::Success)}</dt>
-                <dd data-testid="success" class:good=move || success().is_some_and(|s| s >= 99.95) class:bad=move || success().is_some_and(|s| s < 99.0)>
-                    {move || success().map_or_else(|| "–".to_owned(), percent)}
+                <dd data-testid="success" class:good=flag(move || success().is_some_and(|s| s >= 99.95)) class:bad=flag(move || success().is_some_and(|s| s < 99.0))>
+                    {say(move || success().map_or_else(|| "–".to_owned(), percent))}
                 </dd>
                 <dt>{page.t(Key::RateWishedAchieved)}</dt>
                 <dd data-testid="rates">{rates}</dd>
@@ -44,7 +45,6 @@ pub fn Numbers(page: Page) -> impl IntoView {
             </dl>
         </section>
     }
-    .into_any()
 }
 
 /// Two digits, rounded down: 99.996 % is not 100 %.

@@ -4,6 +4,16 @@ use crate::text::{Key, Lang};
 use crate::types::{ApiError, Namespace};
 use leptos::prelude::*;
 
+/// A text that follows its signals. One type for all of them: every other type of closure is another copy of the code that draws it.
+pub fn say<T: Into<String>>(words: impl Fn() -> T + Send + Sync + 'static) -> Signal<String> {
+    Signal::derive(move || words().into())
+}
+
+/// The same for what is so or not.
+pub fn flag(so: impl Fn() -> bool + Send + Sync + 'static) -> Signal<bool> {
+    Signal::derive(so)
+}
+
 /// What every part of the page may look at.
 #[derive(Clone, Copy)]
 pub struct Page {

@@ -1,4 +1,5 @@
 //! Pods as kubectl would print them, live.
+use super::page::{flag, say};
 use super::Page;
 use crate::model::age;
 use crate::text::Key;
@@ -12,10 +13,8 @@ pub fn Pods(page: Page) -> impl IntoView {
     view! {
         <section class="card pods" data-testid="pods">
             <h2>{page.t(Key::Pods)}</h2>
-            <Show
-                when=move || pods.with(|p| !p.is_empty())
-                fallback=move || view! { <p class="muted">{move || page.lang.get().fill(Key::NoPods, &[("ns", &page.namespace())])}</p> }
-            >
+            <Show when=move || pods.with(Vec::is_empty)><p class="muted">{say(move || page.lang.get().fill(Key::NoPods, &[("ns", &page.namespace())]))}</p></Show>
+            <Show when=move || pods.with(|p| !p.is_empty())>
                 <table>
                     <thead>
                         <tr>
@@ -38,7 +37,6 @@ pub fn Pods(page: Page) -> impl IntoView {
             </Show>
         </section>
     }
-    .into_any()
 }
 
 #[component]
@@ -47,15 +45,14 @@ fn PodRow(page: Page, pod: Signal<PodView>) -> impl IntoView {
     let status = move || pod.with(|p| if p.restarts > 0 { format!("{} ({}×)", p.phase, p.restarts) } else { p.phase.clone() });
     let name = pod.with_untracked(|p| p.name.clone());
     view! {
-        <tr data-testid=format!("pod-{name}") data-ready=move || pod.with(|p| p.ready.clone())>
+        <tr data-testid=format!("pod-{name}") data-ready=say(move || pod.with(|p| p.ready.clone()))>
             <td><code title=name.clone()>{name.clone()}</code></td>
-            <td>{move || pod.with(|p| p.ready.clone())}</td>
-            <td class:bad=move || !ready() && pod.with(|p| p.phase.contains("Off") || p.phase.contains("Err"))>
+            <td>{say(move || pod.with(|p| p.ready.clone()))}</td>
+            <td class:bad=flag(move || !ready() && pod.with(|p| p.phase.contains("Off") || p.phase.contains("Err")))>
                 {status}
                 {move || pod.with(|p| (!p.why.is_empty()).then(|| view! { <small class="why">{p.why.clone()}</small> }))}
             </td>
-            <td class="end">{move || pod.with(|p| if p.created_s == 0 { "–".to_owned() } else { age(p.created_s, page.live.now_ms.get()) })}</td>
+            <td class="end">{say(move || pod.with(|p| if p.created_s == 0 { "–".to_owned() } else { age(p.created_s, page.live.now_ms.get()) }))}</td>
         </tr>
     }
-    .into_any()
 }

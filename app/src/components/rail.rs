@@ -1,4 +1,5 @@
 //! The walkthrough: each step with its state in words, the current one with its one button.
+use super::page::{flag, say};
 use super::{Command, Page, Rates};
 use crate::api::Ask;
 use crate::model::{Action, Step, StepName, StepState, kubectl, steps};
@@ -15,7 +16,6 @@ pub fn Rail(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
             {(0..6).map(|i| view! { <StepLine page rates ask clean_up number=i + 1 step=Signal::derive(move || rail.with(|r| r[i].clone()))/> }).collect_view()}
         </ol>
     }
-    .into_any()
 }
 
 #[component]
@@ -31,38 +31,37 @@ fn StepLine(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
         Action::LoadStop => rates.stop.run(()),
         other => ask.run(other.ask(Rate::default())),
     };
-    let disabled = move || page.off() || page.asking.get() > 0;
+    let disabled = flag(move || !page.idle());
     let button = move |action: Action, class: &'static str| {
         view! {
             <button type="button" class=class data-testid=testid(action) disabled=disabled on:click=move |_| run(action)>
-                {move || label(page, action, rates.shown.get())}
+                {say(move || label(page, action, rates.shown.get()))}
             </button>
         }
     };
     let command = move || action.get().map(|a| page.ns.with_value(|ns| kubectl(ns, &a.ask(Rate::try_from(f64::from(rates.shown.get())).unwrap_or_default()))));
     view! {
-        <li class="step" data-testid=format!("step-{}", id(name)) data-state=move || state_name(state.get()) aria-current=move || current.get().then_some("step")>
+        <li class="step" data-testid=format!("step-{}", id(name)) data-state=say(move || state_name(state.get())) aria-current=move || current.get().then_some("step")>
             <span class="number" aria-hidden="true">
-                {move || match state.get() {
+                {say(move || match state.get() {
                     StepState::Done => "✓".to_owned(),
                     StepState::Failed => "!".to_owned(),
                     StepState::Busy => "…".to_owned(),
                     StepState::Todo => number.to_string(),
-                }}
+                })}
             </span>
             <div class="body">
                 <strong>{page.t(title(name))}</strong>
-                <span class="hidden">{move || page.lang.get().t(state_key(state.get()))}</span>
-                <span class="says">{move || step.with(|s| says(page, s))}</span>
+                <span class="hidden">{say(move || page.lang.get().t(state_key(state.get())))}</span>
+                <span class="says">{say(move || step.with(|s| says(page, s)))}</span>
                 {move || action.get().map(|a| button(a, "primary"))}
-                {move || back.get().map(|a| button(a, "quiet small"))}
+                {move || back.get().map(|a| button(a, "small back"))}
                 {move || command().map(|text| view! {
                     <details class="same"><summary>{page.t(Key::SameByKubectl)}</summary><Command page text/></details>
                 })}
             </div>
         </li>
     }
-    .into_any()
 }
 
 /// The state in words: the operation's step while it is being worked at, else the condition's, else what the step is for.

@@ -1,5 +1,6 @@
 //! The slider: a native range whose track is drawn under it. The border between the colours is the thumb's place.
 use super::symbol::colour;
+use super::page::say;
 use super::{Page, Shifter};
 use crate::text::Key;
 use leptos::prelude::*;
@@ -42,9 +43,9 @@ pub fn Slider(
                 <input
                     type="range" min="0" max="100" step="1" data-testid="slider" id="slider"
                     value=first.clone()
-                    prop:value=move || share().to_string()
-                    aria-label=move || page.lang.get().fill(Key::ShareOf, &[("version", "v1")])
-                    aria-valuetext=move || format!("v1 {} %, v2 {} %", share(), 100 - share())
+                    prop:value=say(move || share().to_string())
+                    aria-label=say(move || page.lang.get().fill(Key::ShareOf, &[("version", "v1")]))
+                    aria-valuetext=say(move || format!("v1 {} %, v2 {} %", share(), 100 - share()))
                     title=page.t(Key::SliderHelp)
                     disabled=disabled
                     on:input=moved
@@ -58,7 +59,6 @@ pub fn Slider(
         </div>
         <svg class="actual" width="100%" height="10" aria-hidden="true" data-testid="actual"><Segments versions shares=seen/></svg>
     }
-    .into_any()
 }
 
 /// Bars side by side, as wide as their shares.
@@ -81,5 +81,4 @@ fn Segments(versions: Signal<Vec<String>>, shares: Signal<Option<Vec<f64>>>) -> 
             }
         }).collect_view()}
     }
-    .into_any()
 }

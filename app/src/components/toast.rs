@@ -13,5 +13,4 @@ pub fn Toast(page: Page) -> impl IntoView {
             })}
         </div>
     }
-    .into_any()
 }

@@ -1,14 +1,17 @@
 //! What is wished, what is seen: the numbers, the slider, presets and typed percentages.
+use super::rail::label;
 use super::symbol::colour;
+use super::page::{flag, say};
 use super::{Command, Page, Shifter, Slider, Symbol};
-use crate::model::{SliderMode, Window, kubectl_shift, presets, versions, wall_clock, with_share};
+use crate::api::Ask;
+use crate::model::{Action, SliderMode, Window, kubectl_shift, presets, versions, wall_clock, with_share};
 use crate::text::{self, Key, thousands};
-use crate::types::{LogEntry, Namespace, Verdict};
+use crate::types::{LogEntry, Namespace, Rate, Verdict};
 use leptos::prelude::*;
 
 /// The card that the page is about.
 #[component]
-pub fn Weights(page: Page, shifter: Shifter, mode: Signal<SliderMode>) -> impl IntoView {
+pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<SliderMode>) -> impl IntoView {
     let live = page.live;
     let names = Memo::new(move |_| live.status.with(versions));
     let names = Signal::derive(move || names.get());
@@ -47,12 +50,12 @@ pub fn Weights(page: Page, shifter: Shifter, mode: Signal<SliderMode>) -> impl I
         live.history.with_value(|history| history.since(now.saturating_sub(60_000)))
     });
     view! {
-        <section class="card weights" aria-label=page.t(Key::Weights) data-testid="weights" data-mode=move || mode_name(mode.get())>
+        <section class="card weights" aria-label=page.t(Key::Weights) data-testid="weights" data-mode=say(move || mode_name(mode.get()))>
             <div class="split">
                 <Side page place=0 name=Signal::derive(move || name_at(names, 0)) wished seen/>
                 <div class="between">
                     {page.t(Key::Last60)} <br/>
-                    <b data-testid="requests">{move || minute.with(|w| thousands(w.answers() + w.errors))}</b> " " {page.t(Key::Requests)}
+                    <b data-testid="requests">{say(move || minute.with(|w| thousands(w.answers() + w.errors)))}</b> " " {page.t(Key::Requests)}
                 </div>
                 {move || (1..names.with(Vec::len)).map(|place| view! {
                     <Side page place name=Signal::derive(move || name_at(names, place)) wished seen/>
@@ -63,7 +66,16 @@ pub fn Weights(page: Page, shifter: Shifter, mode: Signal<SliderMode>) -> impl I
                 <span>{page.t(Key::WhatWasSeen)}</span>
                 <Times page/>
             </div>
-            {move || note().map(|key| view! { <p class="note" data-testid="slider-note">{page.t(key)}</p> })}
+            {move || note().map(|key| view! {
+                <div class="note" data-testid="slider-note">
+                    <span>{page.t(key)}</span>
+                    {(key == Key::NeedsSidecars).then(|| view! {
+                        <button type="button" data-testid="note-inject" disabled=flag(move || !page.idle()) on:click=move |_| ask.run(Action::Inject.ask(Rate::default()))>
+                            {say(move || label(page, Action::Inject, 0))}
+                        </button>
+                    })}
+                </div>
+            })}
             <Settings page shifter disabled/>
             <details class="same">
                 <summary>{page.t(Key::SameByKubectl)}</summary>
@@ -71,7 +83,6 @@ pub fn Weights(page: Page, shifter: Shifter, mode: Signal<SliderMode>) -> impl I
             </details>
         </section>
     }
-    .into_any()
 }
 
 fn command(ns: &Namespace, share: Option<u8>) -> String {
@@ -100,18 +111,17 @@ fn Side(page: Page, place: usize, name: Signal<String>, wished: Signal<Option<Ve
     view! {
         <div class=format!("one {}", colour(place))>
             <div class="who"><Symbol place/>"flaskapp " {name}</div>
-            <div class="big" data-testid=format!("share-{id}")>
-                {move || at(wished).map_or_else(|| "–".to_owned(), |share| format!("{share:.0}"))}
+            <div class="big" class:none=flag(move || at(wished).is_none()) data-testid=format!("share-{id}")>
+                {say(move || at(wished).map_or_else(|| "–".to_owned(), |share| format!("{share:.0}")))}
                 <small>"%"</small>
             </div>
             <div class="seen">
                 {page.t(Key::Seen)} " "
-                <b data-testid=format!("seen-{id}")>{move || at(seen).map_or_else(|| "–".to_owned(), |share| format!("{share:.1}\u{a0}%"))}</b>
-                <span class="rate" data-testid=format!("rate-{id}")>{move || rate().map(|n| page.lang.get().fill(Key::PerSecond, &[("n", &format!("{n:.0}"))]))}</span>
+                <b data-testid=format!("seen-{id}")>{say(move || at(seen).map_or_else(|| "–".to_owned(), |share| format!("{share:.1}\u{a0}%")))}</b>
+                <span class="rate" data-testid=format!("rate-{id}")>{say(move || rate().map_or_else(String::new, |n| page.lang.get().fill(Key::PerSecond, &[("n", &format!("{n:.0}"))])))}</span>
             </div>
         </div>
     }
-    .into_any()
 }
 
 /// Who moved the weights last, and the three times it took.
@@ -131,7 +141,6 @@ fn Times(page: Page) -> impl IntoView {
             })}
         </span>
     }
-    .into_any()
 }
 
 /// `accepted 6 ms · all sidecars 9 ms · first request 14 ms`, as far as they are known.
@@ -146,6 +155,13 @@ pub fn three_times(page: Page, entry: &LogEntry) -> String {
         })
         .collect::<Vec<_>>()
         .join(" · ")
+}
+
+/// `6 · 9 · 14 ms`: the same in short.
+pub fn short_times(page: Page, entry: &LogEntry) -> String {
+    let Some(times) = entry.times else { return String::new() };
+    let known: Vec<String> = [times.accepted, times.acknowledged, times.first_request].into_iter().flatten().map(|ms| format!("{ms:.0}")).collect();
+    if known.is_empty() { String::new() } else { page.lang.get().fill(Key::Ms, &[("n", &known.join(" · "))]) }
 }
 
 /// Presets and typed percentages.
@@ -168,7 +184,7 @@ fn Settings(page: Page, shifter: Shifter, disabled: Signal<bool>) -> impl IntoVi
                 <input
                     class="num" type="text" inputmode="numeric" maxlength="3" autocomplete="off" data-testid=format!("weight-{version}")
                     value=first prop:value=shown disabled=disabled
-                    aria-label=move || page.lang.get().fill(Key::ShareOf, &[("version", version)])
+                    aria-label=say(move || page.lang.get().fill(Key::ShareOf, &[("version", version)]))
                     aria-invalid=move || wrong.get().then_some("true")
                     on:change=move |event| typed(event, of_v2)
                 />
@@ -183,8 +199,8 @@ fn Settings(page: Page, shifter: Shifter, disabled: Signal<bool>) -> impl IntoVi
                 view! {
                     <button
                         type="button" class="preset" data-testid=format!("preset-{v1}-{v2}") disabled=disabled
-                        aria-pressed=move || if shifter.share.get() == Some(v1) { "true" } else { "false" }
-                        aria-label=move || page.lang.get().fill(Key::PresetLabel, &[("a", &v1.to_string()), ("va", "v1"), ("b", &v2.to_string()), ("vb", "v2")])
+                        aria-pressed=say(move || if shifter.share.get() == Some(v1) { "true" } else { "false" })
+                        aria-label=say(move || page.lang.get().fill(Key::PresetLabel, &[("a", &v1.to_string()), ("va", "v1"), ("b", &v2.to_string()), ("vb", "v2")]))
                         on:click=move |_| shifter.to.run(v1)
                     >{format!("{v1} / {v2}")}</button>
                 }
@@ -193,7 +209,6 @@ fn Settings(page: Page, shifter: Shifter, disabled: Signal<bool>) -> impl IntoVi
         </div>
         {move || wrong.get().then(|| view! { <p class="note bad" role="alert" data-testid="weight-error">{page.t(Key::WeightRange)}</p> })}
     }
-    .into_any()
 }
 
 fn mode_name(mode: SliderMode) -> &'static str {

@@ -117,36 +117,35 @@ fn path(d: &mut String, points: impl Iterator<Item = (f64, f64)>) {
     }
 }
 
-/// The wished borders as steps, one path for all.
+/// The wished borders as steps, one path for all. A level stretch is written when it ends.
 fn wished(history: &History, versions: &[String], x: impl Fn(u64) -> f64, y: impl Fn(f64) -> f64) -> String {
     let mut d = String::new();
     let border = |split: &Split, k: usize| versions[..=k].iter().map(|v| f64::from(split.percent(v))).sum::<f64>() / 100.0;
     for k in 0..versions.len().saturating_sub(1) {
-        let mut at: Option<(f64, u64)> = None;
+        // Height of the stretch being drawn, and how far it is known to reach.
+        let mut stretch: Option<(f64, u64)> = None;
         for frame in history.frames() {
-            let Some(split) = &frame.wished else {
-                at = None;
-                continue;
-            };
-            let (fx, fy) = (x(frame.at_ms), y(border(split, k)));
-            match at {
-                Some((_, before_ms)) if frame.at_ms - before_ms > GAP_MS => {
-                    let _ = write!(d, "M{fx:.1} {fy:.1}");
-                }
-                Some((before, _)) if (before - fy).abs() > 0.05 => {
-                    let _ = write!(d, "H{fx:.1}V{fy:.1}");
-                }
-                Some(_) => {
-                    // Kept short: a level stretch is written when it ends.
-                    if std::ptr::eq(frame, history.last().unwrap_or(frame)) {
-                        let _ = write!(d, "H{fx:.1}");
+            let height = frame.wished.as_ref().map(|split| y(border(split, k)));
+            let (fx, gap) = (x(frame.at_ms), stretch.is_some_and(|(_, end)| frame.at_ms - end > GAP_MS));
+            match (stretch, height) {
+                (Some((_, end)), next) if gap || next.is_none() => {
+                    let _ = write!(d, "H{:.1}", x(end));
+                    if let Some(next) = next {
+                        let _ = write!(d, "M{fx:.1} {next:.1}");
                     }
                 }
-                None => {
-                    let _ = write!(d, "M{fx:.1} {fy:.1}");
+                (Some((now, _)), Some(next)) if (now - next).abs() > 0.05 => {
+                    let _ = write!(d, "H{fx:.1}V{next:.1}");
                 }
+                (None, Some(next)) => {
+                    let _ = write!(d, "M{fx:.1} {next:.1}");
+                }
+                _ => {}
             }
-            at = Some((fy, frame.at_ms));
+            stretch = height.map(|height| (height, frame.at_ms));
+        }
+        if let Some((_, end)) = stretch {
+            let _ = write!(d, "H{:.1}", x(end));
         }
     }
     d

@@ -48,6 +48,12 @@ fn silence_and_a_stopped_load_are_gaps() {
 }
 
 #[test]
+fn a_wish_that_was_not_heard_of_for_a_while_is_not_drawn() {
+    let history = History::new([frame(0, 0, 0, Some(20)), frame(1000, 0, 0, Some(20)), frame(9000, 0, 0, Some(20)), frame(10_000, 0, 0, None), frame(11_000, 0, 0, Some(0))]);
+    assert_eq!(scene(&history, &two(), 0, 0, SIZE).wished, "M0.0 20.0H10.0M90.0 20.0H90.0M110.0 0.0H110.0");
+}
+
+#[test]
 fn marks_are_one_a_request_until_there_are_too_many() {
     for (rate, per_mark) in [(1, 1), (10, 1), (200, 20), (5000, 500)] {
         let history = History::new((0..=600).map(|i| frame(i * 100, i * rate / 20, i * rate / 20, Some(50))));

@@ -118,7 +118,7 @@ pub fn steps(status: &Status) -> [Step; 6] {
     let load = state(
         loading,
         running(status, Verb::Load) || running(status, Verb::Client) || (there && reason(status, kinds::CLIENT_READY) == reasons::CLIENT_STARTING),
-        there && (!client || failed(Verb::Load) || status.condition(kinds::LOAD_RUNNING).is_some_and(|c| c.reason == reasons::AGENT_UNREACHABLE)),
+        deployed && (!client || failed(Verb::Load) || status.condition(kinds::LOAD_RUNNING).is_some_and(|c| c.reason == reasons::AGENT_UNREACHABLE)),
     );
     let shift = state(
         false,
@@ -185,7 +185,10 @@ pub enum SliderMode {
 /// How the slider stands.
 pub fn slider_mode(status: &Status) -> SliderMode {
     let route = status.wished.is_some();
-    if status.pods.is_empty() && !status.is(kinds::DEPLOYED) && !route {
+    // A rollout of what is there is no reason to take the slider away.
+    let changing = running(status, Verb::Inject) || reason(status, kinds::INJECTED) == reasons::INJECTING || reason(status, kinds::DEPLOYED) == reasons::DEGRADED;
+    let loading = status.load.rate.per_second() > 0;
+    if !status.is(kinds::DEPLOYED) && !route && !loading && !(changing && !status.pods.is_empty()) {
         return SliderMode::Absent;
     }
     if super::versions(status).len() > 2 {

@@ -98,6 +98,7 @@ fn an_operation_is_seen_before_its_condition() {
 fn the_slider_moves_where_weights_can_mean_something() {
     for (conditions, wished, sidecars, mode) in [
         (vec![], None, false, SliderMode::Absent),
+        (vec![(kinds::DEPLOYED, "False", reasons::DEPLOYING)], None, false, SliderMode::Absent),
         (vec![DEPLOYED], None, false, SliderMode::NeedsSidecars),
         (vec![DEPLOYED], None, true, SliderMode::NoRoute),
         (vec![DEPLOYED], Some(20), true, SliderMode::Live),

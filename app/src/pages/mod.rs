@@ -1,9 +1,11 @@
-//! The pages. A page owns its resources and what its controls do.
+//! The pages. A page owns what its controls do.
 mod keys;
-mod not_found;
+#[cfg(feature = "ssr")]
+mod lonely;
 mod rates;
 mod shifting;
 mod traffic;
 
-pub use not_found::NotFound;
-pub use traffic::Traffic;
+#[cfg(feature = "ssr")]
+pub use lonely::{Failed, NotFound};
+pub use traffic::Panel;

@@ -4,64 +4,18 @@ use super::rates::use_rates;
 use super::shifting::use_shifter;
 use crate::api::{self, Ask, Snapshot, use_live};
 use crate::components::{
-    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail, Toast, Weights,
+    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail, Toast, Weights, flag, say,
 };
 use crate::model::{SliderMode, slider_mode};
 use crate::text::Key;
-use crate::types::{ApiError, Code, Namespace, kinds};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use leptos_router::hooks::use_query_map;
-
-/// `/`, with the namespace in `?namespace=`.
-#[component]
-pub fn Traffic() -> impl IntoView {
-    let asked = use_query_map().with_untracked(|query| query.get("namespace"));
-    let ns = asked.map_or_else(|| Ok(Namespace::default()), |text| text.parse::<Namespace>());
-    match ns {
-        Ok(ns) => {
-            let first = OnceResource::new_blocking(api::snapshot(ns.clone()));
-            view! {
-                <Suspense>
-                    {move || {
-                        let ns = ns.clone();
-                        Suspend::new(async move {
-                            match first.await {
-                                Ok(first) => view! { <Panel ns first/> }.into_any(),
-                                Err(error) => view! { <Lonely error/> }.into_any(),
-                            }
-                        })
-                    }}
-                </Suspense>
-            }
-            .into_any()
-        }
-        Err(why) => {
-            let lang = api::prefs().lang;
-            let title = format!("{} {why}", lang.t(Key::BadNamespace));
-            view! { <Lonely error=ApiError::new(Code::BadRequest, title, lang.t(Key::BadNamespaceHint))/> }.into_any()
-        }
-    }
-}
-
-/// A page that has nothing but an error to show.
-#[component]
-fn Lonely(error: ApiError) -> impl IntoView {
-    #[cfg(feature = "ssr")]
-    api::ssr::answer_with(&error);
-    let lang = api::prefs().lang;
-    view! {
-        <main class="lonely">
-            <ErrorBanner lang=Signal::stored(lang) error=Signal::stored(Some(error))/>
-        </main>
-    }
-    .into_any()
-}
 
 /// The panel itself.
 #[component]
-fn Panel(ns: Namespace, first: Snapshot) -> impl IntoView {
+pub fn Panel(first: Snapshot) -> impl IntoView {
     let prefs = api::prefs();
+    let ns = first.status.namespace.clone();
     let live = use_live(ns.clone(), first);
     let page = Page {
         ns: StoredValue::new(ns),
@@ -102,7 +56,7 @@ fn Panel(ns: Namespace, first: Snapshot) -> impl IntoView {
     use_keys(page, shifter, rates, Callback::new(move |()| open(help)));
 
     let mode = Memo::new(move |_| live.status.with(slider_mode));
-    let absent = Memo::new(move |_| mode.get() == SliderMode::Absent || live.status.with(|s| s.pods.is_empty() && !s.is(kinds::DEPLOYED)));
+    let absent = move || mode.get() == SliderMode::Absent;
     // A failed operation stays in the status until the next verb; people need not look at it for so long.
     let dismissed = RwSignal::new(0_u64);
     let failed = Signal::derive(move || {
@@ -115,7 +69,7 @@ fn Panel(ns: Namespace, first: Snapshot) -> impl IntoView {
         dismissed.set(live.status.with_untracked(|s| s.operation.as_ref().map_or(0, |op| op.id)));
     });
     view! {
-        <div class="page" class:projector=page.projector class:stale=move || !live.is_usable() data-testid="page" data-ready=move || page.ready()>
+        <div class="page" class:projector=page.projector class:stale=flag(move || !live.is_usable()) data-testid="page" data-ready=say(move || page.ready())>
             <Header page rates clean_up=Callback::new(move |()| open(clean)) help=Callback::new(move |()| open(help))/>
             <main id="main">
                 <nav class="rail" aria-label=page.t(Key::Steps)>
@@ -124,24 +78,23 @@ fn Panel(ns: Namespace, first: Snapshot) -> impl IntoView {
                 <div class="stage">
                     <ErrorBanner lang=page.lang.into() error=failed dismiss/>
                     <Banners page ask/>
-                    <Show when=move || absent.get()>
+                    <Show when=move || absent()>
                         <Hero page ask/>
                     </Show>
-                    <Show when=move || !absent.get()>
-                        <Weights page shifter mode=mode.into()/>
+                    <Show when=move || !absent()>
+                        <Weights page shifter ask mode=mode.into()/>
                         <Chart page rates ask/>
                     </Show>
                 </div>
-                <aside class="side">
+                <div class="side">
                     <Numbers page/>
                     <Pods page/>
                     <Log page/>
-                </aside>
+                </div>
             </main>
             <Toast page/>
             <CleanUpDialog page node=clean confirm=Callback::new(move |()| ask.run(Ask::Teardown))/>
             <KeysDialog page node=help/>
         </div>
     }
-    .into_any()
 }

@@ -78,7 +78,7 @@ table! {
     CopyCommand: "Copy this command: {command}", "复制此命令：{command}";
     // hero
     HeroTitle: "Nothing is deployed yet", "尚未部署任何内容";
-    HeroText: "One click makes, in namespace {ns} of {cluster}:", "一键将在 {cluster} 的命名空间 {ns} 中创建：";
+    HeroText: "One click makes, in namespace {ns} ({cluster}):", "一键将在命名空间 {ns}（{cluster}）中创建：";
     HeroV1: "the first version of the demo app, one pod", "演示应用的第一个版本，一个 Pod";
     HeroV2: "the second version, one pod", "第二个版本，一个 Pod";
     HeroClient: "the client that makes the load, one pod", "产生负载的客户端，一个 Pod";
@@ -168,7 +168,7 @@ table! {
     ServerSays: "The server says", "服务器消息";
     // clean-up dialog
     CleanTitle: "Clean up the demo?", "清理此演示？";
-    CleanText: "The load stops, and these are removed from namespace {ns} of {cluster}:", "将停止负载，并从 {cluster} 的命名空间 {ns} 中移除：";
+    CleanText: "The load stops, and these are removed from namespace {ns} ({cluster}):", "将停止负载，并从命名空间 {ns}（{cluster}）中移除：";
     CleanRoute: "VirtualService flaskapp-vs and DestinationRule flaskapp", "VirtualService flaskapp-vs 与 DestinationRule flaskapp";
     CleanApp: "Deployments flaskapp-v1 and flaskapp-v2 with their pods, Service flaskapp", "Deployment flaskapp-v1、flaskapp-v2 及其 Pod，Service flaskapp";
     CleanClient: "Deployment and Service simple-flask-app-client", "Deployment 与 Service simple-flask-app-client";

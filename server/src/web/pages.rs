@@ -2,27 +2,36 @@
 use super::AppState;
 use super::assets::output_name;
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
+use axum::routing::post;
 use leptos::nonce::use_nonce;
 use leptos::prelude::{provide_context, use_context};
-use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app_async_with_context};
+use leptos_axum::{ResponseOptions, handle_server_fns_with_context, render_app_async_with_context};
 
-/// Adds the page's routes and its server functions. Without the browser's half, a page that says so.
-pub fn add(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+/// Adds the page and its server functions. Without the browser's half, a page that says so.
+pub fn add(router: Router<AppState>, _state: &AppState) -> Router<AppState> {
     if output_name().is_none() {
         return router.fallback(not_built);
     }
-    let (plane, options) = (state.plane.clone(), state.leptos.clone());
+    router
+        .route("/api/ui/{*name}", post(server_function))
+        // What is no page is the app's own page for that; no file of the disk is ever looked for.
+        .fallback(page)
+}
+
+async fn page(State(state): State<AppState>, request: Request) -> Response {
+    let first = app::api::first(&*state.plane, request.uri()).await;
     let context = move || {
-        provide_context(plane.clone());
+        provide_context(first.clone());
         protect();
     };
-    let shell = move || app::shell(options.clone());
-    router
-        .leptos_routes_with_context(state, generate_route_list(app::App), context.clone(), shell.clone())
-        // What is no route is the app's own page for that; no file of the disk is ever looked for.
-        .fallback(render_app_async_with_context(context, shell))
+    render_app_async_with_context(context, move || app::shell(state.leptos.clone()))(request).await
+}
+
+async fn server_function(State(state): State<AppState>, request: Request) -> Response {
+    handle_server_fns_with_context(move || provide_context(state.plane.clone()), request).await.into_response()
 }
 
 /// The page's own policy: its scripts and nothing else, from here and nowhere else.

@@ -1,0 +1,94 @@
+//! A control plane without a cluster: it believes every verb at once.
+use crate::worlds::World;
+use app::api::ControlPlane;
+use app::types::*;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Id of this "build".
+pub const BUILD: &str = "gallery";
+
+/// The worlds that were looked at, by namespace.
+#[derive(Default)]
+pub struct Gallery(Mutex<HashMap<String, World>>);
+
+/// The clock: milliseconds since the Unix epoch.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+impl Gallery {
+    /// Looks at, or changes, the world of a namespace.
+    pub fn world<T>(&self, ns: &str, act: impl FnOnce(&mut World) -> T) -> T {
+        let mut worlds = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        act(worlds.entry(ns.to_owned()).or_insert_with(|| World::named(ns)))
+    }
+
+    fn did(&self, ns: &Namespace, by: &str, verb: Verb, what: &str, act: impl FnOnce(&mut World)) -> Result<Operation, ApiError> {
+        self.world(ns.as_str(), |world| {
+            act(world);
+            world.log(by, verb, what, None);
+        });
+        Ok(Operation { id: 1, verb, by: by.to_owned(), since: now_ms(), step: String::new(), error: None })
+    }
+}
+
+#[async_trait::async_trait]
+impl ControlPlane for Gallery {
+    fn build(&self) -> String {
+        BUILD.to_owned()
+    }
+    async fn status(&self, ns: &Namespace) -> Result<Status, ApiError> {
+        if ns.as_str() == "forbidden" {
+            return Err(ApiError::new(Code::Forbidden, "viewer may not list pods in namespace forbidden.", "Choose a namespace you may look at."));
+        }
+        Ok(self.world(ns.as_str(), |w| w.status.clone()))
+    }
+    async fn history(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError> {
+        Ok(self.world(ns.as_str(), |w| {
+            w.frame();
+            w.history()
+        }))
+    }
+    async fn deploy(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        self.did(ns, by, Verb::Deploy, "deployed 3 workloads", |w| *w = World::named("deployed"))
+    }
+    async fn client(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        self.did(ns, by, Verb::Client, "client", |_| {})
+    }
+    async fn inject(&self, ns: &Namespace, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {
+        self.did(ns, by, Verb::Inject, if request.inject { "sidecars added" } else { "sidecars removed" }, |w| w.inject(request.inject))
+    }
+    async fn route(&self, ns: &Namespace, by: &str, request: RouteRequest) -> Result<Operation, ApiError> {
+        self.did(ns, by, Verb::Route, "route", |w| w.wish(request.present.then(|| Split::v1_v2(50).ok()).flatten(), by))
+    }
+    async fn weights(&self, ns: &Namespace, by: &str, split: Split) -> Result<Shifted, ApiError> {
+        if ns.as_str() == "refused" {
+            return Err(ApiError::new(Code::WeightOwned, "The route is owned by kubectl-edit.", "Adopt its weights, or revert them."));
+        }
+        tokio::time::sleep(Duration::from_millis(9)).await;
+        let times = TimesMs { accepted: Some(6.2), acknowledged: Some(9.1), first_request: Some(13.8) };
+        self.world(ns.as_str(), |w| {
+            w.wish(Some(split.clone()), by);
+            w.log(by, Verb::Weights, &split.to_string(), Some((split.clone(), times)));
+        });
+        Ok(Shifted { revision: "1".to_owned(), acknowledged: true, pending: vec![], times })
+    }
+    async fn adopt(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        self.did(ns, by, Verb::Adopt, "adopted", |w| w.status.claim = None)
+    }
+    async fn revert(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        self.did(ns, by, Verb::Revert, "reverted", |w| w.status.claim = None)
+    }
+    async fn load(&self, ns: &Namespace, by: &str, request: LoadRequest) -> Result<Operation, ApiError> {
+        let what = format!("load {}/s", request.rate.per_second());
+        self.did(ns, by, Verb::Load, &what, |w| w.load(request.rate))
+    }
+    async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        self.did(ns, by, Verb::Verify, "/env/PATH answered in 2 ms", |w| w.say(kinds::VERIFIED, "True", reasons::VERIFIED, "/env/PATH answered in 2 ms", &[("path", "/env/PATH"), ("ms", "2")]))
+    }
+    async fn teardown(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        self.did(ns, by, Verb::Teardown, "clean-up", |w| *w = World::named("nothing"))
+    }
+}

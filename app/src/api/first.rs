@@ -1,0 +1,69 @@
+//! The page's first state: read by the server, drawn into the HTML, and handed to the browser in the same HTML.
+use crate::types::{Frame, Status};
+use serde::{Deserialize, Serialize};
+
+/// Id of the element that carries the first state as JSON.
+pub const HAND_OVER: &str = "first";
+
+/// All a page shows before its first event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Id of the server's build.
+    pub build: String,
+    /// The server's clock: milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// The demo's state.
+    pub status: Status,
+    /// The last 60 s, oldest first, at most two frames a second.
+    pub history: Vec<Frame>,
+}
+
+/// What an address leads to. The server puts it into Leptos' context before it renders.
+#[cfg(feature = "ssr")]
+#[derive(Clone, Debug)]
+pub enum First {
+    /// The panel.
+    Panel(Box<Snapshot>),
+    /// The panel cannot be shown.
+    Failed(crate::types::ApiError),
+    /// There is no such page.
+    NotFound,
+}
+
+/// Reads what the page at `uri` begins with: `/`, with the namespace in `?namespace=`.
+#[cfg(feature = "ssr")]
+pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
+    use crate::types::{ApiError, Code, Namespace};
+    // Rendering needs Leptos' executor. Every page begins here; a second call changes nothing.
+    let _ = any_spawner::Executor::init_tokio();
+    if uri.path() != "/" {
+        return First::NotFound;
+    }
+    // Names need no percent-encoding: one that has any is none.
+    let asked = uri.query().unwrap_or("").split('&').find_map(|pair| pair.strip_prefix("namespace=")).filter(|name| !name.is_empty());
+    let ns = match asked.map_or_else(|| Ok(Namespace::default()), str::parse) {
+        Ok(ns) => ns,
+        Err(why) => return First::Failed(ApiError::new(Code::BadRequest, why, "Correct the address, or leave `?namespace=` out.")),
+    };
+    let read = async { Ok::<_, ApiError>((plane.status(&ns).await?, plane.history(&ns).await?)) };
+    match read.await {
+        Ok((mut status, history)) => {
+            status.namespace = ns;
+            First::Panel(Box::new(Snapshot { build: plane.build(), now_ms: super::ssr::now_ms(), status, history }))
+        }
+        Err(error) => First::Failed(error),
+    }
+}
+
+impl Snapshot {
+    /// As the content of a `script` element: JSON in which nothing can end that element.
+    pub fn to_script(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default().replace('<', "\\u003c")
+    }
+
+    /// What the server handed over with this page; nothing on a page without a panel.
+    pub fn handed_over() -> Option<Snapshot> {
+        let text = leptos::prelude::document().get_element_by_id(HAND_OVER)?.text_content()?;
+        serde_json::from_str(&text).ok()
+    }
+}
