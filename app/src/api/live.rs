@@ -90,11 +90,12 @@ pub fn use_live(ns: Namespace, first: Snapshot) -> Live {
         now_ms: RwSignal::new(first.now_ms),
         skew_ms: StoredValue::new(i64::MAX),
     };
-    let stream = StoredValue::new_local(None::<Stream>);
     let (build, first_ms) = (first.build, first.now_ms);
     Effect::new(move |_| {
         // The page took some time to get here; the first frame corrects this.
         live.skew_ms.set_value(browser_now_ms() - i64::try_from(first_ms).unwrap_or(0));
+        // Made here and not above: the server, too, runs what is above, and drops it on whichever thread is free.
+        let stream = StoredValue::new_local(None::<Stream>);
         let wiring = Wiring { live, ns: ns.clone(), build: build.clone(), stream };
         wiring.open(0);
         let watched = wiring.clone();

@@ -222,7 +222,7 @@ pub fn banners(status: &Status) -> Vec<Banner> {
             let (weight, mend) = match c.reason.as_str() {
                 reasons::UNREACHABLE => (0, None),
                 reasons::CHANGED_BY_OTHER => (1, None),
-                reasons::CLIENT_HAS_NO_SIDECAR if status.wished.is_some() => (2, Some(Action::Inject)),
+                reasons::CLIENT_HAS_NO_SIDECAR if c.kind == kinds::WEIGHTS_APPLY && status.wished.is_some() => (2, Some(Action::Inject)),
                 reasons::SUBSET_MISSING => (2, Some(Action::RouteCreate)),
                 reasons::VERSION_NOT_READY => (3, Some(Action::DeployAgain)),
                 reasons::DEGRADED => (4, Some(Action::DeployAgain)),
