@@ -2,7 +2,7 @@
 use crate::auth::{Role, Token};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::net::SocketAddr;
 
 /// Name of the context, the cluster and the prefix of users.
@@ -17,24 +17,38 @@ pub fn file_name(role: Role) -> &'static str {
     }
 }
 
-/// A kubeconfig as text. JSON is YAML too; kubectl and kube-rs read both, and `kubectl config` rewrites it as YAML.
+/// A kubeconfig as text.
 pub fn render(addr: SocketAddr, ca_pem: &str, token: &Token, user: &str, namespace: &str) -> String {
     let server = match addr.ip() {
         // A wildcard is no address to connect to.
         ip if ip.is_unspecified() => format!("https://127.0.0.1:{}", addr.port()),
         _ => format!("https://{addr}"),
     };
-    let user_name = format!("{CONTEXT}-{user}");
-    let config: Value = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": CONTEXT, "cluster": {"server": server, "certificate-authority-data": STANDARD.encode(ca_pem)}}],
-        "users": [{"name": user_name, "user": {"token": token.reveal()}}],
-        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": user_name, "namespace": namespace}}],
-        "current-context": CONTEXT,
-    });
-    // An object of strings always has a text form.
-    serde_json::to_string_pretty(&config).unwrap_or_default() + "\n"
+    // A JSON string is a YAML string: names from the table of tokens are quoted, the rest needs no quotes.
+    let quoted = |text: &str| Value::from(text).to_string();
+    let (user, namespace) = (quoted(&format!("{CONTEXT}-{user}")), quoted(namespace));
+    let (ca, token) = (STANDARD.encode(ca_pem), token.reveal());
+    format!(
+        "apiVersion: v1
+kind: Config
+current-context: {CONTEXT}
+clusters:
+- name: {CONTEXT}
+  cluster:
+    server: {server}
+    certificate-authority-data: {ca}
+contexts:
+- name: {CONTEXT}
+  context:
+    cluster: {CONTEXT}
+    user: {user}
+    namespace: {namespace}
+users:
+- name: {user}
+  user:
+    token: {token}
+"
+    )
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const ASIDE: &str = "aside-";
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
     /// Another process holds the lock.
-    #[error("another demo-panel (pid {pid}) uses the state folder {path}: stop it, or give this one its own --state-dir")]
+    #[error("another demo-panel (pid {pid}) uses the state folder {path}")]
     InUse {
         /// The folder.
         path: PathBuf,
@@ -28,13 +28,13 @@ pub enum StateDirError {
         pid: String,
     },
     /// No right to write.
-    #[error("the state folder {path} cannot be written: make it writable, or choose another with --state-dir")]
+    #[error("the state folder {path} cannot be written")]
     ReadOnly {
         /// The folder.
         path: PathBuf,
     },
     /// The folder has other people's files in it: its mode must not be changed, nor `--reset` move them.
-    #[error("{path} is not empty and no state folder of demo-panel: choose an empty or new one with --state-dir")]
+    #[error("{path} holds other files and is no state folder of demo-panel")]
     NotOurs {
         /// The folder.
         path: PathBuf,

@@ -124,4 +124,11 @@ mod tests {
         assert_eq!(object(&headers, &Bytes::from_static(b"\xa0")).unwrap_err().code, 415);
         assert_eq!(object(&HeaderMap::new(), &Bytes::from_static(b"[]")).unwrap_err().code, 400);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_body_breaks_it(raw: String) {
+            let _ = (json(raw.as_bytes()), yaml(raw.as_bytes()));
+        }
+    }
 }

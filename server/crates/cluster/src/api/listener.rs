@@ -126,7 +126,8 @@ async fn connection<H: Handler>(stream: TcpStream, acceptor: TlsAcceptor, handle
     let seen = asked.clone();
     let service = service_fn(move |request| {
         seen.store(true, Ordering::Relaxed);
-        let answer = handler.clone().handle(request);
+        // Boxed, or every connection would hold the room of the largest verb for as long as it is open.
+        let answer = Box::pin(handler.clone().handle(request));
         async move { Ok::<_, Infallible>(answer.await) }
     });
     if is_h2 {

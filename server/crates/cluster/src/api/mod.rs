@@ -140,7 +140,14 @@ impl Api {
             }
             return self.describe(&route, request.headers());
         };
-        verbs::answer(Call { api: self, user, target, query, request }).await
+        let who = user.name.clone();
+        let answered = verbs::answer(Call { api: self, user, target, query, request }).await;
+        if !["get", "list", "watch"].contains(&asked.verb.as_str()) {
+            let code = answered.as_ref().map_or_else(|status| status.code, |answer| answer.status().as_u16());
+            tracing::debug!(target: "audit", user = %who, verb = %asked.verb, resource = %asked.resource, subresource = %asked.subresource,
+                namespace = %asked.namespace, name = %asked.name, code, "{who} asked to {} {}", asked.verb, asked.resource);
+        }
+        answered
     }
 
     fn check_host(&self, request: &Request<Incoming>) -> Result<(), Status> {
@@ -170,6 +177,10 @@ impl Api {
 
     /// `--as`: the owner may ask as somebody else; a name without a token may do nothing.
     fn impersonated(&self, user: User, headers: &HeaderMap) -> Result<User, Status> {
+        let others = headers.keys().any(|name| name.as_str().starts_with("impersonate-") && name != "impersonate-user");
+        if others {
+            return Err(Status::forbidden("only users can be impersonated here, by --as: groups, uids and extras cannot"));
+        }
         let Some(name) = headers.get("impersonate-user") else { return Ok(user) };
         let name = name.to_str().unwrap_or_default();
         if user.role != crate::auth::Role::Owner || user.namespace.is_some() {

@@ -125,4 +125,12 @@ mod tests {
         assert!(wants_aggregated_discovery(&accepting(kubectl)));
         assert!(!wants_aggregated_discovery(&accepting("application/json")));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_breaks_it(raw in "[ -~]*") {
+            let headers = accepting(&raw);
+            let _ = (form(&headers), wants_aggregated_discovery(&headers), content_type(&headers));
+        }
+    }
 }

@@ -78,4 +78,13 @@ mod tests {
         assert!(Query::parse("n=-1").unwrap().number::<u64>("n").is_err());
         assert!(Query::parse("b=2").unwrap().flag("b").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_query_breaks_it(raw: String) {
+            if let Ok(query) = Query::parse(&raw) {
+                let _ = (query.flag("a"), query.number::<u64>("b"), query.get("c"));
+            }
+        }
+    }
 }

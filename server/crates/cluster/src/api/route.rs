@@ -133,4 +133,12 @@ mod tests {
         }
         assert_eq!(Route::parse("/api/v1/pods/%zz").unwrap_err().code, 400);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_path_breaks_it(raw: String) {
+            let _ = Route::parse(&raw);
+            let _ = Route::parse(&format!("/api/v1/namespaces/{raw}"));
+        }
+    }
 }

@@ -64,4 +64,12 @@ mod tests {
             assert_eq!(hosts.allows_origin(origin), allowed, "{origin}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_name_breaks_it(raw: String) {
+            let hosts = Hosts::default();
+            let _ = (hosts.allows(&raw), hosts.allows_origin(&raw), hosts.allows(&format!("[{raw}")));
+        }
+    }
 }

@@ -2,44 +2,18 @@
 //!
 //! Source: Kubernetes API concepts, "Kubernetes Protobuf encoding": four magic bytes, then `runtime.Unknown` around the
 //! object. Go writes plain fields even where they are zero; JSON leaves those out, and so does this. Answers stay JSON.
+mod table;
+mod wire;
+
 use crate::status::Status;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use table::{Shape, TYPES};
+use wire::{Parts, Wire, numbered};
 
 const MAGIC: &[u8] = b"k8s\0";
 const MAX_DEPTH: usize = 64;
-
-/// What a field holds.
-#[derive(Clone, Debug)]
-enum Shape {
-    Text,
-    Bool,
-    Int,
-    Bytes,
-    Time,
-    MicroTime,
-    Quantity,
-    IntOrText,
-    /// JSON in bytes: `FieldsV1`.
-    Json,
-    Message(&'static str),
-    List(Box<Shape>),
-    Map(Box<Shape>),
-}
-
-struct Field {
-    number: u64,
-    /// `+`: its fields are the parent's, in JSON.
-    name: &'static str,
-    shape: Shape,
-    /// A pointer in Go: sent only where it is meant, so that zero counts.
-    pointer: bool,
-}
-
-static TYPES: LazyLock<HashMap<&'static str, Vec<Field>>> = LazyLock::new(|| table(include_str!("protobuf.txt")));
 
 /// # Errors
 /// 415 for a type that is not in the table, 400 for bytes that are no such message.
@@ -67,68 +41,6 @@ pub(super) fn object(bytes: &[u8]) -> Result<Value, Status> {
     let mut object = Map::from_iter([("kind".to_owned(), Value::from(kind.clone())), ("apiVersion".to_owned(), api_version.into())]);
     message(name, raw, &mut object, MAX_DEPTH)?;
     Ok(Value::Object(object))
-}
-
-/// One field's value as it stands on the wire.
-enum Wire<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    /// Fixed-width numbers; Kubernetes has none that we read.
-    Other,
-}
-
-/// The fields of a message, by number.
-struct Parts<'a>(&'a [u8]);
-
-impl<'a> Iterator for Parts<'a> {
-    type Item = Result<(u64, Wire<'a>), Status>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let part = self.part();
-        if part.is_none() {
-            self.0 = &[];
-        }
-        Some(part.ok_or_else(|| bad("it is cut short")))
-    }
-}
-
-impl<'a> Parts<'a> {
-    fn part(&mut self) -> Option<(u64, Wire<'a>)> {
-        let tag = self.varint()?;
-        let wire = match tag & 7 {
-            0 => Wire::Number(self.varint()?),
-            1 => self.take(8).map(|_| Wire::Other)?,
-            2 => {
-                let length = usize::try_from(self.varint()?).ok()?;
-                Wire::Bytes(self.take(length)?)
-            }
-            5 => self.take(4).map(|_| Wire::Other)?,
-            _ => return None,
-        };
-        Some((tag >> 3, wire))
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
 }
 
 fn message(name: &str, bytes: &[u8], into: &mut Map<String, Value>, depth: usize) -> Result<(), Status> {
@@ -205,7 +117,7 @@ fn value(shape: &Shape, wire: &Wire<'_>, depth: usize) -> Result<Value, Status> 
             },
         },
         (Shape::Json, Wire::Bytes(bytes)) => match numbered(bytes, 1)? {
-            Some(Wire::Bytes(bytes)) => super::body::json(bytes)?,
+            Some(Wire::Bytes(bytes)) => crate::api::body::json(bytes)?,
             _ => Value::Null,
         },
         (Shape::Message(name), Wire::Bytes(bytes)) => {
@@ -215,18 +127,6 @@ fn value(shape: &Shape, wire: &Wire<'_>, depth: usize) -> Result<Value, Status> 
         }
         _ => return Err(bad("a field has another type than its name")),
     })
-}
-
-/// The last field of that number.
-fn numbered(bytes: &[u8], number: u64) -> Result<Option<Wire<'_>>, Status> {
-    let mut found = None;
-    for part in Parts(bytes) {
-        let (this, wire) = part?;
-        if this == number {
-            found = Some(wire);
-        }
-    }
-    Ok(found)
 }
 
 /// `null` for Go's zero time, which is sent as an empty message.
@@ -261,47 +161,6 @@ fn text(bytes: &[u8]) -> Result<String, Status> {
 
 fn bad(why: &str) -> Status {
     Status::bad_request(format!("the request's body is not valid protobuf: {why}"))
-}
-
-fn table(lines: &'static str) -> HashMap<&'static str, Vec<Field>> {
-    let mut types: HashMap<&'static str, Vec<Field>> = HashMap::new();
-    let mut current = "";
-    for line in lines.lines().filter(|line| !line.starts_with('#')) {
-        let mut words = line.split_ascii_whitespace();
-        if !line.starts_with(' ') {
-            current = words.next().unwrap_or_default();
-        }
-        types.entry(current).or_default().extend(words.filter_map(field));
-    }
-    types
-}
-
-fn field(word: &'static str) -> Option<Field> {
-    let (name, rest) = word.split_once('=')?;
-    let (number, shape) = rest.split_once(':')?;
-    Some(Field { number: number.parse().ok()?, name, shape: Shape::parse(shape.trim_end_matches('?')), pointer: shape.ends_with('?') })
-}
-
-impl Shape {
-    fn parse(text: &'static str) -> Shape {
-        let within = |open: char, close: char| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
-        match text {
-            "s" => Shape::Text,
-            "b" => Shape::Bool,
-            "i" => Shape::Int,
-            "bytes" => Shape::Bytes,
-            "time" => Shape::Time,
-            "micro" => Shape::MicroTime,
-            "quantity" => Shape::Quantity,
-            "port" => Shape::IntOrText,
-            "json" => Shape::Json,
-            _ => match (within('[', ']'), within('{', '}')) {
-                (Some(of), _) => Shape::List(Box::new(Shape::parse(of))),
-                (_, Some(of)) => Shape::Map(Box::new(Shape::parse(of))),
-                _ => Shape::Message(text),
-            },
-        }
-    }
 }
 
 #[cfg(test)]
@@ -341,22 +200,6 @@ mod tests {
     fn what_cannot_be_read_is_said() {
         for (bytes, code) in [(b"{}".to_vec(), 400), (enveloped("v1", "Unicorn", b""), 415), (enveloped("v1", "Pod", &[0x0a, 0x7f]), 400), (enveloped("v1", "Pod", &[0x08, 0x01]), 400)] {
             assert_eq!(object(&bytes).unwrap_err().code, code, "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn every_type_of_the_table_is_there() {
-        fn message(shape: &Shape) -> Option<&'static str> {
-            match shape {
-                Shape::Message(name) => Some(name),
-                Shape::List(of) | Shape::Map(of) => message(of),
-                _ => None,
-            }
-        }
-        for (name, fields) in TYPES.iter() {
-            for field in fields {
-                assert!(message(&field.shape).is_none_or(|of| TYPES.contains_key(of)), "{name}.{}", field.name);
-            }
         }
     }
 
