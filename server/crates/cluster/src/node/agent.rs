@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
@@ -19,13 +19,20 @@ use crate::status::Status;
 /// Pause before watching again after a watch was refused.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Workers by their pod's uid.
+/// A pod's worker, as seen from here.
+struct Known {
+    news: watch::Sender<News>,
+    task: Id,
+}
+
+/// The workers of all pods.
 struct Agent {
     shared: Arc<Shared>,
     pods: Arc<Kind>,
     mine: FieldSelector,
-    workers: JoinSet<String>,
-    known: HashMap<String, watch::Sender<News>>,
+    workers: JoinSet<()>,
+    /// By their pods' uids.
+    known: HashMap<String, Known>,
     stop: CancellationToken,
 }
 
@@ -70,7 +77,7 @@ impl Agent {
         let there: HashSet<&str> = list.items.iter().filter_map(|pod| pod["metadata"]["uid"].as_str()).collect();
         for (uid, worker) in &self.known {
             if !there.contains(uid.as_str()) {
-                worker.send_modify(|news| news.gone = true);
+                worker.news.send_modify(|news| news.gone = true);
             }
         }
         list.items.iter().for_each(|pod| self.there(pod));
@@ -82,9 +89,14 @@ impl Agent {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                Some(ended) = self.workers.join_next(), if !self.workers.is_empty() => match ended {
-                    Ok(uid) => drop(self.known.remove(&uid)),
-                    Err(error) => tracing::error!(%error, "A pod's worker failed; its processes have been killed"),
+                Some(ended) = self.workers.join_next_with_id(), if !self.workers.is_empty() => match ended {
+                    Ok((task, ())) => self.known.retain(|_, worker| worker.task != task),
+                    Err(error) => {
+                        // A defect of ours. Its processes have been killed; the pod gets another worker.
+                        tracing::error!(%error, "A pod's worker failed");
+                        self.known.retain(|_, worker| worker.task != error.id());
+                        return;
+                    }
                 },
                 event = watch.next() => match event {
                     Some(Ok(event)) => match event.kind {
@@ -101,7 +113,7 @@ impl Agent {
     fn there(&mut self, pod: &Arc<Object>) {
         let uid = uid_of(pod);
         if let Some(worker) = self.known.get(uid) {
-            worker.send_modify(|news| news.object = pod.clone());
+            worker.news.send_modify(|news| news.object = pod.clone());
             return;
         }
         // The event may be older than the end of the pod's worker: the newest state counts.
@@ -112,17 +124,14 @@ impl Agent {
             return;
         }
         let (sender, news) = watch::channel(News { object, gone: false });
-        let (uid, worker, stop) = (uid.to_owned(), Worker::new(self.shared.clone(), news), self.stop.clone());
-        self.known.insert(uid.clone(), sender);
-        self.workers.spawn(async move {
-            worker.run(stop).await;
-            uid
-        });
+        let worker = Worker::new(self.shared.clone(), news);
+        let task = self.workers.spawn(worker.run(self.stop.clone())).id();
+        self.known.insert(uid.to_owned(), Known { news: sender, task });
     }
 
     fn gone(&mut self, pod: &Object) {
         if let Some(worker) = self.known.get(uid_of(pod)) {
-            worker.send_modify(|news| news.gone = true);
+            worker.news.send_modify(|news| news.gone = true);
         }
     }
 }

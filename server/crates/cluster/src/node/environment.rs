@@ -34,13 +34,16 @@ pub struct Place<'a> {
 /// Gives a ConfigMap (`configmaps`) or Secret (`secrets`) of the pod's namespace by name.
 pub type Lookup<'a> = dyn Fn(&str, &str) -> Option<Arc<Object>> + Sync + 'a;
 
+/// Environment and command line.
+pub type Built = (Vec<(String, String)>, Vec<String>);
+
 /// Environment and command line of a container. Error: the message of `CreateContainerConfigError`.
 pub fn build(
     place: &Place<'_>,
     container: &ContainerSpec,
     image: &Image,
     lookup: &Lookup<'_>,
-) -> Result<(Vec<(String, String)>, Vec<String>), String> {
+) -> Result<Built, String> {
     let mut env = Environment(Vec::new());
     let metadata = &place.pod["metadata"];
     env.set("PATH", PATH.join(":"));
@@ -232,7 +235,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn run(container: Value) -> Result<(Vec<(String, String)>, Vec<String>), String> {
+    fn run(container: Value) -> Result<Built, String> {
         let pod = json!({
             "metadata": {
                 "name": "flaskapp-v1-5d-x", "namespace": "istio-app",

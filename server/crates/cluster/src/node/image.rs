@@ -1,5 +1,6 @@
 //! What a container image's name means on this node: an entry point and applets of our own binary.
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// An image that this node knows. Data, given by start-up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Program {
 pub struct Images {
     images: Vec<Image>,
     program: PathBuf,
+    /// Device and inode of the program when this was made.
+    identity: Option<(u64, u64)>,
     allow_host_exec: bool,
 }
 
@@ -39,7 +42,14 @@ pub const PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 impl Images {
     /// `program` runs as `program <applet> args…`. With `allow_host_exec`, what is no applet is looked up on the host.
     pub fn new(images: Vec<Image>, program: PathBuf, allow_host_exec: bool) -> Images {
-        Images { images, program, allow_host_exec }
+        let identity = identity(&program);
+        Images { images, program, identity, allow_host_exec }
+    }
+
+    /// The program by its name; where another file has that name by now, as after a build, the one that runs.
+    fn program(&self) -> PathBuf {
+        let same = identity(&self.program) == self.identity;
+        if same { self.program.clone() } else { PathBuf::from("/proc/self/exe") }
     }
 
     /// The image a reference means; registry prefix, tag and digest do not matter.
@@ -63,7 +73,7 @@ impl Images {
         if image.applets.iter().any(|known| known == applet) {
             let mut all = vec![applet.to_owned()];
             all.extend_from_slice(args);
-            return Ok(Program { file: self.program.clone(), args: all });
+            return Ok(Program { file: self.program(), args: all });
         }
         if self.allow_host_exec {
             let host = if name.contains('/') {
@@ -77,6 +87,10 @@ impl Images {
         }
         Err(not_found(name))
     }
+}
+
+fn identity(file: &Path) -> Option<(u64, u64)> {
+    file.metadata().ok().map(|data| (data.dev(), data.ino()))
 }
 
 /// containerd's words for a missing program.

@@ -8,6 +8,7 @@ mod pod;
 mod pod_status;
 mod restart;
 mod worker;
+mod report;
 mod agent;
 mod shared;
 mod launch;
@@ -84,7 +85,7 @@ impl Node {
         }
         let program = match config.program {
             Some(program) => program,
-            None => std::env::current_exe().map(|path| if path.exists() { path } else { "/proc/self/exe".into() })?,
+            None => std::env::current_exe()?,
         };
         let images = Images::new(config.images, program, config.allow_host_exec);
         let logs = config.state_dir.join("logs");

@@ -113,7 +113,7 @@ fn read_service(object: &Object, namespace: &str, name: &str, slices: &[&Object]
     }
 }
 
-fn ready<'a>(slice: &'a Object, port_name: &str) -> Vec<SocketAddr> {
+fn ready(slice: &Object, port_name: &str) -> Vec<SocketAddr> {
     let port = array(&slice["ports"])
         .iter()
         .find(|port| is_tcp(port) && port["name"].as_str().unwrap_or_default() == port_name)
@@ -143,7 +143,7 @@ fn array(value: &Value) -> &[Value] {
 /// A random element. A bias of one in 2³² for so few elements is nobody's.
 pub fn pick<T>(from: &[T]) -> Option<&T> {
     let draw = getrandom::u32().unwrap_or(0);
-    from.get((u64::from(draw) * from.len() as u64 >> 32) as usize)
+    from.get(((u64::from(draw) * from.len() as u64) >> 32) as usize)
 }
 
 #[cfg(test)]

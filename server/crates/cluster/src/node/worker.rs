@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -20,13 +20,12 @@ use super::exec::Inside;
 use super::launch::{Failure, Home, Launched, field_path, launch};
 use super::net::PodLease;
 use super::pod::{Action, Input, Pod};
-use super::pod_status::{self, Facts};
+use super::pod_status::Facts;
 use super::process::{Exit, Process};
 use super::shared::{Ips, PodEntry, Shared};
 use super::spec::{PodSpec, Role};
 use super::{probe, restart, service_proxy};
 use crate::Object;
-use crate::registry::{DeleteOptions, Patch, Subresource};
 use crate::status::Status;
 
 /// From SIGTERM to SIGKILL when the whole node stops; the sidecars' two seconds come on top.
@@ -34,7 +33,7 @@ const NODE_STOP: Duration = Duration::from_secs(2);
 /// A pod whose object is gone is ended with this grace, as `kubectl delete --force` has it.
 const GONE: Duration = Duration::from_secs(1);
 /// Pause before something that failed is tried again.
-const RETRY: Duration = Duration::from_secs(2);
+pub(super) const RETRY: Duration = Duration::from_secs(2);
 /// Longest wait until no endpoint slice names the pod as ready.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often a container's memory is compared with its limit.
@@ -52,7 +51,7 @@ pub struct News {
 }
 
 /// What a job came to.
-enum Done {
+pub(super) enum Done {
     Launched(usize, Result<Launched, Failure>),
     Input(Input),
     Written(Value, Result<(), Status>),
@@ -63,21 +62,21 @@ type Job = BoxFuture<'static, Done>;
 
 /// A pod's worker.
 pub struct Worker {
-    shared: Arc<Shared>,
-    news: watch::Receiver<News>,
-    object: Arc<Object>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) news: watch::Receiver<News>,
+    pub(super) object: Arc<Object>,
     spec: Arc<PodSpec>,
-    pod: Pod,
-    facts: Facts,
-    entry: Arc<PodEntry>,
+    pub(super) pod: Pod,
+    pub(super) facts: Facts,
+    pub(super) entry: Arc<PodEntry>,
     /// The pod's addresses, and with them everything that needs one.
     lease: Option<PodLease>,
     processes: Vec<Option<Process>>,
-    jobs: FuturesUnordered<Job>,
+    pub(super) jobs: FuturesUnordered<Job>,
     /// Newest status that is in the store; conditions keep their times from it.
-    written: Option<Value>,
-    writing: bool,
-    deleting: bool,
+    pub(super) written: Option<Value>,
+    pub(super) writing: bool,
+    pub(super) deleting: bool,
 }
 
 impl Worker {
@@ -111,10 +110,8 @@ impl Worker {
         let mut next_try = tokio::time::Instant::now();
         self.on_news();
         loop {
-            if self.deleting && !finished && self.lease.is_none() || self.deleting && (finished || self.pod.is_over()) {
-                break;
-            }
-            if stopping && (self.lease.is_none() || self.pod.is_over()) {
+            let over = finished || self.lease.is_none() || self.pod.is_over();
+            if over && (self.deleting || stopping) {
                 break;
             }
             if self.lease.is_none() && !finished && tokio::time::Instant::now() >= next_try {
@@ -153,11 +150,11 @@ impl Worker {
         self.leave(stopping).await;
     }
 
-    fn namespace(&self) -> &str {
+    pub(super) fn namespace(&self) -> &str {
         self.object["metadata"]["namespace"].as_str().unwrap_or_default()
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.object["metadata"]["name"].as_str().unwrap_or_default()
     }
 
@@ -204,7 +201,7 @@ impl Worker {
         Ok(())
     }
 
-    fn push(&self, job: impl Future<Output = Done> + Send + 'static) {
+    pub(super) fn push(&self, job: impl Future<Output = Done> + Send + 'static) {
         self.jobs.push(job.boxed());
     }
 
@@ -308,73 +305,6 @@ impl Worker {
             }
             Done::Nothing => {}
         }
-    }
-
-    /// Writes the status where it differs; one write at a time, so that the newest is never overtaken.
-    fn report(&mut self) {
-        if self.writing {
-            return;
-        }
-        let basis = match &self.written {
-            Some(status) if status.is_object() => {
-                let metadata = json!({"generation": self.object["metadata"]["generation"]});
-                &json!({"metadata": metadata, "spec": self.object["spec"], "status": status})
-            }
-            _ => &*self.object,
-        };
-        let status = pod_status::build(&self.pod, &self.facts, basis, Timestamp::now());
-        if self.written.as_ref() == Some(&status) {
-            return;
-        }
-        self.writing = true;
-        let (shared, namespace, name) = (self.shared.clone(), self.namespace().to_owned(), self.name().to_owned());
-        let uid = self.entry.uid.clone();
-        self.push(async move {
-            let result = async {
-                let kind = shared.kind("", "pods")?;
-                // The uid makes sure that a new pod of the same name is not written to.
-                let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "status": status}));
-                shared.registry.patch(&kind, Some(&namespace), &name, Subresource::Status, patch, &Shared::writes()).await.map(drop)
-            }
-            .await;
-            Done::Written(status, result)
-        });
-    }
-
-    /// The end: whatever is left of the pod here, and its object where it was to be deleted.
-    async fn leave(mut self, stopping: bool) {
-        // Nothing runs any more; what is left of the output is in the pipes.
-        while let Some(Some(done)) = self.jobs.next().now_or_never() {
-            drop(done);
-        }
-        let _ = std::fs::remove_dir_all(&self.entry.run_dir);
-        if !stopping || self.deleting {
-            let gone = self.news.borrow().gone;
-            while !gone {
-                match self.delete().await {
-                    Err(error) if !matches!(error.code, 404 | 409) => {
-                        tracing::warn!(pod.name = self.name(), %error, "Pod `{}` could not be deleted", self.name());
-                        if stopping {
-                            break;
-                        }
-                        tokio::time::sleep(RETRY).await;
-                    }
-                    _ => break,
-                }
-            }
-            let _ = std::fs::remove_dir_all(&self.entry.logs);
-        }
-        self.shared.leave(self.namespace(), self.name(), &self.entry.uid);
-    }
-
-    async fn delete(&mut self) -> Result<(), Status> {
-        let kind = self.shared.kind("", "pods")?;
-        let options = DeleteOptions {
-            grace_period_s: Some(0),
-            precondition_uid: Some(self.entry.uid.clone()),
-            ..DeleteOptions::default()
-        };
-        self.shared.registry.delete(&kind, Some(self.namespace()), self.name(), &options).await.map(drop)
     }
 }
 
