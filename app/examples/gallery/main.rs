@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use worlds::World;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -90,8 +91,11 @@ async fn serve(pkg: PathBuf, file: String) -> Response {
 
 async fn live(State(gallery): State<Arc<Gallery>>, Query(query): Query<HashMap<String, String>>) -> Response {
     let ns = query.get("namespace").cloned().unwrap_or_default();
-    // The state in which the connection is lost: the stream says hello, and ends.
+    // The state in which the connection is lost: the first stream ends after a second, and no other is opened.
     let lost = ns == "lost";
+    if lost && gallery.world(&ns, World::opened_again) {
+        return axum::http::StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let stream = async_stream(gallery, ns);
     if lost { Sse::new(futures::StreamExt::take(stream, 12)).into_response() } else { Sse::new(stream).into_response() }
 }

@@ -24,6 +24,7 @@ pub struct World {
     limit: Option<u64>,
     seed: u64,
     changed: usize,
+    opened: bool,
 }
 
 impl World {
@@ -137,6 +138,7 @@ impl World {
             limit: None,
             seed: 7,
             changed: 0,
+            opened: false,
         };
         for (kind, status, reason, message) in [
             (kinds::CLUSTER_REACHABLE, "True", reasons::REACHABLE, "The cluster answers."),
@@ -153,6 +155,11 @@ impl World {
             world.say(kind, status, reason, message, &[]);
         }
         world
+    }
+
+    /// Whether its stream was opened before.
+    pub fn opened_again(&mut self) -> bool {
+        std::mem::replace(&mut self.opened, true)
     }
 
     /// Sets a condition.

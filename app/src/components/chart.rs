@@ -7,7 +7,7 @@ use super::weights::short_times;
 use super::page::{flag, say};
 use super::{LoadBar, Page, Rates};
 use crate::api::{Ask, Link};
-use crate::model::{SPAN_MS, Scene, Size, scene, versions};
+use crate::model::{SPAN_MS, Scene, Size, fixed, scene, versions};
 use crate::text::{self, Key, thousands};
 use leptos::either::Either;
 use leptos::prelude::*;
@@ -78,7 +78,7 @@ fn Drawing(page: Page, names: Signal<Vec<String>>, per_mark: RwSignal<u64>) -> i
     let height = RwSignal::new(250.0_f64);
     animate(page, node, names, per_mark, width, height, origin_ms);
     let places = names.with_untracked(Vec::len);
-    let grid = move |share: f64| format!("M0 {0:.1}H{1:.1}", size(1.0, height.get()).height * share, width.get().max(800.0));
+    let grid = move |share: f64| format!("M0 {}H{}", fixed(size(1.0, height.get()).height * share, 1), fixed(width.get().max(800.0), 1));
     let band = move || size(1.0, height.get()).band_top.to_string();
     view! {
         <svg node_ref=node class="chart" data-testid="chart" viewBox="0 0 800 250" preserveAspectRatio="none" role="img" aria-label=page.t(Key::ChartLabel)>
@@ -136,12 +136,12 @@ fn Changes(page: Page, width: RwSignal<f64>, height: RwSignal<f64>, origin_ms: u
                 .collect()
         })
     });
-    let x = move |at_ms: u64| format!("{:.1}", (at_ms as f64 - origin_ms as f64) * width.get() / SPAN_MS);
+    let x = move |at_ms: u64| format!("{}", fixed((at_ms as f64 - origin_ms as f64) * width.get() / SPAN_MS, 1));
     view! {
         {move || changes.get().into_iter().map(|change| {
                 let at = change.at_ms;
                 view! {
-                    <path class="change" d=say(move || format!("M{} 0V{:.1}", x(at), size(1.0, height.get()).height))/>
+                    <path class="change" d=say(move || format!("M{} 0V{}", x(at), fixed(size(1.0, height.get()).height, 1)))/>
                     {change.label.map(|(what, times)| view! {
                         <text class="label" x=say(move || x(at)) y="18" dx="-6">{what}</text>
                         <text class="label muted" x=say(move || x(at)) y="34" dx="-6">{times}</text>
@@ -241,7 +241,7 @@ fn each(svg: &SvgElement, selector: &str, mut act: impl FnMut(usize, &Element)) 
 
 fn shift(svg: &SvgElement, selector: &str, px: f64) {
     each(svg, selector, |_, group| {
-        let _ = group.set_attribute("transform", &format!("translate({px:.2} 0)"));
+        let _ = group.set_attribute("transform", &format!("translate({} 0)", fixed(px, 2)));
     });
 }
 

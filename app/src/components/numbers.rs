@@ -1,6 +1,7 @@
 //! What it means: one sentence with its uncertainty; then success, rate, percentiles.
 use super::page::{flag, say};
 use super::Page;
+use crate::model::fixed;
 use crate::text::{self, Key};
 use leptos::prelude::*;
 
@@ -16,11 +17,11 @@ pub fn Numbers(page: Page) -> impl IntoView {
         live.history.with_value(|history| history.since(now.saturating_sub(60_000)))
     });
     let success = move || minute.with(crate::model::Window::success);
-    let rates = move || live.figures.with(|frame| format!("{:.0} / {:.1}", frame.target_rate, frame.achieved_rate));
+    let rates = move || live.figures.with(|frame| format!("{} / {}", fixed(frame.target_rate, 0), fixed(frame.achieved_rate, 1)));
     let percentiles = move || {
         live.figures.with(|frame| match (frame.p50_ms, frame.p90_ms, frame.p99_ms) {
             (Some(p50), Some(p90), Some(p99)) => {
-                page.lang.get().fill(Key::Ms, &[("n", &[p50, p90, p99].map(|p| if p < 99.5 { format!("{p:.1}") } else { format!("{p:.0}") }).join(" · "))])
+                page.lang.get().fill(Key::Ms, &[("n", &[p50, p90, p99].map(|p| if p < 99.5 { fixed(p, 1).to_string() } else { fixed(p, 0).to_string() }).join(" · "))])
             }
             _ => "–".to_owned(),
         })
@@ -49,5 +50,5 @@ pub fn Numbers(page: Page) -> impl IntoView {
 
 /// Two digits, rounded down: 99.996 % is not 100 %.
 fn percent(share: f64) -> String {
-    format!("{:.2} %", (share * 100.0).floor() / 100.0)
+    format!("{} %", fixed((share * 100.0).floor() / 100.0, 2))
 }

@@ -1,5 +1,5 @@
 //! Pods as kubectl would print them, live.
-use super::page::{flag, say};
+use super::page::say;
 use super::Page;
 use crate::model::age;
 use crate::text::Key;
@@ -25,13 +25,7 @@ pub fn Pods(page: Page) -> impl IntoView {
                         </tr>
                     </thead>
                     <tbody>
-                        <For each=move || pods.get() key=|pod| pod.name.clone() let:pod>
-                            {
-                                let name = pod.name.clone();
-                                let now = Memo::new(move |_| pods.with(|p| p.iter().find(|p| p.name == name).cloned()).unwrap_or_else(|| pod.clone()));
-                                view! { <PodRow page pod=now.into()/> }
-                            }
-                        </For>
+                        {move || pods.get().into_iter().map(|pod| view! { <PodRow page pod/> }).collect_view()}
                     </tbody>
                 </table>
             </Show>
@@ -40,19 +34,19 @@ pub fn Pods(page: Page) -> impl IntoView {
 }
 
 #[component]
-fn PodRow(page: Page, pod: Signal<PodView>) -> impl IntoView {
-    let ready = move || pod.with(|p| p.ready.split_once('/').is_some_and(|(a, b)| a == b && a != "0"));
-    let status = move || pod.with(|p| if p.restarts > 0 { format!("{} ({}×)", p.phase, p.restarts) } else { p.phase.clone() });
-    let name = pod.with_untracked(|p| p.name.clone());
+fn PodRow(page: Page, pod: PodView) -> impl IntoView {
+    let ready = pod.ready.split_once('/').is_some_and(|(a, b)| a == b && a != "0");
+    let ill = !ready && (pod.phase.contains("Off") || pod.phase.contains("Err"));
+    let status = if pod.restarts > 0 { format!("{} ({}×)", pod.phase, pod.restarts) } else { pod.phase };
+    let created_s = pod.created_s;
+    let (id, name, ready_text) = (format!("pod-{}", pod.name), pod.name.clone(), pod.ready.clone());
+    let age = say(move || if created_s == 0 { "–".to_owned() } else { age(created_s, page.live.now_ms.get()) });
     view! {
-        <tr data-testid=format!("pod-{name}") data-ready=say(move || pod.with(|p| p.ready.clone()))>
-            <td><code title=name.clone()>{name.clone()}</code></td>
-            <td>{say(move || pod.with(|p| p.ready.clone()))}</td>
-            <td class:bad=flag(move || !ready() && pod.with(|p| p.phase.contains("Off") || p.phase.contains("Err")))>
-                {status}
-                {move || pod.with(|p| (!p.why.is_empty()).then(|| view! { <small class="why">{p.why.clone()}</small> }))}
-            </td>
-            <td class="end">{say(move || pod.with(|p| if p.created_s == 0 { "–".to_owned() } else { age(p.created_s, page.live.now_ms.get()) }))}</td>
+        <tr data-testid=id data-ready=ready_text>
+            <td><code title=name>{pod.name}</code></td>
+            <td>{pod.ready}</td>
+            <td class:bad=ill>{status} <small class="why">{pod.why}</small></td>
+            <td class="end">{age}</td>
         </tr>
     }
 }

@@ -2,6 +2,7 @@
 use super::symbol::colour;
 use super::page::say;
 use super::{Page, Shifter};
+use crate::model::fixed;
 use crate::text::Key;
 use leptos::prelude::*;
 
@@ -73,8 +74,8 @@ fn Segments(versions: Signal<Vec<String>>, shares: Signal<Option<Vec<f64>>>) -> 
     view! {
         <rect class="ground" width="100%" height="100%"/>
         {move || (0..places.get()).map(|i| {
-            let x = move || format!("{:.2}%", part(i).0);
-            let width = move || format!("{:.2}%", part(i).1);
+            let x = move || format!("{}%", fixed(part(i).0, 2));
+            let width = move || format!("{}%", fixed(part(i).1, 2));
             view! {
                 <rect class=format!("fill {}", colour(i)) x=x width=width height="100%"/>
                 {(i > 0).then(|| view! { <rect class="hatch" x=x width=width height="100%" fill="url(#hatch)"/> })}

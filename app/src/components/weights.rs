@@ -4,7 +4,7 @@ use super::symbol::colour;
 use super::page::{flag, say};
 use super::{Command, Page, Shifter, Slider, Symbol};
 use crate::api::Ask;
-use crate::model::{Action, SliderMode, Window, kubectl_shift, presets, versions, wall_clock, with_share};
+use crate::model::{Action, SliderMode, Window, fixed, kubectl_shift, presets, versions, wall_clock, with_share};
 use crate::text::{self, Key, thousands};
 use crate::types::{LogEntry, Namespace, Rate, Verdict};
 use leptos::prelude::*;
@@ -112,13 +112,13 @@ fn Side(page: Page, place: usize, name: Signal<String>, wished: Signal<Option<Ve
         <div class=format!("one {}", colour(place))>
             <div class="who"><Symbol place/>"flaskapp " {name}</div>
             <div class="big" class:none=flag(move || at(wished).is_none()) data-testid=format!("share-{id}")>
-                {say(move || at(wished).map_or_else(|| "–".to_owned(), |share| format!("{share:.0}")))}
+                {say(move || at(wished).map_or_else(|| "–".to_owned(), |share| fixed(share, 0).to_string()))}
                 <small>"%"</small>
             </div>
             <div class="seen">
                 {page.t(Key::Seen)} " "
-                <b data-testid=format!("seen-{id}")>{say(move || at(seen).map_or_else(|| "–".to_owned(), |share| format!("{share:.1}\u{a0}%")))}</b>
-                <span class="rate" data-testid=format!("rate-{id}")>{say(move || rate().map_or_else(String::new, |n| page.lang.get().fill(Key::PerSecond, &[("n", &format!("{n:.0}"))])))}</span>
+                <b data-testid=format!("seen-{id}")>{say(move || at(seen).map_or_else(|| "–".to_owned(), |share| format!("{}\u{a0}%", fixed(share, 1))))}</b>
+                <span class="rate" data-testid=format!("rate-{id}")>{say(move || rate().map_or_else(String::new, |n| page.lang.get().fill(Key::PerSecond, &[("n", &fixed(n, 0).to_string())])))}</span>
             </div>
         </div>
     }
@@ -150,7 +150,7 @@ pub fn three_times(page: Page, entry: &LogEntry) -> String {
     [(Key::Accepted, times.accepted), (Key::AllSidecars, times.acknowledged), (Key::FirstRequest, times.first_request)]
         .into_iter()
         .filter_map(|(key, ms)| {
-            let ms = lang.fill(Key::Ms, &[("n", &format!("{:.0}", ms?))]);
+            let ms = lang.fill(Key::Ms, &[("n", &fixed(ms?, 0).to_string())]);
             Some(lang.fill(key, &[("ms", &ms)]))
         })
         .collect::<Vec<_>>()
@@ -160,7 +160,7 @@ pub fn three_times(page: Page, entry: &LogEntry) -> String {
 /// `6 · 9 · 14 ms`: the same in short.
 pub fn short_times(page: Page, entry: &LogEntry) -> String {
     let Some(times) = entry.times else { return String::new() };
-    let known: Vec<String> = [times.accepted, times.acknowledged, times.first_request].into_iter().flatten().map(|ms| format!("{ms:.0}")).collect();
+    let known: Vec<String> = [times.accepted, times.acknowledged, times.first_request].into_iter().flatten().map(|ms| fixed(ms, 0).to_string()).collect();
     if known.is_empty() { String::new() } else { page.lang.get().fill(Key::Ms, &[("n", &known.join(" · "))]) }
 }
 

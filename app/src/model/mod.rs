@@ -2,6 +2,7 @@
 mod clock;
 mod coalesce;
 mod commands;
+mod fixed;
 mod history;
 mod scene;
 mod steps;
@@ -10,6 +11,7 @@ mod versions;
 pub use clock::{age, wall_clock};
 pub use coalesce::Coalescer;
 pub use commands::{kubectl, kubectl_shift};
+pub use fixed::fixed;
 pub use history::{History, Window};
 pub use scene::{SPAN_MS, Scene, Size, scene};
 pub use steps::{Action, Banner, SliderMode, Step, StepName, StepState, banners, running, slider_mode, steps};

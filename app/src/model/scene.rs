@@ -1,4 +1,5 @@
 //! The chart's geometry: frames in, SVG paths out. Time runs to the right; v1 lies at the bottom.
+use super::fixed::fixed;
 use super::history::{History, between};
 use crate::types::{Frame, Split};
 use std::fmt::Write as _;
@@ -113,7 +114,7 @@ fn draw_run(drawn: &mut Scene, points: &[(f64, Vec<f64>)], y: impl Fn(f64) -> f6
 
 fn path(d: &mut String, points: impl Iterator<Item = (f64, f64)>) {
     for (i, (x, y)) in points.enumerate() {
-        let _ = write!(d, "{}{x:.1} {y:.1}", if i == 0 { 'M' } else { 'L' });
+        let _ = write!(d, "{}{} {}", if i == 0 { 'M' } else { 'L' }, fixed(x, 1), fixed(y, 1));
     }
 }
 
@@ -129,23 +130,23 @@ fn wished(history: &History, versions: &[String], x: impl Fn(u64) -> f64, y: imp
             let (fx, gap) = (x(frame.at_ms), stretch.is_some_and(|(_, end)| frame.at_ms - end > GAP_MS));
             match (stretch, height) {
                 (Some((_, end)), next) if gap || next.is_none() => {
-                    let _ = write!(d, "H{:.1}", x(end));
+                    let _ = write!(d, "H{}", fixed(x(end), 1));
                     if let Some(next) = next {
-                        let _ = write!(d, "M{fx:.1} {next:.1}");
+                        let _ = write!(d, "M{} {}", fixed(fx, 1), fixed(next, 1));
                     }
                 }
                 (Some((now, _)), Some(next)) if (now - next).abs() > 0.05 => {
-                    let _ = write!(d, "H{fx:.1}V{next:.1}");
+                    let _ = write!(d, "H{}V{}", fixed(fx, 1), fixed(next, 1));
                 }
                 (None, Some(next)) => {
-                    let _ = write!(d, "M{fx:.1} {next:.1}");
+                    let _ = write!(d, "M{} {}", fixed(fx, 1), fixed(next, 1));
                 }
                 _ => {}
             }
             stretch = height.map(|height| (height, frame.at_ms));
         }
         if let Some((_, end)) = stretch {
-            let _ = write!(d, "H{:.1}", x(end));
+            let _ = write!(d, "H{}", fixed(x(end), 1));
         }
     }
     d
@@ -178,15 +179,15 @@ fn marks(drawn: &mut Scene, history: &History, versions: &[String], x: impl Fn(u
             for n in numbers(before, after, |f| f.counts.get(version).copied().unwrap_or(0), drawn.per_mark) {
                 let (px, py) = place(k as u64 + 1, n);
                 let _ = match k {
-                    0 => write!(drawn.marks[k], "M{px:.1} {py:.1}h0"),
-                    1 => write!(drawn.marks[k], "M{px:.1} {:.1}l4 4-4 4-4-4z", py - 4.0),
-                    _ => write!(drawn.marks[k], "M{px:.1} {:.1}l4 7h-8z", py - 4.0),
+                    0 => write!(drawn.marks[k], "M{} {}h0", fixed(px, 1), fixed(py, 1)),
+                    1 => write!(drawn.marks[k], "M{} {}l4 4-4 4-4-4z", fixed(px, 1), fixed(py - 4.0, 1)),
+                    _ => write!(drawn.marks[k], "M{} {}l4 7h-8z", fixed(px, 1), fixed(py - 4.0, 1)),
                 };
             }
         }
         for n in numbers(before, after, |f| f.errors, drawn.per_mark.div_ceil(5)) {
             let (px, py) = place(0, n);
-            let _ = write!(drawn.failed, "M{:.1} {py:.1}a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0", px - 3.5);
+            let _ = write!(drawn.failed, "M{} {}a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0", fixed(px - 3.5, 1), fixed(py, 1));
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The verdict: one sentence with its uncertainty.
 use super::{Key, Lang, thousands};
+use crate::model::fixed;
 use crate::types::{Verdict, VerdictKind};
 
 /// The sentence for a verdict.
 pub fn verdict(lang: Lang, v: &Verdict) -> String {
-    let percent = format!("{:.1} %", v.observed);
-    let margin = format!("{:.1}", v.margin);
-    let pair = |share: f64| format!("{:.0}/{:.0}", 100.0 - share, share);
+    let percent = format!("{} %", fixed(v.observed, 1));
+    let margin = fixed(v.margin, 1).to_string();
+    let pair = |share: f64| format!("{}/{}", fixed(100.0 - share, 0), fixed(share, 0));
     let (wish, versus, n, needed) = (pair(v.wished), pair(v.versus), thousands(v.requests), thousands(v.needed));
     let args =
         [("seen", percent.as_str()), ("margin", &margin), ("wish", &wish), ("versus", &versus), ("n", &n), ("needed", &needed), ("version", &v.version)];
