@@ -14,6 +14,11 @@ use crate::status::Status;
 pub struct NodeHandle(pub(super) Arc<Shared>);
 
 impl NodeHandle {
+    /// The private folder of this run (mode 0700), empty at its start, with a name short enough for sockets in it.
+    pub fn run_dir(&self) -> &std::path::Path {
+        &self.0.run
+    }
+
     fn pod(&self, namespace: &str, name: &str) -> Result<Arc<PodEntry>, Status> {
         if let Some(entry) = self.0.pod(namespace, name) {
             return Ok(entry);

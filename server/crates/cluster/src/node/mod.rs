@@ -110,7 +110,7 @@ impl Node {
     /// Runs pods until stopped; returns within about five seconds then, when no child is left.
     /// Errors: the kinds that a node needs are not served.
     pub async fn run(self, stop: CancellationToken) -> Result<(), String> {
-        let shared = self.shared;
+        let shared = self.shared.clone();
         // Traffic goes on while pods end.
         let traffic = CancellationToken::new();
         let pods = async {
@@ -124,8 +124,14 @@ impl Node {
             cluster_ip::serve(shared.network.clone(), shared.services.subscribe(), traffic.clone()),
             node_object::run(shared.clone(), traffic.clone()),
         );
-        let _ = std::fs::remove_dir_all(&shared.run);
         ended.map_err(|status| status.message)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may lie outside the state folder, where nobody would look for it.
+        let _ = std::fs::remove_dir_all(&self.shared.run);
     }
 }
 
