@@ -64,10 +64,10 @@ pub(super) fn json(bytes: &[u8]) -> Result<Value, Status> {
 /// YAML or JSON. Quoting is as in Kubernetes; anchors, aliases, merge keys and doubled keys are refused.
 pub(super) fn yaml(bytes: &[u8]) -> Result<Value, Status> {
     // What kubectl calls YAML is JSON; that parser is faster and has less to go wrong.
-    if bytes.trim_ascii_start().first() == Some(&b'{') {
-        if let Ok(value) = serde_json::from_slice(bytes) {
-            return bounded(value);
-        }
+    if bytes.trim_ascii_start().first() == Some(&b'{')
+        && let Ok(value) = serde_json::from_slice(bytes)
+    {
+        return bounded(value);
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {

@@ -90,10 +90,9 @@ pub(super) async fn run(socket: Socket, started: Result<Exec, Status>) {
 
 /// Errors mean that the command has closed its input; what comes after is dropped, as a shell's pipe does.
 async fn write(stdin: &mut Option<Box<dyn AsyncWrite + Send + Unpin>>, bytes: &[u8]) {
-    if let Some(pipe) = stdin {
-        if pipe.write_all(bytes).await.is_err() || pipe.flush().await.is_err() {
-            *stdin = None;
-        }
+    let Some(pipe) = stdin else { return };
+    if pipe.write_all(bytes).await.is_err() || pipe.flush().await.is_err() {
+        *stdin = None;
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn answer(call: Call) -> Result<Answer, Status> {
     }
     match call.target.subresource.as_deref() {
         None => main(call, kind).await,
-        Some(name) if !kind.has(name) && !(kind.plural == "pods" && pods::KNOWN.contains(&name)) => Err(no_such_path()),
+        Some(name) if !kind.has(name) && (kind.plural != "pods" || !pods::KNOWN.contains(&name)) => Err(no_such_path()),
         Some("status") => sub(call, kind, Subresource::Status).await,
         Some("scale") => sub(call, kind, Subresource::Scale).await,
         Some("finalize") => sub(call, kind, Subresource::Finalize).await,
