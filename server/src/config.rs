@@ -170,7 +170,8 @@ impl Serve {
     /// Whether the settings fit together.
     pub fn check(&self) -> Result<(), ConfigError> {
         let tls = self.tls_cert.is_some() || self.tls_self_signed || self.tls_terminated_by_proxy;
-        if !self.listen.ip().is_loopback() && !(tls && self.token_file.is_some()) {
+        let guarded = tls && self.token_file.is_some();
+        if !self.listen.ip().is_loopback() && !guarded {
             return Err(ConfigError::Exposed(self.listen));
         }
         if !self.api_listen.ip().is_loopback() {

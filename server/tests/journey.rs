@@ -90,3 +90,50 @@ fn a_killed_panel_leaves_no_child_and_comes_back_with_its_objects() {
     panel.ask("teardown", "");
     panel.until_reason("Clean", "Clean");
 }
+
+#[test]
+fn another_panel_drives_the_same_cluster_by_its_kubeconfig() {
+    let home = TestPanel::start();
+    let guest = TestPanel::driving(&home.kubeconfig);
+    assert_eq!(guest.status()["cluster"]["kind"], "kubeconfig");
+    guest.ask("deploy", "");
+    guest.until_reason("ClientReady", "ClientReady");
+    guest.ask("inject", r#"{"inject": true}"#);
+    guest.until_reason("Injected", "Injected");
+    let shifted = guest.ask("weights", r#"{"v1": 30, "v2": 70}"#);
+    assert_eq!(shifted["acknowledged"], true, "{shifted}");
+    guest.ask("load", r#"{"rate": 100}"#);
+    // Both see the same: objects, weights, who set them, and the load that only one of them has asked for.
+    let status = home.until("the other panel's weights are seen", |s| s["wished"] == json!({"v1": 30, "v2": 70}) && s["load"]["rate"] == 100);
+    assert_eq!(status["wished_by"], "curl");
+    assert_eq!(reason(&status, "RouteOurs"), "RouteOurs");
+    let seen = |f: &serde_json::Value| count(f, "v1") + count(f, "v2") > 100;
+    home.until_frame("its traffic is seen", seen);
+    guest.until_frame("its traffic is seen by itself", seen);
+    home.ask("teardown", "");
+    guest.until_reason("Clean", "Clean");
+}
+
+#[test]
+fn two_namespaces_do_not_meet() {
+    let panel = TestPanel::start();
+    let json = [("Content-Type", "application/json")];
+    let ask = |ns: &str, verb: &str, body: &str| {
+        let answer = panel.send("POST", &format!("/api/demo/{verb}?namespace={ns}"), &json, body);
+        assert!(answer.status < 300, "{ns} {verb}: {}", answer.text);
+        answer.json()
+    };
+    let status = |ns: &str| panel.get(&format!("/api/demo/status?namespace={ns}")).json();
+    for ns in ["one", "two"] {
+        ask(ns, "deploy", "{}");
+    }
+    for ns in ["one", "two"] {
+        panel.until(&format!("{ns} is ready"), |_| reason(&status(ns), "Deployed") == "Deployed" && status(ns)["operation"].is_null());
+    }
+    ask("one", "weights", r#"{"v1": 90, "v2": 10}"#);
+    panel.until("one has its weights", |_| status("one")["wished"] == json!({"v1": 90, "v2": 10}));
+    assert_eq!(status("two")["wished"], json!(null));
+    ask("one", "teardown", "{}");
+    panel.until("one is clean", |_| reason(&status("one"), "Clean") == "Clean" && status("one")["operation"].is_null());
+    assert_eq!(reason(&status("two"), "Deployed"), "Deployed");
+}

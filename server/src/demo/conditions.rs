@@ -152,7 +152,8 @@ fn injected(s: &Scene) -> Condition {
     let asks = |id: &Id| s.observed.objects.get(id).and_then(|o| o.inject) == Some(true);
     let pods: Vec<&PodSeen> = present.iter().flat_map(|id| of(s, *id)).collect();
     let rolling = present.iter().any(|id| s.observed.objects.get(id).is_some_and(|o| o.waiting.is_some()));
-    if !present.iter().any(asks) && !(pods.iter().any(|p| p.view.sidecar) && !rolling) {
+    let has_sidecars = pods.iter().any(|p| p.view.sidecar) && !rolling;
+    if !present.iter().any(asks) && !has_sidecars {
         return is(kind, False, reasons::NOT_INJECTED, "no workload asks for a sidecar", &[]);
     }
     let ignored = |p: &&&PodSeen| p.wants_sidecar == Some(true) && !p.view.sidecar;

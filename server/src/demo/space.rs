@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch as latest};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 /// A command to the hub, which alone speaks to the load agent.
 pub enum ToAgent {
@@ -125,6 +126,7 @@ impl Space {
             facts.note(line);
             begun = Some(facts.begin(verb, by, "waiting for its turn"));
         });
+        info!(namespace = %self.ns, ?verb, by, "{verb:?} is asked for by {by}");
         // `send_modify` runs its closure exactly once.
         begun.unwrap_or_else(|| Facts::default().begin(verb, by, ""))
     }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::info;
 
 /// How often a route that somebody else changes at the same time is read again.
 const RETRIES: usize = 5;
@@ -58,6 +59,7 @@ pub async fn shift(space: &Space, by: &str, split: &Split, asked: Instant, force
     let acknowledged = pending.as_ref().is_some_and(Vec::is_empty);
     let so_far_ms = millis(asked);
     let times = TimesMs { accepted: Some(accepted), acknowledged: acknowledged.then_some(so_far_ms), first_request: None };
+    info!(namespace = %space.ns, by, split = %split, revision = written, acknowledged, duration_ms = so_far_ms, "Weights {split} by {by}");
     let line = note(space, by, split, times);
     if acknowledged {
         // A full queue costs one figure in the log, nothing else.

@@ -94,7 +94,18 @@ impl TestPanel {
 
     /// On a folder that another one may have used.
     pub fn on(dir: Arc<tempfile::TempDir>) -> TestPanel {
-        let mut child = command(&dir.path().join("state")).spawn().unwrap();
+        TestPanel::run(command(&dir.path().join("state")), dir)
+    }
+
+    /// On the cluster that a kubeconfig names.
+    pub fn driving(kubeconfig: &Path) -> TestPanel {
+        let mut line = Command::new(env!("CARGO_BIN_EXE_demo-panel"));
+        line.arg("--kubeconfig").arg(kubeconfig).args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        TestPanel::run(line, Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    fn run(mut line: Command, dir: Arc<tempfile::TempDir>) -> TestPanel {
+        let mut child = line.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, kept) = (child.stderr.take().unwrap(), log.clone());
         std::thread::spawn(move || {
@@ -114,7 +125,8 @@ impl TestPanel {
             }
         };
         let address = next("panel: http://");
-        let kubeconfig = next("kubectl: export KUBECONFIG=").into();
+        let embedded = next("cluster: ").starts_with("embedded");
+        let kubeconfig = if embedded { next("kubectl: export KUBECONFIG=").into() } else { PathBuf::new() };
         TestPanel { child, address, kubeconfig, dir, log, expects_end: false }
     }
 
