@@ -125,7 +125,7 @@ impl TestPanel {
             }
         };
         let address = next("panel: http://");
-        let embedded = next("cluster: ").starts_with("embedded");
+        let embedded = next("cluster: ").starts_with("embedded, state");
         let kubeconfig = if embedded { next("kubectl: export KUBECONFIG=").into() } else { PathBuf::new() };
         TestPanel { child, address, kubeconfig, dir, log, expects_end: false }
     }
