@@ -83,10 +83,12 @@ fn a_killed_panel_leaves_no_child_and_comes_back_with_its_objects() {
 
     let panel = TestPanel::on(dir);
     assert_eq!(std::fs::read_to_string(&panel.kubeconfig).unwrap(), api, "an exported KUBECONFIG survives");
-    let status = panel.until_reason("Deployed", "Deployed");
+    let status = panel.until("the same pods run again", |s| {
+        let pods = s["pods"].as_array().unwrap();
+        pods.len() == 3 && pods.iter().all(|p| p["restarts"].as_u64() >= Some(1)) && reason(s, "Deployed") == "Deployed"
+    });
     assert_eq!(status["wished"], json!({"v1": 70, "v2": 30}));
     assert_eq!(status["load"]["rate"], 0, "load never restarts by itself");
-    assert!(status["pods"].as_array().unwrap().iter().all(|p| p["restarts"].as_u64() >= Some(1)), "{status}");
     panel.ask("teardown", "");
     panel.until_reason("Clean", "Clean");
 }
