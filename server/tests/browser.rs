@@ -1,27 +1,24 @@
 //! The walkthrough in a real Chromium, with clicks and a drag, against real pods. Screenshots go to `target/screenshots`.
+mod common;
 #[path = "browser/driver.rs"]
 mod driver;
-mod support;
 
+use common::programs::{Ran, objects_of_ours};
+use common::{TestPanel, count, holds};
 use driver::{Browser, Driver};
-use serde_json::Value;
-use std::path::Path;
-use support::{Panel, condition, processes_mentioning};
 
-/// Requests so far, by version, as the panel counts them: the counts of the newest frame in the page's own words would be
-/// rounded, so they are read from the stream.
-fn counts(panel: &Panel) -> (u64, u64) {
-    let ran = support::Ran::of(std::process::Command::new("bash").args([
-        "-c",
-        &format!("curl -sSN --max-time 10 {}/api/demo/live | grep -m 1 -A 1 '^event: *traffic' | tail -1", panel.url),
-    ]));
-    let frame: Value = serde_json::from_str(ran.out.trim().trim_start_matches("data:")).unwrap_or_else(|e| panic!("no frame: {e}: {ran:?}"));
-    let of = |version: &str| frame["counts"][version].as_u64().unwrap_or(0);
-    (of("v1"), of("v2"))
+/// Requests answered so far, by v1 and by v2. Read from the stream: the page's own numbers are rounded.
+fn counts(panel: &TestPanel) -> (u64, u64) {
+    let frame = panel.until_frame("a frame", |_| true);
+    (count(&frame, "v1"), count(&frame, "v2"))
+}
+
+fn url(panel: &TestPanel) -> String {
+    format!("http://{}", panel.address)
 }
 
 /// Waits until so many more requests were counted, and returns how many each version got.
-fn next_requests(panel: &Panel, at_least: u64) -> (u64, u64) {
+fn next_requests(panel: &TestPanel, at_least: u64) -> (u64, u64) {
     let before = counts(panel);
     loop {
         let now = counts(panel);
@@ -52,9 +49,9 @@ async fn step_is(browser: &Browser, step: &str, state: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_demo_with_the_mouse() {
-    let panel = Panel::start();
+    let panel = TestPanel::start();
     let driver = Driver::start();
-    let browser = driver.open(&panel.url).await;
+    let browser = driver.open(&url(&panel)).await;
     browser.says("cluster", "istio-app").await;
     browser.screenshots("01-nothing-deployed").await;
     is_sound(&browser, "nothing deployed").await;
@@ -77,7 +74,7 @@ async fn the_whole_demo_with_the_mouse() {
     // Load, and a second browser that sees it all.
     browser.click("step-load-start").await;
     step_is(&browser, "load", "done").await;
-    let second = driver.open(&panel.url).await;
+    let second = driver.open(&url(&panel)).await;
     step_is(&second, "load", "done").await;
 
     // Drag to 80/20.
@@ -85,7 +82,7 @@ async fn the_whole_demo_with_the_mouse() {
     browser.says("share-v1", "80").await;
     second.says("share-v1", "80").await;
     second.says("share-v2", "20").await;
-    panel.until("80/20 is wished and acknowledged", |s| s["wished"]["v2"] == 20 && condition(s, "RouteAcknowledged") == "True");
+    panel.until("80/20 is wished and acknowledged", |s| s["wished"]["v2"] == 20 && holds(s, "RouteAcknowledged"));
     let (v1, v2) = next_requests(&panel, 2_000);
     assert_share(v2, v1 + v2, 20.0);
     browser.screenshots("05-80-20").await;
@@ -93,7 +90,7 @@ async fn the_whole_demo_with_the_mouse() {
 
     // All to v2: after the acknowledgement not one request goes to v1.
     browser.click("preset-0-100").await;
-    panel.until("0/100 is wished and acknowledged", |s| s["wished"]["v1"] == 0 && condition(s, "RouteAcknowledged") == "True");
+    panel.until("0/100 is wished and acknowledged", |s| s["wished"]["v1"] == 0 && holds(s, "RouteAcknowledged"));
     // Requests sent before the acknowledgement are answered by the next frames; the load's own latency bounds them.
     next_requests(&panel, 100);
     let (v1, v2) = next_requests(&panel, 1_000);
@@ -104,7 +101,7 @@ async fn the_whole_demo_with_the_mouse() {
     // Without sidecars the weights have no effect, and the panel says why.
     browser.click("uninject").await;
     panel.until("the client has no sidecar", |s| {
-        condition(s, "WeightsApply") == "False" && s["pods"].as_array().is_some_and(|pods| pods.len() == 3 && pods.iter().all(|p| p["ready"] == "1/1"))
+        !holds(s, "WeightsApply") && s["pods"].as_array().is_some_and(|pods| pods.len() == 3 && pods.iter().all(|p| p["ready"] == "1/1"))
     });
     browser.until("the trap is told", || async { browser.has("banner").await }).await;
     let (v1, v2) = next_requests(&panel, 1_000);
@@ -122,22 +119,21 @@ async fn the_whole_demo_with_the_mouse() {
     browser.screenshots("09-clean").await;
     is_sound(&browser, "clean").await;
     assert_eq!(second.console().await, Vec::<String>::new(), "the console of the second browser");
-    let left = panel.kubectl(&["get", "all,vs,dr", "-A", "-l", "app.kubernetes.io/managed-by=demo-panel", "-o", "name"]);
-    assert_eq!(left.must(), "", "objects of ours are left");
-    assert_eq!(processes_mentioning(&panel.state_dir()), Vec::<u32>::new(), "processes of ours are left");
+    assert_eq!(objects_of_ours(&panel), "", "objects of ours are left");
+    assert_eq!(panel.children(), vec![], "processes of ours are left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chinese_dark_projector_and_keyboard() {
-    let panel = Panel::start();
-    panel.post("deploy", "{}");
+    let panel = TestPanel::start();
+    panel.ask("deploy", "{}");
     panel.until_true("Deployed");
-    panel.post("inject", r#"{"inject": true}"#);
+    panel.ask("inject", r#"{"inject": true}"#);
     panel.until_true("Injected");
-    panel.post("weights", r#"{"v1": 50, "v2": 50}"#);
+    panel.ask("weights", r#"{"v1": 50, "v2": 50}"#);
     panel.until_true("RouteAcknowledged");
     let driver = Driver::start();
-    let browser = driver.open(&panel.url).await;
+    let browser = driver.open(&url(&panel)).await;
     browser.says("share-v1", "50").await;
 
     // The slider by keyboard alone; the thumb is v1's share.
@@ -170,19 +166,27 @@ async fn chinese_dark_projector_and_keyboard() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_is_complete_before_any_script_and_streams_once() {
-    let panel = Panel::start();
-    let html = support::Ran::of(std::process::Command::new("curl").args(["-sS", &panel.url])).must();
+    let panel = TestPanel::start();
+    let html = Ran::of(std::process::Command::new("curl").args(["-sS", &url(&panel)])).must();
     for words in ["istio-app", "Deploy", "demo-panel"] {
         assert!(html.contains(words), "the server's HTML says {words:?}");
     }
     assert!(!html.contains(" style=\""), "inline styles are refused by the page's own CSP");
     let driver = Driver::start();
-    let browser = driver.open(&panel.url).await;
+    let browser = driver.open(&url(&panel)).await;
     browser.find("hero-deploy").await;
     let streams = "return performance.getEntriesByType('resource').filter(r => r.name.includes('/api/demo/live')).length";
     browser.until("one stream is open", || async { browser.script(streams).await.as_u64() <= Some(1) }).await;
-
-    // The connection is lost: the page says since when, turns its controls off, and comes back by itself.
-    assert!(Path::new(&panel.state_dir()).is_dir());
     assert_eq!(browser.console().await, Vec::<String>::new());
+
+    // The connection is lost: the page says since when and turns its controls off. The next panel brings it back.
+    let address = panel.address.clone();
+    let dir = panel.kill();
+    browser.find("stale").await;
+    browser.until("controls are off", || async { !browser.find("hero-deploy").await.is_enabled().await.unwrap_or(true) }).await;
+    browser.screenshots("12-connection-lost").await;
+    let panel = TestPanel::on_address(dir, &address);
+    browser.until("the page is live again", || async { !browser.has("stale").await }).await;
+    browser.click("hero-deploy").await;
+    panel.until_true("Deployed");
 }

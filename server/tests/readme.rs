@@ -1,13 +1,12 @@
 //! The README's curl journey, run from the README's own text.
-mod support;
-use std::path::Path;
+mod common;
+use common::programs::{Ran, objects_of_ours, workspace};
+use common::{TestPanel, holds};
 use std::process::Command;
-use support::{Panel, Ran, condition, processes_mentioning};
 
 /// The fenced `sh` block below `## With curl`.
 fn curl_lines() -> String {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let text = std::fs::read_to_string(readme).expect("the README is readable");
+    let text = std::fs::read_to_string(workspace().join("README.md")).expect("the README is readable");
     let section = text.split("## With curl").nth(1).expect("a section `With curl`");
     let block = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
     block.expect("a block of sh").to_owned()
@@ -15,9 +14,10 @@ fn curl_lines() -> String {
 
 #[test]
 fn the_curl_lines_of_the_readme_do_the_whole_journey() {
-    let panel = Panel::start();
-    let script = curl_lines().replace("http://127.0.0.1:3000", &panel.url);
-    assert!(script.contains(&panel.url), "the README says where the panel is");
+    let panel = TestPanel::start();
+    let url = format!("http://{}", panel.address);
+    let script = curl_lines().replace("http://127.0.0.1:3000", &url);
+    assert!(script.contains(&url), "the README says where the panel is");
     let ran = Ran::of(Command::new("timeout").args(["240", "bash", "-euo", "pipefail", "-c", &script]));
     assert!(ran.ok, "{ran:?}\n{:#}", panel.status());
 
@@ -30,9 +30,8 @@ fn the_curl_lines_of_the_readme_do_the_whole_journey() {
     assert!(count("v1") > count("v2") && count("v2") > 0, "v1 gets most requests at 80/20: {:?}", frames.last());
 
     let status = panel.status();
-    assert_eq!(condition(&status, "Clean"), "True", "{status:#}");
+    assert!(holds(&status, "Clean"), "{status:#}");
     assert_eq!(status["pods"], serde_json::json!([]), "{status:#}");
-    let left = panel.kubectl(&["get", "all,vs,dr", "-A", "-l", "app.kubernetes.io/managed-by=demo-panel", "-o", "name"]);
-    assert_eq!(left.must(), "", "objects of ours are left");
-    assert_eq!(processes_mentioning(&panel.state_dir()), Vec::<u32>::new(), "processes of ours are left");
+    assert_eq!(objects_of_ours(&panel), "", "objects of ours are left");
+    assert_eq!(panel.children(), vec![], "processes of ours are left");
 }

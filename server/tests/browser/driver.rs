@@ -76,7 +76,7 @@ impl Drop for Driver {
         let _ = self.child.kill();
         let _ = self.child.wait();
         // A test that failed has closed no session: its browsers are found by the profile they use.
-        for pid in super::support::processes_started_with(self.profiles.path()) {
+        for pid in super::common::processes_started_with(self.profiles.path()) {
             let pid = nix::unistd::Pid::from_raw(pid.try_into().expect("a process id"));
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         }
@@ -221,11 +221,6 @@ impl Browser {
             .filter(|v| v["impact"] == "serious" || v["impact"] == "critical")
             .map(|v| format!("{}: {} {}", v["id"], v["help"], v["nodes"].as_array().map_or(Value::Null, |n| n.iter().map(|n| n["html"].clone()).collect())))
             .collect()
-    }
-
-    /// Loads the page again.
-    pub async fn reload(&self) {
-        self.client.refresh().await.expect("the page reloads");
     }
 
     async fn page_text(&self) -> String {

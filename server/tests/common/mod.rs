@@ -1,6 +1,8 @@
 //! The whole program under test: started on a folder of its own, spoken to over HTTP, gone without a trace at the end.
 #![allow(dead_code)]
 
+pub mod programs;
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -66,8 +68,12 @@ pub struct TestPanel {
 
 /// A panel's command line on a folder.
 pub fn command(dir: &Path) -> Command {
+    command_at(dir, "127.0.0.1:0")
+}
+
+fn command_at(dir: &Path, listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo-panel"));
-    command.arg("--state-dir").arg(dir).args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg("--state-dir").arg(dir).args(["--listen", listen]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -94,7 +100,12 @@ impl TestPanel {
 
     /// On a folder that another one may have used.
     pub fn on(dir: Arc<tempfile::TempDir>) -> TestPanel {
-        TestPanel::run(command(&dir.path().join("state")), dir)
+        TestPanel::on_address(dir, "127.0.0.1:0")
+    }
+
+    /// On such a folder and at a known address.
+    pub fn on_address(dir: Arc<tempfile::TempDir>, listen: &str) -> TestPanel {
+        TestPanel::run(command_at(&dir.path().join("state"), listen), dir)
     }
 
     /// On the cluster that a kubeconfig names.
@@ -216,6 +227,11 @@ impl TestPanel {
         panic!("never: {what}\nlast frame {last}\n{}\n{}", serde_json::to_string_pretty(&self.status()).unwrap(), self.log());
     }
 
+    /// Waits until a condition is True.
+    pub fn until_true(&self, kind: &str) -> Value {
+        self.until(&format!("{kind} is True"), |s| self::holds(s, kind))
+    }
+
     /// Processes that belong to this panel's pods.
     pub fn children(&self) -> Vec<(u32, String)> {
         processes_of(self.dir.path())
@@ -237,7 +253,6 @@ impl TestPanel {
 
     fn end(&mut self) -> ExitStatus {
         self.expects_end = true;
-        // SAFETY-free: the shell's kill, so that no unsafe call is needed here.
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
@@ -282,12 +297,21 @@ pub fn no_process_left(dir: &Path) {
 
 /// Pids and command lines of processes whose environment names the folder.
 fn processes_of(dir: &Path) -> Vec<(u32, String)> {
+    processes_with("environ", dir)
+}
+
+/// Processes whose command line names the folder.
+pub fn processes_started_with(dir: &Path) -> Vec<u32> {
+    processes_with("cmdline", dir).into_iter().map(|(pid, _)| pid).collect()
+}
+
+fn processes_with(file: &str, dir: &Path) -> Vec<(u32, String)> {
     let wanted = dir.as_os_str().as_encoded_bytes();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
-        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        if environment.windows(wanted.len()).any(|w| w == wanted) {
+        let text = std::fs::read(entry.path().join(file)).unwrap_or_default();
+        if text.windows(wanted.len()).any(|w| w == wanted) {
             let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             found.push((pid, String::from_utf8_lossy(&line).replace('\0', " ")));
         }
@@ -300,6 +324,12 @@ pub fn reason(status: &Value, kind: &str) -> String {
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     let found = conditions.iter().find(|c| c["type"] == kind).map(|c| c["reason"].as_str().unwrap_or_default().to_owned());
     found.unwrap_or_default()
+}
+
+/// Whether a status's condition is True.
+pub fn holds(status: &Value, kind: &str) -> bool {
+    let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.iter().any(|c| c["type"] == kind && c["status"] == "True")
 }
 
 /// Requests a version has answered, of a frame.

@@ -1,0 +1,86 @@
+//! Programs that people run beside the panel: curl, kubectl, a shell.
+use super::TestPanel;
+use std::io::{BufRead as _, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// What a program said.
+#[derive(Debug)]
+pub struct Ran {
+    pub ok: bool,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// Runs to the end.
+    pub fn of(command: &mut Command) -> Ran {
+        let out = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ran { ok: out.status.success(), out: text(&out.stdout), err: text(&out.stderr) }
+    }
+
+    /// Fails the test unless it ended with 0; gives its output.
+    pub fn must(self) -> String {
+        assert!(self.ok, "{self:?}");
+        self.out
+    }
+}
+
+/// A program that goes on; killed when dropped.
+pub struct Following {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Following {
+    /// Reads until a line fits; the program's end fails the test.
+    pub fn until(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> String {
+        let mut seen = Vec::new();
+        for line in self.lines.by_ref().map_while(Result::ok) {
+            if fits(&line) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("it ended before {what}:\n{}", seen.join("\n"));
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The workspace's top folder.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// An unmodified kubectl, pointed at the panel's embedded cluster; cut off after two minutes.
+fn command(panel: &TestPanel, args: &[&str]) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("120").arg(std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".to_owned())).args(args);
+    // kubectl caches discovery in its home folder: each panel gets its own.
+    command.env("KUBECONFIG", &panel.kubeconfig).env("HOME", panel.dir.path()).current_dir(workspace());
+    command
+}
+
+/// Runs kubectl to its end.
+pub fn kubectl(panel: &TestPanel, args: &[&str]) -> Ran {
+    Ran::of(&mut command(panel, args))
+}
+
+/// Starts kubectl and reads its lines as they come.
+pub fn kubectl_follow(panel: &TestPanel, args: &[&str]) -> Following {
+    let mut child = command(panel, args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    Following { child, lines }
+}
+
+/// Objects of ours that are left, by kubectl.
+pub fn objects_of_ours(panel: &TestPanel) -> String {
+    kubectl(panel, &["get", "all,cm,vs,dr", "-A", "-l", "app.kubernetes.io/managed-by=demo-panel", "-o", "name"]).must()
+}
