@@ -64,6 +64,6 @@ impl Snapshot {
     /// What the server handed over with this page; nothing on a page without a panel.
     pub fn handed_over() -> Option<Snapshot> {
         let text = leptos::prelude::document().get_element_by_id(HAND_OVER)?.text_content()?;
-        serde_json::from_str(&text).ok()
+        serde_json::from_slice(text.as_bytes()).ok()
     }
 }

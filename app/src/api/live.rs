@@ -155,18 +155,18 @@ impl Wiring {
         };
         on("hello", Box::new(|wiring, data| wiring.hello(&data)));
         on("history", Box::new(|wiring, data| {
-            if let Ok(frames) = serde_json::from_str::<Vec<Frame>>(&data) {
+            if let Ok(frames) = read::<Vec<Frame>>(&data) {
                 wiring.live.history.set_value(History::new(frames));
             }
         }));
         on("status", Box::new(|wiring, data| {
-            if let Ok(status) = serde_json::from_str::<Status>(&data) {
+            if let Ok(status) = read::<Status>(&data) {
                 wiring.live.take_wished(&status.wished);
                 wiring.live.status.set(status);
             }
         }));
         on("traffic", Box::new(|wiring, data| {
-            if let Ok(frame) = serde_json::from_str::<Frame>(&data) {
+            if let Ok(frame) = read::<Frame>(&data) {
                 wiring.live.take_frame(frame);
             }
         }));
@@ -194,7 +194,7 @@ impl Wiring {
 
     /// A page of another build reloads, once: a proxy that mixes two builds must not make it reload for ever.
     fn hello(&self, data: &str) {
-        let Ok(hello) = serde_json::from_str::<Hello>(data) else { return };
+        let Ok(hello) = read::<Hello>(data) else { return };
         let store = window().session_storage().ok().flatten();
         let tried = store.as_ref().and_then(|s| s.get_item("reloaded-for").ok().flatten());
         if hello.build != self.build && tried.as_deref() != Some(&hello.build) {
@@ -238,6 +238,11 @@ impl Wiring {
             self.open(0);
         }
     }
+}
+
+/// From bytes, as server functions read their answers: reading from text as well would be a second copy of the code.
+fn read<T: serde::de::DeserializeOwned>(data: &str) -> serde_json::Result<T> {
+    serde_json::from_slice(data.as_bytes())
 }
 
 /// Longest silence of a stream while load runs, milliseconds: fifty frames.

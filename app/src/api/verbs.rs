@@ -1,5 +1,5 @@
 //! Server functions: what the page asks for, handed to the [`super::ControlPlane`]. POST and JSON alone.
-use crate::types::{ApiError, InjectRequest, LoadRequest, Namespace, Operation, RouteRequest, Shifted, Split};
+use crate::types::{ApiError, InjectRequest, LoadRequest, Namespace, RouteRequest, Split};
 use leptos::prelude::*;
 use leptos::server_fn::codec::Json;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub enum Ask {
 
 /// Starts a verb. Answers when it is accepted; [`crate::types::Status::operation`] tells how far it is.
 #[server(name = AskCall, prefix = "/api/ui", endpoint = "ask", input = Json)]
-pub async fn ask(ns: Namespace, browser: String, what: Ask) -> Result<Operation, ApiError> {
+pub async fn ask(ns: Namespace, browser: String, what: Ask) -> Result<(), ApiError> {
     let (plane, by) = (super::ssr::plane()?, super::ssr::by(&browser));
     match what {
         Ask::Deploy => plane.deploy(&ns, &by).await,
@@ -43,12 +43,13 @@ pub async fn ask(ns: Namespace, browser: String, what: Ask) -> Result<Operation,
         Ask::Load(request) => plane.load(&ns, &by, request).await,
         Ask::Teardown => plane.teardown(&ns, &by).await,
     }
+    .map(drop)
     .inspect_err(super::ssr::answer_with)
 }
 
-/// Moves requests between versions. Answers when every client-side proxy has the weights, or after 1 s.
+/// Moves requests between versions. Answers when every client-side proxy has the weights, or after 1 s; how long it took is in the log.
 #[server(name = ShiftCall, prefix = "/api/ui", endpoint = "shift", input = Json)]
-pub async fn shift(ns: Namespace, browser: String, to: Split) -> Result<Shifted, ApiError> {
+pub async fn shift(ns: Namespace, browser: String, to: Split) -> Result<(), ApiError> {
     let (plane, by) = (super::ssr::plane()?, super::ssr::by(&browser));
-    plane.weights(&ns, &by, to).await.inspect_err(super::ssr::answer_with)
+    plane.weights(&ns, &by, to).await.map(drop).inspect_err(super::ssr::answer_with)
 }

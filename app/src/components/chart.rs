@@ -9,7 +9,6 @@ use super::{LoadBar, Page, Rates};
 use crate::api::{Ask, Link};
 use crate::model::{SPAN_MS, Scene, Size, fixed, scene, versions};
 use crate::text::{self, Key, thousands};
-use leptos::either::Either;
 use leptos::prelude::*;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -42,11 +41,12 @@ pub fn Chart(page: Page, rates: Rates, ask: Callback<Ask>) -> impl IntoView {
                 <h2>{page.t(Key::LiveTraffic)}</h2>
                 <LoadBar page rates ask start=Signal::derive(move || !empty.get())/>
             </div>
-            {move || if empty.get() {
-                Either::Left(view! { <NoLoad page rates/> })
-            } else {
-                Either::Right(view! { <Drawing page names=names.into() per_mark/> <Legend page names=names.into() per_mark=per_mark.into()/> })
-            }}
+            // Hidden, not taken away: what is never built in the browser needs no code there that builds it.
+            <div class="drawn" hidden=empty>
+                <Drawing page names=names.into() per_mark/>
+                <Legend page names=names.into() per_mark=per_mark.into()/>
+            </div>
+            <Show when=move || empty.get()><NoLoad page rates/></Show>
         </section>
     }
 }
@@ -118,11 +118,20 @@ fn Changes(page: Page, width: RwSignal<f64>, height: RwSignal<f64>, origin_ms: u
         let (lang, me) = (page.lang.get(), page.me.get());
         // Labels need about 150 pixels each.
         let room_ms = (SPAN_MS * 150.0 / width) as u64;
-        let mut newest_label = u64::MAX;
+        // Lines closer than this are one.
+        let near_ms = (SPAN_MS * 6.0 / width) as u64;
+        let (mut newest_label, mut newest_line) = (u64::MAX, u64::MAX);
         page.live.status.with(|s| {
             let last = page.live.figures.with_untracked(|f| f.at_ms).max(page.live.now_ms.get_untracked());
             let shown = s.log.iter().filter(|e| e.split.is_some() && e.error.is_none() && e.at_ms + 62_000 > last);
             shown
+                .filter(|entry| {
+                    let apart = newest_line == u64::MAX || entry.at_ms + near_ms < newest_line;
+                    if apart {
+                        newest_line = entry.at_ms;
+                    }
+                    apart
+                })
                 .map(|entry| {
                     let free = newest_label == u64::MAX || entry.at_ms + room_ms < newest_label;
                     if free {

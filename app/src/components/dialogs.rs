@@ -35,7 +35,7 @@ pub fn CleanUpDialog(page: Page, node: NodeRef<Dialog>, confirm: Callback<()>) -
             <p class="muted">{page.t(Key::CleanOnlyOurs)}</p>
             <details class="same"><summary>{page.t(Key::SameByKubectl)}</summary><Command page text=command/></details>
             <div class="row end">
-                <button type="button" data-testid="cleanup-cancel" on:click=move |_| close(node)>{page.t(Key::Cancel)}</button>
+                <button type="button" autofocus=true data-testid="cleanup-cancel" on:click=move |_| close(node)>{page.t(Key::Cancel)}</button>
                 <button type="button" class="danger solid" data-testid="cleanup-confirm" disabled=flag(move || page.off()) on:click=yes>{page.t(Key::CleanConfirm)}</button>
             </div>
         </dialog>

@@ -81,10 +81,11 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
                     <Show when=move || absent()>
                         <Hero page ask/>
                     </Show>
-                    <Show when=move || !absent()>
+                    // Hidden, not taken away: what is never built in the browser needs no code there that builds it.
+                    <div class="work" hidden=flag(absent)>
                         <Weights page shifter ask mode=mode.into()/>
                         <Chart page rates ask/>
-                    </Show>
+                    </div>
                 </div>
                 <div class="side">
                     <Numbers page/>

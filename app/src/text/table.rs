@@ -69,7 +69,7 @@ table! {
     DoInjectAgain: "Inject again", "重新注入";
     DoUninject: "Remove sidecars", "移除 sidecar";
     DoStart: "Start {rate}/s", "启动 {rate}/s";
-    DoRouteCreate: "Make the route, 50/50", "创建路由 50/50";
+    DoRouteCreate: "Make the route", "创建路由";
     DoRouteRemove: "Remove the route", "移除路由";
     Working: "Working: {what}", "进行中：{what}";
     SameByKubectl: "The same by kubectl", "等效的 kubectl 命令";

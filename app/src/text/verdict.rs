@@ -14,7 +14,7 @@ pub fn verdict(lang: Lang, v: &Verdict) -> String {
     match v.kind {
         VerdictKind::NoTraffic => lang.t(Key::VerdictNoTraffic).to_owned(),
         VerdictKind::TooFew => lang.fill(Key::VerdictTooFew, &args),
-        VerdictKind::InKeeping if v.needed > 0 => {
+        VerdictKind::InKeeping if v.needed > 0 && wish != versus => {
             let gap = if lang == Lang::En { " " } else { "" };
             format!("{}{gap}{}", lang.fill(Key::VerdictInKeeping, &args), lang.fill(Key::VerdictMore, &args))
         }
