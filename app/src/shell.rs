@@ -1,6 +1,7 @@
 //! The document around the page. The server alone draws it.
 use crate::api::{self, First, HAND_OVER, Prefs};
 use crate::pages::{Failed, NotFound, Panel};
+use crate::text::Key;
 use leptos::prelude::*;
 
 /// The whole document. `options` name the files: `/pkg/<output_name>.css`, `.js` and `_bg.wasm`.
@@ -15,6 +16,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let body = match first {
         First::Panel(first) => view! {
             <script type="application/json" id=HAND_OVER inner_html=first.to_script()></script>
+            <noscript><p class="message warn">{lang.t(Key::NoScript)}</p></noscript>
             <div id="app"><Panel first=*first/></div>
         }
         .into_any(),

@@ -26,7 +26,6 @@ table! {
     ClusterInCluster: "in-cluster", "集群内";
     NamespaceIs: "namespace {ns}", "命名空间 {ns}";
     StopLoad: "Stop load", "停止负载";
-    CleanUp: "Clean up", "清理";
     CleanUpMore: "Clean up …", "清理…";
     OtherLanguage: "中文", "English";
     Theme: "Theme: {theme}", "主题：{theme}";
@@ -49,7 +48,6 @@ table! {
     StepShift: "Shift", "调配";
     StepCleanUp: "Clean up", "清理";
     StateDone: "done", "已完成";
-    StateCurrent: "current step", "当前步骤";
     StateBusy: "in progress", "进行中";
     StateFailed: "needs attention", "需要处理";
     StateTodo: "to do", "待办";
@@ -71,7 +69,6 @@ table! {
     DoStart: "Start {rate}/s", "启动 {rate}/s";
     DoRouteCreate: "Make the route", "创建路由";
     DoRouteRemove: "Remove the route", "移除路由";
-    Working: "Working: {what}", "进行中：{what}";
     SameByKubectl: "The same by kubectl", "等效的 kubectl 命令";
     Copy: "Copy", "复制";
     Copied: "Copied", "已复制";
@@ -88,12 +85,9 @@ table! {
     DeployingText: "Each pod says below what it is waiting for.", "下方列出每个 Pod 正在等待什么。";
     CleaningTitle: "Cleaning up", "正在清理";
     LeftOverTitle: "Something is left", "仍有残留";
-    CleanedTitle: "All clean", "已清理干净";
     // weights
     Weights: "Weights", "权重";
-    Wished: "wished", "期望";
     Seen: "seen", "实际";
-    NotSeen: "not seen yet", "尚无数据";
     PerSecond: "{n}/s", "{n}/s";
     Last60: "last 60 s", "最近 60 秒";
     Requests: "requests", "个请求";
@@ -118,7 +112,6 @@ table! {
     // chart
     LiveTraffic: "Live traffic, last 60 s", "实时流量，最近 60 秒";
     ChartLabel: "Share of each version over the last 60 seconds, seen and wished", "最近 60 秒各版本的份额：实际与期望";
-    ChartNow: "{seen} seen, {wished} wished", "实际 {seen}，期望 {wished}";
     LegendWished: "wished", "期望";
     LegendMark: "one mark a request; outlined: failed", "每个标记一个请求；空心：失败";
     LegendMarks: "one mark for {n} requests; outlined: failed", "每个标记 {n} 个请求；空心：失败";
@@ -149,7 +142,6 @@ table! {
     PodName: "Name", "名称";
     PodReady: "Ready", "就绪";
     PodStatus: "Status", "状态";
-    PodRestarts: "Restarts", "重启";
     PodAge: "Age", "时长";
     NoPods: "No pod of the demo in namespace {ns}.", "命名空间 {ns} 中没有演示的 Pod。";
     // log
@@ -162,9 +154,7 @@ table! {
     FailedEntry: "failed", "失败";
     // banners
     Stale: "Connection lost. Stale since {time}; reconnecting, the controls are off.", "连接中断。数据停留在 {time}；正在重连，控件已停用。";
-    HiddenPaused: "Paused while the page was hidden.", "页面隐藏期间已暂停。";
     Dismiss: "Dismiss", "关闭";
-    WhatToDo: "What to do", "怎么办";
     ServerSays: "The server says", "服务器消息";
     // clean-up dialog
     CleanTitle: "Clean up the demo?", "清理此演示？";
@@ -190,7 +180,5 @@ table! {
     NotFoundTitle: "There is no such page", "没有此页面";
     NotFoundText: "The panel has one page.", "面板只有一个页面。";
     NotFoundLink: "Go to the panel", "前往面板";
-    BadNamespace: "This address names no possible namespace.", "此地址中的命名空间无效。";
-    BadNamespaceHint: "Use lower-case letters, digits and `-`, or leave `?namespace=` out.", "请使用小写字母、数字与 `-`，或去掉 `?namespace=`。";
     NoScript: "This is the state at the moment the page was made. Controls need JavaScript and WebAssembly.", "这是页面生成时的状态。控件需要 JavaScript 与 WebAssembly。";
 }
