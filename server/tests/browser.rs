@@ -3,7 +3,7 @@ mod common;
 #[path = "browser/driver.rs"]
 mod driver;
 
-use common::programs::{Ran, objects_of_ours};
+use common::programs::{Ran, kubectl, objects_of_ours};
 use common::{TestPanel, count, holds};
 use driver::{Browser, Driver};
 
@@ -189,4 +189,53 @@ async fn the_page_is_complete_before_any_script_and_streams_once() {
     browser.until("the page is live again", || async { !browser.has("stale").await }).await;
     browser.click("hero-deploy").await;
     panel.until_true("Deployed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_that_others_make_are_told_and_can_be_mended() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "{}");
+    panel.until_true("Deployed");
+    panel.ask("inject", r#"{"inject": true}"#);
+    panel.until_true("Injected");
+    panel.ask("weights", r#"{"v1": 90, "v2": 10}"#);
+    panel.until_true("RouteAcknowledged");
+    let driver = Driver::start();
+    let (first, second) = (driver.open(&url(&panel)).await, driver.open(&url(&panel)).await);
+
+    // Ten requests prove nothing.
+    first.click("load-ten").await;
+    first.says("verdict", "10 requests").await;
+    first.screenshots("20-ten-requests").await;
+
+    // Another browser moves the slider.
+    second.click("preset-50-50").await;
+    first.says("share-v1", "50").await;
+    first.says("times", "another browser").await;
+    first.screenshots("21-moved-by-another-browser").await;
+
+    // kubectl changes the route: adopt it.
+    let route = |v1: u32, v2: u32| format!(
+        r#"{{"spec":{{"http":[{{"route":[{{"destination":{{"host":"flaskapp","subset":"v1"}},"weight":{v1}}},{{"destination":{{"host":"flaskapp","subset":"v2"}},"weight":{v2}}}]}}]}}}}"#
+    );
+    kubectl(&panel, &["-n", "istio-app", "patch", "vs", "flaskapp-vs", "--type", "merge", "-p", &route(60, 20)]).must();
+    first.says("share-v1", "75").await;
+    first.find("adopt").await;
+    first.screenshots("22-changed-by-kubectl").await;
+    is_sound(&first, "changed by kubectl").await;
+    first.click("adopt").await;
+    panel.until("the route is the panel's again", |s| holds(s, "RouteOurs") && s["wished"]["v1"] == 75);
+
+    // A weighted version without a ready pod, and a client that somebody scaled to 0.
+    kubectl(&panel, &["-n", "istio-app", "scale", "deploy/flaskapp-v2", "--replicas=0"]).must();
+    first.find("banner").await;
+    first.screenshots("23-version-without-a-pod").await;
+    kubectl(&panel, &["-n", "istio-app", "scale", "deploy/flaskapp-v2", "--replicas=1"]).must();
+    panel.until_true("Deployed");
+    kubectl(&panel, &["-n", "istio-app", "scale", "deploy/simple-flask-app-client", "--replicas=0"]).must();
+    panel.until("the client is gone", |s| common::reason(s, "ClientReady") == "ClientScaledToZero");
+    first.find("banner-mend").await;
+    first.screenshots("24-client-scaled-to-zero").await;
+    first.click("banner-mend").await;
+    panel.until_true("ClientReady");
 }
