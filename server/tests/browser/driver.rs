@@ -182,7 +182,9 @@ impl Browser {
     /// Size of the window in CSS pixels, and the colour scheme a person prefers.
     pub async fn look(&self, width: u32, height: u32, scheme: &str) {
         self.cdp("Emulation.setDeviceMetricsOverride", json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600})).await;
-        self.cdp("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]})).await;
+        // Without motion nothing is caught half way between two colours.
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]);
+        self.cdp("Emulation.setEmulatedMedia", json!({"features": features})).await;
     }
 
     /// Screenshots of this state, light and dark, 1440 and 390 wide, into `target/screenshots`.
