@@ -59,6 +59,8 @@ fn the_walkthrough_with_kubectl() {
 
     let mut log = kubectl_follow(&panel, &["-n", "istio-app", "logs", "-f", "deploy/flaskapp-v1", "-c", "flaskapp"]);
     log.until("a line of the app's log", |line| !line.is_empty());
+    // Their environment names the panel's folder, as that of its pods does.
+    drop((watch, log));
 
     // The namespace goes first and takes the rest with it, sooner than kubectl gets to them.
     kubectl(&panel, &["delete", "-f", "kubernetes/demo/", "--ignore-not-found", "--timeout=60s"]).must();
