@@ -5,6 +5,7 @@
 mod clone;
 mod memory;
 mod panel;
+mod peers;
 mod results;
 mod size;
 mod start;
@@ -18,14 +19,17 @@ use results::Results;
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Only these: `size`, `start`, `memory`, `weights`, `clone`; all where none is given.
+    /// Only these: `size`, `start`, `memory`, `weights`, `peers`, `clone`; all where none is given.
     only: Vec<String>,
     /// Changes of weights to measure.
     #[arg(long, default_value_t = 500)]
     flips: usize,
+    /// Rounds of `peers`; their medians are quoted.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
 }
 
-const GROUPS: [&str; 5] = ["size", "start", "memory", "weights", "clone"];
+const GROUPS: [&str; 6] = ["size", "start", "memory", "weights", "peers", "clone"];
 
 impl Bench {
     /// Builds what people run, then measures it.
@@ -50,6 +54,9 @@ impl Bench {
             if wanted("weights") {
                 weights::measure(&program, self.flips, &mut results)?;
             }
+        }
+        if wanted("peers") {
+            peers::measure(self.rounds, &mut results)?;
         }
         if wanted("clone") {
             clone::measure(&mut results)?;

@@ -1,11 +1,15 @@
 //! Programs that building and testing need, found or fetched, a file each. The product itself needs none of them.
 mod axe;
 mod chromium;
+mod envoy;
 mod fetched;
 mod kubectl;
+mod peers;
 mod wasm;
 
 pub use axe::axe;
 pub use chromium::chromium;
+pub use envoy::envoy;
 pub use kubectl::kubectl;
+pub use peers::{bench_peers, oha};
 pub use wasm::{WasmCompiler, wasm_compiler};
