@@ -15,10 +15,11 @@ pub struct Test {
 impl Test {
     /// Sets up and runs them all; a step that cannot be done says what to install.
     pub fn run(self) -> Result<()> {
-        let mut steps = Steps::new(6);
+        let mut steps = Steps::new(7);
         steps.step("Rules of the house", tidy::check)?;
         let chromium = steps.step("Chromium and its driver", tools::chromium)?;
         let kubectl = steps.step("kubectl", tools::kubectl)?;
+        let envoy = steps.step("Envoy, which the sidecar is compared with", tools::envoy)?;
         let axe = steps.step("axe-core", tools::axe)?;
         steps.step("Browser's half: wasm, JavaScript, CSS (about 5 min the first time)", || {
             browser_half::build(&tools::wasm_compiler()?, Profile::Release)
@@ -32,7 +33,7 @@ impl Test {
                 command.args(&self.args);
             }
             command.env("DEMO_PANEL_PKG", target_dir().join("pkg"));
-            command.env("KUBECTL", kubectl).env("AXE", axe);
+            command.env("KUBECTL", kubectl).env("AXE", axe).env("ENVOY", envoy);
             command.env("CHROMIUM", chromium.browser).env("CHROMEDRIVER", chromium.driver);
             run(&mut command)
         })?;

@@ -1,0 +1,295 @@
+//! Envoy as the oracle: the same routes in our sidecar and in a real Envoy, the same upstreams behind both, the same requests to both.
+//!
+//! Where they differ ours is wrong. What is not compared, and why, stands in [`forgiven`].
+
+mod cases;
+mod echo;
+mod envoy;
+mod render;
+#[path = "../common/mod.rs"]
+mod common;
+
+use cases::{Check, Group, Row};
+use common::harness::{Answer, Client, Mesh};
+use echo::{Arrived, Book, Echo};
+use envoy::Envoy;
+use mesh::{MeshInput, RouteTable};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// One request on a connection of its own; `None` where there is no answer.
+async fn ask(to: SocketAddr, request: &str) -> Option<Answer> {
+    let stream = tokio::net::TcpStream::connect(to).await.ok()?;
+    drop(stream);
+    Client::connect(to).await.try_ask(request).await
+}
+
+/// Both proxies on the same routes and upstreams.
+struct Pair {
+    mesh: Mesh,
+    envoy: Envoy,
+    book: Book,
+    _upstreams: Vec<Echo>,
+}
+
+impl Pair {
+    async fn start(groups: &[Group]) -> Pair {
+        let book = Book::default();
+        let mut upstreams = Vec::new();
+        for version in ["v1", "v2", "v3"] {
+            upstreams.push(Echo::start(version, book.clone()).await);
+        }
+        let input = input(groups, &upstreams);
+        let (table, reports) = RouteTable::build(&input);
+        let told: Vec<_> = reports.iter().filter(|r| r.reason != "SubsetMissing" && !r.message.contains("body does not come along")).collect();
+        assert!(told.is_empty(), "{told:?}");
+        let envoy = Envoy::start(&render::bootstrap(&table, "istio-app")).await;
+        let mesh = Mesh::start(input).await;
+        Pair { mesh, envoy, book, _upstreams: upstreams }
+    }
+
+    fn addresses(&self, port: u16) -> [(&'static str, SocketAddr); 2] {
+        [("ours", self.mesh.outbound()), ("envoy", self.envoy.listeners[&port])]
+    }
+
+    fn arrived(&self, case: &str) -> Vec<Arrived> {
+        self.book.lock().unwrap().get(case).cloned().unwrap_or_default()
+    }
+
+    /// What arrived of a case, once as much is there as is expected of it; copies come when they come.
+    async fn settled(&self, case: &str, count: usize) -> Vec<Arrived> {
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while self.arrived(case).len() < count && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        self.arrived(case)
+    }
+
+    async fn end(self) {
+        self.mesh.end().await;
+    }
+}
+
+/// A Service for each group, all of them with the same three pods.
+fn input(groups: &[Group], upstreams: &[Echo]) -> MeshInput {
+    let mut input = MeshInput { revision: 1, ..MeshInput::default() };
+    for (number, echo) in upstreams.iter().enumerate() {
+        let version = format!("v{}", number + 1);
+        input.pods.push(Arc::new(json!({"metadata": {"name": version, "namespace": "istio-app", "labels": {"app": "echo", "version": version}}})));
+        for group in groups {
+            input.endpoint_slices.push(Arc::new(json!({
+                "metadata": {"name": format!("{}-{version}", group.host), "namespace": "istio-app", "labels": {"kubernetes.io/service-name": group.host}},
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": [echo.address.ip().to_string()], "conditions": {"ready": true},
+                               "targetRef": {"kind": "Pod", "name": version, "namespace": "istio-app"}}],
+                "ports": [{"name": "http", "port": echo.address.port()}, {"name": "http-web", "port": echo.address.port()}]})));
+        }
+    }
+    // An address where nobody listens.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    input.pods.push(Arc::new(json!({"metadata": {"name": "closed", "namespace": "istio-app", "labels": {"version": "closed"}}})));
+    for group in groups {
+        let name = group.host;
+        if group.with_closed {
+            input.endpoint_slices.push(Arc::new(json!({
+                "metadata": {"name": format!("{name}-closed"), "namespace": "istio-app", "labels": {"kubernetes.io/service-name": name}},
+                "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": true}, "targetRef": {"kind": "Pod", "name": "closed", "namespace": "istio-app"}}],
+                "ports": [{"name": "http", "port": closed.port()}]})));
+        }
+        input.services.push(common::service("istio-app", name, json!([{"name": "http", "port": 7777}, {"name": "http-web", "port": 80}])));
+        let subset = |version: &str| json!({"name": version, "labels": {"version": version}});
+        let mut rule = json!({"host": name, "subsets": [subset("v1"), subset("v2"), subset("v3"), subset("none"), subset("closed")]});
+        if !group.policy.is_null() {
+            rule["trafficPolicy"] = group.policy.clone();
+        }
+        let named = |kind: &str, spec: Value| Arc::new(json!({"metadata": {"name": format!("{name}-{kind}"), "namespace": "istio-app"}, "spec": spec}));
+        input.destination_rules.push(named("dr", rule));
+        if !group.http.is_null() {
+            input.virtual_services.push(named("vs", json!({"hosts": [name], "http": group.http})));
+        }
+    }
+    input
+}
+
+/// One request's story, told alike for both proxies.
+struct Story {
+    status: u16,
+    text: String,
+}
+
+impl Story {
+    /// `200 v1 /path`, as the table's expectations are written.
+    fn short(&self, arrived: &[Arrived]) -> String {
+        let real = arrived.iter().rev().find(|a| !a.host.contains("-shadow"));
+        real.map_or(self.status.to_string(), |a| format!("{} {} {}", self.status, a.version, a.line.split(' ').nth(1).unwrap_or("")))
+    }
+}
+
+/// Headers that are compared by being there, not by their value: drawn, timed, or about the proxy itself.
+const BY_PRESENCE: [&str; 5] = ["x-request-id", "x-envoy-upstream-service-time", "date", "set-cookie", "x-envoy-expected-rq-timeout-ms"];
+
+/// What is not compared.
+/// - `x-b3-*`: Envoy makes them only with a tracer configured, and then as ours.
+/// - `x-envoy-peer-metadata`: Istio's metadata exchange, a filter that a bare Envoy has not; ours is its like.
+/// - `connection`, `transfer-encoding`: of the hop, not of the message. `x-case` differs by design.
+fn forgiven(name: &str) -> bool {
+    name.starts_with("x-b3-") || ["x-envoy-peer-metadata", "connection", "transfer-encoding", "x-case"].contains(&name)
+}
+
+fn told<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in headers {
+        let name = name.to_ascii_lowercase();
+        if !forgiven(&name) {
+            let value = if BY_PRESENCE.contains(&name.as_str()) { "(some)" } else { value };
+            all.entry(name).and_modify(|v| *v = format!("{v},{value}")).or_insert_with(|| value.to_string());
+        }
+    }
+    all.iter().map(|(n, v)| format!("\n      {n}: {v}")).collect()
+}
+
+fn tell(row: &Row, answer: &Answer, arrived: &[Arrived]) -> Story {
+    let mut text = format!("status {}", answer.status);
+    let kept = |name: &str| !(row.own_words && ["content-type", "content-length"].contains(&name.to_ascii_lowercase().as_str()));
+    let head = answer.head.lines().skip(1).filter_map(|l| l.split_once(": ")).filter(|(n, _)| kept(n));
+    text.push_str(&told(head));
+    if !row.own_words {
+        // Why the system refused a connection is told in words of its own.
+        let body = answer.text();
+        let _ = write!(text, "\n    body {:?}", body.split(", transport failure reason").next().unwrap_or(""));
+    }
+    let mut arrived: Vec<&Arrived> = arrived.iter().collect();
+    arrived.sort_by_key(|a| (a.host.clone(), a.headers.get("x-envoy-attempt-count").cloned(), a.version));
+    for a in arrived {
+        let version = if row.any_version { "any" } else { a.version };
+        let _ = write!(text, "\n    arrived at {version}: {} body {:?}{}", a.line, a.body, told(a.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
+    }
+    Story { status: answer.status, text: text.replace("x-version: v1", "x-version: v").replace("x-version: v2", "x-version: v").replace("x-version: v3", "x-version: v") }
+}
+
+fn wire(row: &Row, host: &str, port: u16, case: &str) -> String {
+    let (method, target) = row.line.split_once(' ').unwrap();
+    let authority = match row.headers.iter().find(|(n, _)| *n == "host") {
+        Some((_, host)) => host.to_string(),
+        None if port == 80 => host.to_string(),
+        None => format!("{host}:{port}"),
+    };
+    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: {authority}\r\nx-case: {case}\r\n");
+    for (name, value) in row.headers.iter().filter(|(n, _)| *n != "host") {
+        let _ = write!(text, "{name}: {value}\r\n");
+    }
+    if !row.body.is_empty() {
+        let _ = write!(text, "content-length: {}\r\n", row.body.len());
+    }
+    format!("{text}\r\n{}", row.body)
+}
+
+/// One row, as a list of what is wrong with it.
+async fn check(pair: &Pair, group: &Group, number: usize, row: &Row) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let name = format!("{} #{number} {} {:?}", group.host, row.line, row.headers);
+    match &row.check {
+        Check::Same(expected) => {
+            let mut stories = Vec::new();
+            for (who, to) in pair.addresses(row.port) {
+                let case = format!("{}-{number}-{who}", group.host);
+                let Some(answer) = ask(to, &wire(row, group.host, row.port, &case)).await else {
+                    wrong.push(format!("{name}: {who} gives no answer"));
+                    continue;
+                };
+                let arrived = pair.settled(&case, row.arrivals).await;
+                let story = tell(row, &answer, &arrived);
+                let short = story.short(&arrived);
+                if !short.starts_with(expected) {
+                    wrong.push(format!("{name}: {who} says {short:?}, expected {expected:?}"));
+                }
+                stories.push(story.text);
+            }
+            if let [ours, envoys] = stories.as_slice()
+                && ours != envoys
+            {
+                wrong.push(format!("{name}\n  ours   {ours}\n  envoy  {envoys}"));
+            }
+        }
+        Check::Shares(times, expected) => {
+            for (who, to) in pair.addresses(row.port) {
+                let case = format!("{}-{number}-{who}", group.host);
+                let shares = shares(row, group.host, to, &case, *times).await;
+                let mut copies = 0;
+                if expected.iter().any(|(l, _)| *l == "shadow") {
+                    let wanted = times + times * expected.iter().find(|(l, _)| *l == "shadow").map_or(0, |(_, p)| *p as usize) / 200;
+                    let all = pair.settled(&case, wanted).await;
+                    copies = all.iter().filter(|a| a.host.contains("-shadow")).count();
+                }
+                for (label, percent) in expected.iter() {
+                    let hits = if *label == "shadow" { copies } else { shares.get(*label).copied().unwrap_or(0) } as f64;
+                    let (n, p) = (*times as f64, percent / 100.0);
+                    if (hits - n * p).abs() > 4.5 * (n * p * (1.0 - p)).sqrt() {
+                        wrong.push(format!("{name}: {who} gives {label} {hits} of {n}, expected {percent} %: {shares:?}"));
+                    }
+                }
+            }
+        }
+        Check::Sticky(header) => {
+            for (who, to) in pair.addresses(row.port) {
+                let mut met = std::collections::BTreeSet::new();
+                for key in 0..12 {
+                    let case = format!("{}-{number}-{key}-{who}", group.host);
+                    for _ in 0..4 {
+                        let line = wire(row, group.host, row.port, &case).replace("\r\nx-case", &format!("\r\n{}\r\nx-case", header.replace('#', &key.to_string())));
+                        let line = line.replace("%23", &key.to_string());
+                        assert_eq!(ask(to, &line).await.unwrap().status, 200, "{name}: {who}");
+                    }
+                    let hit: std::collections::BTreeSet<_> = pair.arrived(&case).iter().map(|a| a.version).collect();
+                    if hit.len() != 1 {
+                        wrong.push(format!("{name}: {who} spreads key {key} over {hit:?}"));
+                    }
+                    met.extend(hit);
+                }
+                if met.len() < 2 {
+                    wrong.push(format!("{name}: {who} sends all keys to {met:?}"));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+/// How often each version answered, or each status where none did.
+async fn shares(row: &Row, host: &str, to: SocketAddr, case: &str, times: usize) -> BTreeMap<String, usize> {
+    let mut all = BTreeMap::new();
+    let mut client = Client::connect(to).await;
+    for _ in 0..times {
+        let began = Instant::now();
+        let answer = client.ask(&wire(row, host, row.port, case)).await;
+        if answer.header("connection") == Some("close") {
+            client = Client::connect(to).await;
+        }
+        let slow = began.elapsed() >= Duration::from_millis(30);
+        let label = answer.header("x-version").map_or_else(|| answer.status.to_string(), String::from);
+        *all.entry(label).or_default() += 1;
+        *all.entry("slow".into()).or_default() += usize::from(slow);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_sidecar_answers_as_envoy_does() {
+    let groups = cases::groups();
+    let rows: usize = groups.iter().map(|g| g.rows.len()).sum();
+    assert!(rows >= 150, "only {rows} rows");
+    let pair = Pair::start(&groups).await;
+    let mut wrong = Vec::new();
+    for group in &groups {
+        for (number, row) in group.rows.iter().enumerate() {
+            wrong.extend(check(&pair, group, number, row).await);
+        }
+    }
+    let log = pair.envoy.log();
+    pair.end().await;
+    assert!(wrong.is_empty(), "{} of {rows} rows differ:\n{}\n{log}", wrong.len(), wrong.join("\n"));
+}
