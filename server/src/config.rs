@@ -3,8 +3,9 @@
 //! **Invariant:** nothing else reads the environment (a role that runs inside a pod reads what its pod gives it).
 use crate::roles::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The control panel of an Istio traffic-splitting demo, with a small cluster of its own.
 #[derive(Debug, Parser)]
@@ -106,6 +107,12 @@ pub struct Serve {
     /// The demo's image, where a registry or a tag is needed
     #[arg(long, env = "DEMO_PANEL_IMAGE", default_value = "simple-flask-app", value_name = "IMAGE")]
     pub image: String,
+    /// When a node fetches that image: Always, IfNotPresent or Never
+    #[arg(long, env = "DEMO_PANEL_IMAGE_PULL_POLICY", default_value = "IfNotPresent", value_name = "POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub image_pull_policy: String,
+    /// Secret of the demo's namespace that opens the image's registry
+    #[arg(long, env = "DEMO_PANEL_IMAGE_PULL_SECRET", value_name = "NAME")]
+    pub image_pull_secret: Option<String>,
     #[command(flatten)]
     pub state: StateDir,
     /// Move the state folder aside and start afresh; nothing is deleted
@@ -187,6 +194,16 @@ impl Serve {
     }
 }
 
+/// The words of the command line. A link that is named as a role is that role, as in the container image: `flaskapp`, `client`, `curl`.
+pub fn command_line(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = words.into_iter().collect();
+    let called = words.first().and_then(|word| Path::new(word).file_name()).and_then(|name| name.to_str());
+    if let Some(role) = called.filter(|name| Role::has_subcommand(name)).map(OsString::from) {
+        words.insert(1, role);
+    }
+    words
+}
+
 impl Cli {
     /// What to do, with settings that fit together.
     pub fn action(self) -> Result<Action, ConfigError> {
@@ -217,6 +234,18 @@ mod tests {
     }
 
     #[test]
+    fn a_link_named_as_a_role_is_that_role() {
+        for (line, read) in [
+            ("/usr/local/bin/sleep infinity", "/usr/local/bin/sleep sleep infinity"),
+            ("client", "client client"),
+            ("/usr/local/bin/demo-panel --listen x", "/usr/local/bin/demo-panel --listen x"),
+        ] {
+            let words = command_line(line.split_whitespace().map(OsString::from));
+            assert_eq!(words.join(" ".as_ref()), read);
+        }
+    }
+
+    #[test]
     fn settings_are_checked_before_anything_binds() {
         for (line, read) in [
             ("--state-dir /s", "serve 127.0.0.1:3000 embedded"),
@@ -233,6 +262,7 @@ mod tests {
             ("--cluster kubeconfig", "serve 127.0.0.1:3000 kubeconfig"),
             ("--cluster in-cluster", "serve 127.0.0.1:3000 in-cluster"),
             ("--cluster elsewhere", "usage: InvalidValue"),
+            ("--image-pull-policy sometimes", "usage: InvalidValue"),
             ("--listen nowhere", "usage: ValueValidation"),
             ("--tls-cert /c", "usage: MissingRequiredArgument"),
         ] {

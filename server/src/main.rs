@@ -14,7 +14,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Before anything makes a TLS connection; fails only where it was done before.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match Cli::parse().action() {
+    match Cli::parse_from(config::command_line(std::env::args_os())).action() {
         // A role is a process of its own: it builds its own small runtime.
         Ok(Action::Role(role)) => roles::run(role),
         Ok(Action::Kubeconfig(state_dir)) => startup::print_kubeconfig(&state_dir),

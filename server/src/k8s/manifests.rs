@@ -113,10 +113,20 @@ pub fn ours(object: &DynamicObject) -> bool {
     object.metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|v| v == MANAGER)
 }
 
+/// Where the demo's image comes from.
+pub struct ImageSource {
+    /// Its name, with a registry and a tag where they are needed.
+    pub image: String,
+    /// `Always`, `IfNotPresent` or `Never`.
+    pub pull_policy: String,
+    /// Secret of the demo's namespace that opens the registry.
+    pub pull_secret: Option<String>,
+}
+
 /// The parsed files.
 pub struct Manifests {
     objects: Vec<Value>,
-    image: String,
+    source: ImageSource,
 }
 
 const FILES: [(&str, &str); 5] = [
@@ -128,14 +138,14 @@ const FILES: [(&str, &str); 5] = [
 ];
 
 impl Manifests {
-    /// Reads the embedded files. `image` replaces the demo's image. Errors: a file is not YAML, or lacks an object.
-    pub fn parse(image: &str) -> Result<Manifests, String> {
+    /// Reads the embedded files. `source` replaces the demo's image. Errors: a file is not YAML, or lacks an object.
+    pub fn parse(source: ImageSource) -> Result<Manifests, String> {
         let mut objects = Vec::new();
         for (file, text) in FILES {
             let read: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|e| format!("{file}: {e}"))?;
             objects.extend(read);
         }
-        let manifests = Manifests { objects, image: image.to_owned() };
+        let manifests = Manifests { objects, source };
         match Id::ALL.into_iter().find(|id| manifests.base(*id).is_none()) {
             Some(id) => Err(format!("the manifests lack {id}")),
             None => Ok(manifests),
@@ -161,7 +171,11 @@ impl Manifests {
                 template["metadata"]["labels"]["sidecar.istio.io/inject"] = inject.to_string().into();
             }
             for container in template["spec"]["containers"].as_array_mut().into_iter().flatten() {
-                container["image"] = self.image.as_str().into();
+                container["image"] = self.source.image.as_str().into();
+                container["imagePullPolicy"] = self.source.pull_policy.as_str().into();
+            }
+            if let Some(secret) = &self.source.pull_secret {
+                template["spec"]["imagePullSecrets"] = json!([{"name": secret}]);
             }
         }
         object
@@ -174,7 +188,8 @@ mod tests {
 
     #[test]
     fn every_object_is_in_the_files_and_carries_the_label() {
-        let manifests = Manifests::parse("registry/simple-flask-app:1").unwrap();
+        let source = ImageSource { image: "registry/simple-flask-app:1".into(), pull_policy: "Always".into(), pull_secret: Some("mirror".into()) };
+        let manifests = Manifests::parse(source).unwrap();
         for id in Id::ALL {
             let object = manifests.object(id, "n", Some(true));
             assert_eq!(object["apiVersion"], id.kind.resource().api_version.as_str(), "{id}");
@@ -183,7 +198,9 @@ mod tests {
             if id.kind == KindName::Deployment {
                 let template = &object["spec"]["template"];
                 assert_eq!(template["metadata"]["labels"]["sidecar.istio.io/inject"], "true", "{id}");
-                assert_eq!(template["spec"]["containers"][0]["image"], "registry/simple-flask-app:1", "{id}");
+                let container = &template["spec"]["containers"][0];
+                assert_eq!((&container["image"], &container["imagePullPolicy"]), (&json!("registry/simple-flask-app:1"), &json!("Always")), "{id}");
+                assert_eq!(template["spec"]["imagePullSecrets"], json!([{"name": "mirror"}]), "{id}");
             }
         }
     }

@@ -8,5 +8,5 @@ mod watch;
 pub use apply::{ApplyError, Writer};
 pub use client::{Cluster, Reach, api_error, probe};
 pub use forward::{Forwarded, exec, open};
-pub use manifests::{Id, KindName, MANAGER, Manifests, ROUTE_HOST, ours};
+pub use manifests::{Id, ImageSource, KindName, MANAGER, Manifests, ROUTE_HOST, ours};
 pub use watch::{Problem, Seen, World, watch};

@@ -7,7 +7,7 @@ mod tls;
 
 use crate::config::{ClusterChoice, Serve};
 use crate::demo::Demo;
-use crate::k8s::{self, Manifests};
+use crate::k8s::{self, ImageSource, Manifests};
 use crate::tasks::{Stage, Tasks, shutdown_signal};
 use crate::web::{self, AppState, Gate, HostList, Metrics};
 use std::io::{IsTerminal, Write};
@@ -61,6 +61,13 @@ fn refuse(error: &StartError) -> ExitCode {
     ExitCode::FAILURE
 }
 
+impl ImageSource {
+    fn of(config: &Serve) -> ImageSource {
+        let (image, policy) = (config.image.clone(), config.image_pull_policy.clone());
+        ImageSource { image, pull_policy: policy, pull_secret: config.image_pull_secret.clone() }
+    }
+}
+
 /// A cluster that was started or found, and what people are told about it.
 struct Started {
     cluster: k8s::Cluster,
@@ -74,7 +81,7 @@ async fn run(config: Serve) -> Result<bool, StartError> {
     let shutdown = shutdown_signal().map_err(|e| StartError::new(format!("cannot watch for signals: {e}"), "Report this: it is a defect."))?;
     let token = token(config.token_file.as_deref())?;
     let tls = tls::acceptor(&config)?;
-    let manifests = Manifests::parse(&config.image).map_err(|e| StartError::new(e, "Report this: it is a defect."))?;
+    let manifests = Manifests::parse(ImageSource::of(&config)).map_err(|e| StartError::new(e, "Report this: it is a defect."))?;
     let listener = TcpListener::bind(config.listen).await.map_err(|e| cannot_listen(config.listen, &e))?;
     let address = listener.local_addr().map_err(|e| cannot_listen(config.listen, &e))?;
 
