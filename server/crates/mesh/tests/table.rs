@@ -30,7 +30,7 @@ fn ask(table: &RouteTable, request: &'static str) -> String {
     let mut words = request.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
     let headers = Pairs(words.map(|w| w.split_once('=').unwrap()).collect());
-    let view = RequestView { method, target, authority: "flaskapp:7777", port: 7777, source_namespace: "istio-app", headers: &headers };
+    let view = RequestView { method, target, authority: "flaskapp:7777", scheme: "http", port: 7777, source_namespace: "istio-app", headers: &headers };
     route_for(&table.hosts[FLASKAPP], &view).map_or("none".into(), |m| m.route.name.clone())
 }
 
@@ -44,7 +44,7 @@ fn first_match_wins_whatever_is_matched() {
         named("post", json!([{"method": {"exact": "POST"}, "uri": {"prefix": "/p"}}])),
         named("user", json!([{"headers": {"End-User": {"exact": "jason"}}}])),
         named("cookie", json!([{"headers": {"cookie": {"regex": "^(.*?;)?(user=beta)(;.*)?$"}}}])),
-        named("query", json!([{"queryParams": {"v": {"exact": "a b"}}}, {"queryParams": {"w": {"regex": "[0-9]+"}}}])),
+        named("query", json!([{"queryParams": {"v": {"exact": "a%20b"}}}, {"queryParams": {"w": {"regex": "[0-9]+"}}}])),
         named("case", json!([{"uri": {"prefix": "/CASE"}, "ignoreUriCase": true}])),
         named("without", json!([{"uri": {"prefix": "/w"}, "withoutHeaders": {"x-skip": {}}}])),
         named("elsewhere", json!([{"sourceNamespace": "other"}])),

@@ -3,7 +3,7 @@
 use super::balance::choose;
 use super::exchange::Downstream;
 use super::metrics::{Flag, Peer};
-use super::outbound::{Decision, Plan, Via, decide};
+use super::outbound::{Decision, Plan, Via, decide, inward};
 use super::proxy::Side;
 use super::reply::Reply;
 use super::shared::Shared;
@@ -79,7 +79,7 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>) ->
         Side::Outbound => decide(&shared, request.method().as_str(), &path, Some(&authority), request.headers()),
         Side::Inbound { app } => {
             record.peer = shared.caller(request.headers().value("x-envoy-peer-metadata").unwrap_or_default().as_bytes());
-            Decision::Forward(Plan { cluster: app.clone(), via: None, target: None, hash: None, delay: None, mirrors: Vec::new() })
+            inward(app.clone(), request.method().as_str(), &path, Some(&authority), record.peer)
         }
     };
     let outbound = matches!(side, Side::Outbound);

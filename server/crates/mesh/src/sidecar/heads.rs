@@ -1,9 +1,11 @@
 //! The heads a sidecar writes: what it adds, what it keeps, what it strips.
 
-use super::http1::{Known, Request, Response, known, tokens};
+use super::changes::{change, set_host};
+use super::clock;
+use super::http1::{Framing, Known, Request, Response, known, tokens};
 use super::outbound::{Plan, Via};
 use super::shared::Shared;
-use crate::table::HeaderOps;
+use crate::table::Route;
 use std::io::Write;
 use std::time::Duration;
 
@@ -18,26 +20,36 @@ pub(crate) enum Direction {
 pub(crate) fn write_request(out: &mut Vec<u8>, shared: &Shared, direction: Direction, request: &Request<'_>, authority: &str, path: &str, plan: &Plan) {
     out.clear();
     let route = plan.via.as_ref().map(Via::route);
+    let authority_before = authority;
     let authority = route.and_then(|r| r.rewrite.authority.as_deref()).unwrap_or(authority);
-    let operations: [Option<&HeaderOps>; 2] =
-        [plan.via.as_ref().and_then(Via::destination).map(|d| &d.headers.request), route.map(|r| &r.headers.request)];
-    let new_host = set_host(&operations).unwrap_or(authority);
+    let operations = plan.via.as_ref().map(Via::request_changes);
+    let new_host = operations.as_ref().and_then(set_host).unwrap_or(authority);
     push(out, &[request.method, " ", plan.target.as_deref().unwrap_or(path), if request.version == 0 { " HTTP/1.0\r\nhost: " } else { " HTTP/1.1\r\nhost: " }, new_host, "\r\n"]);
-    let (mut has_id, mut has_trace, mut has_proto) = (false, false, false);
+    let (mut has_id, mut has_trace, mut has_proto, mut has_length) = (false, false, false, false);
     for header in request.headers {
         match known(header.name) {
             // A metadata header from the app would be forged; towards the app it is nobody's business.
-            Known::Host | Known::Connection | Known::Hop | Known::Expect | Known::PeerMetadata | Known::NotSent => continue,
+            Known::Host | Known::Connection | Known::Hop | Known::Expect | Known::PeerMetadata | Known::NotSent | Known::Internal => continue,
+            // What the next hop reads of the way here: only the sidecar on the way out may say it.
+            Known::Attempt if direction == Direction::Outbound => continue,
+            Known::OriginalPath if plan.original.is_some() => continue,
+            Known::Te if !header.value.eq_ignore_ascii_case(b"trailers") => continue,
+            Known::ContentLength => has_length = true,
             Known::Upgrade if !request.upgrade => continue,
             Known::RequestId => has_id = true,
             Known::TraceId => has_trace = true,
             Known::ForwardedProto => has_proto = true,
             _ => {}
         }
-        if (request.connection_names_more && named_by_connection(request, header.name)) || dropped(&operations, header.name) {
+        if request.connection_names_more && named_by_connection(request, header.name) {
             continue;
         }
         push_header(out, header.name, header.value);
+    }
+    // Without it a server could wait for a body (RFC 9110, 8.6).
+    let may_have_body = !matches!(request.method, "GET" | "HEAD" | "DELETE" | "TRACE" | "CONNECT");
+    if may_have_body && !has_length && request.framing == Framing::Done && !request.upgrade && request.version == 1 {
+        out.extend_from_slice(b"content-length: 0\r\n");
     }
     if request.upgrade {
         out.extend_from_slice(b"connection: upgrade\r\n");
@@ -59,10 +71,39 @@ pub(crate) fn write_request(out: &mut Vec<u8>, shared: &Shared, direction: Direc
         if !has_proto {
             out.extend_from_slice(b"x-forwarded-proto: http\r\n");
         }
-        push(out, &["x-envoy-peer-metadata: ", &shared.metadata, "\r\n"]);
+        push(out, &["x-envoy-peer-metadata: ", &shared.metadata, "\r\n", ATTEMPT, "1\r\n"]);
+        if let Some(route) = route {
+            told_of_route(out, route, plan, authority_before);
+        }
     }
-    add(out, &operations);
     out.extend_from_slice(b"\r\n");
+    if let Some(operations) = &operations {
+        change(out, operations);
+    }
+}
+
+const ATTEMPT: &str = "x-envoy-attempt-count: ";
+
+/// What Envoy tells an upstream of the route: what was rewritten, and how long it may take.
+fn told_of_route(out: &mut Vec<u8>, route: &Route, plan: &Plan, authority: &str) {
+    if let Some(path) = &plan.original {
+        push(out, &["x-envoy-original-path: ", path, "\r\n"]);
+    }
+    if route.rewrite.authority.is_some() {
+        push(out, &["x-envoy-original-host: ", authority, "\r\n"]);
+    }
+    let per_try = route.retries.as_ref().and_then(|r| r.per_try_timeout_ms);
+    if let Some(ms) = [per_try, route.timeout_ms].into_iter().flatten().min() {
+        let _ = write!(out, "x-envoy-expected-rq-timeout-ms: {ms}\r\n");
+    }
+}
+
+/// Tells the next try's number in a head that was written for the one before.
+pub(crate) fn number_try(head: &mut Vec<u8>, number: u32) {
+    let end = memchr::memmem::find(head, b"\r\n\r\n").unwrap_or(head.len());
+    let Some(at) = memchr::memmem::find(&head[..end], b"\r\nx-envoy-attempt-count: ").map(|at| at + 2 + ATTEMPT.len()) else { return };
+    let digits = head[at..].iter().take_while(|c| c.is_ascii_digit()).count();
+    head.splice(at..at + digits, number.to_string().into_bytes());
 }
 
 /// How a response is written.
@@ -81,8 +122,7 @@ pub(crate) struct ResponseStyle<'a> {
 /// Writes the head that goes back.
 pub(crate) fn write_response(out: &mut Vec<u8>, response: &Response<'_>, style: &ResponseStyle<'_>) {
     out.clear();
-    let operations: [Option<&HeaderOps>; 2] =
-        [style.via.and_then(Via::destination).map(|d| &d.headers.response), style.via.map(|v| &v.route().headers.response)];
+    let mut has_date = false;
     let _ = write!(out, "HTTP/1.1 {} ", response.status);
     push(out, &[response.reason, "\r\n"]);
     for header in response.headers {
@@ -90,18 +130,25 @@ pub(crate) fn write_response(out: &mut Vec<u8>, response: &Response<'_>, style: 
             Known::Connection | Known::Hop | Known::TransferEncoding | Known::ServiceTime => continue,
             Known::NotSent | Known::PeerMetadata | Known::Server => continue,
             Known::Upgrade if !style.upgrade => continue,
+            Known::Date => has_date = true,
             _ => {}
         }
-        if !dropped(&operations, header.name) {
-            push_header(out, header.name, header.value);
-        }
+        push_header(out, header.name, header.value);
     }
     if response.chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
     let server = if style.direction == Direction::Inbound { "istio-envoy" } else { "envoy" };
-    let _ = write!(out, "x-envoy-upstream-service-time: {}\r\nserver: {server}\r\n", style.took.as_millis());
-    add(out, &operations);
+    let _ = write!(out, "x-envoy-upstream-service-time: {}\r\n", style.took.as_millis());
+    if let Some(via) = style.via {
+        out.extend_from_slice(b"\r\n");
+        change(out, &via.response_changes());
+        out.truncate(out.len() - 2);
+    }
+    push(out, &["server: ", server, "\r\n"]);
+    if !has_date {
+        clock::push_date(out);
+    }
     out.extend_from_slice(match (style.upgrade, style.close, style.old_keep_alive) {
         (true, ..) => b"connection: upgrade\r\n\r\n",
         (_, true, _) => b"connection: close\r\n\r\n",
@@ -116,31 +163,6 @@ fn named_by_connection(request: &Request<'_>, name: &str) -> bool {
     // What the framing hangs on cannot be named away.
     names.any(|t| t.eq_ignore_ascii_case(name.as_bytes()))
         && !matches!(known(name), Known::ContentLength | Known::TransferEncoding | Known::Upgrade)
-}
-
-/// Whether a header that came is removed or replaced.
-fn dropped(operations: &[Option<&HeaderOps>; 2], name: &str) -> bool {
-    operations.iter().flatten().any(|o| {
-        (!o.remove.is_empty() && o.remove.iter().any(|r| r.eq_ignore_ascii_case(name))) || (!o.set.is_empty() && o.set.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)))
-    }) && !matches!(known(name), Known::ContentLength | Known::TransferEncoding)
-}
-
-fn is_host(name: &str) -> bool {
-    name == "host" || name == ":authority"
-}
-
-fn set_host<'o>(operations: &[Option<&'o HeaderOps>; 2]) -> Option<&'o str> {
-    operations.iter().flatten().flat_map(|o| o.set.iter().chain(&o.add)).find(|(n, _)| is_host(n)).map(|(_, v)| v.as_str())
-}
-
-fn add(out: &mut Vec<u8>, operations: &[Option<&HeaderOps>; 2]) {
-    for (name, value) in operations.iter().flatten().flat_map(|o| o.set.iter().chain(&o.add)) {
-        let framing = matches!(known(name), Known::ContentLength | Known::TransferEncoding | Known::Connection);
-        // Values come from objects: a line end in one would begin a header of its own.
-        if !is_host(name) && !framing && http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok() {
-            push_header(out, name, value.as_bytes());
-        }
-    }
 }
 
 fn push(out: &mut Vec<u8>, parts: &[&str]) {

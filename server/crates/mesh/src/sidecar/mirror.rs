@@ -18,7 +18,7 @@ const MOST: usize = 256;
 pub(crate) fn send(shared: &Arc<Shared>, plan: &Plan, head: &[u8]) {
     for cluster in &plan.mirrors {
         if shared.tasks.len() < MOST {
-            shared.tasks.spawn(one(shared.clone(), cluster.clone(), shadow(head)));
+            shared.tasks.spawn(one(shared.clone(), cluster.clone(), shadow(head, &shared.config.pod_ip.to_string())));
         }
     }
 }
@@ -40,14 +40,15 @@ async fn one(shared: Arc<Shared>, cluster: Arc<LiveCluster>, request: Vec<u8>) {
     }
 }
 
-/// The head as it was, but for the Host's `-shadow` and the end of the connection.
-fn shadow(request: &[u8]) -> Vec<u8> {
+/// The head as it was, but for the Host's `-shadow`, who sends the copy, and the end of the connection.
+fn shadow(request: &[u8], from: &str) -> Vec<u8> {
     let lines = memchr::memmem::find(request, b"\r\n").unwrap_or(0);
     // The Host stands first, because the sidecar wrote this head itself.
     let host_end = memchr::memmem::find(&request[lines + 2..], b"\r\n").map_or(request.len(), |at| at + lines + 2);
     let host = &request[lines..host_end];
     let name_end = host.iter().rposition(|c| *c == b':').filter(|at| host[at + 1..].iter().all(u8::is_ascii_digit)).unwrap_or(host.len());
-    [&request[..lines + name_end], b"-shadow", &host[name_end..], b"\r\nconnection: close", &request[host_end..]].concat()
+    let sent_by = format!("\r\nconnection: close\r\nx-envoy-internal: true\r\nx-forwarded-for: {from}");
+    [&request[..lines + name_end], b"-shadow", &host[name_end..], sent_by.as_bytes(), &request[host_end..]].concat()
 }
 
 #[cfg(test)]
@@ -57,8 +58,8 @@ mod tests {
     #[test]
     fn a_copy_says_that_it_is_one() {
         for (host, other) in [("flaskapp:7777", "flaskapp-shadow:7777"), ("flaskapp", "flaskapp-shadow")] {
-            let copy = shadow(format!("GET / HTTP/1.1\r\nhost: {host}\r\na: b\r\n\r\nbody").as_bytes());
-            assert_eq!(String::from_utf8(copy).unwrap(), format!("GET / HTTP/1.1\r\nhost: {other}\r\nconnection: close\r\na: b\r\n\r\nbody"));
+            let copy = shadow(format!("GET / HTTP/1.1\r\nhost: {host}\r\na: b\r\n\r\nbody").as_bytes(), "127.0.0.9");
+            assert_eq!(String::from_utf8(copy).unwrap(), format!("GET / HTTP/1.1\r\nhost: {other}\r\nconnection: close\r\nx-envoy-internal: true\r\nx-forwarded-for: 127.0.0.9\r\na: b\r\n\r\nbody"));
         }
     }
 }

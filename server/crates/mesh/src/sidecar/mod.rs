@@ -6,6 +6,8 @@
 mod access_log;
 mod admin;
 mod balance;
+mod changes;
+mod clock;
 mod config;
 mod exchange;
 mod follow;
@@ -15,6 +17,7 @@ mod http1;
 mod metrics;
 mod outbound;
 mod mirror;
+mod path;
 mod proxy;
 mod reply;
 mod routing;

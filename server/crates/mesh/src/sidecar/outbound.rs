@@ -1,7 +1,9 @@
 //! The first two phases of a request from the app: route, and pick.
 
 use super::balance::hash;
+use super::changes::Levels;
 use super::metrics::{Flag, Peer};
+use super::path::normalized;
 use super::reply::Reply;
 use super::routing::{LiveCluster, LiveHost};
 use super::shared::Shared;
@@ -25,8 +27,10 @@ pub(crate) struct Plan {
     pub(crate) cluster: Arc<LiveCluster>,
     /// The VirtualService's route it goes by; `None` for plain balancing.
     pub(crate) via: Option<Via>,
-    /// Path and query, where they are rewritten.
+    /// Path and query, where they are not sent as they came.
     pub(crate) target: Option<String>,
+    /// Path and query before they were rewritten.
+    pub(crate) original: Option<String>,
     /// Key of consistent hashing.
     pub(crate) hash: Option<u64>,
     /// Waited before anything is sent (fault injection).
@@ -36,13 +40,30 @@ pub(crate) struct Plan {
 }
 
 /// A route and one of its destinations, without copying them.
+#[derive(Clone)]
 pub(crate) struct Via {
     host: Arc<LiveHost>,
     route: usize,
     destination: usize,
 }
 
+impl std::fmt::Debug for Via {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}[{}][{}]", self.host.name, self.route, self.destination)
+    }
+}
+
 impl Via {
+    /// What is done to a request's headers.
+    pub(crate) fn request_changes(&self) -> Levels<'_> {
+        [self.destination().map(|d| &d.headers.request), Some(&self.route().headers.request)]
+    }
+
+    /// What is done to a response's headers.
+    pub(crate) fn response_changes(&self) -> Levels<'_> {
+        [self.destination().map(|d| &d.headers.response), Some(&self.route().headers.response)]
+    }
+
     pub(crate) fn route(&self) -> &Route {
         &self.host.host.routes[self.route]
     }
@@ -101,13 +122,16 @@ pub(crate) fn split_authority(authority: &str) -> Option<(Cow<'_, str>, Option<u
 
 /// Decides about a request of the app. `host` is its Host header.
 pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&str>, headers: &dyn Headers) -> Decision {
-    let reply = |status, flag, body: String, peer| Decision::Reply(Reply { status, flag, body: body.into(), location: None, peer });
+    let reply = |status, flag, body: String, peer| Decision::Reply(Reply { status, flag, body: body.into(), ..Reply::empty(peer) });
     let nobody = shared.black_hole;
     let target = match split_target(method, target, host) {
         Ok(target) => target,
         Err(why) => return reply(400, Flag::DPE, format!("{why}\n"), nobody),
     };
     let connect = method == "CONNECT";
+    let Some(path) = normalized(target.path) else {
+        return reply(400, Flag::DPE, "malformed path\n".into(), nobody);
+    };
     let Some((name, port)) = split_authority(target.authority) else {
         return reply(400, Flag::DPE, format!("malformed authority {}\n", target.authority), nobody);
     };
@@ -116,7 +140,7 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
     };
     if let Some(address) = own_address(shared, &name, port) {
         return match address {
-            Ok(address) => to_cluster(shared.own_port(address), connect),
+            Ok(address) => to_cluster(shared.own_port(address), connect, path),
             Err(()) => reply(403, Flag::NR, "the proxy does not call itself\n".into(), nobody),
         };
     }
@@ -133,42 +157,44 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
         return reply(503, Flag::NR, format!("Service {} has no port {port}, it has {}\n", host.name, ports.join(", ")), nobody);
     };
     if connect || host.host.routes.is_empty() {
-        let key = hash_key(cluster, headers, target.path);
-        return match to_cluster(cluster.clone(), connect) {
+        let key = hash_key(cluster, headers, &path);
+        return match to_cluster(cluster.clone(), connect, path) {
             Decision::Forward(plan) => Decision::Forward(Plan { hash: key, ..plan }),
             other => other,
         };
     }
-    let view = RequestView { method, target: target.path, authority: target.authority, port, source_namespace: &shared.config.namespace, headers };
+    let scheme = if headers.any("x-forwarded-proto", &|v| v.eq_ignore_ascii_case("https")) == Some(true) { "https" } else { "http" };
+    let view = RequestView { method, target: &path, authority: target.authority, scheme, port, source_namespace: &shared.config.namespace, headers };
     let Some(Matched { route, by }) = route_for(&host.host, &view) else {
-        return Decision::Reply(Reply { status: 404, flag: Flag::NR, body: "".into(), location: None, peer: cluster.nobody });
+        return reply(404, Flag::NR, String::new(), cluster.nobody);
+    };
+    let index = host.host.routes.iter().position(|r| std::ptr::eq(r, route)).unwrap_or(0);
+    let mut via = Via { host: host.clone(), route: index, destination: usize::MAX };
+    let delay = route.fault.delay.filter(|(_, percent)| shared.chance(*percent)).map(|(ms, _)| Duration::from_millis(ms));
+    let routed = |status, flag, body: String, via: &Via| {
+        Decision::Reply(Reply { status, flag, body: body.into(), via: Some(via.clone()), delay, ..Reply::empty(cluster.nobody) })
     };
     if let Some((status, percent)) = route.fault.abort
         && shared.chance(percent)
     {
-        return Decision::Reply(Reply { status, flag: Flag::FI, body: "fault filter abort".into(), location: None, peer: cluster.nobody });
+        return routed(status, Flag::FI, "fault filter abort".into(), &via);
     }
     let destinations = match &route.action {
         Action::Forward(destinations) => destinations,
-        Action::Redirect(to) => return redirect(to, &target, cluster.nobody),
-        Action::Respond { status, body } => {
-            return Decision::Reply(Reply { status: *status, flag: Flag::None, body: body.clone().into(), location: None, peer: cluster.nobody });
+        Action::Redirect(to) => {
+            let location = Some(redirect(to, &target, &path, scheme, port, by));
+            return Decision::Reply(Reply { status: to.code, flag: Flag::None, location, via: Some(via), delay, ..Reply::empty(cluster.nobody) });
         }
+        Action::Respond { status, body } => return routed(*status, Flag::None, body.clone(), &via),
     };
     let Some(destination) = pick_weighted(destinations, shared.draw()) else {
-        return reply(503, Flag::NR, "no destination has a weight\n".into(), cluster.nobody);
+        return routed(503, Flag::NR, "no destination has a weight\n".into(), &via);
     };
+    via.destination = destinations.iter().position(|d| std::ptr::eq(d, destination)).unwrap_or(usize::MAX);
     let to = routing.host(&destination.host).and_then(|h| h.cluster(h.host.destination_port(destination.port, port), &destination.subset));
     let Some(to) = to else {
         let text = format!("cluster {} {} does not exist: no such Service, port or subset\n", destination.host, destination.subset);
-        return reply(503, Flag::NC, text, cluster.nobody);
-    };
-    let delay = route.fault.delay.filter(|(_, percent)| shared.chance(*percent)).map(|(ms, _)| Duration::from_millis(ms));
-    let index = |part: *const Route| host.host.routes.iter().position(|r| std::ptr::eq(r, part)).unwrap_or(0);
-    let via = Via {
-        host: host.clone(),
-        route: index(route),
-        destination: destinations.iter().position(|d| std::ptr::eq(d, destination)).unwrap_or(0),
+        return routed(503, Flag::NC, text, &via);
     };
     let mirrored = |m: &&Mirror| shared.chance(m.percent);
     let mirrors = route.mirrors.iter().filter(mirrored).filter_map(|m| {
@@ -176,12 +202,39 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
         host.cluster(host.host.destination_port(m.port, port), &m.subset).cloned()
     });
     let mirrors = mirrors.collect();
-    let rewritten = rewrite(&route.rewrite, by, target.path);
-    Decision::Forward(Plan { cluster: to.clone(), via: Some(via), hash: hash_key(to, headers, target.path), target: rewritten, delay, mirrors })
+    let hash = hash_key(to, headers, &path);
+    let (target, original) = match rewrite(&route.rewrite, by, &path) {
+        Some(rewritten) => (Some(rewritten), Some(path.into_owned())),
+        None => (changed(path), None),
+    };
+    Decision::Forward(Plan { cluster: to.clone(), via: Some(via), hash, target, original, delay, mirrors })
 }
 
-fn to_cluster(cluster: Arc<LiveCluster>, connect: bool) -> Decision {
-    if connect { Decision::Tunnel(cluster) } else { Decision::Forward(Plan { cluster, via: None, target: None, hash: None, delay: None, mirrors: Vec::new() }) }
+/// A path that is not as it came.
+fn changed(path: Cow<'_, str>) -> Option<String> {
+    if let Cow::Owned(path) = path { Some(path) } else { None }
+}
+
+/// A request for the app behind this sidecar.
+pub(crate) fn inward(cluster: Arc<LiveCluster>, method: &str, target: &str, host: Option<&str>, peer: Peer) -> Decision {
+    if method == "CONNECT" {
+        return Decision::Reply(Reply { status: 405, flag: Flag::NR, body: "CONNECT is for the way out\n".into(), ..Reply::empty(peer) });
+    }
+    let malformed = |why: &str| Decision::Reply(Reply { status: 400, flag: Flag::DPE, body: format!("{why}\n").into(), ..Reply::empty(peer) });
+    match split_target(method, target, host) {
+        Err(why) => malformed(why),
+        Ok(target) => match normalized(target.path) {
+            Some(path) => to_cluster(cluster, false, path),
+            None => malformed("malformed path"),
+        },
+    }
+}
+
+fn to_cluster(cluster: Arc<LiveCluster>, connect: bool, path: Cow<'_, str>) -> Decision {
+    if connect {
+        return Decision::Tunnel(cluster);
+    }
+    Decision::Forward(Plan { cluster, via: None, target: changed(path), original: None, hash: None, delay: None, mirrors: Vec::new() })
 }
 
 /// `localhost` is the calling pod: its app, or this sidecar's own pages. The inner error is a request that would come back here.
@@ -200,20 +253,29 @@ fn own_address(shared: &Shared, name: &str, port: u16) -> Option<Result<SocketAd
     })
 }
 
-fn redirect(to: &Redirect, target: &Target<'_>, peer: Peer) -> Decision {
-    let (path, query) = target.path.split_once('?').map_or((target.path, ""), |(p, q)| (p, q));
-    let mut location = format!("{}://{}", to.scheme.as_deref().unwrap_or("http"), to.authority.as_deref().unwrap_or(target.authority));
-    if let Some(port) = to.port {
-        let host_end = location.rfind(':').filter(|at| location[at + 1..].bytes().all(|c| c.is_ascii_digit())).unwrap_or(location.len());
-        location.truncate(host_end);
-        location.push_str(&format!(":{port}"));
-    }
-    location.push_str(to.uri.as_deref().unwrap_or(path));
-    if !query.is_empty() && !to.uri.as_deref().unwrap_or("").contains('?') {
-        location.push('?');
-        location.push_str(query);
-    }
-    Decision::Reply(Reply { status: to.code, flag: Flag::None, body: "".into(), location: Some(location), peer })
+/// Where a redirect leads, as Envoy puts it together.
+fn redirect(to: &Redirect, target: &Target<'_>, path: &str, scheme: &str, requested: u16, by: Option<&Match>) -> String {
+    let new_scheme = to.scheme.as_deref().unwrap_or(scheme);
+    let port = to.port.or(to.request_port.then_some(requested)).map_or(String::new(), |p| format!(":{p}"));
+    let host = match &to.authority {
+        Some(authority) => authority.as_str(),
+        None => own_host(target.authority, scheme, new_scheme, &port),
+    };
+    let path = match (&to.uri, &to.prefix) {
+        // A query of its own takes the place of the request's.
+        (Some(uri), _) if uri.contains('?') => uri.clone(),
+        (Some(uri), _) => format!("{uri}{}", path.find('?').map_or("", |at| &path[at..])),
+        (None, Some(prefix)) => rewrite(&Rewrite { uri: Some(prefix.clone()), ..Rewrite::default() }, by, path).unwrap_or_default(),
+        (None, None) => path.to_string(),
+    };
+    format!("{new_scheme}://{host}{port}{path}")
+}
+
+/// The request's host: without its port where another one is given, or where it was its scheme's own and the scheme is another.
+fn own_host<'h>(authority: &'h str, scheme: &str, new_scheme: &str, new_port: &str) -> &'h str {
+    let Some(at) = authority.rfind(':').filter(|at| !authority[*at..].contains(']')) else { return authority };
+    let own_port = matches!((scheme, &authority[at..]), ("http", ":80") | ("https", ":443"));
+    if !new_port.is_empty() || (scheme != new_scheme && own_port) { &authority[..at] } else { authority }
 }
 
 /// The path to send; `None` where it stays as it is.

@@ -2,10 +2,10 @@
 
 use super::balance::choose;
 use super::exchange::{Downstream, Outcome, Try, exchange};
-use super::heads::{Direction, write_request};
+use super::heads::{Direction, number_try, write_request};
 use super::http1::{Buffer, Framing, HeadEnd, MAX_HEAD, Refusal, Request, head_end, parse_request};
 use super::metrics::{Flag, Peer};
-use super::outbound::{Decision, Plan, Via, decide, split_target};
+use super::outbound::{Decision, Plan, Via, decide, inward, split_target};
 use super::reply::{Reply, linger, write_reply};
 use super::routing::LiveCluster;
 use super::seen::{Line, Seen};
@@ -123,7 +123,7 @@ fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, from: SocketAddr
         Side::Outbound => decide(shared, request.method, request.target, request.host, request),
         Side::Inbound { app } => {
             peer = shared.caller(request.value("x-envoy-peer-metadata").unwrap_or_default().as_bytes());
-            inbound(request, app, peer)
+            inward(app.clone(), request.method, request.target, request.host, peer)
         }
     };
     if let Decision::Forward(plan) = &decision
@@ -159,13 +159,6 @@ fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, from: SocketAddr
     }
 }
 
-fn inbound(request: &Request<'_>, app: &Arc<LiveCluster>, peer: Peer) -> Decision {
-    if request.method == "CONNECT" {
-        return Decision::Reply(Reply { status: 405, flag: Flag::NR, body: "CONNECT is for the way out\n".into(), location: None, peer });
-    }
-    Decision::Forward(Plan { cluster: app.clone(), via: None, target: None, hash: None, delay: None, mirrors: Vec::new() })
-}
-
 /// Carries a decision out.
 async fn run(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, mut request: Prepared) -> After {
     let mut seen = Seen::new(shared, request.peer);
@@ -173,6 +166,9 @@ async fn run(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, mut reque
     let decision = std::mem::replace(&mut request.decision, Decision::Reply(Reply::empty(request.peer)));
     match decision {
         Decision::Reply(reply) => {
+            if let Some(delay) = reply.delay {
+                tokio::time::sleep(delay).await;
+            }
             if matches!(side, Side::Outbound) {
                 seen.peer = reply.peer;
             }
@@ -209,13 +205,19 @@ async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, reque
     // Istio's default: twice, before anything was sent.
     let mut left = retries.map_or(if outbound { 2 } else { 0 }, |r| r.attempts);
     let reconnects = retries.is_none_or(|r| r.on.iter().any(|o| matches!(o, RetryOn::ConnectFailure | RetryOn::ServerError | RetryOn::GatewayError | RetryOn::Reset)));
-    let deadline = route.and_then(|r| r.timeout_ms).map(|ms| seen.started + Duration::from_millis(ms));
+    // The delay of a fault does not count: Envoy's router begins after it.
+    let deadline = route.and_then(|r| r.timeout_ms).map(|ms| Instant::now() + Duration::from_millis(ms));
     let connect_time = plan.cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis);
     let mut avoid = None;
     let mut fresh_only = false;
+    let mut tries: u32 = 1;
+    let reply = |status, flag, why: &'static str, tries: u32, peer| {
+        let body = if tries > 1 { why.replace("reset reason:", "retried and the latest reset reason:").into() } else { why.into() };
+        Reply { body, via: plan.via.clone(), ..Reply::text(status, flag, "", peer) }
+    };
     loop {
         let Some(endpoint) = choose(&plan.cluster, shared.draw(), plan.hash, avoid) else {
-            let reply = Reply::text(503, Flag::UH, "no healthy upstream", plan.cluster.nobody);
+            let reply = reply(503, Flag::UH, "no healthy upstream", tries, plan.cluster.nobody);
             seen.peer = reply.peer;
             return answer(shared, down, request, reply, seen, false).await;
         };
@@ -235,14 +237,19 @@ async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, reque
         let mut connection = match connected {
             Ok(connection) => connection,
             Err(error) => {
-                if left > 0 && reconnects && deadline.is_none_or(|d| d > Instant::now()) {
+                if deadline.is_some_and(|d| d <= Instant::now()) {
+                    return answer(shared, down, request, reply(504, Flag::UT, "upstream request timeout", tries, seen.peer), seen, false).await;
+                }
+                if left > 0 && reconnects {
                     left -= 1;
+                    tries += 1;
+                    number_try(&mut down.out, tries);
                     pause(avoid.replace(upstream.address()), upstream.address()).await;
                     continue;
                 }
                 tracing::debug!(upstream = %upstream.address(), %error, "Cannot connect");
                 let why = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
-                return answer(shared, down, request, Reply::text(503, Flag::UF, why, seen.peer), seen, !outbound).await;
+                return answer(shared, down, request, reply(503, Flag::UF, why, tries, seen.peer), seen, !outbound).await;
             }
         };
         let may_retry = left > 0 && replayable;
@@ -274,9 +281,11 @@ async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, reque
             Outcome::Stale => fresh_only = true,
             Outcome::Again => {
                 left -= 1;
+                tries += 1;
+                number_try(&mut down.out, tries);
                 pause(avoid.replace(upstream.address()), upstream.address()).await;
             }
-            Outcome::Failed { status, flag, why } => return answer(shared, down, request, Reply::text(status, flag, why, seen.peer), seen, false).await,
+            Outcome::Failed { status, flag, why } => return answer(shared, down, request, reply(status, flag, why, tries, seen.peer), seen, false).await,
             Outcome::Broken(flag) => {
                 seen.flag = flag;
                 return After::Close;

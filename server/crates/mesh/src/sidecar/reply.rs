@@ -1,7 +1,10 @@
 //! Answers of the sidecar's own.
 
 use super::exchange::Downstream;
+use super::changes::change;
+use super::clock;
 use super::metrics::{Flag, Peer};
+use super::outbound::Via;
 use std::borrow::Cow;
 use std::io::Write;
 use std::time::Duration;
@@ -15,6 +18,10 @@ pub(crate) struct Reply {
     pub(crate) body: Cow<'static, str>,
     pub(crate) location: Option<String>,
     pub(crate) peer: Peer,
+    /// The route that was met: its changes to responses are made to this one, too.
+    pub(crate) via: Option<Via>,
+    /// Waited before it is given (fault injection).
+    pub(crate) delay: Option<Duration>,
 }
 
 impl Reply {
@@ -23,7 +30,7 @@ impl Reply {
     }
 
     pub(crate) fn text(status: u16, flag: Flag, why: &'static str, peer: Peer) -> Reply {
-        Reply { status, flag, body: why.into(), location: None, peer }
+        Reply { status, flag, body: why.into(), location: None, peer, via: None, delay: None }
     }
 }
 
@@ -39,9 +46,15 @@ pub(crate) fn write_reply(out: &mut Vec<u8>, reply: &Reply, to_head: bool, close
     if !body.is_empty() {
         out.extend_from_slice(b"content-type: text/plain\r\n");
     }
-    if reply.status != 204 {
+    if reply.status != 204 && !(to_head && body.is_empty()) {
         let _ = write!(out, "content-length: {}\r\n", body.len());
     }
+    if let Some(via) = &reply.via {
+        out.extend_from_slice(b"\r\n");
+        change(out, &via.response_changes());
+        out.truncate(out.len() - 2);
+    }
+    clock::push_date(out);
     let connection = if close { "connection: close\r\n" } else if old_keep_alive { "connection: keep-alive\r\n" } else { "" };
     let _ = write!(out, "server: envoy\r\n{}{connection}\r\n", if not_sent { "x-mesh-not-sent: 1\r\n" } else { "" });
     if !to_head {

@@ -11,6 +11,8 @@ pub struct RequestView<'a> {
     pub target: &'a str,
     /// The Host, with its port where it was written.
     pub authority: &'a str,
+    /// `http`, or `https` where `x-forwarded-proto` says so.
+    pub scheme: &'a str,
     /// Port of the Service that is asked.
     pub port: u16,
     /// Namespace of the pod that asks.
@@ -21,21 +23,42 @@ pub struct RequestView<'a> {
 
 /// Headers by name, in whatever form they are kept.
 pub trait Headers {
-    /// The value; several of one name are joined by a comma, as Envoy does. `name` is in lower case.
+    /// The value; several of one name are joined by a comma, cookies by a semicolon. `name` is in lower case.
     fn value(&self, name: &str) -> Option<Cow<'_, str>>;
+
+    /// Whether one of the values fits, as Envoy looks at them; `None` where there is none. Cookies are one value.
+    fn any(&self, name: &str, fits: &dyn Fn(&str) -> bool) -> Option<bool> {
+        self.value(name).map(|v| fits(&v))
+    }
+}
+
+/// Joins the values of one name.
+pub(crate) fn joined<'v>(name: &str, mut values: impl Iterator<Item = &'v str>) -> Option<Cow<'v, str>> {
+    let mut all = Cow::Borrowed(values.next()?);
+    for value in values {
+        let text = all.to_mut();
+        text.push_str(if name == "cookie" { "; " } else { "," });
+        text.push_str(value);
+    }
+    Some(all)
+}
+
+/// Looks at the values of one name one by one.
+pub(crate) fn any_of<'v>(mut values: impl Iterator<Item = &'v str>, fits: &dyn Fn(&str) -> bool) -> Option<bool> {
+    let first = values.next()?;
+    Some(fits(first) || values.any(fits))
 }
 
 impl Headers for http::HeaderMap {
     fn value(&self, name: &str) -> Option<Cow<'_, str>> {
-        let mut values = self.get_all(name).iter().filter_map(|v| v.to_str().ok());
-        let first = values.next()?;
-        let mut all = Cow::Borrowed(first);
-        for value in values {
-            let joined = all.to_mut();
-            joined.push(',');
-            joined.push_str(value);
+        joined(name, self.get_all(name).iter().filter_map(|v| v.to_str().ok()))
+    }
+
+    fn any(&self, name: &str, fits: &dyn Fn(&str) -> bool) -> Option<bool> {
+        if name == "cookie" {
+            return self.value(name).map(|v| fits(&v));
         }
-        Some(all)
+        any_of(self.get_all(name).iter().filter_map(|v| v.to_str().ok()), fits)
     }
 }
 
@@ -106,6 +129,11 @@ impl StringMatch {
         }
     }
 
+    /// Whether a header that is not there fits, read as empty (`withoutHeaders`).
+    fn fits_nothing(&self) -> bool {
+        *self != StringMatch::Present && self.fits("")
+    }
+
     fn fits_ignoring_case(&self, text: &str) -> bool {
         match self {
             StringMatch::Exact(exact) => text.eq_ignore_ascii_case(exact),
@@ -127,7 +155,7 @@ pub struct Match {
     /// Method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<StringMatch>,
-    /// Scheme; always `http` here.
+    /// Scheme.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<StringMatch>,
     /// Host as it was sent.
@@ -160,14 +188,19 @@ impl Match {
             pattern => fits(pattern, path),
         };
         uri && fits(&self.method, request.method)
-            && fits(&self.scheme, "http")
+            && fits(&self.scheme, request.scheme)
             && fits(&self.authority, request.authority)
             && self.port.is_none_or(|port| port == request.port)
             && self.source_namespace.as_deref().is_none_or(|n| n == request.source_namespace)
-            && self.headers.iter().all(|(name, p)| request.headers.value(name).is_some_and(|v| p.fits(&v)))
-            && !self.without_headers.iter().any(|(name, p)| request.headers.value(name).is_some_and(|v| p.fits(&v)))
-            && self.query.iter().all(|(name, p)| query_value(query, name).is_some_and(|v| p.fits(&v)))
+            && self.headers.iter().all(|(name, p)| request.headers.any(name, &|v| p.fits(v)) == Some(true))
+            && !self.without_headers.iter().any(|(name, p)| request.headers.any(name, &|v| p.fits(v)).unwrap_or_else(|| p.fits_nothing()))
+            && self.query.iter().all(|(name, p)| raw_query_value(query, name).is_some_and(|v| p.fits(v)))
     }
+}
+
+/// The first value of a query's parameter as it was written: that is what Envoy matches.
+fn raw_query_value<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).find(|(n, _)| *n == name).map(|(_, v)| v)
 }
 
 /// The first value of a query's parameter, decoded.

@@ -17,7 +17,7 @@ pub use route::{Action, Destination, Fault, HeaderChanges, HeaderOps, Mirror, Re
 pub use pick::{Matched, pick_weighted, route_for};
 
 pub(crate) use duration::duration_ms;
-pub(crate) use matches::query_value;
+pub(crate) use matches::{any_of, joined, query_value};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

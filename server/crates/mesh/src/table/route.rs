@@ -103,9 +103,15 @@ pub struct Redirect {
     /// New scheme.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
+    /// Takes the place of the matched prefix; `uri` is not set then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// New port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// The port is the one that was asked for (`derivePort: FROM_REQUEST_PORT`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub request_port: bool,
     /// 301 by default.
     pub code: u16,
 }

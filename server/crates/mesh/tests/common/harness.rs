@@ -280,7 +280,7 @@ impl Client {
         let head = String::from_utf8_lossy(&self.buffer[..end]).to_string();
         self.buffer.drain(..end);
         let mut answer = Answer { status: head[9..12].parse().unwrap(), head, body: Vec::new() };
-        if to_head || answer.status == 101 || answer.status == 100 || answer.status == 204 {
+        if to_head || answer.status == 101 || answer.status == 100 || answer.status == 204 || answer.status == 304 {
             return Some(answer);
         }
         if let Some(length) = answer.header("content-length").map(|l| l.parse::<usize>().unwrap()) {

@@ -23,9 +23,26 @@ use std::time::{Duration, Instant};
 
 /// One request on a connection of its own; `None` where there is no answer.
 async fn ask(to: SocketAddr, request: &str) -> Option<Answer> {
-    let stream = tokio::net::TcpStream::connect(to).await.ok()?;
-    drop(stream);
-    Client::connect(to).await.try_ask(request).await
+    tokio::net::TcpStream::connect(to).await.ok()?;
+    let mut client = Client::connect(to).await;
+    let mut answer = tokio::time::timeout(Duration::from_secs(10), client.try_ask(request)).await.ok()??;
+    if answer.header("transfer-encoding").is_some() {
+        answer.body = unchunked(&answer.body);
+    }
+    Some(answer)
+}
+
+fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Some(at) = bytes.windows(2).position(|w| w == b"\r\n") {
+        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..at]).unwrap(), 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        all.extend_from_slice(&bytes[at + 2..at + 2 + size]);
+        bytes = &bytes[at + 4 + size..];
+    }
+    all
 }
 
 /// Both proxies on the same routes and upstreams.
@@ -160,13 +177,16 @@ fn tell(row: &Row, answer: &Answer, arrived: &[Arrived]) -> Story {
     if !row.own_words {
         // Why the system refused a connection is told in words of its own.
         let body = answer.text();
-        let _ = write!(text, "\n    body {:?}", body.split(", transport failure reason").next().unwrap_or(""));
+        let body = if answer.header("x-version").is_some() { body.get(2..).unwrap_or("") } else { body.split(", transport failure reason").next().unwrap_or("") };
+        let _ = write!(text, "\n    body {body:?}");
     }
     let mut arrived: Vec<&Arrived> = arrived.iter().collect();
     arrived.sort_by_key(|a| (a.host.clone(), a.headers.get("x-envoy-attempt-count").cloned(), a.version));
     for a in arrived {
         let version = if row.any_version { "any" } else { a.version };
-        let _ = write!(text, "\n    arrived at {version}: {} body {:?}{}", a.line, a.body, told(a.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
+        // A copy says who sent it.
+        let headers = a.headers.iter().map(|(n, v)| (n.as_str(), if n == "x-forwarded-for" && a.host.contains("-shadow") { "(the proxy)" } else { v.as_str() }));
+        let _ = write!(text, "\n    arrived at {version}: {} body {:?}{}", a.line, a.body, told(headers));
     }
     Story { status: answer.status, text: text.replace("x-version: v1", "x-version: v").replace("x-version: v2", "x-version: v").replace("x-version: v3", "x-version: v") }
 }
@@ -286,7 +306,11 @@ async fn our_sidecar_answers_as_envoy_does() {
     let mut wrong = Vec::new();
     for group in &groups {
         for (number, row) in group.rows.iter().enumerate() {
+            let began = Instant::now();
             wrong.extend(check(&pair, group, number, row).await);
+            if began.elapsed() > Duration::from_secs(2) {
+                println!("{} {}: {:?}", group.host, row.line, began.elapsed());
+            }
         }
     }
     let log = pair.envoy.log();

@@ -145,7 +145,10 @@ fn action(table: &RouteTable, route: &Route, port: u16, out: &mut Value) {
                     out["redirect"][key] = value.clone().into();
                 }
             }
-            if let Some(port) = to.port {
+            if let Some(prefix) = &to.prefix {
+                out["redirect"]["prefix_rewrite"] = prefix.clone().into();
+            }
+            if let Some(port) = to.port.or(to.request_port.then_some(port)) {
                 out["redirect"]["port_redirect"] = port.into();
             }
         }

@@ -49,6 +49,13 @@ pub(crate) enum Known {
     RequestId,
     TraceId,
     ForwardedProto,
+    /// Told by whoever forwards, believed of nobody: Envoy's own words to itself (`x-envoy-max-retries`, …).
+    Internal,
+    /// Of an earlier proxy on the way; this one writes its own.
+    Attempt,
+    OriginalPath,
+    Date,
+    Te,
     PeerMetadata,
     Server,
     ServiceTime,
@@ -61,8 +68,9 @@ pub(crate) enum Known {
 pub(crate) fn known(name: &str) -> Known {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     match name.len() {
-        2 if is("te") => Known::Hop,
+        2 if is("te") => Known::Te,
         4 if is("host") => Known::Host,
+        4 if is("date") => Known::Date,
         6 if is("expect") => Known::Expect,
         6 if is("server") => Known::Server,
         7 if is("upgrade") => Known::Upgrade,
@@ -79,21 +87,45 @@ pub(crate) fn known(name: &str) -> Known {
         19 if is("proxy-authorization") => Known::Hop,
         21 if is("x-envoy-peer-metadata") => Known::PeerMetadata,
         29 if is("x-envoy-upstream-service-time") => Known::ServiceTime,
+        _ if name.len() > 8 && name.as_bytes()[..8].eq_ignore_ascii_case(b"x-envoy-") => internal(&name[8..]),
         _ => Known::Other,
+    }
+}
+
+/// `x-envoy-…` headers that Envoy takes away from requests that do not come from itself, and those it writes anew.
+fn internal(rest: &str) -> Known {
+    const INTERNAL: [&str; 14] = [
+        "internal", "max-retries", "retry-on", "retry-grpc-on", "retriable-status-codes", "retriable-header-names", "upstream-alt-stat-name",
+        "upstream-rq-timeout-ms", "upstream-rq-per-try-timeout-ms", "upstream-rq-timeout-alt-response", "expected-rq-timeout-ms", "force-trace",
+        "ip-tags", "hedge-on-per-try-timeout",
+    ];
+    if rest.eq_ignore_ascii_case("attempt-count") {
+        Known::Attempt
+    } else if rest.eq_ignore_ascii_case("original-path") {
+        Known::OriginalPath
+    } else if INTERNAL.iter().any(|name| rest.eq_ignore_ascii_case(name)) {
+        Known::Internal
+    } else {
+        Known::Other
     }
 }
 
 impl crate::table::Headers for Request<'_> {
     fn value(&self, name: &str) -> Option<Cow<'_, str>> {
-        let mut values = self.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).filter_map(|h| std::str::from_utf8(h.value).ok());
-        let first = values.next()?;
-        let mut all = Cow::Borrowed(first);
-        for value in values {
-            let joined = all.to_mut();
-            joined.push(',');
-            joined.push_str(value);
+        crate::table::joined(name, self.values(name))
+    }
+
+    fn any(&self, name: &str, fits: &dyn Fn(&str) -> bool) -> Option<bool> {
+        if name == "cookie" {
+            return self.value(name).map(|v| fits(&v));
         }
-        Some(all)
+        crate::table::any_of(self.values(name), fits)
+    }
+}
+
+impl<'b> Request<'b> {
+    fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b str> + 's {
+        self.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).filter_map(|h| std::str::from_utf8(h.value).ok())
     }
 }
 

@@ -42,14 +42,20 @@ pub(super) fn read(value: &Value, path: &str, namespace: &str, report: &mut Repo
 
 fn action(value: &Value, path: &str, namespace: &str, report: &mut Reporter<'_>) -> Action {
     if let Some(redirect) = present(value, "redirect") {
-        report.only(redirect, &format!("{path}.redirect"), &["uri", "authority", "scheme", "port", "redirectCode"]);
+        report.only(redirect, &format!("{path}.redirect"), &["uri", "prefixRewrite", "authority", "scheme", "port", "derivePort", "redirectCode"]);
         let part = |key: &str| Some(text(redirect, key).to_string()).filter(|s| !s.is_empty());
+        let code = number(redirect, "redirectCode").filter(|c| *c != 0).unwrap_or(301);
+        if ![301, 302, 303, 307, 308].contains(&code) {
+            report.unsupported(&format!("{path}.redirect.redirectCode ({code})"));
+        }
         return Action::Redirect(Redirect {
             uri: part("uri"),
+            prefix: part("prefixRewrite"),
             authority: part("authority"),
             scheme: part("scheme"),
             port: number(redirect, "port"),
-            code: number(redirect, "redirectCode").filter(|c| *c != 0).unwrap_or(301),
+            request_port: text(redirect, "derivePort") == "FROM_REQUEST_PORT",
+            code,
         });
     }
     if let Some(direct) = present(value, "directResponse") {
