@@ -239,3 +239,52 @@ async fn states_that_others_make_are_told_and_can_be_mended() {
     first.click("banner-mend").await;
     panel.until_true("ClientReady");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_up_waits_for_what_others_hold_and_leaves_what_is_theirs() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "{}");
+    panel.until_true("Deployed");
+    let driver = Driver::start();
+    let browser = driver.open(&url(&panel)).await;
+
+    // Somebody holds an object back: the clean-up says what it waits for.
+    let finalizers = |list: &str| format!(r#"{{"metadata":{{"finalizers":[{list}]}}}}"#);
+    let hold = |list: &str| {
+        kubectl(&panel, &["-n", "istio-app", "patch", "deploy", "flaskapp-v2", "--type", "merge", "-p", &finalizers(list)]).must();
+    };
+    hold(r#""example.com/hold""#);
+    kubectl(&panel, &["-n", "istio-app", "create", "configmap", "somebodys"]).must();
+    browser.click("cleanup").await;
+    browser.click("cleanup-confirm").await;
+    browser.says("hero", "flaskapp-v2").await;
+    browser.screenshots("13-clean-up-running").await;
+    is_sound(&browser, "clean-up running").await;
+    hold("");
+
+    // What others made stays, and with it the namespace.
+    browser.says("hero", "somebodys").await;
+    browser.screenshots("14-left-over").await;
+    is_sound(&browser, "left over").await;
+    assert_eq!(objects_of_ours(&panel).replace("namespace/istio-app", "").trim(), "", "objects of ours are left");
+    kubectl(&panel, &["-n", "istio-app", "get", "configmap", "somebodys"]).must();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_went_away_is_told_and_comes_back() {
+    let home = TestPanel::start();
+    let guest = TestPanel::driving(&home.kubeconfig);
+    guest.ask("deploy", "{}");
+    guest.until_true("ClientReady");
+    let driver = Driver::start();
+    let browser = driver.open(&url(&guest)).await;
+    step_is(&browser, "deploy", "done").await;
+    let dir = home.kill();
+    browser.says("banner", "does not answer").await;
+    browser.screenshots("15-cluster-unreachable").await;
+    is_sound(&browser, "cluster unreachable").await;
+    let _home = TestPanel::on(dir);
+    guest.until_true("ClusterReachable");
+    browser.until("the banner is gone", || async { !browser.has("banner").await }).await;
+    guest.until_true("Deployed");
+}

@@ -7,12 +7,15 @@ use ::mesh::Control;
 use kube::config::Kubeconfig;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use tokio::net::UnixListener;
 
 /// Opens the state folder's cluster and starts its parts.
 pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartError> {
     let state_dir = config.state.path().map_err(|e| StartError::new(e.to_string(), "Give --state-dir."))?;
     let socket = state_dir.join("mesh.sock");
+    let control = Control::new();
+    let sidecars_know = control.clone();
     let cluster = Cluster::open(Config {
         state_dir: state_dir.clone(),
         reset: config.reset,
@@ -21,13 +24,17 @@ pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartEr
         admission: mesh::admission(),
         allow_host_exec: config.allow_host_exec,
         namespace: "istio-app".to_owned(),
+        routed: Some(Arc::new(move |revision| {
+            let control = sidecars_know.clone();
+            Box::pin(async move { control.acknowledged(revision).await })
+        })),
         ..Config::default()
     })
     .map_err(|e| cannot_open(&e))?;
     let sidecars = listen(&socket)?;
     let api = cluster.bind_api(config.api_listen).await.map_err(|e| cannot_open(&e))?;
 
-    let (control, registry) = (Control::new(), cluster.registry());
+    let registry = cluster.registry();
     let served = control.clone();
     tasks.start(Stage::Api, "api", |stop| cluster.serve_api(api, stop));
     tasks.start(Stage::Node, "mesh control", |stop| async move {

@@ -8,16 +8,18 @@ use crate::controllers;
 use crate::events::{EventWriter, Recorder, events};
 use crate::kinds::{Kind, Kinds};
 use crate::kubeconfig;
-use crate::node::{Image, NetError, Network, Node, NodeConfig, NodeHandle, service_ip_admission};
+use crate::node::{Image, NetError, Network, Node, NodeConfig, NodeHandle, Routed, service_ip_admission};
 use crate::pki::{Pki, PkiError};
 use crate::registry::{AdmissionHook, Registry};
 use crate::statedir::{StateDir, StateDirError};
+use crate::status::Status;
 use crate::store::{Store, StoreError};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 /// File of the store in the state folder.
@@ -48,6 +50,8 @@ pub struct Config {
     pub namespace: String,
     /// Names by which the API may be addressed, besides those of loopback.
     pub hosts: Vec<String>,
+    /// Who else routes to pods (a mesh), so that a pod stops when none of them sends to it any more.
+    pub routed: Option<Routed>,
 }
 
 /// Why a cluster cannot be opened. `Display` is one line; [`OpenError::hint`] says what to do.
@@ -102,6 +106,8 @@ pub struct Cluster {
     kubelet: NodeHandle,
     /// Taken by `run_node`.
     node: Mutex<Option<Node>>,
+    /// What must be true before anybody is served; done once, by whichever part comes first.
+    prepared: Arc<OnceCell<()>>,
 }
 
 impl Cluster {
@@ -122,6 +128,7 @@ impl Cluster {
             images: config.images,
             program: config.program,
             allow_host_exec: config.allow_host_exec,
+            routed: config.routed,
         };
         let node = Node::new(node, registry.clone(), &recorder, network).map_err(OpenError::Node)?;
         let namespace = if config.namespace.is_empty() { "default".to_owned() } else { config.namespace };
@@ -137,7 +144,20 @@ impl Cluster {
             namespace,
             kubelet: node.handle(),
             node: Mutex::new(Some(node)),
+            prepared: Arc::default(),
         })
+    }
+
+    /// The namespaces that everybody counts on are there, and no pod is said to run that does not.
+    fn prepare(&self) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let (prepared, registry, kubelet) = (self.prepared.clone(), self.registry.clone(), self.kubelet.clone());
+        async move {
+            let preparing = prepared.get_or_try_init(|| async {
+                registry.ensure_namespaces(&NAMESPACES).await?;
+                kubelet.forget_runs().await
+            });
+            preparing.await.copied().map_err(|status: Status| status.message)
+        }
     }
 
     /// The verbs, for parts of this process.
@@ -178,8 +198,9 @@ impl Cluster {
     pub fn serve_api(&self, listener: TcpListener, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
         let (tls, registry, kubelet) = (self.tls.clone(), self.registry.clone(), Arc::new(self.kubelet.clone()));
         let auth = Auth { tokens: self.tokens.clone(), hosts: self.hosts.clone() };
+        let prepared = self.prepare();
         async move {
-            registry.ensure_namespaces(&NAMESPACES).await.map_err(|status| status.message)?;
+            prepared.await?;
             api::serve(listener, tls, registry, kubelet, auth, stop).await;
             Ok(())
         }
@@ -202,9 +223,9 @@ impl Cluster {
 
     /// Runs pods until `stop`, then ends them. Errors: the node cannot start, or ended by itself. To be called once.
     pub fn run_node(&self, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
-        let (registry, node) = (self.registry.clone(), self.node.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let (prepared, node) = (self.prepare(), self.node.lock().unwrap_or_else(PoisonError::into_inner).take());
         async move {
-            registry.ensure_namespaces(&NAMESPACES).await.map_err(|status| status.message)?;
+            prepared.await?;
             match node {
                 Some(node) => node.run(stop).await,
                 None => Err("the node was started before".to_owned()),

@@ -36,7 +36,7 @@ pub use kubeconfig::{file_name as kubeconfig_file, render as render_kubeconfig};
 pub use pki::{Pki, PkiError};
 pub use statedir::{StateDir, StateDirError};
 pub use kubelet::{Duplex, Exec, ExecOptions, Kubelet, LogOptions, LogStream};
-pub use node::{Image, NetError, Network, Node, NodeConfig, NodeHandle, service_ip_admission};
+pub use node::{Image, NetError, Network, Node, NodeConfig, NodeHandle, Routed, service_ip_admission};
 
 /// A Kubernetes object as the API carries it.
 pub type Object = serde_json::Value;

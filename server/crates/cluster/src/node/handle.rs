@@ -19,6 +19,11 @@ impl NodeHandle {
         &self.0.run
     }
 
+    /// Takes back what pods were said to be doing when an earlier run ended. To be called before the API answers and the node works.
+    pub async fn forget_runs(&self) -> Result<(), Status> {
+        super::restart::forget_runs(&self.0).await
+    }
+
     fn pod(&self, namespace: &str, name: &str) -> Result<Arc<PodEntry>, Status> {
         if let Some(entry) = self.0.pod(namespace, name) {
             return Ok(entry);

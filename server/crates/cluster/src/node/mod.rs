@@ -48,6 +48,7 @@ use crate::events::Recorder;
 use crate::registry::Registry;
 use image::Images;
 use leftovers::Records;
+pub use shared::Routed;
 use shared::{KUBELET, Shared};
 use spawner::Spawner;
 
@@ -55,7 +56,7 @@ use spawner::Spawner;
 const RUN_DIR_LONGEST: usize = 70;
 
 /// What a node is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NodeConfig {
     /// Name of the Node object and `spec.nodeName` of its pods.
     pub name: String,
@@ -67,6 +68,8 @@ pub struct NodeConfig {
     pub program: Option<PathBuf>,
     /// Containers may run programs of the host.
     pub allow_host_exec: bool,
+    /// Who else routes to pods; nobody where it is none.
+    pub routed: Option<Routed>,
 }
 
 /// A node that has not started its work.
@@ -93,7 +96,7 @@ impl Node {
         let run = run_folder(&config.state_dir)?;
         let recorder = recorder.of(KUBELET, Some(&config.name));
         let spawner = Spawner::start(records)?;
-        let shared = Shared::new(config.name, registry, recorder, images, network, spawner, logs, run);
+        let shared = Shared::new(config.name, registry, recorder, images, network, spawner, logs, run, config.routed);
         if let Ok(kind) = shared.kind("", "services")
             && let Ok(services) = shared.registry.list(&kind, None, &crate::registry::ListOptions::default())
         {

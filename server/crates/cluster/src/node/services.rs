@@ -28,6 +28,8 @@ pub struct Services {
     /// By namespace and name.
     by_name: HashMap<(String, String), Arc<Service>>,
     by_ip: HashMap<Ipv4Addr, Arc<Service>>,
+    /// Newest revision of the store among the objects it was built from.
+    revision: u64,
 }
 
 impl Services {
@@ -37,14 +39,17 @@ impl Services {
         slices: impl Iterator<Item = &'a Arc<Object>>,
     ) -> Services {
         let mut of_service: HashMap<(&str, &str), Vec<&Object>> = HashMap::new();
+        let mut newest = 0;
         for slice in slices {
+            newest = newest.max(revision(slice));
             let namespace = slice["metadata"]["namespace"].as_str().unwrap_or_default();
             if let Some(service) = slice["metadata"]["labels"]["kubernetes.io/service-name"].as_str() {
                 of_service.entry((namespace, service)).or_default().push(slice);
             }
         }
-        let mut index = Services::default();
+        let mut index = Services { revision: newest, ..Services::default() };
         for object in services {
+            index.revision = index.revision.max(revision(object));
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
             let slices = of_service.get(&(namespace, name)).map(Vec::as_slice).unwrap_or_default();
@@ -74,6 +79,11 @@ impl Services {
         self.by_name.get(&key)
     }
 
+    /// Newest revision of the store among the objects it was built from: who knows that one, knows all of this.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// Every Service.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.by_name.values()
@@ -85,6 +95,10 @@ impl Service {
     pub fn endpoints(&self, port: u16) -> Option<&[SocketAddr]> {
         self.ports.get(&port).map(Vec::as_slice)
     }
+}
+
+fn revision(object: &Object) -> u64 {
+    object["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 fn read_service(object: &Object, namespace: &str, name: &str, slices: &[&Object]) -> Service {

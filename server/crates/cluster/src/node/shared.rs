@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -21,6 +22,10 @@ use crate::status::Status;
 
 /// Who writes, in managedFields and as the events' source.
 pub const KUBELET: &str = "kubelet";
+
+/// Resolves when all who send requests to pods by routes of their own (a mesh's sidecars) know the Services and EndpointSlices of a
+/// revision of the store; before that, a pod that is to stop still gets requests.
+pub type Routed = Arc<dyn Fn(u64) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Handles of the node; one for all workers.
 pub struct Shared {
@@ -42,6 +47,8 @@ pub struct Shared {
     pub logs: PathBuf,
     /// Folder of all pods' private folders.
     pub run: PathBuf,
+    /// Who else routes to pods, and when they know a revision.
+    pub routed: Option<Routed>,
     /// Zero of [`Now::mono`].
     pub epoch: Instant,
     pods: Mutex<HashMap<(String, String), Arc<PodEntry>>>,
@@ -97,10 +104,11 @@ impl Shared {
         spawner: Spawner,
         logs: PathBuf,
         run: PathBuf,
+        routed: Option<Routed>,
     ) -> Shared {
         let services = watch::Sender::new(Arc::new(Services::default()));
         let pods = Mutex::default();
-        Shared { name, registry, recorder, images, network, spawner, services, logs, run, epoch: Instant::now(), pods }
+        Shared { name, registry, recorder, images, network, spawner, services, logs, run, routed, epoch: Instant::now(), pods }
     }
 
     /// Both clocks.

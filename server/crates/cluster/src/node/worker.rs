@@ -34,12 +34,10 @@ const NODE_STOP: Duration = Duration::from_secs(2);
 const GONE: Duration = Duration::from_secs(1);
 /// Pause before something that failed is tried again.
 pub(super) const RETRY: Duration = Duration::from_secs(2);
-/// Longest wait until no endpoint slice names the pod as ready.
+/// Longest wait until no endpoint slice names the pod as ready, and all who send requests know.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often a container's memory is compared with its limit.
 const MEASURE: Duration = Duration::from_secs(2);
-/// Then sidecars of other pods learn of it by the same watch; there is nobody to ask whether all of them have.
-const SETTLE: Duration = Duration::from_millis(300);
 
 /// What the node's watch says of a pod.
 #[derive(Clone, Debug)]
@@ -226,10 +224,12 @@ impl Worker {
             Action::Kill(index) => self.signal(index, Signal::SIGKILL),
             Action::Probe { index, run, probe } => self.probe(index, run, probe),
             Action::Drain => {
-                let services = self.shared.services.subscribe();
-                let ip = self.facts.pod_ip;
+                let (shared, ip) = (self.shared.clone(), self.facts.pod_ip);
                 self.push(async move {
-                    drained(services, ip).await;
+                    if let Some(ip) = ip {
+                        // A sidecar that does not answer shall not keep a pod for ever.
+                        let _ = tokio::time::timeout(DRAIN, drained(&shared, ip)).await;
+                    }
                     Done::Input(Input::Drained)
                 });
             }
@@ -326,14 +326,15 @@ async fn within(process: &Process, limit: Option<u64>) -> (Exit, bool) {
     }
 }
 
-/// Waits until no Service sends new connections to the address.
-async fn drained(mut services: watch::Receiver<Arc<super::services::Services>>, ip: Option<Ipv4Addr>) {
-    let Some(ip) = ip else { return };
+/// Waits until no Service sends new connections to the address, and whoever routes by itself has heard of it.
+async fn drained(shared: &Shared, ip: Ipv4Addr) {
     let unused = |services: &Arc<super::services::Services>| {
         !services.iter().any(|service| service.ports.values().flatten().any(|to| to.ip() == ip))
     };
-    let _ = tokio::time::timeout(DRAIN, services.wait_for(unused)).await;
-    tokio::time::sleep(SETTLE).await;
+    let Ok(revision) = shared.services.subscribe().wait_for(unused).await.map(|services| services.revision()) else { return };
+    if let Some(routed) = &shared.routed {
+        routed(revision).await;
+    }
 }
 
 /// A socket's path has 108 bytes, so the folder's name is short: the uid's first part.

@@ -24,6 +24,8 @@ struct Inner {
     /// Held while a table is built, so that tables follow in order, and for the books of who acknowledged what.
     books: Mutex<Books>,
     acks: watch::Sender<BTreeMap<String, u64>>,
+    /// Newest revision of the store for which the current table is right.
+    latest: watch::Sender<u64>,
     reports: watch::Sender<Vec<Report>>,
 }
 
@@ -46,8 +48,6 @@ struct Sent {
 
 #[derive(Default)]
 struct Books {
-    /// Newest revision of the store for which the current table is right.
-    latest: u64,
     sidecars: BTreeMap<String, Acked>,
     connections: u64,
 }
@@ -72,6 +72,7 @@ impl Control {
             current: watch::Sender::new(Arc::default()),
             books: Mutex::default(),
             acks: watch::Sender::default(),
+            latest: watch::Sender::default(),
             reports: watch::Sender::default(),
         }))
     }
@@ -79,10 +80,9 @@ impl Control {
     /// Builds the table of these objects and tells the sidecars. Where the table is the same as before nothing is sent, and who has
     /// acknowledged it counts as having acknowledged the new revision. Takes a millisecond for some hundred objects; does not block.
     pub fn publish(&self, input: Arc<MeshInput>) {
-        let mut books = self.books();
+        let books = self.books();
         let (table, reports) = RouteTable::build(&input);
         let old = self.0.current.borrow().clone();
-        books.latest = input.revision;
         if let Some(new) = next(&old, table) {
             self.0.current.send_replace(Arc::new(new));
         }
@@ -91,12 +91,23 @@ impl Control {
             *now = reports;
             changed
         });
+        // After the table: whoever waits for this revision finds it in what is sent.
+        self.0.latest.send_replace(input.revision);
         self.publish_acks(&books);
     }
 
     /// Revision of the store that each connected sidecar (`namespace/pod`) routes by.
     pub fn acks(&self) -> watch::Receiver<BTreeMap<String, u64>> {
         self.0.acks.subscribe()
+    }
+
+    /// Waits until every connected sidecar routes by this revision of the store or a later one.
+    pub async fn acknowledged(&self, revision: u64) {
+        let published = self.0.latest.subscribe().wait_for(|latest| *latest >= revision).await.is_ok();
+        if published {
+            // An error: the control plane has ended, and with it those who would wait.
+            let _ = self.acks().wait_for(|acks| acks.values().all(|acked| *acked >= revision)).await;
+        }
     }
 
     /// What the objects ask for and is not honoured.
@@ -186,9 +197,9 @@ impl Control {
     }
 
     fn publish_acks(&self, books: &Books) {
-        let version = self.0.current.borrow().version;
+        let (version, latest) = (self.0.current.borrow().version, *self.0.latest.borrow());
         let acks: BTreeMap<String, u64> =
-            books.sidecars.iter().map(|(pod, a)| (pod.clone(), if a.version == version { books.latest.max(a.revision) } else { a.revision })).collect();
+            books.sidecars.iter().map(|(pod, a)| (pod.clone(), if a.version == version { latest.max(a.revision) } else { a.revision })).collect();
         self.0.acks.send_if_modified(|now| {
             let changed = *now != acks;
             *now = acks;

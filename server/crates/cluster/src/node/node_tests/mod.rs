@@ -88,6 +88,7 @@ impl Bed {
             images: images(),
             program: Some(program),
             allow_host_exec: false,
+            routed: None,
         };
         let node = Node::new(config, registry.clone(), &recorder, network.clone()).unwrap();
         let (handle, stop) = (node.handle(), CancellationToken::new());
