@@ -9,7 +9,7 @@ use std::time::Instant;
 
 /// `fresh_clone_s`, and each step's share. Cargo's download cache stays: fetching is a few seconds.
 pub fn measure(results: &mut Results) -> Result<()> {
-    println!("==> clone (10 to 15 min)");
+    println!("==> clone (12 to 15 min on two cores)");
     let folder = StateDir::new()?;
     let (clone, cache, state) = (folder.path().join("clone"), folder.path().join("cache"), folder.path().join("state"));
     let start = Instant::now();
