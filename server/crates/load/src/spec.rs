@@ -18,6 +18,9 @@ pub struct LoadSpec {
     /// `http://host[:port]/path`; nothing: the agent's own default, [`crate::DEFAULT_URL`] in the demo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Path and query asked instead of the URL's own, `/env/version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// `GET` where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
@@ -27,6 +30,10 @@ pub struct LoadSpec {
     /// Closed loop: as fast as so many connections allow, 1 to 256; `rate` only switches it on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_loop: Option<u16>,
+    /// Open loop: requests under way at a time, 1 to 256; what is due beyond waits, and its wait is part of its latency. Nothing: as many as
+    /// the agent has connections for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u16>,
 }
 
 impl LoadSpec {
@@ -48,6 +55,12 @@ pub enum SpecError {
     /// Not an `http://` URL.
     #[error("`{0}` is not a URL of the form http://host[:port]/path")]
     Url(String),
+    /// Not a path that can stand in a request line.
+    #[error("`{0}` is not a path such as /env/version")]
+    Path(String),
+    /// Two numbers for one thing.
+    #[error("a closed loop's number of connections is its concurrency: give one of the two")]
+    TwoConcurrencies,
     /// Without a proxy that knows better, only the demo's own service is asked.
     #[error("`{0}` is not the service this client may ask")]
     Foreign(String),
@@ -67,6 +80,11 @@ pub enum SpecError {
     },
 }
 
+/// What was refused, short and without control characters.
+fn shown(text: &str) -> String {
+    text.chars().take(200).collect::<String>().escape_debug().to_string()
+}
+
 /// An `http://` URL in parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Url {
@@ -81,7 +99,7 @@ pub(crate) struct Url {
 impl Url {
     /// Errors: another scheme, user information, or bytes that cannot stand in a request line.
     pub fn parse(text: &str) -> Result<Url, SpecError> {
-        let wrong = || SpecError::Url(text.chars().take(200).collect::<String>().escape_debug().to_string());
+        let wrong = || SpecError::Url(shown(text));
         let uri: http::Uri = text.parse().map_err(|_| wrong())?;
         let authority = uri.authority().ok_or_else(wrong)?;
         if uri.scheme_str() != Some("http") || authority.as_str().contains('@') || authority.host().is_empty() {
@@ -122,16 +140,23 @@ impl Plan {
         if spec.requests == Some(0) && spec.rate > 0 {
             return Err(SpecError::NoRequests);
         }
-        if let Some(n) = spec.closed_loop.filter(|n| !(1..=256).contains(n)) {
+        if let Some(n) = [spec.closed_loop, spec.concurrency].into_iter().flatten().find(|n| !(1..=256).contains(n)) {
             return Err(SpecError::Connections(n));
         }
+        if spec.closed_loop.is_some() && spec.concurrency.is_some() {
+            return Err(SpecError::TwoConcurrencies);
+        }
         let text = spec.url.get_or_insert_with(|| default_url.to_owned()).clone();
-        let url = Url::parse(&text)?;
+        let mut url = Url::parse(&text)?;
+        if let Some(path) = &spec.path {
+            let parsed = path.parse::<http::uri::PathAndQuery>().ok().filter(|p| path.starts_with('/') && p.as_str() == path);
+            url.path = parsed.ok_or_else(|| SpecError::Path(shown(path)))?.as_str().to_owned();
+        }
         if proxy.is_none() && url.authority != Url::parse(default_url)?.authority {
             return Err(SpecError::Foreign(url.authority));
         }
         let method = spec.method.as_deref().unwrap_or("GET");
-        http::Method::from_bytes(method.as_bytes()).map_err(|_| SpecError::Header(method.escape_debug().to_string()))?;
+        http::Method::from_bytes(method.as_bytes()).map_err(|_| SpecError::Header(shown(method)))?;
         let target = if proxy.is_some() { format!("http://{}{}", url.host, url.path) } else { url.path.clone() };
         let mut request = format!("{method} {target} HTTP/1.1\r\nhost: {}\r\nuser-agent: demo-panel-client\r\naccept: */*\r\n", url.host);
         if !matches!(method, "GET" | "HEAD") {
@@ -142,7 +167,7 @@ impl Plan {
             let framing = ["host", "content-length", "transfer-encoding", "connection"].contains(&name.to_ascii_lowercase().as_str());
             let sendable = http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok();
             if framing || !sendable {
-                return Err(SpecError::Header(name.escape_debug().to_string()));
+                return Err(SpecError::Header(shown(name)));
             }
             request.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -183,6 +208,14 @@ mod tests {
             (r#"{"rate":50001}"#, proxy, "a rate of 50001 is not between 0 and 50000"),
             (r#"{"rate":1,"requests":0}"#, proxy, "a run needs at least one request; rate 0 stops the load"),
             (r#"{"rate":1,"closed_loop":0}"#, proxy, "0 connections are not between 1 and 256"),
+            (r#"{"rate":1,"closed_loop":257}"#, proxy, "257 connections are not between 1 and 256"),
+            (r#"{"rate":1,"concurrency":0}"#, proxy, "0 connections are not between 1 and 256"),
+            (r#"{"rate":1,"concurrency":4,"closed_loop":4}"#, proxy, "a closed loop's number of connections is its concurrency: give one of the two"),
+            (r#"{"rate":1,"path":"/env/PATH?x=1"}"#, proxy, "127.64.0.9:15001 GET http://flaskapp:7777/env/PATH?x=1 HTTP/1.1"),
+            (r#"{"rate":1,"path":"env"}"#, None, "`env` is not a path such as /env/version"),
+            (r#"{"rate":1,"path":"/a b"}"#, None, "`/a b` is not a path such as /env/version"),
+            (r#"{"rate":1,"path":"/a#b"}"#, None, "`/a#b` is not a path such as /env/version"),
+            (r#"{"rate":1,"path":"/\r\nx: y"}"#, None, "`/\\r\\nx: y` is not a path such as /env/version"),
             (r#"{"rate":1,"headers":{"a":"b\r\nc: d"}}"#, proxy, "`a` is not a method or a header that can be sent"),
             (r#"{"rate":1,"headers":{"Transfer-Encoding":"chunked"}}"#, proxy, "`Transfer-Encoding` is not a method or a header that can be sent"),
             (r#"{"rate":1,"method":"GET /"}"#, proxy, "`GET /` is not a method or a header that can be sent"),

@@ -118,11 +118,20 @@ pub fn needed(wish: f64, versus: f64) -> u64 {
     let n = if certain(wish) || certain(versus) {
         if distance >= 1.0 { 1.0 } else { 0.05_f64.ln() / (1.0 - distance).ln() }
     } else {
-        let spread = |p: f64| (p * (1.0 - p)).sqrt();
-        let n = ((Z_95 * spread(versus) + Z_POWER_80 * spread(wish)) / distance).powi(2);
-        n / 4.0 * (1.0 + (1.0 + 2.0 / (n * distance)).sqrt()).powi(2)
+        for_whole_counts(sample_size(versus, wish, Z_95, Z_POWER_80), distance)
     };
     n.ceil() as u64
+}
+
+/// Fleiss, Levin, Paik: `((zα √(p₀q₀) + zβ √(p₁q₁)) / |p₁ − p₀|)²`.
+fn sample_size(p0: f64, p1: f64, z_level: f64, z_power: f64) -> f64 {
+    let spread = |p: f64| (p * (1.0 - p)).sqrt();
+    ((z_level * spread(p0) + z_power * spread(p1)) / (p1 - p0)).powi(2)
+}
+
+/// The same with the continuity correction.
+fn for_whole_counts(n: f64, distance: f64) -> f64 {
+    n / 4.0 * (1.0 + (1.0 + 2.0 / (n * distance)).sqrt()).powi(2)
 }
 
 /// How likely it is that plain balancing made these counts rather than the wished split, 0 to 1, if either did and neither was more

@@ -10,7 +10,11 @@ fn wilson_agrees_with_published_figures() {
         (10, 10, 0.722_47, 1.0),
         (5, 10, 0.236_59, 0.763_41),
         (1, 10, 0.017_88, 0.404_15),
-        (81, 263, 0.255_27, 0.366_22), // Newcombe, Statistics in Medicine 17, 1998, table I: 0.2553 to 0.3662
+        // Newcombe, Statistics in Medicine 17, 1998, table I, method 3, to four digits.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
         (20, 100, 0.133_37, 0.288_83),
     ] {
         let got = wilson(x, n);
@@ -28,6 +32,9 @@ fn chi_square_and_its_tail_agree_with_tables() {
         let got = chi_square_tail(x, degrees);
         assert!((got - p).abs() < 2e-5 + p * 2e-3, "{x}, {degrees}: {got}");
     }
+    // Mendel's peas, 9:3:3:1: χ² = 0.470 and P = 0.925 (R. A. Fisher, Annals of Science 1, 1936, has 0.4700 for this cross).
+    let peas = chi_square(&[(315, 9.0), (101, 3.0), (108, 3.0), (32, 1.0)]).unwrap();
+    assert!((peas.statistic - 0.4700).abs() < 1e-4 && peas.degrees == 3 && (peas.p_value - 0.9254).abs() < 1e-4, "{peas:?}");
     let by_hand = chi_square(&[(70, 80.0), (30, 20.0)]).unwrap();
     assert!((by_hand.statistic - 6.25).abs() < 1e-9 && by_hand.degrees == 1 && (by_hand.p_value - 0.012_42).abs() < 1e-4, "{by_hand:?}");
     assert_eq!(chi_square(&[(1, 0.0), (99, 100.0)]).map(|c| (c.statistic, c.p_value)), Some((f64::INFINITY, 0.0)), "something where nothing was to come");
@@ -52,6 +59,16 @@ fn how_many_requests_tell_two_shares_apart() {
         let got = needed(wish, versus);
         assert!(got.abs_diff(n) <= n / 1_000, "{wish} from {versus}: {got}, not {n}");
     }
+}
+
+#[test]
+fn sample_sizes_agree_with_published_ones() {
+    // NIST/SEMATECH e-Handbook, 7.2.4.2: 10 % defective, a change of 10 points, one-sided 5 %, power 90 %: N = 102, and 112 with the
+    // continuity correction in its short form, N + 1/δ, which comes within a request of the long one that is used here.
+    let (z_95, z_power_90) = (1.644_854, 1.281_552);
+    let n = sample_size(0.1, 0.2, z_95, z_power_90);
+    assert_eq!(n.ceil(), 102.0);
+    assert!((for_whole_counts(n, 0.1).ceil() - 112.0).abs() <= 1.0, "{}", for_whole_counts(n, 0.1));
 }
 
 #[test]

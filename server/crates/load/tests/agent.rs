@@ -75,6 +75,10 @@ async fn what_is_not_for_the_agent_is_refused_in_words() {
         ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":-1}", 400, "not a load such as"),
         ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":1000000000}", 400, "not between 0 and 50000"),
         ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":\"abc\"}", 400, "not a load such as"),
+        ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":1,\"concurrency\":0}", 400, "0 connections are not between 1 and 256"),
+        ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":1,\"path\":\"/a b\"}", 400, "`/a b` is not a path"),
+        ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":1,\"headers\":{\"host\":\"a\"}}", 400, "not a method or a header"),
+        ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":1,\"unknown\":1}", 400, "unknown field"),
         ("PUT /v1/load", &format!("host: localhost\r\n{json}"), &too_large, 413, "larger than"),
     ] {
         let mut stream = TcpStream::connect(addr).await.unwrap();

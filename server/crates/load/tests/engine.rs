@@ -175,6 +175,63 @@ async fn a_closed_loop_is_as_fast_as_its_connections_allow() {
 }
 
 #[tokio::test]
+async fn open_and_closed_loop_and_concurrency_change_while_it_runs() {
+    let server = Server::start();
+    let engine = engine_with(&server, |c| c.connection_life = None);
+    let run = set_rate(&engine, 500).await.snapshot.run;
+    until(&engine, "an open loop", |s| good(s) > 100).await;
+    let closed = |n| LoadSpec { closed_loop: Some(n), ..LoadSpec::rate(1) };
+    // The connections of the open loop are idle at this moment: they must be woken.
+    engine.set_load(&closed(4)).await.unwrap();
+    let before = until(&engine, "a closed loop", |s| s.achieved_rate > 600.0).await;
+    assert!(before.in_flight <= 4 && before.run == run, "{before:?}");
+    for n in [12, 2] {
+        engine.set_load(&closed(n)).await.unwrap();
+        server.mood(Mood::Stalled);
+        let s = until(&engine, "as many as asked for wait", |s| s.in_flight == u64::from(n)).await;
+        server.mood(Mood::Well);
+        until(&engine, "they go on", |later| good(later) > good(&s) + 100).await;
+    }
+    // In an open loop it is the connections that are few; what is due waits.
+    engine.set_load(&LoadSpec { concurrency: Some(3), ..LoadSpec::rate(400) }).await.unwrap();
+    server.mood(Mood::Stalled);
+    let s = until(&engine, "many wait", |s| s.in_flight > 50).await;
+    let arrived = server.requests();
+    until(&engine, "more wait", |later| later.in_flight > s.in_flight + 50).await;
+    assert_eq!(server.requests(), arrived, "no more than three are under way");
+    server.mood(Mood::Well);
+    let s = until(&engine, "all are answered", |s| s.in_flight == 0).await;
+    assert_eq!((s.errors, s.run, server.complaints()), (0, run, Default::default()));
+}
+
+#[tokio::test]
+async fn method_path_and_headers_change_while_it_runs() {
+    let server = Server::start();
+    let engine = engine(&server);
+    let run = set_rate(&engine, 500).await.snapshot.run;
+    until(&engine, "the demo's own request", |s| good(s) > 50).await;
+    assert_eq!(server.complaints(), Default::default());
+    let headers = [("x-who".to_owned(), "me".to_owned())].into();
+    let load = LoadSpec { method: Some("POST".to_owned()), path: Some("/other?a=b".to_owned()), headers, ..LoadSpec::rate(500) };
+    let changed = engine.set_load(&load).await.unwrap();
+    until(&engine, "the changed request", |s| s.run == run && good(s) > good(&changed.snapshot) + 50).await;
+    let seen: Vec<String> = server.complaints().0.into_iter().collect();
+    let wanted = "POST http://flaskapp:7777/other?a=b HTTP/1.1\r\nhost: flaskapp:7777\r\n\
+        user-agent: demo-panel-client\r\naccept: */*\r\ncontent-length: 0\r\nx-who: me\r\n\r\n";
+    assert_eq!((seen, changed.load), (vec![wanted.to_owned()], LoadSpec { url: Some(load::DEFAULT_URL.to_owned()), ..load }));
+}
+
+#[tokio::test]
+async fn a_long_run_is_as_exact_as_a_short_one() {
+    let server = Server::start();
+    let engine = engine(&server);
+    engine.set_load(&finite(50_000, 100_000)).await.unwrap();
+    let s = until(&engine, "the run is over", |s| s.target_rate == 0.0 && s.in_flight == 0 && s.sent > 0).await;
+    // Where the machine cannot keep the schedule, places are shed, and the run goes on until all of it was sent.
+    assert_eq!((good(&s), s.errors, server.requests()), (100_000, 0, 100_000), "{s:?}");
+}
+
+#[tokio::test]
 async fn without_a_proxy_only_the_own_service_is_asked_by_its_name() {
     let engine = load::Engine::start(load::EngineConfig { default_url: "http://no-such-host.invalid:7777/".to_owned(), ..Default::default() }).unwrap();
     let refused = |e: Result<_, load::EngineError>| e.map(|_: load::AgentStatus| ()).unwrap_err().to_string();

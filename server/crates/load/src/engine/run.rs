@@ -184,6 +184,15 @@ impl Runner {
         self.dispatch(now);
     }
 
+    /// Most connections that the present load may use.
+    pub(super) fn most_connections(&self) -> usize {
+        let asked = match &self.pace {
+            Pace::Closed(n) => Some(*n),
+            Pace::Open(_) | Pace::Stopped => self.plan.spec.concurrency.map(usize::from),
+        };
+        asked.unwrap_or(usize::MAX).min(self.config.max_connections)
+    }
+
     fn tick(&mut self, now: Instant) {
         self.expire(now);
         self.tend_pool(now);

@@ -31,6 +31,16 @@ impl Runner {
         self.issue(now);
     }
 
+    /// Connections that are idle when a closed loop begins, or grows, have nobody to wake them.
+    pub(super) fn wake_closed_loop(&mut self) {
+        while let Pace::Closed(n) = self.pace && self.busy + self.queue.len() < n {
+            let Some(token) = self.idle.pop_front() else { break };
+            if self.pool.get(token).is_some_and(|c| matches!(c.state, State::Idle) && !c.retired) {
+                self.make_available(token);
+            }
+        }
+    }
+
     pub(super) fn issue(&mut self, scheduled: Instant) {
         self.queue.push_back(scheduled);
         self.issued += 1;
@@ -42,14 +52,14 @@ impl Runner {
 
     /// Gives waiting requests to free connections; opens connections for the rest.
     pub(super) fn send_queued(&mut self) {
-        while !self.queue.is_empty() {
+        while !self.queue.is_empty() && self.busy < self.most_connections() {
             let Some(token) = self.idle.pop_front() else { break };
             let free = self.pool.get(token).is_some_and(|c| matches!(c.state, State::Idle) && !c.retired);
             if free && let Some(scheduled) = self.queue.pop_front() {
                 self.send(token, scheduled);
             }
         }
-        while self.connecting < self.queue.len() && self.pool.len() < self.config.max_connections && self.open() {}
+        while self.connecting < self.queue.len() && self.pool.len() < self.most_connections() && self.open() {}
     }
 
     pub(super) fn open(&mut self) -> bool {
@@ -104,12 +114,15 @@ impl Runner {
         conn.state = State::Idle;
         if conn.retired {
             self.pool.close(token);
-            return self.send_queued();
+            self.send_queued();
+            return self.wake_closed_loop();
         }
-        if let Pace::Closed(_) = self.pace && self.queue.is_empty() {
+        if let Pace::Closed(n) = self.pace && self.queue.is_empty() && self.busy < n {
             self.issue_in_closed_loop(Instant::now());
         }
-        match self.queue.pop_front() {
+        // Those that a higher concurrency has left under way count until they are back.
+        let waiting = if self.busy < self.most_connections() { self.queue.pop_front() } else { None };
+        match waiting {
             Some(scheduled) => self.send(token, scheduled),
             None => self.idle.push_back(token),
         }

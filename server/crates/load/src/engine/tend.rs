@@ -7,14 +7,16 @@ use std::time::Instant;
 impl Runner {
     /// Keeps as many connections as are wanted, and replaces old ones before they are closed.
     pub(super) fn tend_pool(&mut self, now: Instant) {
+        let most = self.most_connections();
         let wanted = match &self.pace {
             Pace::Stopped => 0,
-            Pace::Open(_) => self.config.warm_connections.min(self.plan.spec.rate as usize).max(1),
+            Pace::Open(_) => self.config.warm_connections.min(self.plan.spec.rate as usize).clamp(1, most.max(1)),
             Pace::Closed(n) => *n,
         };
         let (mut fresh, mut usable) = (0, 0);
         for (_, conn) in self.pool.iter() {
-            conn.retired |= conn.expires.is_some_and(|at| at <= now);
+            // Beyond the most is what a higher concurrency has left: it finishes its request and goes.
+            conn.retired |= conn.expires.is_some_and(|at| at <= now) || fresh >= most;
             fresh += usize::from(!conn.retired);
             usable += usize::from(!conn.retired && !matches!(conn.state, State::Connecting));
         }
@@ -26,6 +28,7 @@ impl Runner {
             self.close_where(|c| matches!(c.state, State::Idle) && (c.retired || wanted == 0));
         }
         self.send_queued();
+        self.wake_closed_loop();
     }
 
     pub(super) fn close_where(&mut self, which: impl Fn(&Conn) -> bool) {
