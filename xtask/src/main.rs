@@ -4,7 +4,9 @@
 mod bench;
 mod browser_half;
 mod build;
+mod cluster;
 mod dev;
+mod image;
 mod run;
 mod sh;
 mod steps;
@@ -31,6 +33,11 @@ enum Command {
     Test(test::Test),
     /// Like `run`, and rebuild and reload when a source file changes.
     Dev(dev::Dev),
+    /// A real Kubernetes with Istio on this machine: `up`, `down`, `kubeconfig`.
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
+    /// Write the container image as an archive, without Docker.
+    Image(image::ImageCommand),
     /// Measure; prints a table and writes target/bench/results.json.
     Bench(bench::Bench),
     /// Build the browser half alone: wasm, JavaScript and CSS, into target/pkg.
@@ -44,6 +51,8 @@ fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Dev(command) => command.run(),
+        Command::Cluster(command) => command.run(),
+        Command::Image(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Wasm(command) => command.run(),
         Command::Tidy(command) => command.run(),

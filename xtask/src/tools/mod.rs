@@ -10,6 +10,7 @@ mod wasm;
 pub use axe::axe;
 pub use chromium::chromium;
 pub use envoy::envoy;
-pub use kubectl::kubectl;
+pub use fetched::folder;
+pub use kubectl::{helm, kubectl};
 pub use peers::{bench_peers, oha};
 pub use wasm::{WasmCompiler, wasm_compiler};
