@@ -109,7 +109,7 @@ fn what_is_not_honoured_is_said() {
         (service(json!({"route": [{"destination": {"host": "gone"}}]})), "HostNotFound", "destination gone.istio-app.svc.cluster.local"),
         (service(json!({"route": [{"destination": {"host": "flaskapp", "port": {"number": 9}}}]})), "PortNotFound", "no port 9"),
         (service(json!({"route": to, "corsPolicy": {"allowMethods": ["GET"]}})), "UnsupportedField", "spec.http[0].corsPolicy"),
-        (service(json!({"route": to, "mirror": {"host": "flaskapp"}})), "UnsupportedField", "spec.http[0].mirror"),
+        (service(json!({"route": to, "match": [{"uri": {"suffix": "/a"}}]})), "UnsupportedField", "spec.http[0].match[0].uri.suffix"),
         (service(json!({"route": to, "mirrors": [{"destination": {"host": "gone"}}]})), "HostNotFound", "destination gone.istio-app"),
         (service(json!({"route": to, "match": [{"sourceLabels": {"app": "x"}}]})), "UnsupportedField", "spec.http[0].match[0].sourceLabels"),
         (service(json!({"route": to, "match": [{"uri": {"regex": "("}}]})), "Invalid", "spec.http[0].match[0]"),
@@ -124,9 +124,9 @@ fn what_is_not_honoured_is_said() {
         assert!(reports.iter().any(|r| r.reason == reason && r.message.contains(part) && r.kind == "VirtualService"), "{spec}: {reports:?}");
     }
     for (spec, part) in [
-        (json!({"host": "flaskapp", "trafficPolicy": {"outlierDetection": {"consecutive5xxErrors": 5}}}), "spec.trafficPolicy.outlierDetection"),
+        (json!({"host": "flaskapp", "trafficPolicy": {"outlierDetection": {"outlierDetectionHttpErrorCodes": [418]}}}), "outlierDetectionHttpErrorCodes"),
         (json!({"host": "flaskapp", "trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}}), "tls.mode (ISTIO_MUTUAL)"),
-        (json!({"host": "flaskapp", "trafficPolicy": {"connectionPool": {"http": {"maxRetries": 1}}}}), "connectionPool.http"),
+        (json!({"host": "flaskapp", "trafficPolicy": {"connectionPool": {"http": {"useClientProtocol": true}}}}), "connectionPool.http.useClientProtocol"),
         (json!({"host": "flaskapp", "trafficPolicy": {"loadBalancer": {"simple": "PASSTHROUGH"}}}), "simple (PASSTHROUGH)"),
     ] {
         let (_, reports) = RouteTable::build(&MeshInput { destination_rules: vec![rule(spec.clone())], ..demo() });

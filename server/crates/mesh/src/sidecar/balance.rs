@@ -4,27 +4,35 @@ use super::routing::{LiveCluster, LiveEndpoint};
 use crate::table::Balance;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// Chooses by the cluster's policy. `draw` is uniform over 64 bits; `key` is what consistent hashing hashes; `avoid` is an endpoint
 /// that just failed, taken only where there is no other.
 pub(crate) fn choose(cluster: &LiveCluster, draw: u64, key: Option<u64>, avoid: Option<SocketAddr>) -> Option<&LiveEndpoint> {
     let all = &cluster.endpoints;
-    let chosen = match all.as_slice() {
-        [] => return None,
-        [only] => return Some(only),
-        _ => match (&cluster.policy.balance, key) {
-            (Balance::RoundRobin, _) => &all[cluster.turn.fetch_add(1, Ordering::Relaxed) % all.len()],
-            (Balance::LeastRequest, _) => less_busy(all, draw),
-            (Balance::HashHeader(_) | Balance::HashCookie(_) | Balance::HashQuery(_), Some(key)) => highest(all, key)?,
-            // Without a key Envoy draws, too.
-            _ => &all[index(draw as u32, all.len())],
-        },
-    };
-    if avoid == Some(chosen.upstream.address()) {
-        let at = all.iter().position(|e| std::ptr::eq(e, chosen)).unwrap_or(0);
-        return all.get((at + 1) % all.len());
+    if let Some(detector) = cluster.detector.as_ref().filter(|d| d.any_out()) {
+        let now = Instant::now();
+        let inside: Vec<&LiveEndpoint> = all.iter().filter(|e| detector.is_in(&e.health, now)).collect();
+        if !detector.panics(inside.len(), all.len()) {
+            return among(cluster, inside.len(), |i| inside[i], draw, key, avoid);
+        }
     }
-    Some(chosen)
+    among(cluster, all.len(), |i| &all[i], draw, key, avoid)
+}
+
+/// The same among `len` endpoints, which `at` gives.
+fn among<'c>(cluster: &LiveCluster, len: usize, at: impl Fn(usize) -> &'c LiveEndpoint, draw: u64, key: Option<u64>, avoid: Option<SocketAddr>) -> Option<&'c LiveEndpoint> {
+    let chosen = match (len, &cluster.policy.balance, key) {
+        (0, ..) => return None,
+        (1, ..) => return Some(at(0)),
+        (_, Balance::RoundRobin, _) => cluster.turn.fetch_add(1, Ordering::Relaxed) % len,
+        (_, Balance::LeastRequest, _) => less_busy(len, &at, draw),
+        (_, Balance::HashHeader(_) | Balance::HashCookie(_) | Balance::HashQuery(_) | Balance::HashSourceIp, Some(key)) => highest(len, &at, key),
+        // Without a key Envoy draws, too.
+        _ => index(draw as u32, len),
+    };
+    let next = if avoid == Some(at(chosen).upstream.address()) { (chosen + 1) % len } else { chosen };
+    Some(at(next))
 }
 
 fn index(draw: u32, len: usize) -> usize {
@@ -32,15 +40,15 @@ fn index(draw: u32, len: usize) -> usize {
 }
 
 /// The less busy of two different ones; the first where they are equal.
-fn less_busy(all: &[LiveEndpoint], draw: u64) -> &LiveEndpoint {
-    let first = index(draw as u32, all.len());
-    let second = (first + 1 + index((draw >> 32) as u32, all.len() - 1)) % all.len();
-    if all[second].upstream.active() < all[first].upstream.active() { &all[second] } else { &all[first] }
+fn less_busy<'c>(len: usize, at: impl Fn(usize) -> &'c LiveEndpoint, draw: u64) -> usize {
+    let first = index(draw as u32, len);
+    let second = (first + 1 + index((draw >> 32) as u32, len - 1)) % len;
+    if at(second).upstream.active() < at(first).upstream.active() { second } else { first }
 }
 
 /// Rendezvous hashing: an endpoint that comes or goes moves only its own share.
-fn highest(all: &[LiveEndpoint], key: u64) -> Option<&LiveEndpoint> {
-    all.iter().max_by_key(|e| mix(key ^ hash(e.upstream.address().to_string().as_bytes())))
+fn highest<'c>(len: usize, at: impl Fn(usize) -> &'c LiveEndpoint, key: u64) -> usize {
+    (0..len).max_by_key(|i| mix(key ^ hash(at(*i).upstream.address().to_string().as_bytes()))).unwrap_or(0)
 }
 
 /// FNV-1a, spread by [`mix`]; stable over processes, so that all sidecars agree.

@@ -39,6 +39,8 @@ impl Downstream {
 pub(crate) struct Try<'a> {
     pub(crate) direction: Direction,
     pub(crate) via: Option<&'a Via>,
+    /// A cookie for the client, so that it comes to the same endpoint again.
+    pub(crate) set_cookie: Option<&'a str>,
     pub(crate) to_head: bool,
     pub(crate) upgrade: bool,
     pub(crate) expects_continue: bool,
@@ -277,12 +279,15 @@ fn note_head(response: &super::http1::Response<'_>, reply: &mut Vec<u8>, what: &
         line.upstream_ms = Some(took.as_millis());
     }
     let status = response.status;
+    if status >= 200 {
+        seen.upstream_status = status;
+    }
     let not_sent = status == 503 && response.headers.iter().any(|h| known(h.name) == Known::NotSent);
     let again = (not_sent && what.unsent_is_retried) || what.retry.is_some_and(|r| retried(r, status));
     let upgraded = status == 101 && what.upgrade;
     let close = !what.keep_alive || what.draining || response.framing == Framing::UntilClose;
     if !again {
-        let style = ResponseStyle { direction: what.direction, via: what.via, close, upgrade: upgraded, old_keep_alive: what.old_client && !close, took };
+        let style = ResponseStyle { direction: what.direction, via: what.via, set_cookie: what.set_cookie, close, upgrade: upgraded, old_keep_alive: what.old_client && !close, took };
         write_response(reply, response, &style);
     }
     Head { status, framing: response.framing.clone(), keep_alive: response.keep_alive, again, upgraded, close }

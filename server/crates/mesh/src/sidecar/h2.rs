@@ -6,7 +6,9 @@ use super::metrics::{Flag, Peer};
 use super::outbound::{Decision, Plan, Via, decide, inward};
 use super::proxy::Side;
 use super::reply::Reply;
+use super::outlier::Ended;
 use super::shared::Shared;
+use super::upstream::NoConnection;
 use crate::table::{HeaderOps, Headers};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
@@ -100,9 +102,14 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>) ->
     // What comes to the app in HTTP/2 it is sent in HTTP/2; on the way out the Service's port decides.
     let http2 = !outbound || plan.cluster.http2;
     let _in_flight = endpoint.upstream.begin();
-    let Ok(connection) = endpoint.upstream.connect(Duration::from_secs(10)).await else {
-        let why = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
-        return record.fail(503, Flag::UF, why);
+    let connection = match endpoint.upstream.acquire(true, Duration::from_secs(10)).await {
+        Ok(connection) => connection,
+        Err(NoConnection::Overflow) => return record.fail(503, Flag::UO, "upstream connect error or disconnect/reset before headers. reset reason: overflow"),
+        Err(NoConnection::Io(_)) => {
+            plan.cluster.note(endpoint, Ended::Lost);
+            let why = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
+            return record.fail(503, Flag::UF, why);
+        }
     };
     let request = rewritten(&shared, request, &authority, &path, &plan, outbound, http2);
     let timeout = plan.via.as_ref().and_then(|v| v.route().timeout_ms).map(Duration::from_millis);
@@ -121,6 +128,9 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>) ->
             record.status = response.status().as_u16();
             strip_hop_headers(response.headers_mut());
             let operations = [plan.via.as_ref().and_then(Via::destination).map(|d| &d.headers.response), plan.via.as_ref().map(|v| &v.route().headers.response)];
+            if let Some(cookie) = plan.set_cookie.and_then(|c| HeaderValue::from_str(&c).ok()) {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
             apply(response.headers_mut(), &operations);
             response.map(|body| Recorded { body, _record: record }.boxed_unsync())
         }

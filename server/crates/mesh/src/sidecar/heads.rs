@@ -110,6 +110,7 @@ pub(crate) fn number_try(head: &mut Vec<u8>, number: u32) {
 pub(crate) struct ResponseStyle<'a> {
     pub(crate) direction: Direction,
     pub(crate) via: Option<&'a Via>,
+    pub(crate) set_cookie: Option<&'a str>,
     /// The connection ends after it.
     pub(crate) close: bool,
     /// It is `101 Switching Protocols`.
@@ -140,6 +141,9 @@ pub(crate) fn write_response(out: &mut Vec<u8>, response: &Response<'_>, style: 
     }
     let server = if style.direction == Direction::Inbound { "istio-envoy" } else { "envoy" };
     let _ = write!(out, "x-envoy-upstream-service-time: {}\r\n", style.took.as_millis());
+    if let Some(cookie) = style.set_cookie {
+        push(out, &["set-cookie: ", cookie, "\r\n"]);
+    }
     if let Some(via) = style.via {
         out.extend_from_slice(b"\r\n");
         change(out, &via.response_changes());

@@ -25,6 +25,8 @@ pub(crate) enum Flag {
     UH,
     /// Connection to the upstream failed.
     UF,
+    /// A limit of the connection pool is reached.
+    UO,
     /// The upstream ended the connection.
     UC,
     /// The upstream took too long.
@@ -51,6 +53,7 @@ impl Flag {
             Flag::None => "-",
             Flag::UH => "UH",
             Flag::UF => "UF",
+            Flag::UO => "UO",
             Flag::UC => "UC",
             Flag::UT => "UT",
             Flag::UPE => "UPE",

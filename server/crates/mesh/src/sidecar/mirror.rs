@@ -13,6 +13,9 @@ const LIFE: Duration = Duration::from_secs(15);
 /// Most copies under way; beyond it requests are not mirrored rather than kept in memory.
 const MOST: usize = 256;
 
+/// Largest request that is copied, as Envoy's buffer.
+pub(crate) const LARGEST: usize = 1 << 20;
+
 /// Sends copies of `head` (with its body) where the plan asks for them. Called only when all of the request is there: the copy of a
 /// streamed body would have to be kept until both upstreams have read it.
 pub(crate) fn send(shared: &Arc<Shared>, plan: &Plan, head: &[u8]) {
@@ -27,7 +30,7 @@ async fn one(shared: Arc<Shared>, cluster: Arc<LiveCluster>, request: Vec<u8>) {
     let copy = async {
         let upstream = &choose(&cluster, shared.draw(), None, None)?.upstream;
         let _in_flight = upstream.begin();
-        let mut connection = upstream.connect(Duration::from_secs(5)).await.ok()?;
+        let mut connection = upstream.acquire(true, Duration::from_secs(5)).await.ok()?;
         connection.stream.write_all(&request).await.ok()?;
         // It asked for the connection to be closed: what comes is read so that nothing is reset.
         let mut sink = [0; 4096];

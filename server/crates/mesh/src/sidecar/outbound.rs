@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) original: Option<String>,
     /// Key of consistent hashing.
     pub(crate) hash: Option<u64>,
+    /// The cookie that the key was made up for.
+    pub(crate) set_cookie: Option<String>,
     /// Waited before anything is sent (fault injection).
     pub(crate) delay: Option<Duration>,
     /// Who gets a copy.
@@ -157,9 +159,9 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
         return reply(503, Flag::NR, format!("Service {} has no port {port}, it has {}\n", host.name, ports.join(", ")), nobody);
     };
     if connect || host.host.routes.is_empty() {
-        let key = hash_key(cluster, headers, &path);
+        let (hash, set_cookie) = hash_key(shared, cluster, headers, &path);
         return match to_cluster(cluster.clone(), connect, path) {
-            Decision::Forward(plan) => Decision::Forward(Plan { hash: key, ..plan }),
+            Decision::Forward(plan) => Decision::Forward(Plan { hash, set_cookie, ..plan }),
             other => other,
         };
     }
@@ -202,12 +204,12 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
         host.cluster(host.host.destination_port(m.port, port), &m.subset).cloned()
     });
     let mirrors = mirrors.collect();
-    let hash = hash_key(to, headers, &path);
+    let (hash, set_cookie) = hash_key(shared, to, headers, &path);
     let (target, original) = match rewrite(&route.rewrite, by, &path) {
         Some(rewritten) => (Some(rewritten), Some(path.into_owned())),
         None => (changed(path), None),
     };
-    Decision::Forward(Plan { cluster: to.clone(), via: Some(via), hash, target, original, delay, mirrors })
+    Decision::Forward(Plan { cluster: to.clone(), via: Some(via), hash, set_cookie, target, original, delay, mirrors })
 }
 
 /// A path that is not as it came.
@@ -234,7 +236,7 @@ fn to_cluster(cluster: Arc<LiveCluster>, connect: bool, path: Cow<'_, str>) -> D
     if connect {
         return Decision::Tunnel(cluster);
     }
-    Decision::Forward(Plan { cluster, via: None, target: changed(path), original: None, hash: None, delay: None, mirrors: Vec::new() })
+    Decision::Forward(Plan { cluster, via: None, target: changed(path), original: None, hash: None, set_cookie: None, delay: None, mirrors: Vec::new() })
 }
 
 /// `localhost` is the calling pod: its app, or this sidecar's own pages. The inner error is a request that would come back here.
@@ -308,18 +310,31 @@ fn rewrite(rewrite: &Rewrite, by: Option<&Match>, target: &str) -> Option<String
     Some(format!("{uri}{rest}{query}"))
 }
 
-fn hash_key(cluster: &LiveCluster, headers: &dyn Headers, path: &str) -> Option<u64> {
-    let value = match &cluster.policy.balance {
-        Balance::HashHeader(name) => headers.value(name),
-        Balance::HashQuery(name) => path.split_once('?').and_then(|(_, query)| crate::table::query_value(query, name)),
-        Balance::HashCookie(name) => return cookie(headers, name).map(|v| hash(v.as_bytes())),
-        _ => None,
-    };
-    value.map(|v| hash(v.as_bytes()))
+/// The key of consistent hashing, and the cookie it was made up for where the client has none and is to be given one.
+fn hash_key(shared: &Shared, cluster: &LiveCluster, headers: &dyn Headers, path: &str) -> (Option<u64>, Option<String>) {
+    let key = |value: &str| Some(hash(value.as_bytes()));
+    match &cluster.policy.balance {
+        Balance::HashHeader(name) => (headers.value(name).and_then(|v| key(&v)), None),
+        Balance::HashQuery(name) => (path.split_once('?').and_then(|(_, query)| crate::table::query_value(query, name)).and_then(|v| key(&v)), None),
+        // Everything that goes out comes from this pod.
+        Balance::HashSourceIp => (key("this pod"), None),
+        Balance::HashCookie(cookie) => match (cookie_value(headers, &cookie.name), cookie.ttl_ms) {
+            (Some(value), _) => (key(&value), None),
+            (None, Some(ttl_ms)) => {
+                let value = format!("{:016x}", shared.draw());
+                let age = if ttl_ms >= 1000 { format!("; Max-Age={}", ttl_ms / 1000) } else { String::new() };
+                let path = if cookie.path.is_empty() { String::new() } else { format!("; Path={}", cookie.path) };
+                let text = format!("{}=\"{value}\"{age}{path}; HttpOnly", cookie.name);
+                (key(&value), Some(text).filter(|t| http::HeaderValue::from_str(t).is_ok()))
+            }
+            (None, None) => (None, None),
+        },
+        Balance::LeastRequest | Balance::RoundRobin | Balance::Random => (None, None),
+    }
 }
 
-fn cookie(headers: &dyn Headers, name: &str) -> Option<String> {
+fn cookie_value(headers: &dyn Headers, name: &str) -> Option<String> {
     let all = headers.value("cookie")?;
-    let pairs = all.split([';', ',']).filter_map(|pair| pair.trim().split_once('='));
-    pairs.into_iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string())
+    let mut pairs = all.split([';', ',']).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(n, _)| *n == name).map(|(_, v)| v.trim_matches('"').to_string())
 }

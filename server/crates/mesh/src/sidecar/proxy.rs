@@ -5,11 +5,14 @@ use super::exchange::{Downstream, Outcome, Try, exchange};
 use super::heads::{Direction, number_try, write_request};
 use super::http1::{Buffer, Framing, HeadEnd, MAX_HEAD, Refusal, Request, head_end, parse_request};
 use super::metrics::{Flag, Peer};
+use super::outlier::Ended;
 use super::outbound::{Decision, Plan, Via, decide, inward, split_target};
 use super::reply::{Reply, linger, write_reply};
-use super::routing::LiveCluster;
+use super::pool::Place;
+use super::routing::{LiveCluster, LiveEndpoint};
 use super::seen::{Line, Seen};
 use super::shared::Shared;
+use super::upstream::NoConnection;
 use super::{h2, mirror, tunnel};
 use crate::table::{Headers, RetryOn};
 use std::net::SocketAddr;
@@ -195,6 +198,10 @@ async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, reque
     };
     down.out.extend_from_slice(&down.buffer.bytes()[..taken]);
     down.buffer.consume(taken);
+    if !plan.mirrors.is_empty() && !request.framing.is_done() && gather(down, request).await.is_err() {
+        seen.flag = Flag::DC;
+        return After::Close;
+    }
     let replayable = request.framing.is_done();
     if replayable {
         mirror::send(shared, plan, &down.out);
@@ -211,6 +218,8 @@ async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, reque
     let mut avoid = None;
     let mut fresh_only = false;
     let mut tries: u32 = 1;
+    // A place under the limit of retries; held until the request is over.
+    let mut retrying = None;
     let reply = |status, flag, why: &'static str, tries: u32, peer| {
         let body = if tries > 1 { why.replace("reset reason:", "retried and the latest reset reason:").into() } else { why.into() };
         Reply { body, via: plan.via.clone(), ..Reply::text(status, flag, "", peer) }
@@ -229,20 +238,23 @@ async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, reque
             (line.cluster, line.upstream) = (plan.cluster.name.clone(), upstream.address().to_string());
         }
         let _in_flight = upstream.begin();
-        let kept = if fresh_only { None } else { upstream.checkout() };
-        let connected = match kept {
-            Some(kept) => Ok(kept),
-            None => upstream.connect(connect_time.min(deadline.map_or(CONNECT_TIME, |d| d.saturating_duration_since(Instant::now())))).await,
-        };
-        let mut connection = match connected {
+        let time = connect_time.min(deadline.map_or(CONNECT_TIME, |d| d.saturating_duration_since(Instant::now())));
+        let mut connection = match upstream.acquire(fresh_only, time).await {
             Ok(connection) => connection,
-            Err(error) => {
+            // As in Envoy, this is not tried again: it would only add to the load.
+            Err(NoConnection::Overflow) => {
+                let why = "upstream connect error or disconnect/reset before headers. reset reason: overflow";
+                return answer(shared, down, request, reply(503, Flag::UO, why, tries, seen.peer), seen, false).await;
+            }
+            Err(NoConnection::Io(error)) => {
+                plan.cluster.note(endpoint, Ended::Lost);
                 if deadline.is_some_and(|d| d <= Instant::now()) {
                     return answer(shared, down, request, reply(504, Flag::UT, "upstream request timeout", tries, seen.peer), seen, false).await;
                 }
-                if left > 0 && reconnects {
+                if left > 0 && reconnects && may_try_again(endpoint, &retrying) {
                     left -= 1;
                     tries += 1;
+                    retrying = retrying.or_else(|| upstream.pool()?.retry());
                     number_try(&mut down.out, tries);
                     pause(avoid.replace(upstream.address()), upstream.address()).await;
                     continue;
@@ -252,10 +264,11 @@ async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, reque
                 return answer(shared, down, request, reply(503, Flag::UF, why, tries, seen.peer), seen, !outbound).await;
             }
         };
-        let may_retry = left > 0 && replayable;
+        let may_retry = left > 0 && replayable && may_try_again(endpoint, &retrying);
         let what = Try {
             direction: if outbound { Direction::Outbound } else { Direction::Inbound },
             via: plan.via.as_ref(),
+            set_cookie: plan.set_cookie.as_deref(),
             to_head: request.to_head,
             upgrade: request.upgrade,
             expects_continue: request.expects_continue,
@@ -267,7 +280,16 @@ async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, reque
             deadline,
             head_deadline: retries.and_then(|r| r.per_try_timeout_ms).map(|ms| Instant::now() + Duration::from_millis(ms)),
         };
-        match exchange(down, &mut connection, &mut request.framing, &what, seen).await {
+        seen.upstream_status = 0;
+        let outcome = exchange(down, &mut connection, &mut request.framing, &what, seen).await;
+        match (&outcome, seen.upstream_status) {
+            (Outcome::Stale | Outcome::Broken(Flag::DC) | Outcome::Failed { flag: Flag::DPE, .. }, 0) => {}
+            (Outcome::Failed { flag: Flag::UT, .. }, 0) => plan.cluster.note(endpoint, Ended::Lost),
+            (Outcome::Again, 0) if what.head_deadline.is_some_and(|d| d <= Instant::now()) => plan.cluster.note(endpoint, Ended::Lost),
+            (_, 0) => plan.cluster.note(endpoint, Ended::Cut),
+            (_, status) => plan.cluster.note(endpoint, Ended::Answered(status)),
+        }
+        match outcome {
             Outcome::Answered { upstream: again, downstream } => {
                 if again {
                     upstream.checkin(connection);
@@ -282,6 +304,7 @@ async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, reque
             Outcome::Again => {
                 left -= 1;
                 tries += 1;
+                retrying = retrying.or_else(|| upstream.pool()?.retry());
                 number_try(&mut down.out, tries);
                 pause(avoid.replace(upstream.address()), upstream.address()).await;
             }
@@ -292,6 +315,27 @@ async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, reque
             }
         }
     }
+}
+
+/// Reads the rest of a body that is to be copied, as long as it is not too large for that. The error is a client that left or sends nonsense.
+async fn gather(down: &mut Downstream, request: &mut Prepared) -> Result<(), ()> {
+    if std::mem::take(&mut request.expects_continue) {
+        down.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| ())?;
+    }
+    while !request.framing.is_done() && down.out.len() < mirror::LARGEST {
+        if down.buffer.is_empty() && !matches!(down.buffer.fill(&mut down.stream, 16 * 1024).await, Ok(n) if n > 0) {
+            return Err(());
+        }
+        let taken = request.framing.take(down.buffer.bytes()).map_err(|_| ())?;
+        down.out.extend_from_slice(&down.buffer.bytes()[..taken]);
+        down.buffer.consume(taken);
+    }
+    Ok(())
+}
+
+/// Whether the cluster's limit of retries allows one more request to be tried again; one that is has its place already.
+fn may_try_again(endpoint: &LiveEndpoint, place: &Option<Place>) -> bool {
+    place.is_some() || endpoint.upstream.pool().is_none_or(|pool| pool.may_retry())
 }
 
 /// Envoy's back-off (25 ms), but only where the same endpoint was tried before.

@@ -55,6 +55,9 @@ pub(crate) fn write_reply(out: &mut Vec<u8>, reply: &Reply, to_head: bool, close
         out.truncate(out.len() - 2);
     }
     clock::push_date(out);
+    if reply.flag == Flag::UO {
+        out.extend_from_slice(b"x-envoy-overloaded: true\r\n");
+    }
     let connection = if close { "connection: close\r\n" } else if old_keep_alive { "connection: keep-alive\r\n" } else { "" };
     let _ = write!(out, "server: envoy\r\n{}{connection}\r\n", if not_sent { "x-mesh-not-sent: 1\r\n" } else { "" });
     if !to_head {

@@ -1,6 +1,8 @@
 //! The table as requests use it: names resolved for this pod, endpoints with their connections, labels of metrics spelled.
 
 use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
+use super::outlier::{Detector, Ended, Health};
+use super::pool::Pool;
 use super::upstream::Upstream;
 use crate::config_dump::domains;
 use crate::table::{Balance, Cluster, Endpoint, Host, Policy, Protocol, RouteTable, TableUpdate};
@@ -8,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
 /// A table that is in use. Swapped as a whole: a request sees one of them, never half of two.
 #[derive(Default)]
@@ -27,8 +30,8 @@ struct Index {
     by_any_name: HashMap<String, usize>,
 }
 
-/// Endpoints by address, so that a newer table takes their connections over.
-pub(crate) type Upstreams = HashMap<SocketAddr, Arc<Upstream>>;
+/// Endpoints by address, so that a newer table takes their connections over. Those of a cluster with limits are its own, under its name.
+pub(crate) type Upstreams = HashMap<(SocketAddr, String), Arc<Upstream>>;
 
 /// A host with its clusters in use.
 pub(crate) struct LiveHost {
@@ -48,6 +51,10 @@ pub(crate) struct LiveCluster {
     pub(crate) http2: bool,
     /// Whose turn it is (round robin).
     pub(crate) turn: AtomicUsize,
+    /// Leaves failing endpoints out, where the rule says so.
+    pub(crate) detector: Option<Arc<Detector>>,
+    /// The limits of its connections, where there are any.
+    pool: Option<Arc<Pool>>,
 }
 
 /// An endpoint of a cluster.
@@ -55,6 +62,8 @@ pub(crate) struct LiveCluster {
 pub(crate) struct LiveEndpoint {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) peer: Peer,
+    /// Looked at only where the cluster has a detector.
+    pub(crate) health: Arc<Health>,
 }
 
 impl LiveHost {
@@ -112,9 +121,7 @@ impl Routing {
         let next = if same_services { self.replaced(update, maker) } else { self.rebuilt(update, maker) };
         let lost = self.lost(&next);
         for upstream in &lost {
-            if maker.upstreams.get(&upstream.address()).is_some_and(|known| Arc::ptr_eq(known, upstream)) {
-                maker.upstreams.remove(&upstream.address());
-            }
+            maker.upstreams.retain(|_, known| !Arc::ptr_eq(known, upstream));
         }
         (next, lost)
     }
@@ -124,7 +131,7 @@ impl Routing {
         let mut hosts = self.hosts.clone();
         for (name, host) in update.set {
             if let Some(at) = self.index.by_full_name.get(&name) {
-                hosts[*at] = maker.host(&name, host);
+                hosts[*at] = maker.host(&name, host, Some(&self.hosts[*at]));
             }
         }
         Routing { revision: update.revision, hosts, index: self.index.clone() }
@@ -140,7 +147,7 @@ impl Routing {
             // After the control plane was away everything is sent, and most of it is as it was.
             let live = match self.host(&name).filter(|old| old.host == host) {
                 Some(same) => same.clone(),
-                None => maker.host(&name, host),
+                None => maker.host(&name, host, self.host(&name)),
             };
             hosts.insert(name, live);
         }
@@ -171,12 +178,23 @@ impl Routing {
 }
 
 impl Maker<'_> {
-    fn host(&mut self, name: &str, host: Arc<Host>) -> Arc<LiveHost> {
-        let clusters = host.clusters.iter().map(|c| Arc::new(self.cluster(name, &host, c))).collect();
+    fn host(&mut self, name: &str, host: Arc<Host>, old: Option<&Arc<LiveHost>>) -> Arc<LiveHost> {
+        let clusters = host.clusters.iter().map(|c| Arc::new(self.cluster(name, &host, c, old.and_then(|o| o.cluster(c.port, &c.subset))))).collect();
         Arc::new(LiveHost { name: name.into(), host, clusters })
     }
 
-    fn cluster(&mut self, name: &str, host: &Host, cluster: &Cluster) -> LiveCluster {
+    /// What was counted under the same policy goes on counting.
+    fn cluster(&mut self, name: &str, host: &Host, cluster: &Cluster, old: Option<&Arc<LiveCluster>>) -> LiveCluster {
+        let policy = &cluster.policy;
+        let pool = match old.filter(|o| o.policy.limits == policy.limits) {
+            Some(old) => old.pool.clone(),
+            None => Pool::new(&policy.limits),
+        };
+        let old = old.filter(|o| o.policy.outlier == policy.outlier);
+        let detector = match old {
+            Some(old) => old.detector.clone(),
+            None => policy.outlier.as_ref().map(|rule| Detector::new(rule, Instant::now())),
+        };
         let service = ServiceLabels { host: name.into(), name: host.name.clone(), namespace: host.namespace.clone() };
         let mut endpoints = Vec::with_capacity(cluster.endpoints.len());
         for endpoint in &cluster.endpoints {
@@ -186,7 +204,14 @@ impl Maker<'_> {
                 app: endpoint.app.clone(),
                 version: endpoint.version.clone(),
             };
-            endpoints.push(LiveEndpoint { upstream: self.upstream(endpoint), peer: self.metrics.peer("source", self.own, &destination, &service) });
+            let upstream = self.upstream(endpoint, pool.as_ref(), || cluster.name(name));
+            let known = old.and_then(|o| o.endpoints.iter().find(|e| e.upstream.endpoint == *endpoint));
+            let health = known.map(|e| e.health.clone()).unwrap_or_default();
+            endpoints.push(LiveEndpoint { upstream, peer: self.metrics.peer("source", self.own, &destination, &service), health });
+        }
+        if let Some((old, detector)) = old.zip(detector.as_ref()) {
+            let gone = old.endpoints.iter().filter(|e| !endpoints.iter().any(|new| Arc::ptr_eq(&new.health, &e.health)));
+            gone.for_each(|e| detector.forget(&e.health));
         }
         LiveCluster {
             name: cluster.name(name),
@@ -195,25 +220,37 @@ impl Maker<'_> {
             nobody: self.metrics.peer("source", self.own, &Workload::default(), &service),
             http2: host.ports.iter().any(|p| p.port == cluster.port && p.protocol == Protocol::Http2),
             turn: AtomicUsize::new(0),
+            detector,
+            pool,
         }
     }
 
     /// The same address under another name is another pod: its connections are not the old one's.
-    fn upstream(&mut self, endpoint: &Endpoint) -> Arc<Upstream> {
-        if let Some(known) = self.upstreams.get(&endpoint.address).filter(|u| u.endpoint == *endpoint) {
+    fn upstream(&mut self, endpoint: &Endpoint, pool: Option<&Arc<Pool>>, name: impl FnOnce() -> String) -> Arc<Upstream> {
+        let key = (endpoint.address, if pool.is_some() { name() } else { String::new() });
+        let same_pool = |u: &&Arc<Upstream>| u.pool().map(Arc::as_ptr) == pool.map(Arc::as_ptr);
+        if let Some(known) = self.upstreams.get(&key).filter(|u| u.endpoint == *endpoint).filter(same_pool) {
             return known.clone();
         }
-        let upstream = Arc::new(Upstream::new(endpoint.clone()));
-        self.upstreams.insert(endpoint.address, upstream.clone());
+        let upstream = Arc::new(Upstream::pooled(endpoint.clone(), pool.cloned()));
+        self.upstreams.insert(key, upstream.clone());
         upstream
     }
 }
 
 impl LiveCluster {
+    /// Notes how a request at one of its endpoints ended.
+    pub(crate) fn note(&self, endpoint: &LiveEndpoint, ended: Ended) {
+        if let Some(detector) = &self.detector {
+            detector.note(&endpoint.health, ended, self.endpoints.len(), Instant::now());
+        }
+    }
+
     /// A cluster of one endpoint: the app behind an inbound listener, or the calling pod itself.
     pub(crate) fn single(name: String, address: SocketAddr, peer: Peer) -> LiveCluster {
         let endpoint = Endpoint { address, workload: String::new(), namespace: String::new(), app: String::new(), version: String::new() };
-        let endpoints = vec![LiveEndpoint { upstream: Arc::new(Upstream::new(endpoint)), peer }];
-        LiveCluster { name, endpoints, policy: Policy { balance: Balance::Random, ..Policy::default() }, nobody: peer, http2: false, turn: AtomicUsize::new(0) }
+        let endpoints = vec![LiveEndpoint { upstream: Arc::new(Upstream::new(endpoint)), peer, health: Arc::default() }];
+        let policy = Policy { balance: Balance::Random, ..Policy::default() };
+        LiveCluster { name, endpoints, policy, nobody: peer, http2: false, turn: AtomicUsize::new(0), detector: None, pool: None }
     }
 }

@@ -12,6 +12,8 @@ pub(crate) struct Seen<'s> {
     /// 0 until there is an answer.
     pub(crate) status: u16,
     pub(crate) flag: Flag,
+    /// What the upstream said in the present try; 0 until it does.
+    pub(crate) upstream_status: u16,
     /// Only where an access log is kept.
     pub(crate) line: Option<Box<Line>>,
 }
@@ -37,7 +39,7 @@ pub(crate) struct Line {
 
 impl<'s> Seen<'s> {
     pub(crate) fn new(shared: &'s Shared, peer: Peer) -> Seen<'s> {
-        Seen { shared, started: Instant::now(), peer, status: 0, flag: Flag::None, line: None }
+        Seen { shared, started: Instant::now(), peer, status: 0, flag: Flag::None, upstream_status: 0, line: None }
     }
 
     pub(crate) fn took(&self) -> Duration {

@@ -21,7 +21,7 @@ pub(crate) async fn connect(shared: &Shared, down: &mut Downstream, cluster: &Li
         };
         seen.peer = endpoint.peer;
         let timeout = cluster.policy.connect_timeout_ms.map_or(Duration::from_secs(10), Duration::from_millis);
-        if let Ok(mut connection) = endpoint.upstream.connect(timeout).await {
+        if let Ok(mut connection) = endpoint.upstream.acquire(true, timeout).await {
             let _in_flight = endpoint.upstream.begin();
             seen.answer(200, Flag::None);
             if down.stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {

@@ -1,14 +1,16 @@
 //! Endpoints and the connections kept to them.
 
 use super::http1::Buffer;
+use super::pool::{Place, Pool};
 use crate::table::Endpoint;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 /// An endpoint as a sidecar uses it. Outlives tables as long as one of them has it, and its connections with it.
 pub(crate) struct Upstream {
@@ -20,6 +22,13 @@ pub(crate) struct Upstream {
     pub(crate) total: AtomicU64,
     /// No table has it any more: its connections are not kept.
     gone: AtomicBool,
+    /// The limits of the cluster it is in, where that has any: then it is in no other.
+    pool: Option<Arc<Pool>>,
+    /// Connections that are open; counted only where there are limits.
+    open: Arc<AtomicU32>,
+    /// Requests that wait for one of them, and how they hear of it.
+    waiting: Arc<AtomicU32>,
+    freed: Arc<Notify>,
 }
 
 /// A connection to an endpoint.
@@ -29,6 +38,37 @@ pub(crate) struct Connection {
     /// It has carried a request before, so the other side may have closed it meanwhile.
     pub(crate) reused: bool,
     idle_since: Instant,
+    /// Only where there are limits.
+    counted: Option<Counted>,
+}
+
+/// A connection's places under its cluster's limits.
+struct Counted {
+    since: Instant,
+    requests: u32,
+    /// Of the request that it carries.
+    request: Option<Place>,
+    freed: Arc<Notify>,
+    /// The cluster's and the endpoint's, given back before anybody is told.
+    places: Option<(Place, Place)>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.places = None;
+        self.freed.notify_one();
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoConnection {
+    /// A limit of the cluster is reached.
+    #[error("a limit of the connection pool is reached")]
+    Overflow,
+    /// It could not be made.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 /// Kept this long without use; less than servers usually keep theirs, so that we are the first to close.
@@ -47,7 +87,27 @@ impl Drop for InFlight<'_> {
 
 impl Upstream {
     pub(crate) fn new(endpoint: Endpoint) -> Upstream {
-        Upstream { endpoint, idle: Mutex::default(), active: AtomicU32::new(0), total: AtomicU64::new(0), gone: AtomicBool::new(false) }
+        Upstream::pooled(endpoint, None)
+    }
+
+    /// An endpoint under a cluster's limits.
+    pub(crate) fn pooled(endpoint: Endpoint, pool: Option<Arc<Pool>>) -> Upstream {
+        Upstream {
+            endpoint,
+            idle: Mutex::default(),
+            active: AtomicU32::new(0),
+            total: AtomicU64::new(0),
+            gone: AtomicBool::new(false),
+            pool,
+            open: Arc::default(),
+            waiting: Arc::default(),
+            freed: Arc::default(),
+        }
+    }
+
+    /// The limits that it is under.
+    pub(crate) fn pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.as_ref()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -64,21 +124,70 @@ impl Upstream {
         InFlight(self)
     }
 
+    /// A connection for one request: a kept one unless `fresh`, else a new one; where there are limits it may have to wait for one.
+    pub(crate) async fn acquire(&self, fresh: bool, timeout: Duration) -> Result<Connection, NoConnection> {
+        let Some(pool) = &self.pool else {
+            return match if fresh { None } else { self.checkout() } {
+                Some(kept) => Ok(kept),
+                None => Ok(self.connect(timeout).await?),
+            };
+        };
+        let under_way = pool.request().ok_or(NoConnection::Overflow)?;
+        let limited = self.limited(pool, fresh, timeout);
+        let mut connection = tokio::time::timeout(timeout, limited).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        if let Some(counted) = &mut connection.counted {
+            counted.request = Some(under_way);
+            counted.requests += 1;
+        }
+        Ok(connection)
+    }
+
+    /// As Envoy's pools do: who comes when others wait, waits behind them.
+    async fn limited(&self, pool: &Pool, fresh: bool, timeout: Duration) -> Result<Connection, NoConnection> {
+        let kept = || if fresh { None } else { self.checkout() };
+        if self.waiting.load(Ordering::Acquire) == 0
+            && let Some(connection) = kept()
+        {
+            return Ok(connection);
+        }
+        let _pending = pool.pending().ok_or(NoConnection::Overflow)?;
+        let _waiting = Place::take(&self.waiting, None);
+        loop {
+            let freed = self.freed.notified();
+            if let Some(connection) = kept() {
+                return Ok(connection);
+            }
+            if fresh {
+                // Kept connections hold places, and this request cannot use them.
+                self.idle().clear();
+            }
+            if let Some(here) = Place::take(&self.open, None)
+                && let Some(place) = pool.connection(self.open.load(Ordering::Acquire) == 1)
+            {
+                let mut connection = self.connect(timeout).await?;
+                let places = Some((place, here));
+                connection.counted = Some(Counted { since: Instant::now(), requests: 0, request: None, freed: self.freed.clone(), places });
+                return Ok(connection);
+            }
+            freed.await;
+        }
+    }
+
     /// A kept connection that the other side has not closed; the one used last, because it is the least likely to be.
-    pub(crate) fn checkout(&self) -> Option<Connection> {
+    fn checkout(&self) -> Option<Connection> {
         loop {
             let connection = self.idle().pop()?;
-            if connection.is_fresh() {
+            if connection.is_fresh(self.keep()) {
                 return Some(connection);
             }
         }
     }
 
     /// Opens a connection.
-    pub(crate) async fn connect(&self, timeout: Duration) -> io::Result<Connection> {
+    async fn connect(&self, timeout: Duration) -> io::Result<Connection> {
         let stream = tokio::time::timeout(timeout, TcpStream::connect(self.address())).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, buffer: Buffer::default(), reused: false, idle_since: Instant::now() })
+        Ok(Connection { stream, buffer: Buffer::default(), reused: false, idle_since: Instant::now(), counted: None })
     }
 
     /// Keeps a connection whose last response was read to its end.
@@ -86,12 +195,22 @@ impl Upstream {
         if self.gone.load(Ordering::Relaxed) || !connection.buffer.is_empty() {
             return;
         }
+        if let Some((counted, pool)) = connection.counted.as_mut().zip(self.pool.as_ref()) {
+            counted.request = None;
+            if pool.is_worn(counted.requests, counted.since.elapsed()) {
+                return;
+            }
+        }
         connection.buffer.shrink();
         connection.reused = true;
         connection.idle_since = Instant::now();
         let mut idle = self.idle();
         if idle.len() < MAX_IDLE {
             idle.push(connection);
+        }
+        drop(idle);
+        if self.pool.is_some() {
+            self.freed.notify_one();
         }
     }
 
@@ -103,7 +222,13 @@ impl Upstream {
 
     /// Closes what has been idle for long.
     pub(crate) fn sweep(&self) {
-        self.idle().retain(|c| c.idle_since.elapsed() < KEEP_IDLE);
+        let longest = self.keep();
+        self.idle().retain(|c| c.idle_since.elapsed() < longest);
+    }
+
+    /// How long a connection is kept without use.
+    fn keep(&self) -> Duration {
+        self.pool.as_ref().and_then(|p| p.idle()).map_or(KEEP_IDLE, |idle| idle.min(KEEP_IDLE))
     }
 
     /// Connections that are kept.
@@ -119,10 +244,10 @@ impl Upstream {
 impl Connection {
     /// Asks the kernel, not the runtime: its event may not have been looked at yet. Anything readable on an idle connection, its end
     /// or unasked bytes, makes it useless.
-    fn is_fresh(&self) -> bool {
+    fn is_fresh(&self, longest: Duration) -> bool {
         use nix::sys::socket::{MsgFlags, recv};
         let mut byte = [0];
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        self.idle_since.elapsed() < KEEP_IDLE && recv(self.stream.as_raw_fd(), &mut byte, flags) == Err(nix::errno::Errno::EAGAIN)
+        self.idle_since.elapsed() < longest && recv(self.stream.as_raw_fd(), &mut byte, flags) == Err(nix::errno::Errno::EAGAIN)
     }
 }

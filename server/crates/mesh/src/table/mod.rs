@@ -4,6 +4,7 @@
 
 mod matches;
 mod pick;
+mod policy;
 mod build;
 mod registry;
 mod route;
@@ -14,6 +15,7 @@ mod duration;
 pub use build::{MeshInput, Report};
 pub use matches::{Headers, Match, Pattern, RequestView, StringMatch};
 pub use route::{Action, Destination, Fault, HeaderChanges, HeaderOps, Mirror, Redirect, Retries, RetryOn, Rewrite, Route};
+pub use policy::{Balance, HashCookie, Limits, Outlier, Policy};
 pub use pick::{Matched, pick_weighted, route_for};
 
 pub(crate) use duration::duration_ms;
@@ -179,36 +181,6 @@ pub struct Endpoint {
     /// Label `version`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
-}
-
-/// How a cluster's endpoints are used.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Policy {
-    /// How one endpoint is chosen.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub balance: Balance,
-    /// Longest wait for a connection, in milliseconds. Istio's default is 10 s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connect_timeout_ms: Option<u64>,
-}
-
-/// How one endpoint is chosen (`LoadBalancerSettings`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Balance {
-    /// The less busy of two drawn at random: Istio's default.
-    #[default]
-    LeastRequest,
-    /// In turn.
-    RoundRobin,
-    /// Drawn.
-    Random,
-    /// By the value of a header.
-    HashHeader(String),
-    /// By the value of a cookie.
-    HashCookie(String),
-    /// By a parameter of the query.
-    HashQuery(String),
 }
 
 fn is_false(value: &bool) -> bool {

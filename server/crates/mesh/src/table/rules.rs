@@ -1,7 +1,7 @@
 //! DestinationRules → subsets and traffic policies by host.
 
 use super::build::{MeshInput, Report, Reporter, by_age, full_name};
-use super::{Balance, Policy, duration_ms};
+use super::{Balance, HashCookie, Limits, Outlier, Policy, duration_ms};
 use crate::json::{fields, list, meta, present, text};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -32,6 +32,8 @@ struct PolicyLevels {
 struct PartialPolicy {
     balance: Option<Balance>,
     connect_timeout_ms: Option<u64>,
+    limits: Option<Limits>,
+    outlier: Option<Outlier>,
 }
 
 impl Rule {
@@ -44,6 +46,8 @@ impl Rule {
         Policy {
             balance: own.balance.or(host.balance).unwrap_or_default(),
             connect_timeout_ms: own.connect_timeout_ms.or(host.connect_timeout_ms),
+            limits: own.limits.or(host.limits).unwrap_or_default(),
+            outlier: own.outlier.or(host.outlier),
         }
     }
 }
@@ -97,6 +101,7 @@ impl PolicyLevels {
 }
 
 fn subset(value: &Value, path: &str, report: &mut Reporter<'_>) -> Subset {
+    report.only(value, path, &["name", "labels", "trafficPolicy"]);
     let labels = fields(value, "labels").filter_map(|(name, v)| Some((name.to_string(), v.as_str()?.to_string()))).collect();
     let policy = value.get("trafficPolicy").and_then(|p| traffic_policy(p, &format!("{path}.trafficPolicy"), report));
     Subset { name: text(value, "name").into(), labels, policy }
@@ -106,12 +111,12 @@ fn traffic_policy(value: &Value, path: &str, report: &mut Reporter<'_>) -> Optio
     if value.is_null() {
         return None;
     }
-    report.only(value, path, &["loadBalancer", "connectionPool", "portLevelSettings", "tls"]);
+    report.only(value, path, &["loadBalancer", "connectionPool", "outlierDetection", "portLevelSettings", "tls"]);
     let all = partial(value, path, report);
     let mut ports = Vec::new();
     for (index, level) in list(value, "portLevelSettings").iter().enumerate() {
         let path = format!("{path}.portLevelSettings[{index}]");
-        report.only(level, &path, &["port", "loadBalancer", "connectionPool", "tls"]);
+        report.only(level, &path, &["port", "loadBalancer", "connectionPool", "outlierDetection", "tls"]);
         if let Some(port) = level.pointer("/port/number").and_then(Value::as_u64).and_then(|p| u16::try_from(p).ok()) {
             ports.push((port, partial(level, &path, report)));
         }
@@ -126,20 +131,63 @@ fn partial(value: &Value, path: &str, report: &mut Reporter<'_>) -> PartialPolic
     {
         report.unsupported(&format!("{path}.tls.mode ({})", text(tls, "mode")));
     }
-    let pool = value.get("connectionPool").unwrap_or(&Value::Null);
-    report.only(pool, &format!("{path}.connectionPool"), &["tcp"]);
-    let tcp = pool.get("tcp").unwrap_or(&Value::Null);
-    report.only(tcp, &format!("{path}.connectionPool.tcp"), &["connectTimeout"]);
+    let pool = present(value, "connectionPool");
     PartialPolicy {
         balance: present(value, "loadBalancer").and_then(|b| balance(b, &format!("{path}.loadBalancer"), report)),
-        connect_timeout_ms: duration_ms(text(tcp, "connectTimeout")),
+        connect_timeout_ms: pool.and_then(|p| duration_ms(p.pointer("/tcp/connectTimeout")?.as_str()?)),
+        limits: pool.map(|p| limits(p, &format!("{path}.connectionPool"), report)),
+        outlier: present(value, "outlierDetection").map(|o| outlier(o, &format!("{path}.outlierDetection"), report)),
+    }
+}
+
+/// 0 is "not said", as in Istio.
+fn limits(pool: &Value, path: &str, report: &mut Reporter<'_>) -> Limits {
+    report.only(pool, path, &["tcp", "http"]);
+    let (tcp, http) = (pool.get("tcp").unwrap_or(&Value::Null), pool.get("http").unwrap_or(&Value::Null));
+    report.only(tcp, &format!("{path}.tcp"), &["connectTimeout", "maxConnections", "maxConnectionDuration"]);
+    report.only(http, &format!("{path}.http"), &[
+        "http1MaxPendingRequests", "http2MaxRequests", "maxRequestsPerConnection", "maxRetries", "idleTimeout", "h2UpgradePolicy",
+    ]);
+    if text(http, "h2UpgradePolicy") == "UPGRADE" {
+        report.unsupported(&format!("{path}.http.h2UpgradePolicy (UPGRADE)"));
+    }
+    let number = |from: &Value, key: &str| from.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    let time = |from: &Value, key: &str| duration_ms(text(from, key)).filter(|ms| *ms > 0);
+    Limits {
+        connections: number(tcp, "maxConnections"),
+        pending: number(http, "http1MaxPendingRequests"),
+        requests: number(http, "http2MaxRequests"),
+        retries: number(http, "maxRetries"),
+        per_connection: number(http, "maxRequestsPerConnection"),
+        idle_ms: time(http, "idleTimeout"),
+        age_ms: time(tcp, "maxConnectionDuration"),
+    }
+}
+
+fn outlier(value: &Value, path: &str, report: &mut Reporter<'_>) -> Outlier {
+    report.only(value, path, &[
+        "consecutiveErrors", "consecutive5xxErrors", "consecutiveGatewayErrors", "splitExternalLocalOriginErrors", "consecutiveLocalOriginFailures",
+        "interval", "baseEjectionTime", "maxEjectionPercent", "minHealthPercent",
+    ]);
+    let number = |key: &str| value.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+    let time = |key: &str, default: u64| duration_ms(text(value, key)).filter(|ms| *ms > 0).unwrap_or(default);
+    let split = value.get("splitExternalLocalOriginErrors").and_then(Value::as_bool).unwrap_or(false);
+    Outlier {
+        server_errors: number("consecutive5xxErrors").unwrap_or(5),
+        // The field's old name meant gateway errors.
+        gateway_errors: number("consecutiveGatewayErrors").or(number("consecutiveErrors")).unwrap_or(0),
+        local_errors: split.then(|| number("consecutiveLocalOriginFailures").unwrap_or(5)),
+        interval_ms: time("interval", 10_000),
+        base_ms: time("baseEjectionTime", 30_000),
+        max_percent: number("maxEjectionPercent").filter(|n| *n > 0).unwrap_or(10),
+        min_health_percent: number("minHealthPercent").unwrap_or(0),
     }
 }
 
 fn balance(value: &Value, path: &str, report: &mut Reporter<'_>) -> Option<Balance> {
     report.only(value, path, &["simple", "consistentHash"]);
     if let Some(hash) = present(value, "consistentHash") {
-        report.only(hash, &format!("{path}.consistentHash"), &["httpHeaderName", "httpCookie", "httpQueryParameterName", "minimumRingSize", "ringHash", "maglev"]);
+        report.only(hash, &format!("{path}.consistentHash"), &["httpHeaderName", "httpCookie", "httpQueryParameterName", "useSourceIp", "minimumRingSize", "ringHash", "maglev"]);
         if !text(hash, "httpHeaderName").is_empty() {
             return Some(Balance::HashHeader(text(hash, "httpHeaderName").to_ascii_lowercase()));
         }
@@ -148,10 +196,12 @@ fn balance(value: &Value, path: &str, report: &mut Reporter<'_>) -> Option<Balan
         }
         let cookie = hash.get("httpCookie").unwrap_or(&Value::Null);
         if !text(cookie, "name").is_empty() {
-            if present(cookie, "ttl").is_some() {
-                report.add("UnsupportedField", format!("{path}.consistentHash.httpCookie: a cookie the client does not send is not made for it"));
-            }
-            return Some(Balance::HashCookie(text(cookie, "name").into()));
+            report.only(cookie, &format!("{path}.consistentHash.httpCookie"), &["name", "path", "ttl"]);
+            let (name, path) = (text(cookie, "name").into(), text(cookie, "path").into());
+            return Some(Balance::HashCookie(HashCookie { name, path, ttl_ms: present(cookie, "ttl").and_then(|ttl| duration_ms(ttl.as_str()?)) }));
+        }
+        if hash.get("useSourceIp").and_then(Value::as_bool) == Some(true) {
+            return Some(Balance::HashSourceIp);
         }
         return None;
     }

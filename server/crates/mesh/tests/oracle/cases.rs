@@ -8,6 +8,8 @@ pub enum Check {
     Same(&'static str),
     /// So many requests, and the percentage of each version, of each status where no version answers, of `slow` ones, of `shadow` copies.
     Shares(usize, Vec<(&'static str, f64)>),
+    /// So many requests all go to one upstream, whichever.
+    OneOf(usize),
     /// The same upstream for the same key, `#` in this header (or `%23` in the target); different ones over many keys.
     Sticky(&'static str),
 }
@@ -707,6 +709,75 @@ fn balancers() -> Vec<Group> {
         simple("least-request", "LEAST_REQUEST"),
         hashed("hash-header", json!({"httpHeaderName": "X-User"}), "GET /", "x-user: u#"),
         hashed("hash-cookie", json!({"httpCookie": {"name": "user"}}), "GET /", "cookie: a=b; user=u#"),
+        policy("hash-given", json!({"loadBalancer": {"consistentHash": {"httpCookie": {"name": "user", "ttl": "60s", "path": "/p"}}}}), vec![
+            is("GET /", &[], "200").any(),
+            is("GET /", &[("cookie", "user=x")], "200").any(),
+            is("GET /", &[("cookie", "user=\"x\"")], "200").any(),
+        ]),
+        policy("hash-source", json!({"loadBalancer": {"consistentHash": {"useSourceIp": true}}}), vec![row("GET /", &[], Check::OneOf(12))]),
         hashed("hash-query", json!({"httpQueryParameterName": "user"}), "GET /?a=b&user=u%23", "x-nothing: #"),
     ]
+}
+
+/// One endpoint each, and a limit.
+pub fn limited() -> Vec<Group> {
+    let one = |host: &'static str, pool: Value| {
+        let mut group = policy(host, json!({"connectionPool": pool}), vec![]);
+        group.http = json!([{"route": only(host, "v1"), "retries": {"attempts": 2, "retryOn": "5xx"}}]);
+        group
+    };
+    vec![
+        one("one-connection", json!({"tcp": {"maxConnections": 1}})),
+        one("one-and-one", json!({"tcp": {"maxConnections": 1}, "http": {"http1MaxPendingRequests": 1}})),
+        one("two-and-three", json!({"tcp": {"maxConnections": 2}, "http": {"http1MaxPendingRequests": 3}})),
+        one("two-requests", json!({"http": {"http2MaxRequests": 2}})),
+        one("single-use", json!({"http": {"maxRequestsPerConnection": 1}})),
+        one("single-use-of-one", json!({"tcp": {"maxConnections": 1}, "http": {"maxRequestsPerConnection": 1, "http1MaxPendingRequests": 4}})),
+    ]
+}
+
+/// What fails, and how the DestinationRule deals with it; `arrivals` is how many milliseconds pass before it is tried again.
+pub fn failing() -> Vec<Group> {
+    let one = |host: &'static str, todo: &'static str, wait: usize, outlier: Value| {
+        let rule = json!({"loadBalancer": {"simple": "ROUND_ROBIN"}, "outlierDetection": outlier});
+        let mut group = policy(host, rule, vec![is("GET /", &[("x-do", todo)], "").arrivals(wait)]);
+        group.http = json!([{"route": [{"destination": {"host": host}}], "retries": {"attempts": 0}}]);
+        group
+    };
+    let long = json!({"consecutive5xxErrors": 3, "interval": "60s", "baseEjectionTime": "60s", "maxEjectionPercent": 100});
+    let with = |changes: Value| {
+        let mut rule = long.clone();
+        changes.as_object().unwrap().iter().for_each(|(k, v)| rule[k] = v.clone());
+        rule
+    };
+    let four = |host: &'static str, outlier: Value| {
+        let mut group = one(host, "status=500", 0, outlier);
+        group.with_closed = true;
+        group
+    };
+    let mut all = vec![
+        one("out-5xx", "only=v1 status=500", 0, long.clone()),
+        one("out-gateway", "only=v2 status=503", 0, with(json!({"consecutive5xxErrors": 0, "consecutiveGatewayErrors": 2}))),
+        one("out-not-gateway", "only=v2 status=500", 0, with(json!({"consecutive5xxErrors": 0, "consecutiveGatewayErrors": 2}))),
+        one("out-break", "only=v3 break", 0, long.clone()),
+        one("out-all", "status=500", 0, long.clone()),
+        one("out-some", "status=500", 0, with(json!({"maxEjectionPercent": 34}))),
+        one("out-half", "status=500", 0, with(json!({"maxEjectionPercent": 67}))),
+        one("out-default-share", "status=500", 0, json!({"consecutive5xxErrors": 2, "interval": "60s"})),
+        one("out-panic", "status=500", 0, with(json!({"minHealthPercent": 50}))),
+        one("out-split", "only=v1 break", 0, with(json!({"consecutive5xxErrors": 3, "splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 2}))),
+        one("out-and-back", "only=v1 status=500", 1500, with(json!({"interval": "0.1s", "baseEjectionTime": "1s"}))),
+        four("out-50-of-4", with(json!({"maxEjectionPercent": 50}))),
+        four("out-75-of-4", with(json!({"maxEjectionPercent": 75}))),
+        four("out-76-of-4", with(json!({"maxEjectionPercent": 76}))),
+        one("out-defaults", "only=v1 status=503", 0, json!({"interval": "60s", "maxEjectionPercent": 50})),
+    ];
+    let mut closed = one("out-closed", "", 0, long.clone());
+    closed.with_closed = true;
+    let mut split = one("out-split-closed", "", 0, with(json!({"splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 2})));
+    split.with_closed = true;
+    let mut never = one("out-split-many", "", 0, with(json!({"consecutive5xxErrors": 6, "splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 2})));
+    never.with_closed = true;
+    all.extend([closed, split, never]);
+    all
 }

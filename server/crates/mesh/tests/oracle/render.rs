@@ -236,7 +236,17 @@ fn retry_policy(retries: Option<&Retries>) -> Option<Value> {
 fn hash_policy(policy: &Policy) -> Option<Value> {
     match &policy.balance {
         Balance::HashHeader(name) => Some(json!({"header": {"header_name": name}})),
-        Balance::HashCookie(name) => Some(json!({"cookie": {"name": name}})),
+        Balance::HashCookie(cookie) => {
+            let mut out = json!({"cookie": {"name": cookie.name}});
+            if let Some(ttl) = cookie.ttl_ms {
+                out["cookie"]["ttl"] = seconds(ttl).into();
+            }
+            if !cookie.path.is_empty() {
+                out["cookie"]["path"] = cookie.path.clone().into();
+            }
+            Some(out)
+        }
+        Balance::HashSourceIp => Some(json!({"connection_properties": {"source_ip": true}})),
         Balance::HashQuery(name) => Some(json!({"query_parameter": {"name": name}})),
         _ => None,
     }
@@ -289,7 +299,8 @@ fn cluster(name: &str, host: &Host, cluster: &Cluster) -> Value {
         "name": full, "type": "STATIC", "lb_policy": policy,
         "connect_timeout": seconds(cluster.policy.connect_timeout_ms.unwrap_or(10_000)),
         "load_assignment": {"cluster_name": full, "endpoints": [{"lb_endpoints": endpoints}]},
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        // Without the window endpoints that are left out leave at once, not with others of the same second.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
     });
     limits(&cluster.policy, &mut options, &mut out);
     out["typed_extension_protocol_options"] = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options});
@@ -297,7 +308,30 @@ fn cluster(name: &str, host: &Host, cluster: &Cluster) -> Value {
 }
 
 /// Connection pools and outlier ejection of a DestinationRule.
-fn limits(_policy: &Policy, _options: &mut Value, out: &mut Value) {
-    let most = u32::MAX;
-    out["circuit_breakers"] = json!({"thresholds": [{"max_connections": most, "max_pending_requests": most, "max_requests": most, "max_retries": most}]});
+fn limits(policy: &Policy, options: &mut Value, out: &mut Value) {
+    let limits = &policy.limits;
+    let most = |limit: Option<u32>| limit.unwrap_or(u32::MAX);
+    out["circuit_breakers"] = json!({"thresholds": [{
+        "max_connections": most(limits.connections), "max_pending_requests": most(limits.pending), "max_requests": most(limits.requests), "max_retries": most(limits.retries)}]});
+    let mut common = json!({});
+    if let Some(requests) = limits.per_connection {
+        common["max_requests_per_connection"] = requests.into();
+    }
+    if let Some(ms) = limits.idle_ms {
+        common["idle_timeout"] = seconds(ms).into();
+    }
+    if let Some(ms) = limits.age_ms {
+        common["max_connection_duration"] = seconds(ms).into();
+    }
+    options["common_http_protocol_options"] = common;
+    if let Some(rule) = &policy.outlier {
+        let enforced = |threshold: u32| if threshold > 0 { 100 } else { 0 };
+        out["outlier_detection"] = json!({
+            "consecutive_5xx": rule.server_errors.max(1), "enforcing_consecutive_5xx": enforced(rule.server_errors),
+            "consecutive_gateway_failure": rule.gateway_errors.max(1), "enforcing_consecutive_gateway_failure": enforced(rule.gateway_errors),
+            "split_external_local_origin_errors": rule.local_errors.is_some(), "consecutive_local_origin_failure": rule.local_errors.unwrap_or(5),
+            "interval": seconds(rule.interval_ms), "base_ejection_time": seconds(rule.base_ms), "max_ejection_percent": rule.max_percent,
+            "enforcing_success_rate": 0});
+        out["common_lb_config"]["healthy_panic_threshold"]["value"] = rule.min_health_percent.into();
+    }
 }

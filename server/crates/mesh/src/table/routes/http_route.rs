@@ -12,7 +12,7 @@ pub(super) fn read(value: &Value, path: &str, namespace: &str, report: &mut Repo
     report.only(
         value,
         path,
-        &["name", "match", "route", "redirect", "directResponse", "timeout", "retries", "rewrite", "headers", "fault", "mirror", "mirrors", "mirrorPercentage", "mirrorPercent"],
+        &["name", "match", "route", "redirect", "directResponse", "timeout", "retries", "rewrite", "headers", "fault", "mirror", "mirrors", "mirrorPercentage", "mirrorPercent", "mirror_percent"],
     );
     let mut matches = Vec::new();
     let written = list(value, "match");
@@ -23,10 +23,6 @@ pub(super) fn read(value: &Value, path: &str, namespace: &str, report: &mut Repo
         // None of its matches can be used: taking everything instead would be wrong.
         return None;
     }
-    let mirrors = mirrors(value, namespace);
-    if !mirrors.is_empty() {
-        report.add("UnsupportedField", format!("{path}.mirror: a request whose body does not come along with its head is not mirrored"));
-    }
     Some(Route {
         name: text(value, "name").into(),
         matches,
@@ -34,9 +30,9 @@ pub(super) fn read(value: &Value, path: &str, namespace: &str, report: &mut Repo
         timeout_ms: duration_ms(text(value, "timeout")).filter(|ms| *ms > 0),
         retries: present(value, "retries").map(|r| retries(r, &format!("{path}.retries"), report)),
         rewrite: present(value, "rewrite").map(|r| rewrite(r, &format!("{path}.rewrite"), report)).unwrap_or_default(),
-        headers: headers(value),
+        headers: headers(value, path, report),
         fault: present(value, "fault").map(|f| fault(f, &format!("{path}.fault"), report)).unwrap_or_default(),
-        mirrors,
+        mirrors: mirrors(value, path, namespace, report),
     })
 }
 
@@ -66,26 +62,34 @@ fn action(value: &Value, path: &str, namespace: &str, report: &mut Reporter<'_>)
     }
     let destination = |(index, weighted): (usize, &Value)| {
         let to = weighted.get("destination").unwrap_or(&Value::Null);
-        report.only(weighted, &format!("{path}.route[{index}]"), &["destination", "weight", "headers"]);
+        let path = format!("{path}.route[{index}]");
+        report.only(weighted, &path, &["destination", "weight", "headers"]);
+        report.only(to, &format!("{path}.destination"), &["host", "port", "subset"]);
         Destination {
             host: full_name(text(to, "host"), namespace),
             port: to.get("port").and_then(|p| number(p, "number")),
             subset: text(to, "subset").into(),
             weight: weighted.get("weight").and_then(Value::as_u64).and_then(|w| u32::try_from(w).ok()).unwrap_or(0),
-            headers: headers(weighted),
+            headers: headers(weighted, &path, report),
         }
     };
     Action::Forward(list(value, "route").iter().enumerate().map(destination).collect())
 }
 
-fn mirrors(route: &Value, namespace: &str) -> Vec<Mirror> {
+fn mirrors(route: &Value, path: &str, namespace: &str, report: &mut Reporter<'_>) -> Vec<Mirror> {
+    if let Some(to) = present(route, "mirror") {
+        report.only(to, &format!("{path}.mirror"), &["host", "port", "subset"]);
+    }
+    for (index, mirror) in list(route, "mirrors").iter().enumerate() {
+        report.only(mirror, &format!("{path}.mirrors[{index}]"), &["destination", "percentage"]);
+    }
     let one = |to: &Value, percent: Option<f64>| Mirror {
         host: full_name(text(to, "host"), namespace),
         port: to.get("port").and_then(|p| number(p, "number")),
         subset: text(to, "subset").into(),
         percent: percent.unwrap_or(100.0),
     };
-    let percent = route.pointer("/mirrorPercentage/value").or(route.get("mirrorPercent")).and_then(Value::as_f64);
+    let percent = route.pointer("/mirrorPercentage/value").or(route.get("mirrorPercent")).or(route.get("mirror_percent")).and_then(Value::as_f64);
     let first = present(route, "mirror").map(|to| one(to, percent));
     let rest = list(route, "mirrors").iter().filter_map(|m| Some(one(present(m, "destination")?, m.pointer("/percentage/value").and_then(Value::as_f64))));
     first.into_iter().chain(rest).collect()
@@ -99,7 +103,7 @@ fn read_match(value: &Value, path: &str, report: &mut Reporter<'_>) -> Option<Ma
     const KNOWN: [&str; 12] = [
         "name", "uri", "ignoreUriCase", "method", "scheme", "authority", "port", "headers", "withoutHeaders", "queryParams", "sourceNamespace", "gateways",
     ];
-    report.only(value, path, &[&KNOWN[..], &["statPrefix"]].concat());
+    report.only(value, path, &KNOWN);
     let gateways: Vec<&str> = crate::json::texts(value, "gateways").collect();
     if !gateways.is_empty() && !gateways.contains(&"mesh") {
         return None;
@@ -107,6 +111,16 @@ fn read_match(value: &Value, path: &str, report: &mut Reporter<'_>) -> Option<Ma
     // A condition that cannot be checked must not be left out: the match would take more than was meant.
     let unknown = value.as_object()?.iter().any(|(k, v)| !KNOWN.contains(&k.as_str()) && k != "statPrefix" && !v.is_null());
     if unknown {
+        return None;
+    }
+    let patterns = ["uri", "method", "scheme", "authority"].into_iter().filter_map(|key| Some((key.to_string(), present(value, key)?)));
+    let maps = ["headers", "withoutHeaders", "queryParams"].into_iter().flat_map(|key| fields(value, key).map(move |(name, v)| (format!("{key}.{name}"), v)));
+    let mut unreadable = false;
+    for (place, pattern) in patterns.chain(maps) {
+        report.only(pattern, &format!("{path}.{place}"), &["exact", "prefix", "regex"]);
+        unreadable |= pattern.as_object().is_some_and(|o| o.keys().any(|k| !["exact", "prefix", "regex"].contains(&k.as_str())));
+    }
+    if unreadable {
         return None;
     }
     let mut invalid = None;
@@ -154,7 +168,10 @@ fn string_match(value: &Value) -> Result<StringMatch, String> {
 }
 
 fn retries(value: &Value, path: &str, report: &mut Reporter<'_>) -> Retries {
-    report.only(value, path, &["attempts", "perTryTimeout", "retryOn", "retryRemoteLocalities", "backoff"]);
+    report.only(value, path, &["attempts", "perTryTimeout", "retryOn"]);
+    if value.get("retryIgnorePreviousHosts").and_then(Value::as_bool) == Some(false) {
+        report.unsupported(&format!("{path}.retryIgnorePreviousHosts (false)"));
+    }
     let written = Some(text(value, "retryOn")).filter(|t| !t.is_empty()).unwrap_or("connect-failure,refused-stream,unavailable,cancelled,reset-before-request");
     let mut retries = Retries {
         attempts: value.get("attempts").and_then(Value::as_u64).and_then(|a| u32::try_from(a).ok()).unwrap_or(2),
@@ -217,7 +234,20 @@ fn fault(value: &Value, path: &str, report: &mut Reporter<'_>) -> Fault {
     fault
 }
 
-fn headers(holder: &Value) -> HeaderChanges {
+fn headers(holder: &Value, path: &str, report: &mut Reporter<'_>) -> HeaderChanges {
+    let all = holder.get("headers").unwrap_or(&Value::Null);
+    report.only(all, &format!("{path}.headers"), &["request", "response"]);
+    for side in ["request", "response"] {
+        let ops = all.get(side).unwrap_or(&Value::Null);
+        let path = format!("{path}.headers.{side}");
+        report.only(ops, &path, &["set", "add", "remove"]);
+        for (key, (name, value)) in ["set", "add"].into_iter().flat_map(|key| fields(ops, key).map(move |f| (key, f))) {
+            // Envoy would put something in its place.
+            if value.as_str().is_some_and(|v| v.matches('%').count() > 1) {
+                report.unsupported(&format!("{path}.{key}.{name} ({})", value.as_str().unwrap_or("")));
+            }
+        }
+    }
     let side = |side: &str| {
         let ops = holder.get("headers").and_then(|h| h.get(side)).unwrap_or(&Value::Null);
         let pairs = |key: &str| fields(ops, key).filter_map(|(n, v)| Some((n.to_ascii_lowercase(), v.as_str()?.to_string()))).collect();
