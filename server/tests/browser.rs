@@ -281,6 +281,7 @@ async fn a_cluster_that_went_away_is_told_and_comes_back() {
     step_is(&browser, "deploy", "done").await;
     let dir = home.kill();
     browser.says("banner", "does not answer").await;
+    browser.until("controls are off", || async { !browser.find("cleanup").await.is_enabled().await.unwrap_or(true) }).await;
     browser.screenshots("15-cluster-unreachable").await;
     is_sound(&browser, "cluster unreachable").await;
     let _home = TestPanel::on(dir);

@@ -4,7 +4,7 @@
 //! touch the browser, so the server renders the same code and opens nothing.
 use super::Snapshot;
 use crate::model::History;
-use crate::types::{Frame, Hello, Namespace, Split, Status};
+use crate::types::{Frame, Hello, Namespace, Split, Status, kinds, reasons};
 use leptos::prelude::*;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
@@ -53,7 +53,7 @@ impl Live {
 
     /// Whether the controls may be used.
     pub fn is_usable(&self) -> bool {
-        !matches!(self.link.get(), Link::Stale(_))
+        !matches!(self.link.get(), Link::Stale(_)) && self.status.with(|s| s.condition(kinds::CLUSTER_REACHABLE).is_none_or(|c| c.reason != reasons::UNREACHABLE))
     }
 
     fn take_frame(&self, frame: Frame) {

@@ -5,7 +5,7 @@ use super::rail::label;
 use crate::api::{Ask, Link};
 use crate::model::{Action, banners, wall_clock};
 use crate::text::{self, Key};
-use crate::types::Rate;
+use crate::types::{Rate, reasons};
 use leptos::prelude::*;
 
 /// Every banner that applies, gravest first.
@@ -24,8 +24,9 @@ pub fn Banners(page: Page, ask: Callback<Ask>) -> impl IntoView {
             {move || told.get().into_iter().map(|banner| {
                     let (says, mend, claim) = (banner.says, banner.mend, banner.claim);
                     let reason = says.reason.clone();
+                    let grave = reason == reasons::UNREACHABLE;
                     view! {
-                        <div class="message warn" data-testid="banner" data-reason=reason>
+                        <div class="message" class:bad=grave class:warn=!grave data-testid="banner" data-reason=reason>
                             <p class="grow">{say(move || text::condition(page.lang.get(), &says))}</p>
                             {mend.map(|action| view! { <Mend page ask action/> })}
                             {claim.then(|| view! { <Claim page ask/> })}

@@ -45,9 +45,9 @@ impl Page {
         move || self.lang.get().t(key)
     }
 
-    /// Whether the controls are off: the connection is lost.
+    /// Whether the controls are off: the connection is lost, or the cluster does not answer.
     pub fn off(self) -> bool {
-        matches!(self.live.link.get(), Link::Stale(_))
+        !self.live.is_usable()
     }
 
     /// Whether verbs may be asked for: the connection stands, and nothing this browser asked for is unanswered.

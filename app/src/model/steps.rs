@@ -215,9 +215,15 @@ pub struct Banner {
 /// What people must be told, gravest first.
 pub fn banners(status: &Status) -> Vec<Banner> {
     let there = status.is(kinds::DEPLOYED) || !status.pods.is_empty();
+    // What is known of a cluster that does not answer is old; of a demo that is being removed, on purpose so.
+    let moot = |c: &Condition| match reason(status, kinds::CLUSTER_REACHABLE) {
+        reasons::UNREACHABLE => c.reason != reasons::UNREACHABLE,
+        _ => running(status, Verb::Teardown) || reason(status, kinds::CLEAN) == reasons::CLEANING,
+    };
     status
         .conditions
         .iter()
+        .filter(|c| !moot(c))
         .filter_map(|c| {
             let (weight, mend) = match c.reason.as_str() {
                 reasons::UNREACHABLE => (0, None),

@@ -119,7 +119,8 @@ fn traps_are_told_with_what_mends_them() {
         (vec![DEPLOYED, (kinds::CLIENT_READY, "False", reasons::CLIENT_SCALED_TO_ZERO)], Some(20), "ClientScaledToZero Client"),
         (vec![DEPLOYED, (kinds::LOAD_RUNNING, "True", reasons::GENERATOR_LIMITED)], None, "GeneratorLimited"),
         (vec![(kinds::CLIENT_READY, "False", reasons::NO_CLIENT)], None, ""),
-        (vec![(kinds::CLUSTER_REACHABLE, "False", reasons::UNREACHABLE), (kinds::ROUTE_OURS, "False", reasons::CHANGED_BY_OTHER)], None, "Unreachable, ChangedByOther claim"),
+        (vec![(kinds::CLUSTER_REACHABLE, "False", reasons::UNREACHABLE), (kinds::ROUTE_OURS, "False", reasons::CHANGED_BY_OTHER)], None, "Unreachable"),
+        (vec![(kinds::CLEAN, "False", reasons::CLEANING), (kinds::DEPLOYED, "True", reasons::DEPLOYED), (kinds::CLIENT_READY, "False", reasons::NO_CLIENT)], None, ""),
     ] {
         let shown: Vec<String> = banners(&status(&conditions, wished, true))
             .iter()

@@ -64,7 +64,7 @@ fn focus() -> Focus {
 
 /// Whether the key meant something.
 fn handle(page: Page, shifter: Shifter, rates: Rates, help: Callback<()>, key: &str, focus: Focus) -> bool {
-    let usable = page.live.link.with_untracked(|link| !matches!(link, crate::api::Link::Stale(_)));
+    let usable = untrack(|| page.live.is_usable());
     match key {
         "p" => page.projector.update(|on| *on = !*on),
         "Escape" if page.projector.get_untracked() => page.projector.set(false),
