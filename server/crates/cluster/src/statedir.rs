@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
@@ -127,10 +127,11 @@ impl StateDir {
     pub async fn bind_api(&self, addr: SocketAddr) -> Result<TcpListener, StateDirError> {
         let kept = self.read(API_PORT)?.and_then(|port| port.trim().parse().ok()).filter(|_| addr.port() == 0);
         let wanted = SocketAddr::new(addr.ip(), kept.unwrap_or(addr.port()));
-        let listener = match TcpListener::bind(wanted).await {
+        let bound = if wanted.port() == 0 { bind_lasting(addr.ip()).await } else { TcpListener::bind(wanted).await };
+        let listener = match bound {
             Err(e) if e.kind() == ErrorKind::AddrInUse && addr.port() == 0 => {
                 tracing::warn!(api.addr = %wanted, "the API's usual port is taken; it gets another one, and the kubeconfig is rewritten");
-                TcpListener::bind(addr).await
+                bind_lasting(addr.ip()).await
             }
             other => other,
         };
@@ -158,6 +159,21 @@ impl StateDir {
         }
         Ok(())
     }
+}
+
+/// A free port that stays free between two runs: below those that the kernel gives to outgoing connections (32768 and up, unless
+/// somebody changed it), where any program's next connection may take one that nobody listens on just now.
+async fn bind_lasting(ip: IpAddr) -> io::Result<TcpListener> {
+    const LASTING: std::ops::Range<u32> = 20_000..30_000;
+    for _ in 0..16 {
+        let draw = getrandom::u32().unwrap_or(0) % (LASTING.end - LASTING.start);
+        let port = u16::try_from(LASTING.start + draw).unwrap_or(0);
+        match TcpListener::bind((ip, port)).await {
+            Err(e) if e.kind() == ErrorKind::AddrInUse => {}
+            other => return other,
+        }
+    }
+    TcpListener::bind((ip, 0)).await
 }
 
 fn take_lock(path: &Path) -> Result<Flock<File>, StateDirError> {
