@@ -5,6 +5,7 @@ use super::clock;
 use super::http1::{Framing, Known, Request, Response, known, tokens};
 use super::outbound::{Plan, Via};
 use super::shared::Shared;
+use super::spell::{push_decimal, push_hex, push_uuid};
 use crate::table::Route;
 use std::io::Write;
 use std::time::Duration;
@@ -59,14 +60,19 @@ pub(crate) fn write_request(out: &mut Vec<u8>, shared: &Shared, direction: Direc
         out.extend_from_slice(b"connection: close\r\n");
     }
     if !has_id {
-        let (a, b) = (shared.draw(), shared.draw());
-        let (e, f) = (b >> 48 & 0x3fff | 0x8000, b & 0xffff_ffff_ffff);
-        let _ = write!(out, "x-request-id: {:08x}-{:04x}-{:04x}-{e:04x}-{f:012x}\r\n", a >> 32, a >> 16 & 0xffff, a & 0xfff | 0x4000);
+        out.extend_from_slice(b"x-request-id: ");
+        push_uuid(out, [shared.draw(), shared.draw()]);
+        out.extend_from_slice(b"\r\n");
     }
     if direction == Direction::Outbound {
         if !has_trace {
             let (a, b) = (shared.draw(), shared.draw());
-            let _ = write!(out, "x-b3-traceid: {a:016x}{b:016x}\r\nx-b3-spanid: {b:016x}\r\nx-b3-sampled: 0\r\n");
+            out.extend_from_slice(b"x-b3-traceid: ");
+            push_hex(out, a, 16);
+            push_hex(out, b, 16);
+            out.extend_from_slice(b"\r\nx-b3-spanid: ");
+            push_hex(out, b, 16);
+            out.extend_from_slice(b"\r\nx-b3-sampled: 0\r\n");
         }
         if !has_proto {
             out.extend_from_slice(b"x-forwarded-proto: http\r\n");
@@ -124,8 +130,9 @@ pub(crate) struct ResponseStyle<'a> {
 pub(crate) fn write_response(out: &mut Vec<u8>, response: &Response<'_>, style: &ResponseStyle<'_>) {
     out.clear();
     let mut has_date = false;
-    let _ = write!(out, "HTTP/1.1 {} ", response.status);
-    push(out, &[response.reason, "\r\n"]);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_decimal(out, response.status.into());
+    push(out, &[" ", response.reason, "\r\n"]);
     for header in response.headers {
         match known(header.name) {
             Known::Connection | Known::Hop | Known::TransferEncoding | Known::ServiceTime => continue,
@@ -140,7 +147,9 @@ pub(crate) fn write_response(out: &mut Vec<u8>, response: &Response<'_>, style: 
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
     let server = if style.direction == Direction::Inbound { "istio-envoy" } else { "envoy" };
-    let _ = write!(out, "x-envoy-upstream-service-time: {}\r\n", style.took.as_millis());
+    out.extend_from_slice(b"x-envoy-upstream-service-time: ");
+    push_decimal(out, u64::try_from(style.took.as_millis()).unwrap_or(u64::MAX));
+    out.extend_from_slice(b"\r\n");
     if let Some(cookie) = style.set_cookie {
         push(out, &["set-cookie: ", cookie, "\r\n"]);
     }

@@ -19,12 +19,14 @@ mod outbound;
 mod outlier;
 mod mirror;
 mod path;
+mod patience;
 mod pool;
 mod proxy;
 mod reply;
 mod routing;
 mod seen;
 mod shared;
+mod spell;
 mod tunnel;
 mod upstream;
 

@@ -7,6 +7,7 @@ use super::http1::{Buffer, Framing, HeadEnd, MAX_HEAD, Refusal, Request, head_en
 use super::metrics::{Flag, Peer};
 use super::outlier::Ended;
 use super::outbound::{Decision, Plan, Via, decide, inward, split_target};
+use super::patience::{Patience, Waited};
 use super::reply::{Reply, linger, write_reply};
 use super::pool::Place;
 use super::routing::{LiveCluster, LiveEndpoint};
@@ -63,15 +64,17 @@ enum End {
 pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStream, from: SocketAddr) {
     let _ = stream.set_nodelay(true);
     let mut down = Downstream { stream, buffer: Buffer::default(), out: Vec::new(), reply: Vec::new() };
-    let mut first = true;
+    let first_limit = Instant::now() + shared.config.head_time;
+    let mut patience = Patience::new(&shared, first_limit);
+    let mut first = Some(first_limit);
     loop {
-        let head = match read_head(&shared, &mut down, first).await {
+        let head = match read_head(&shared, &mut down, &mut patience, first).await {
             Ok(head) => head,
             Err(End::Closed) => return,
             Err(End::Http2) => return h2::serve(shared, side, down, from).await,
             Err(End::Refused(refusal)) => return refuse(&shared, &mut down, refusal).await,
         };
-        first = false;
+        first = None;
         let Downstream { buffer, out, .. } = &mut down;
         let prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, from, out));
         buffer.consume(head);
@@ -86,14 +89,14 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStrea
     }
 }
 
-/// Waits for a whole head and says where it ends.
-async fn read_head(shared: &Shared, down: &mut Downstream, first: bool) -> Result<usize, End> {
+/// Waits for a whole head and says where it ends. `first` is until when a connection's first head may take.
+async fn read_head(shared: &Shared, down: &mut Downstream, patience: &mut Patience, first: Option<Instant>) -> Result<usize, End> {
     let mut looked = 0;
-    let mut deadline = first.then(|| Instant::now() + shared.config.head_time);
+    let mut deadline = first;
     loop {
         let bytes = down.buffer.bytes();
         match head_end(bytes, looked) {
-            HeadEnd::At(end) if first && h2::is_preface(&bytes[..end]) => return Err(End::Http2),
+            HeadEnd::At(end) if first.is_some() && h2::is_preface(&bytes[..end]) => return Err(End::Http2),
             HeadEnd::At(end) if end <= MAX_HEAD => return Ok(end),
             HeadEnd::BareLineFeed => return Err(End::Refused(Refusal { status: 400, why: "a line ends with a bare line feed" })),
             HeadEnd::More if bytes.len() <= MAX_HEAD => {}
@@ -101,19 +104,9 @@ async fn read_head(shared: &Shared, down: &mut Downstream, first: bool) -> Resul
         }
         looked = bytes.len();
         let limit = if looked > 0 { *deadline.get_or_insert_with(|| Instant::now() + shared.config.head_time) } else { deadline.unwrap_or_else(|| Instant::now() + IDLE_TIME) };
-        let fill = tokio::time::timeout_at(limit.into(), down.buffer.fill(&mut down.stream, 1));
-        let filled = if looked == 0 {
-            tokio::select! {
-                biased;
-                filled = fill => filled,
-                () = shared.closing.cancelled() => return Err(End::Closed),
-            }
-        } else {
-            fill.await
-        };
-        match filled {
-            Ok(Ok(n)) if n > 0 => {}
-            Err(_) if looked > 0 => return Err(End::Refused(Refusal { status: 408, why: "the head took too long" })),
+        match patience.wait(shared, limit, looked == 0, down.buffer.fill(&mut down.stream, 1)).await {
+            Waited::Done(Ok(n)) if n > 0 => {}
+            Waited::TooLong if looked > 0 => return Err(End::Refused(Refusal { status: 408, why: "the head took too long" })),
             _ => return Err(End::Closed),
         }
     }

@@ -2,8 +2,9 @@
 
 use super::body::{Chunks, Framing};
 use super::{MAX_HEADERS, content_length, has_token};
-use httparse::{EMPTY_HEADER, Header};
+use httparse::Header;
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 /// A request's head, borrowed from the buffer it was read into.
 pub(crate) struct Request<'b> {
@@ -131,9 +132,9 @@ impl<'b> Request<'b> {
 
 /// Parses a whole head and hands it to `then`; the head must be complete (see [`super::head_end`]).
 pub(crate) fn parse_request<T>(head: &[u8], then: impl FnOnce(&Request<'_>) -> T) -> Result<T, Refusal> {
-    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
-    let mut parsed = httparse::Request::new(&mut headers);
-    match parsed.parse(head) {
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(head, &mut headers) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(bad("malformed head")),
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal { status: 431, why: "too many headers" }),

@@ -2,7 +2,8 @@
 
 use super::body::{Chunks, Framing};
 use super::{Known, MAX_HEADERS, content_length, has_token, known};
-use httparse::{EMPTY_HEADER, Header};
+use httparse::Header;
+use std::mem::MaybeUninit;
 
 /// A response's head, borrowed from the buffer it was read into.
 pub(crate) struct Response<'b> {
@@ -17,9 +18,10 @@ pub(crate) struct Response<'b> {
 
 /// Parses a whole head and hands it to `then`. `None` where it is no response, or one that could be read in two ways.
 pub(crate) fn parse_response<T>(head: &[u8], to_head: bool, then: impl FnOnce(&Response<'_>) -> T) -> Option<T> {
-    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
-    let mut parsed = httparse::Response::new(&mut headers);
-    if !matches!(parsed.parse(head), Ok(httparse::Status::Complete(_))) {
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    if !matches!(config.parse_response_with_uninit_headers(&mut parsed, head, &mut headers), Ok(httparse::Status::Complete(_))) {
         return None;
     }
     let (status, version) = (parsed.code?, parsed.version?);
