@@ -44,7 +44,8 @@ const KINDS: [(&str, &str, &str, &str); 13] = [
 ];
 
 /// Made in every namespace by Kubernetes or Istio themselves.
-const STANDARD: [(&str, &str); 3] = [("ConfigMap", "kube-root-ca.crt"), ("ConfigMap", "istio-ca-root-cert"), ("ServiceAccount", "default")];
+const STANDARD: [(&str, &str); 4] =
+    [("ConfigMap", "kube-root-ca.crt"), ("ConfigMap", "istio-ca-root-cert"), ("ConfigMap", "istio-ca-crl"), ("ServiceAccount", "default")];
 
 /// What others have in the namespace, and who they are. What may not be listed is not known to be there.
 pub async fn look_around(space: &Space) -> Result<Vec<(String, String)>, ApiError> {
