@@ -57,7 +57,7 @@ pub async fn launch(shared: &Shared, home: &Home, index: usize, run: u32) -> Res
         return Err(Failure::NotMade("ErrImagePull".into(), why));
     };
     let note = |reason: &str, message: String| shared.recorder.record(&home.object, Some(&field_path(container)), false, reason, message);
-    note("Pulled", format!("Container image {:?} already present on machine", container.image));
+    note("Pulled", format!("Container image {:?} already present on machine and can be accessed by the pod", container.image));
     let Some(ips) = home.entry.ips else {
         return Err(Failure::NotMade("CreateContainerError".into(), "the pod has no address".to_owned()));
     };
@@ -83,7 +83,7 @@ pub async fn launch(shared: &Shared, home: &Home, index: usize, run: u32) -> Res
     let not_made = |what: &str, error: std::io::Error| Failure::NotMade("CreateContainerError".into(), format!("{what}: {error}"));
     let log = LogFile::create(&home.entry.logs.join(&container.name), run).map_err(|error| not_made("the log", error))?;
     let id = new_id();
-    note("Created", format!("Created container: {}", container.name));
+    note("Created", "Container created".to_owned());
     let not_runnable = |why: String| {
         let why = format!("failed to create containerd task: unable to start container process: {why}: unknown");
         Failure::NotRunnable(id.clone(), why)

@@ -172,7 +172,7 @@ impl Pod {
             Input::Tick => {}
             Input::Started { index, id } => {
                 self.containers[index].on_started(now, id);
-                event(&mut actions, false, index, "Started", format!("Started container {}", self.name(index)));
+                event(&mut actions, false, index, "Started", "Container started".to_owned());
             }
             Input::NotStarted { index, reason, message } => {
                 event(&mut actions, true, index, "Failed", message.clone());
@@ -217,10 +217,6 @@ impl Pod {
         };
         let deadline = self.ending.as_ref().filter(|ending| !ending.drained).map(|ending| ending.deadline);
         self.containers.iter().flat_map(of_container).chain(deadline).filter(|at| *at > self.seen).min()
-    }
-
-    fn name(&self, index: usize) -> &str {
-        &self.containers[index].spec.name
     }
 
     fn after_exit(&mut self, now: Now, index: usize, actions: &mut Vec<Action>) {
