@@ -1,7 +1,7 @@
-//! The walkthrough by HTTP, on the embedded cluster with real processes.
+//! The walkthrough by HTTP: on the embedded cluster with real processes, and again on a real one.
 mod common;
 
-use common::{TestPanel, count, reason};
+use common::{TestPanel, count, real, reason};
 use serde_json::json;
 
 #[test]
@@ -19,7 +19,9 @@ fn the_walkthrough_by_http() {
     let status = panel.until_reason("Verified", "Verified");
     assert!(status.to_string().contains("/usr/bin"), "the pod's PATH is told: {status}");
 
-    panel.ask("load", r#"{"rate": 200}"#);
+    // What two cores bear beside real proxies, controllers and an API server.
+    let rate = if real::kubeconfig().is_some() { 50 } else { 200 };
+    panel.ask("load", &format!(r#"{{"rate": {rate}}}"#));
     panel.until_frame("both versions answer, about half each", |f| count(f, "v1") > 50 && count(f, "v2") > 50);
 
     // The first trap: a route without sidecars changes nothing.
@@ -34,16 +36,14 @@ fn the_walkthrough_by_http() {
     panel.until_reason("WeightsApply", "WeightsApply");
 
     // The load goes on from the new client by itself.
-    panel.until_frame("load goes on", |f| f["achieved_rate"].as_f64().unwrap_or(0.0) > 150.0);
-    let shifted = panel.ask("weights", r#"{"v1": 80, "v2": 20}"#);
-    assert_eq!(shifted["acknowledged"], true, "{shifted}");
+    panel.until_frame("load goes on", |f| f["achieved_rate"].as_f64().unwrap_or(0.0) > 0.75 * f64::from(rate));
+    panel.shift(80, 20);
     panel.until_frame("the split is seen", |f| {
         let verdict = &f["verdict"];
         verdict["requests"].as_u64().unwrap_or(0) >= 1_000 && verdict["kind"] == "in_keeping"
     });
 
-    let shifted = panel.ask("weights", r#"{"v1": 0, "v2": 100}"#);
-    assert_eq!(shifted["acknowledged"], true, "{shifted}");
+    panel.shift(0, 100);
     let frame = panel.until_frame("only v2 is asked", |f| {
         f["wished"]["v2"] == 100 && f["verdict"]["requests"].as_u64().unwrap_or(0) >= 500
     });
@@ -52,7 +52,7 @@ fn the_walkthrough_by_http() {
 
     panel.ask("inject", r#"{"inject": false, "workloads": ["simple-flask-app-client"]}"#);
     panel.until_reason("WeightsApply", "ClientHasNoSidecar");
-    panel.until_frame("weights have no effect without a sidecar", |f| f["rates"]["v1"].as_f64().unwrap_or(0.0) > 20.0);
+    panel.until_frame("weights have no effect without a sidecar", |f| f["rates"]["v1"].as_f64().unwrap_or(0.0) > 0.1 * f64::from(rate));
 
     panel.ask("teardown", "");
     panel.until_reason("Clean", "Clean");
@@ -62,6 +62,9 @@ fn the_walkthrough_by_http() {
 
 #[test]
 fn a_killed_pod_is_restarted_and_the_panel_shows_it() {
+    if real::left_out("kills the panel's child processes: pods are not its children there") {
+        return;
+    }
     let panel = TestPanel::start();
     panel.ask("deploy", "");
     panel.until_reason("Deployed", "Deployed");
@@ -73,6 +76,9 @@ fn a_killed_pod_is_restarted_and_the_panel_shows_it() {
 
 #[test]
 fn a_killed_panel_leaves_no_child_and_comes_back_with_its_objects() {
+    if real::left_out("looks at the embedded cluster's processes and its state folder") {
+        return;
+    }
     let panel = TestPanel::start();
     panel.ask("deploy", "");
     panel.until_reason("Deployed", "Deployed");
@@ -96,14 +102,13 @@ fn a_killed_panel_leaves_no_child_and_comes_back_with_its_objects() {
 #[test]
 fn another_panel_drives_the_same_cluster_by_its_kubeconfig() {
     let home = TestPanel::start();
-    let guest = TestPanel::driving(&home.kubeconfig);
+    let guest = home.beside();
     assert_eq!(guest.status()["cluster"]["kind"], "kubeconfig");
     guest.ask("deploy", "");
     guest.until_reason("ClientReady", "ClientReady");
     guest.ask("inject", r#"{"inject": true}"#);
     guest.until_reason("Injected", "Injected");
-    let shifted = guest.ask("weights", r#"{"v1": 30, "v2": 70}"#);
-    assert_eq!(shifted["acknowledged"], true, "{shifted}");
+    guest.shift(30, 70);
     guest.ask("load", r#"{"rate": 100}"#);
     // Both see the same: objects, weights, who set them, and the load that only one of them has asked for.
     let status = home.until("the other panel's weights are seen", |s| s["wished"] == json!({"v1": 30, "v2": 70}) && s["load"]["rate"] == 100);
@@ -120,22 +125,23 @@ fn another_panel_drives_the_same_cluster_by_its_kubeconfig() {
 fn two_namespaces_do_not_meet() {
     let panel = TestPanel::start();
     let json = [("Content-Type", "application/json")];
+    let (one, two) = (&format!("{}-one", panel.namespace), &format!("{}-two", panel.namespace));
     let ask = |ns: &str, verb: &str, body: &str| {
         let answer = panel.send("POST", &format!("/api/demo/{verb}?namespace={ns}"), &json, body);
         assert!(answer.status < 300, "{ns} {verb}: {}", answer.text);
         answer.json()
     };
     let status = |ns: &str| panel.get(&format!("/api/demo/status?namespace={ns}")).json();
-    for ns in ["one", "two"] {
+    for ns in [one, two] {
         ask(ns, "deploy", "{}");
     }
-    for ns in ["one", "two"] {
+    for ns in [one, two] {
         panel.until(&format!("{ns} is ready"), |_| reason(&status(ns), "Deployed") == "Deployed" && status(ns)["operation"].is_null());
     }
-    ask("one", "weights", r#"{"v1": 90, "v2": 10}"#);
-    panel.until("one has its weights", |_| status("one")["wished"] == json!({"v1": 90, "v2": 10}));
-    assert_eq!(status("two")["wished"], json!(null));
-    ask("one", "teardown", "{}");
-    panel.until("one is clean", |_| reason(&status("one"), "Clean") == "Clean" && status("one")["operation"].is_null());
-    assert_eq!(reason(&status("two"), "Deployed"), "Deployed");
+    ask(one, "weights", r#"{"v1": 90, "v2": 10}"#);
+    panel.until("one has its weights", |_| status(one)["wished"] == json!({"v1": 90, "v2": 10}));
+    assert_eq!(status(two)["wished"], json!(null));
+    ask(one, "teardown", "{}");
+    panel.until("one is clean", |_| reason(&status(one), "Clean") == "Clean" && status(one)["operation"].is_null());
+    assert_eq!(reason(&status(two), "Deployed"), "Deployed");
 }

@@ -1,4 +1,4 @@
-//! The walkthrough with an unmodified kubectl, on the embedded cluster, Istio's kinds included.
+//! The walkthrough with an unmodified kubectl, Istio's kinds included: on the embedded cluster, and again on a real one.
 mod common;
 
 use common::programs::{kubectl, kubectl_follow, objects_of_ours};
@@ -8,7 +8,7 @@ const NS: [&str; 2] = ["-n", "istio-app"];
 
 #[test]
 fn the_walkthrough_with_kubectl() {
-    let panel = TestPanel::start();
+    let panel = TestPanel::start_in_istio_app();
     let run = |args: &[&str]| kubectl(&panel, &[&NS[..], args].concat()).must();
 
     let applied = kubectl(&panel, &["apply", "-f", "kubernetes/demo/"]).must();
@@ -40,7 +40,7 @@ fn the_walkthrough_with_kubectl() {
         run(&["rollout", "status", workload, "--timeout=60s"]);
     }
     let described = run(&["describe", "pod", "-l", "version=v2"]);
-    for words in ["istio-proxy:", "Ready:          True", "Successfully assigned", "Started container"] {
+    for words in ["istio-proxy:", "Ready:          True", "Successfully assigned", "Container started"] {
         assert!(described.contains(words), "{words:?}: {described}");
     }
 

@@ -6,8 +6,6 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams}
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
-const NS: &str = "istio-app";
-
 async fn api(panel: &TestPanel, group: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
     // Another test of this process may have installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -16,7 +14,7 @@ async fn api(panel: &TestPanel, group: &str, kind: &str, plural: &str) -> Api<Dy
     let client = kube::Client::try_from(config).unwrap();
     let api_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
     let resource = ApiResource { group: group.into(), version: "v1".into(), api_version, kind: kind.into(), plural: plural.into() };
-    if kind == "Namespace" { Api::all_with(client, &resource) } else { Api::namespaced_with(client, NS, &resource) }
+    if kind == "Namespace" { Api::all_with(client, &resource) } else { Api::namespaced_with(client, &panel.namespace, &resource) }
 }
 
 async fn patch(api: &Api<DynamicObject>, name: &str, manager: &str, change: Value) {
@@ -102,7 +100,7 @@ async fn what_others_made_is_never_touched() {
     let panel = TestPanel::start();
     let namespaces = api(&panel, "", "Namespace", "namespaces").await;
     let services = api(&panel, "", "Service", "services").await;
-    create(&namespaces, "kubectl-create", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})).await;
+    create(&namespaces, "kubectl-create", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": panel.namespace}})).await;
     let theirs = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "flaskapp"}, "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 80}]}});
     create(&services, "kubectl-create", theirs).await;
     panel.until("the Service is seen", |s| reason(s, "Deployed") == "Deploying");
@@ -113,7 +111,7 @@ async fn what_others_made_is_never_touched() {
     panel.ask("teardown", "");
     panel.until("clean-up is over", |s| s["operation"].is_null());
     assert_eq!(services.get("flaskapp").await.unwrap().data["spec"]["selector"]["app"], "theirs");
-    assert!(namespaces.get_opt(NS).await.unwrap().is_some(), "their namespace stays");
+    assert!(namespaces.get_opt(&panel.namespace).await.unwrap().is_some(), "their namespace stays");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,5 +130,5 @@ async fn a_clean_up_tells_what_is_left_and_whose() {
     panel.ask("teardown", "");
     panel.until_reason("Clean", "Clean");
     let namespaces = api(&panel, "", "Namespace", "namespaces").await;
-    assert!(namespaces.get_opt(NS).await.unwrap().is_none(), "our empty namespace goes");
+    assert!(namespaces.get_opt(&panel.namespace).await.unwrap().is_none(), "our empty namespace goes");
 }

@@ -7,6 +7,7 @@ mod build;
 mod cluster;
 mod dev;
 mod image;
+mod real_suite;
 mod run;
 mod sh;
 mod steps;

@@ -1,42 +1,81 @@
-//! `cargo xtask test`: what the tests need, then every test.
+//! `cargo xtask test`: what the tests need, then every test; and the server's integration tests again on a real cluster.
 use crate::browser_half::{self, Profile};
+use crate::real_suite::RealSuite;
 use crate::sh::{Result, cargo, run, target_dir};
 use crate::steps::Steps;
 use crate::{tidy, tools};
+use std::path::PathBuf;
+use std::process::Command;
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub struct Test {
-    /// Given to `cargo test`: `-- -p mesh route`.
+    /// One of the two runs alone
+    #[arg(long, value_enum, value_name = "CLUSTER")]
+    only: Option<Only>,
+    /// Given to `cargo test`, which then runs once, on the embedded cluster: `-- -p mesh route`.
     #[arg(last = true)]
     args: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Only {
+    /// Everything but the run on a real cluster
+    Embedded,
+    /// The run on a real cluster
+    Real,
+}
+
+/// Programs that tests start.
+pub struct Programs {
+    chromium: tools::Chromium,
+    kubectl: PathBuf,
+    envoy: PathBuf,
+    axe: PathBuf,
+}
+
+impl Programs {
+    /// A `cargo test` that finds them.
+    pub fn cargo_test(&self) -> Command {
+        let mut command = cargo();
+        command.args(["test", "--locked"]);
+        command.env("DEMO_PANEL_PKG", target_dir().join("pkg"));
+        command.env("KUBECTL", &self.kubectl).env("AXE", &self.axe).env("ENVOY", &self.envoy);
+        command.env("CHROMIUM", &self.chromium.browser).env("CHROMEDRIVER", &self.chromium.driver);
+        command
+    }
 }
 
 impl Test {
     /// Sets up and runs them all; a step that cannot be done says what to install.
     pub fn run(self) -> Result<()> {
-        let mut steps = Steps::new(7);
+        let real = if self.args.is_empty() && self.only != Some(Only::Embedded) { Some(RealSuite::choose()) } else { None };
+        let embedded = self.only != Some(Only::Real);
+        let mut steps = Steps::new(6 + usize::from(embedded) + real.as_ref().map_or(0, RealSuite::steps));
         steps.step("Rules of the house", tidy::check)?;
-        let chromium = steps.step("Chromium and its driver", tools::chromium)?;
-        let kubectl = steps.step("kubectl", tools::kubectl)?;
-        let envoy = steps.step("Envoy, which the sidecar is compared with", tools::envoy)?;
-        let axe = steps.step("axe-core", tools::axe)?;
+        let programs = Programs {
+            chromium: steps.step("Chromium and its driver", tools::chromium)?,
+            kubectl: steps.step("kubectl", tools::kubectl)?,
+            envoy: steps.step("Envoy, which the sidecar is compared with", tools::envoy)?,
+            axe: steps.step("axe-core", tools::axe)?,
+        };
         steps.step("Browser's half: wasm, JavaScript, CSS (about 5 min the first time)", || {
             browser_half::build(&tools::wasm_compiler()?, Profile::Release)
         })?;
-        steps.step("Tests (about 6 min to build the first time)", || {
-            let mut command = cargo();
-            command.args(["test", "--locked"]);
-            if self.args.is_empty() {
-                command.args(["--workspace", "--no-fail-fast"]);
-            } else {
-                command.args(&self.args);
-            }
-            command.env("DEMO_PANEL_PKG", target_dir().join("pkg"));
-            command.env("KUBECTL", kubectl).env("AXE", axe).env("ENVOY", envoy);
-            command.env("CHROMIUM", chromium.browser).env("CHROMEDRIVER", chromium.driver);
-            run(&mut command)
-        })?;
+        if embedded {
+            steps.step("Tests (about 6 min to build the first time)", || {
+                let mut command = programs.cargo_test();
+                if self.args.is_empty() {
+                    command.args(["--workspace", "--no-fail-fast"]);
+                } else {
+                    command.args(&self.args);
+                }
+                run(&mut command)
+            })?;
+        }
+        if let Some(real) = real {
+            real.run(&mut steps, &programs)?;
+        }
         steps.save()
     }
 }

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything a person would see. Generous: CI has two cores for all of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A WebDriver server; its browsers end with it.
 pub struct Driver {
@@ -190,6 +190,7 @@ impl Browser {
     /// Screenshots of this state, light and dark, 1440 and 390 wide, into `target/screenshots`.
     pub async fn screenshots(&self, state: &str) {
         let folder = screenshots_dir();
+        let state = if super::common::real::kubeconfig().is_some() { format!("real-{state}") } else { state.to_owned() };
         std::fs::create_dir_all(&folder).expect("a folder for screenshots");
         for (width, height) in [(1440, 900), (390, 844)] {
             for scheme in ["light", "dark"] {

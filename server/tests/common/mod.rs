@@ -2,7 +2,9 @@
 #![allow(dead_code)]
 
 pub mod programs;
+pub mod real;
 
+use real::OwnNamespace;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,8 +13,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for anything. On a real cluster every pod has a real Envoy to start, and the machine's two cores do all of it.
+fn patience() -> Duration {
+    Duration::from_secs(if real::kubeconfig().is_some() { 240 } else { 60 })
+}
 
 /// An HTTP answer.
 pub struct Answer {
@@ -30,7 +34,7 @@ impl Answer {
 /// Sends bytes, reads until the other side closes.
 pub fn raw(address: &str, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(patience())).unwrap();
     // The other side may answer and close before it has read all.
     let _ = stream.write_all(request);
     let mut bytes = Vec::new();
@@ -62,6 +66,9 @@ pub struct TestPanel {
     pub address: String,
     pub kubeconfig: PathBuf,
     pub dir: Arc<tempfile::TempDir>,
+    /// Where the demo is. On a real cluster every test has one of its own.
+    pub namespace: String,
+    own: Option<OwnNamespace>,
     log: Arc<Mutex<String>>,
     expects_end: bool,
 }
@@ -93,9 +100,36 @@ pub fn refused(mut command: Command) -> (ExitStatus, String) {
 }
 
 impl TestPanel {
-    /// On a new folder.
+    /// On a new folder; in the run on a real cluster there, in a namespace of its own.
     pub fn start() -> TestPanel {
-        TestPanel::on(Arc::new(tempfile::tempdir().unwrap()))
+        match real::kubeconfig() {
+            Some(kubeconfig) => TestPanel::real(&kubeconfig, OwnNamespace::new()),
+            None => TestPanel::on(Arc::new(tempfile::tempdir().unwrap())),
+        }
+    }
+
+    /// The same, about the namespace `istio-app`, which manifests name: no two tests of a run may want it.
+    pub fn start_in_istio_app() -> TestPanel {
+        match real::kubeconfig() {
+            Some(kubeconfig) => TestPanel::real(&kubeconfig, OwnNamespace::named("istio-app")),
+            None => TestPanel::start(),
+        }
+    }
+
+    /// On the real cluster, in a namespace that goes at the end.
+    pub fn real(kubeconfig: &Path, own: OwnNamespace) -> TestPanel {
+        let mut panel = TestPanel::driving(kubeconfig);
+        kubeconfig.clone_into(&mut panel.kubeconfig);
+        panel.namespace.clone_from(&own.name);
+        panel.own = Some(own);
+        panel
+    }
+
+    /// Another panel on the same cluster and namespace, by its kubeconfig.
+    pub fn beside(&self) -> TestPanel {
+        let mut panel = TestPanel::driving(&self.kubeconfig);
+        panel.namespace.clone_from(&self.namespace);
+        panel
     }
 
     /// On a folder that another one may have used.
@@ -138,7 +172,7 @@ impl TestPanel {
         let address = next("panel: http://");
         let embedded = next("cluster: ").starts_with("embedded, state");
         let kubeconfig = if embedded { next("kubectl: export KUBECONFIG=").into() } else { PathBuf::new() };
-        TestPanel { child, address, kubeconfig, dir, log, expects_end: false }
+        TestPanel { child, address, kubeconfig, dir, namespace: "istio-app".to_owned(), own: None, log, expects_end: false }
     }
 
     pub fn pid(&self) -> u32 {
@@ -153,10 +187,20 @@ impl TestPanel {
         self.send("GET", path, &[], "")
     }
 
+    /// Path of a verb, about this test's namespace.
+    pub fn path(&self, verb: &str) -> String {
+        if self.namespace == "istio-app" { format!("/api/demo/{verb}") } else { format!("/api/demo/{verb}?namespace={}", self.namespace) }
+    }
+
+    /// Address of the page, about this test's namespace.
+    pub fn url(&self) -> String {
+        format!("http://{}{}", self.address, self.path("").replacen("/api/demo/", "/", 1))
+    }
+
     /// A verb with a JSON body; without a body where that is empty.
     pub fn post(&self, verb: &str, body: &str) -> Answer {
         let kind = if body.is_empty() { vec![] } else { vec![("Content-Type", "application/json")] };
-        self.send("POST", &format!("/api/demo/{verb}"), &kind, body)
+        self.send("POST", &self.path(verb), &kind, body)
     }
 
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -179,13 +223,27 @@ impl TestPanel {
         answer.json()
     }
 
+    /// Moves the weights, and gives the answer that every client-side proxy has them. That comes with the first one on the embedded
+    /// cluster; Istio may take longer than the second that the verb waits, and is asked again.
+    pub fn shift(&self, v1: u32, v2: u32) -> Value {
+        let (body, deadline) = (format!(r#"{{"v1": {v1}, "v2": {v2}}}"#), Instant::now() + patience());
+        loop {
+            let answer = self.ask("weights", &body);
+            let again = real::kubeconfig().is_some() && Instant::now() < deadline && answer["pending"] != serde_json::json!([]);
+            if answer["acknowledged"] == true || !again {
+                assert_eq!(answer["acknowledged"], true, "{answer}\n{}", self.log());
+                return answer;
+            }
+        }
+    }
+
     pub fn status(&self) -> Value {
-        self.get("/api/demo/status").json()
+        self.get(&self.path("status")).json()
     }
 
     /// Waits until a status is as wished; tells the last one where it never is.
     pub fn until(&self, what: &str, wished: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             let status = self.status();
             if wished(&status) {
@@ -206,9 +264,9 @@ impl TestPanel {
     /// The next frame of the live stream that fits.
     pub fn until_frame(&self, what: &str, wished: impl Fn(&Value) -> bool) -> Value {
         let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(&stream, "GET /api/demo/live HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).unwrap();
-        let (deadline, mut event, mut last) = (Instant::now() + PATIENCE, String::new(), Value::Null);
+        stream.set_read_timeout(Some(patience())).unwrap();
+        write!(&stream, "GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", self.path("live"), self.address).unwrap();
+        let (deadline, mut event, mut last) = (Instant::now() + patience(), String::new(), Value::Null);
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             if let Some(name) = line.strip_prefix("event: ") {
                 event = name.to_owned();

@@ -34,6 +34,13 @@ pub struct Following {
 }
 
 impl Following {
+    /// Starts a program and reads its lines as they come.
+    pub fn of(command: &mut Command) -> Following {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Following { child, lines }
+    }
+
     /// Reads until a line fits; the program's end fails the test.
     pub fn until(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         let mut seen = Vec::new();
@@ -75,12 +82,12 @@ pub fn kubectl(panel: &TestPanel, args: &[&str]) -> Ran {
 
 /// Starts kubectl and reads its lines as they come.
 pub fn kubectl_follow(panel: &TestPanel, args: &[&str]) -> Following {
-    let mut child = command(panel, args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    Following { child, lines }
+    Following::of(&mut command(panel, args))
 }
 
-/// Objects of ours that are left, by kubectl.
+/// Objects of ours that are left, by kubectl. On a real cluster other tests have theirs in other namespaces.
 pub fn objects_of_ours(panel: &TestPanel) -> String {
-    kubectl(panel, &["get", "all,cm,vs,dr", "-A", "-l", "app.kubernetes.io/managed-by=demo-panel", "-o", "name"]).must()
+    let scope = if super::real::kubeconfig().is_some() { vec!["-n", &panel.namespace] } else { vec!["-A"] };
+    let words = ["get", "all,cm,vs,dr", "-l", "app.kubernetes.io/managed-by=demo-panel", "-o", "name"];
+    kubectl(panel, &[&words[..], &scope].concat()).must()
 }

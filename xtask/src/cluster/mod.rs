@@ -15,12 +15,11 @@ use crate::browser_half::{self, Profile};
 use crate::sh::{Result, error};
 use crate::steps::Steps;
 use crate::{image, tools};
-use parts::Parts;
 use place::Place;
 use space::Space;
 use std::path::{Path, PathBuf};
 
-pub use parts::cannot;
+pub use parts::{Parts, cannot};
 
 /// What `cargo xtask cluster` does.
 #[derive(clap::Subcommand)]
@@ -80,7 +79,8 @@ impl Up {
         }
         let mut steps = Steps::new(UP_STEPS + if self.image.is_some() { 1 } else { 3 });
         let name = &self.name.name;
-        let kubeconfig = up(&mut steps, name)?;
+        let parts = Parts::ready(&mut steps)?;
+        let kubeconfig = up(&mut steps, name, &parts)?;
         let archive = match self.image {
             Some(given) => std::path::absolute(&given).map_err(|e| error(format!("{}: {e}", given.display())))?,
             None => {
@@ -97,13 +97,12 @@ impl Up {
     }
 }
 
-/// Steps that [`up`] takes: those of its parts, and the boot.
+/// Steps that [`Parts::ready`] and [`up`] take together.
 pub const UP_STEPS: usize = parts::STEPS + 1;
 
-/// Builds what is missing and boots the cluster of this name, if it does not run. Gives its kubeconfig.
-pub fn up(steps: &mut Steps, name: &str) -> Result<PathBuf> {
+/// Boots the cluster of this name, if it does not run. Gives its kubeconfig.
+pub fn up(steps: &mut Steps, name: &str, parts: &Parts) -> Result<PathBuf> {
     let place = Place::new(name)?;
-    let parts = Parts::ready(steps)?;
     steps.step("Boot: Kubernetes and Istio", || {
         let _lock = place.lock()?;
         if place.holder().is_some() && place.file("ready").exists() {
@@ -112,7 +111,7 @@ pub fn up(steps: &mut Steps, name: &str) -> Result<PathBuf> {
         }
         space::end(&place)?;
         std::fs::create_dir_all(place.folder()).map_err(|e| error(format!("cannot make {}: {e}", place.folder().display())))?;
-        boot(&place, &parts).inspect_err(|_| {
+        boot(&place, parts).inspect_err(|_| {
             // What is left of a failed boot is its logs; the next one starts from nothing.
             if let Some(holder) = place.holder() {
                 let _ = crate::sh::output(crate::sh::cmd("kill").args(["-9", &holder.to_string()]));

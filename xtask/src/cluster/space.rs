@@ -26,7 +26,7 @@ impl<'a> Space<'a> {
     pub fn start(place: &'a Place, parts: &Parts) -> Result<Space<'a>> {
         let mut unshare = cmd("unshare");
         unshare.args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "--propagation", "private", "--kill-child"]);
-        let pause = parts.built("pause");
+        let pause = parts.built("pause").canonicalize().context("find the program that holds the namespaces")?;
         unshare.arg(&pause).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let outer = unshare.spawn().context("start `unshare`")?;
         let children = format!("/proc/{0}/task/{0}/children", outer.id());

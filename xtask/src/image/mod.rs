@@ -5,7 +5,7 @@ pub mod oci;
 pub mod tree;
 
 use crate::browser_half::{self, Profile};
-use crate::sh::{Context, Result, cargo, cmd, error, output, run, target_dir, which, workspace};
+use crate::sh::{Context, Result, cargo, cmd, error, output, run, target_dir, which};
 use crate::steps::Steps;
 use crate::{build, tools};
 use oci::Image;
@@ -125,11 +125,14 @@ fn static_program() -> Result<PathBuf> {
     }
 }
 
-/// Packs the unoptimised program of [`build::server`] for tests and for a cluster on this machine.
+/// Packs the unoptimised program for tests and for a cluster on this machine.
 pub fn debug_archive() -> Result<PathBuf> {
-    let program = build::server(false)?;
+    debug_archive_of(&build::server(false)?)
+}
+
+/// The same, of a program that was built already.
+pub fn debug_archive_of(program: &Path) -> Result<PathBuf> {
     let out = default_archive().with_file_name("demo-panel-image-debug.tar");
-    std::fs::create_dir_all(target_dir()).context(format!("make a folder in {}", workspace().display()))?;
-    pack(&program, &out, "", "latest", false)?;
+    pack(program, &out, "", "latest", false)?;
     Ok(out)
 }

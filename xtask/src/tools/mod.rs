@@ -8,7 +8,7 @@ mod peers;
 mod wasm;
 
 pub use axe::axe;
-pub use chromium::chromium;
+pub use chromium::{Chromium, chromium};
 pub use envoy::envoy;
 pub use fetched::folder;
 pub use kubectl::{helm, kubectl};
