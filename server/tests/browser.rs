@@ -254,10 +254,10 @@ async fn clean_up_waits_for_what_others_hold_and_leaves_what_is_theirs() {
     // Somebody holds an object back: the clean-up says what it waits for.
     let finalizers = |list: &str| format!(r#"{{"metadata":{{"finalizers":[{list}]}}}}"#);
     let hold = |list: &str| {
-        kubectl(&panel, &["-n", "istio-app", "patch", "deploy", "flaskapp-v2", "--type", "merge", "-p", &finalizers(list)]).must();
+        kubectl(&panel, &["-n", &panel.namespace, "patch", "deploy", "flaskapp-v2", "--type", "merge", "-p", &finalizers(list)]).must();
     };
     hold(r#""example.com/hold""#);
-    kubectl(&panel, &["-n", "istio-app", "create", "configmap", "somebodys"]).must();
+    kubectl(&panel, &["-n", &panel.namespace, "create", "configmap", "somebodys"]).must();
     browser.click("cleanup").await;
     browser.click("cleanup-confirm").await;
     browser.says("hero", "flaskapp-v2").await;
@@ -269,8 +269,8 @@ async fn clean_up_waits_for_what_others_hold_and_leaves_what_is_theirs() {
     browser.says("hero", "somebodys").await;
     browser.screenshots("14-left-over").await;
     is_sound(&browser, "left over").await;
-    assert_eq!(objects_of_ours(&panel).replace("namespace/istio-app", "").trim(), "", "objects of ours are left");
-    kubectl(&panel, &["-n", "istio-app", "get", "configmap", "somebodys"]).must();
+    assert_eq!(objects_of_ours(&panel).replace(&format!("namespace/{}", panel.namespace), "").trim(), "", "objects of ours are left");
+    kubectl(&panel, &["-n", &panel.namespace, "get", "configmap", "somebodys"]).must();
 }
 
 #[tokio::test(flavor = "multi_thread")]
