@@ -1,6 +1,6 @@
 //! The document around the page. The server alone draws it.
 use crate::api::{self, First, HAND_OVER, Prefs};
-use crate::pages::{Failed, NotFound, Panel};
+use crate::pages::{Failed, NotFound, Panel, PreflightPage};
 use crate::text::Key;
 use leptos::prelude::*;
 
@@ -20,6 +20,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
             <div id="app"><Panel first=*first/></div>
         }
         .into_any(),
+        First::Preflight(told) => view! { <PreflightPage told/> }.into_any(),
         First::Failed(error) => view! { <Failed error/> }.into_any(),
         First::NotFound => view! { <NotFound/> }.into_any(),
     };

@@ -51,6 +51,9 @@ impl ControlPlane for Gallery {
             w.history()
         }))
     }
+    async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
+        Ok(crate::preflight::told(ns))
+    }
     async fn deploy(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
         self.did(ns, by, Verb::Deploy, "deployed 3 workloads", |w| *w = World::named("deployed"))
     }

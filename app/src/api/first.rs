@@ -24,19 +24,21 @@ pub struct Snapshot {
 pub enum First {
     /// The panel.
     Panel(Box<Snapshot>),
+    /// What stands between the cluster and the demo.
+    Preflight(crate::types::Preflight),
     /// The panel cannot be shown.
     Failed(crate::types::ApiError),
     /// There is no such page.
     NotFound,
 }
 
-/// Reads what the page at `uri` begins with: `/`, with the namespace in `?namespace=`.
+/// Reads what the page at `uri` begins with: `/` or `/preflight`, with the namespace in `?namespace=`.
 #[cfg(feature = "ssr")]
 pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
     use crate::types::{ApiError, Code, Namespace};
     // Rendering needs Leptos' executor. Every page begins here; a second call changes nothing.
     let _ = any_spawner::Executor::init_tokio();
-    if uri.path() != "/" {
+    if !matches!(uri.path(), "/" | "/preflight") {
         return First::NotFound;
     }
     // Names need no percent-encoding: one that has any is none.
@@ -45,6 +47,9 @@ pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
         Ok(ns) => ns,
         Err(why) => return First::Failed(ApiError::new(Code::BadRequest, why, "Correct the address, or leave `?namespace=` out.")),
     };
+    if uri.path() == "/preflight" {
+        return plane.preflight(&ns).await.map_or_else(First::Failed, First::Preflight);
+    }
     let read = async { Ok::<_, ApiError>((plane.status(&ns).await?, plane.history(&ns).await?)) };
     match read.await {
         Ok((mut status, history)) => {

@@ -24,7 +24,13 @@ pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, help: Callback<(
         });
         page.lang.get().fill(Key::Theme, &[("theme", name)])
     };
-    let details = move || page.live.status.with(|s| [&*s.cluster.version, &s.cluster.mesh, &s.cluster.user].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" · "));
+    let details = say(move || {
+        let none = page.lang.get().t(Key::NoMeshHere);
+        page.live.status.with(|s| {
+            let mesh = if s.cluster.mesh.is_empty() && !s.cluster.version.is_empty() { none } else { &s.cluster.mesh };
+            [&*s.cluster.version, mesh, &s.cluster.user].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" · ")
+        })
+    });
     let nothing = move || page.live.status.with(|s| s.pods.is_empty() && s.is(kinds::CLEAN));
     view! {
         <header class="top">
@@ -33,6 +39,7 @@ pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, help: Callback<(
             <span class="badge" data-testid="cluster" title=details>
                 <svg class="dot" viewBox="0 0 8 8" aria-hidden="true" data-state=say(move || link().0)><circle cx="4" cy="4" r="4" fill="currentColor"/></svg>
                 <span class="badge-text">{say(move || page.cluster())} " · " {say(move || page.lang.get().fill(Key::NamespaceIs, &[("ns", &page.namespace())]))}</span>
+                <span class="badge-text about" data-testid="about">{details}</span>
                 <span class="hidden" data-testid="link">{say(move || page.lang.get().t(link().1))}</span>
             </span>
             <div class="acts">
@@ -44,6 +51,7 @@ pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, help: Callback<(
                 </button>
             </div>
             <div class="looks">
+                <a class="button quiet" data-testid="preflight" href=say(move || format!("/preflight?namespace={}", page.namespace()))>{page.t(Key::Preflight)}</a>
                 <button type="button" class="quiet" data-testid="lang" lang=say(move || page.lang.get().other().tag()) on:click=move |_| page.lang.update(|l| *l = l.other())>
                     {page.t(Key::OtherLanguage)}
                 </button>

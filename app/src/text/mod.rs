@@ -5,12 +5,16 @@
 mod conditions;
 mod errors;
 mod log;
+#[cfg(any(feature = "ssr", test))]
+mod preflight;
 mod table;
 mod verdict;
 
 pub use conditions::condition;
 pub use errors::{ErrorText, error};
 pub use log::{entry, who, working};
+#[cfg(any(feature = "ssr", test))]
+pub use preflight::{Word, check, troubles, verb};
 pub use table::Key;
 pub use verdict::verdict;
 

@@ -25,6 +25,8 @@ table! {
     ClusterKubeconfig: "cluster {context}", "集群 {context}";
     ClusterInCluster: "in-cluster", "集群内";
     NamespaceIs: "namespace {ns}", "命名空间 {ns}";
+    Preflight: "Preflight", "检查";
+    NoMeshHere: "no mesh", "无网格";
     StopLoad: "Stop load", "停止负载";
     CleanUpMore: "Clean up …", "清理…";
     OtherLanguage: "中文", "English";

@@ -6,6 +6,7 @@ mod condition;
 mod error;
 mod live;
 mod names;
+mod preflight;
 mod split;
 mod status;
 
@@ -13,6 +14,7 @@ pub use condition::{Condition, ConditionStatus, kinds, reasons};
 pub use error::{ApiError, Code};
 pub use live::{Frame, Hello, Verdict, VerdictKind};
 pub use names::{Namespace, Rate};
+pub use preflight::{Check, CheckStatus, Preflight};
 pub use split::{Split, SplitError, Subset, Weight};
 pub use status::{
     ClusterView, InjectRequest, LoadRequest, LoadView, LogEntry, Operation, PodView, RouteClaim, RouteRequest, Shifted, Status,

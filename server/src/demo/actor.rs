@@ -189,7 +189,7 @@ fn refused(refusal: &Refusal) -> ApiError {
         }
         Refusal::NoMesh => ApiError::new(
             Code::NotFound,
-            "This cluster does not serve networking.istio.io/v1.",
+            "This cluster does not serve Istio's networking.istio.io.",
             "Install Istio, or use the embedded cluster.",
         ),
     }

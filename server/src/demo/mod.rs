@@ -4,6 +4,8 @@
 mod facts;
 mod plan;
 mod pods;
+mod namespaces;
+mod preflight;
 mod observe;
 mod route;
 mod conditions;
@@ -27,7 +29,7 @@ mod weights;
 
 use crate::k8s::{Cluster, Manifests, Reach, probe};
 use ::app::api::ControlPlane;
-use ::app::types::{ApiError, Code, Frame, InjectRequest, LoadRequest, Namespace, Operation, RouteRequest, Shifted, Split, Status};
+use ::app::types::{ApiError, Code, Frame, InjectRequest, LoadRequest, Namespace, Operation, Preflight, RouteRequest, Shifted, Split, Status};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch as latest};
@@ -154,6 +156,10 @@ impl ControlPlane for Demo {
         let space = self.space(ns)?;
         let history = space.history.lock().map(|h| h.iter().cloned().collect()).unwrap_or_default();
         Ok(history)
+    }
+
+    async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
+        Ok(preflight::preflight(&self.cluster, &self.manifests, ns).await)
     }
 
     async fn deploy(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {

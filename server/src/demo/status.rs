@@ -1,10 +1,10 @@
 //! What the page shows of a namespace, put together again whenever something changes.
 use super::conditions::{Scene, conditions, is_ready};
 use super::facts::{Facts, Line};
-use super::observe::{demo_pods, mesh_served, observe};
+use super::observe::{demo_pods, observe};
 use super::route;
 use super::space::Space;
-use crate::k8s::{KindName, MANAGER, Reach, Seen, World};
+use crate::k8s::{MANAGER, Reach, Seen, World};
 use app::types::{ClusterView, LoadView, Namespace, RouteClaim, Split, Status};
 use std::sync::Arc;
 
@@ -68,8 +68,9 @@ pub fn compose(ns: &Namespace, cluster: &ClusterView, world: &World, facts: &Fac
     };
     let mut cluster = cluster.clone();
     cluster.version.clone_from(&reach.version);
-    if mesh_served(world) && world.problem(KindName::VirtualService).is_none() {
-        "Istio networking.istio.io/v1".clone_into(&mut cluster.mesh);
+    cluster.mesh.clone_from(&reach.mesh);
+    if !reach.user.is_empty() {
+        cluster.user.clone_from(&reach.user);
     }
     let status = Status {
         cluster,

@@ -93,7 +93,7 @@ fn check(space: &Space, world: &World, split: &Split) -> Result<(), ApiError> {
     if !seen.mesh {
         return Err(ApiError::new(
             Code::NotFound,
-            "This cluster does not serve networking.istio.io/v1.",
+            "This cluster does not serve Istio's networking.istio.io.",
             "Install Istio, or use the embedded cluster.",
         ));
     }
@@ -201,7 +201,7 @@ fn wanted(space: &Space, base: Option<&Seen>, by: &str, split: &Split) -> Result
     }
     // What others made keeps all but its weights, and never gets our label.
     Ok(json!({
-        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "kind": "VirtualService",
         "metadata": {"name": name, "namespace": ns, "resourceVersion": base.object.metadata.resource_version},
         "spec": {"http": http},
     }))

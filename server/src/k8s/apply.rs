@@ -32,9 +32,11 @@ impl Writer {
     /// Applies an object. With a resourceVersion in it, only while that is the newest. Repeating it changes nothing.
     pub async fn apply(&self, kind: KindName, ns: &str, object: &Value, force: bool) -> Result<DynamicObject, ApplyError> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let mut object = object.clone();
+        object["apiVersion"] = self.cluster.resource(kind).api_version.into();
         let mut params = PatchParams::apply(MANAGER);
         params.force = force;
-        self.cluster.api(kind, ns).patch(name, &params, &Patch::Apply(object)).await.map_err(classify)
+        self.cluster.api(kind, ns).patch(name, &params, &Patch::Apply(&object)).await.map_err(classify)
     }
 
     /// Makes the panel the only owner of `.spec.http`. A forced apply of equal values leaves the others as owners beside it, so that

@@ -1,12 +1,18 @@
 //! A cluster the panel drives, whichever it is: a client, and how the page names it.
 use app::types::{ApiError, ClusterView, Code};
-use kube::Client;
-use kube::api::{Api, DynamicObject};
+use kube::client::ClientBuilder;
+use kube::{Client, Config};
+use kube::api::{Api, ApiResource, DynamicObject};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::watch::Sender;
+use tokio::sync::Notify;
+use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use super::KindName;
+use super::discover::{self, istio_versions};
+use super::patience::Patience;
 
 /// Cheap handle of the cluster.
 #[derive(Clone)]
@@ -15,15 +21,55 @@ pub struct Cluster {
     pub client: Client,
     /// How the page names it; the version is empty until it has answered once.
     pub view: ClusterView,
+    /// Place in [`discover::KNOWN`] of the version of Istio's kinds that is used; the newest until the cluster has said.
+    istio: Arc<AtomicUsize>,
+    /// Until when the cluster asks to slow down, milliseconds since the Unix epoch; 0 where it never has.
+    slow: Receiver<u64>,
+    /// Told by whoever sees a connection break: then the cluster is asked at once whether it is still there.
+    pub suspect: Arc<Notify>,
 }
 
 impl Cluster {
+    /// A cluster that was not asked anything yet.
+    pub fn new(client: Client, slow: Receiver<u64>, view: ClusterView) -> Cluster {
+        Cluster { client, view, istio: Arc::default(), slow, suspect: Arc::default() }
+    }
+
     /// The objects of a kind in a namespace.
     pub fn api(&self, kind: KindName, ns: &str) -> Api<DynamicObject> {
         match kind {
-            KindName::Namespace => Api::all_with(self.client.clone(), &kind.resource()),
-            _ => Api::namespaced_with(self.client.clone(), ns, &kind.resource()),
+            KindName::Namespace => Api::all_with(self.client.clone(), &self.resource(kind)),
+            _ => Api::namespaced_with(self.client.clone(), ns, &self.resource(kind)),
         }
+    }
+
+    /// How this cluster names a kind: Istio's in the newest version it serves.
+    pub fn resource(&self, kind: KindName) -> ApiResource {
+        kind.resource(self.istio_version())
+    }
+
+    /// The version of Istio's kinds that is read and written.
+    pub fn istio_version(&self) -> &'static str {
+        discover::KNOWN[self.istio.load(Ordering::Relaxed) % discover::KNOWN.len()]
+    }
+
+    /// Asks which versions of Istio's kinds are served, and uses the newest. Gives whether there is any.
+    /// Errors: the cluster does not answer.
+    pub async fn find_istio(&self) -> Result<bool, kube::Error> {
+        let served = istio_versions(&self.client).await?;
+        let newest = discover::KNOWN.iter().position(|known| served.first() == Some(known));
+        if let Some(place) = newest {
+            self.istio.store(place, Ordering::Relaxed);
+        }
+        Ok(newest.is_some())
+    }
+}
+
+/// Why a call failed, in the cluster's words where it said any.
+pub fn reason_of(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => root_cause(other),
     }
 }
 
@@ -59,39 +105,97 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-/// Whether the cluster answers.
+/// A client on a configuration. It waits where the cluster asks to slow down.
+pub fn client(mut config: Config) -> Result<(Client, Receiver<u64>), kube::Error> {
+    let (until, slow) = tokio::sync::watch::channel(0);
+    // Ours in its place: it tells people, and gives up in the end.
+    config.default_retry = false;
+    let client = ClientBuilder::try_from(config)?.with_layer(&Patience::new(Arc::new(until))).build();
+    Ok((client, slow))
+}
+
+/// Whether the cluster answers, and what it says it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Since when it does not (milliseconds since the Unix epoch), and why.
     pub failing: Option<(u64, String)>,
+    /// Whether that is because it does not accept the panel's credentials any more.
+    pub refused: bool,
+    /// Where it asks to slow down: until when, milliseconds since the Unix epoch.
+    pub slow_until_ms: Option<u64>,
     /// Version of its API, as it said last.
     pub version: String,
+    /// Whom it takes the panel for; empty until it has said.
+    pub user: String,
+    /// Its mesh, `Istio 1.31.0, revision default`; empty where there is none.
+    pub mesh: String,
 }
+
+/// How often the cluster is asked while it answers: a watch that breaks asks at once.
+const EASY: Duration = Duration::from_secs(10);
+/// How often while it does not.
+const ANXIOUS: Duration = Duration::from_secs(1);
+/// Every so many answers the mesh is looked at again.
+const LOOK_AGAIN: u32 = 6;
 
 /// Asks the cluster for its version again and again, once for everybody who looks.
 pub async fn probe(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reach>, stop: &CancellationToken) {
+    let mut slow = cluster.slow.clone();
+    let mut answers = 0u32;
     loop {
         let asking = tokio::time::timeout(Duration::from_secs(3), cluster.client.apiserver_version());
         let answer = match asking.await {
             Ok(Ok(info)) => Ok(info.git_version),
-            Ok(Err(error)) => Err(root_cause(&error)),
-            Err(_) => Err("no answer within 3 s".to_owned()),
+            Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err((true, "the credentials are not accepted any more (401 Unauthorized)".to_owned())),
+            Ok(Err(error)) => Err((false, reason_of(&error))),
+            Err(_) if *slow.borrow() > now_ms() => Ok(out.borrow().version.clone()),
+            Err(_) => Err((false, "no answer within 3 s".to_owned())),
         };
+        let again = answer.is_ok() && (answers % LOOK_AGAIN == 0 || out.borrow().failing.is_some());
+        let about = if again { Some(about(cluster).await) } else { None };
+        answers = if answer.is_ok() { answers.wrapping_add(1) } else { 0 };
+        let pause = if answer.is_ok() { EASY } else { ANXIOUS };
         out.send_if_modified(|reach| {
             let before = reach.clone();
             match answer {
-                Ok(version) => *reach = Reach { failing: None, version },
-                Err(why) => {
+                Ok(version) => (reach.failing, reach.refused, reach.version) = (None, false, version),
+                Err((refused, why)) => {
                     let since = reach.failing.as_ref().map_or_else(now_ms, |(since, _)| *since);
-                    reach.failing = Some((since, why));
+                    (reach.failing, reach.refused) = (Some((since, why)), refused);
                 }
+            }
+            if let Some((user, mesh)) = about {
+                (reach.user, reach.mesh) = (user.unwrap_or_else(|| reach.user.clone()), mesh.unwrap_or_else(|| reach.mesh.clone()));
             }
             *reach != before
         });
-        // Often enough that a page is not wrong for long; one small request.
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            () = wait(pause, &mut slow, now_ms, out) => {}
+            () = cluster.suspect.notified() => {}
             () = stop.cancelled() => return,
         }
     }
+}
+
+/// Waits, and meanwhile tells when the cluster asks to slow down and when that is over.
+async fn wait(pause: Duration, slow: &mut Receiver<u64>, now_ms: fn() -> u64, out: &Sender<Reach>) {
+    let end = tokio::time::Instant::now() + pause;
+    loop {
+        let until_ms = *slow.borrow_and_update();
+        let left = Duration::from_millis(until_ms.saturating_sub(now_ms()));
+        let shown = (!left.is_zero()).then_some(until_ms);
+        out.send_if_modified(|reach| std::mem::replace(&mut reach.slow_until_ms, shown) != shown);
+        let next = if left.is_zero() { end } else { end.min(tokio::time::Instant::now() + left) };
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => if next >= end { return },
+            changed = slow.changed() => if changed.is_err() { tokio::time::sleep_until(end).await; return },
+        }
+    }
+}
+
+/// Whom the cluster takes the panel for, and its mesh; nothing where that cannot be told.
+async fn about(cluster: &Cluster) -> (Option<String>, Option<String>) {
+    let (user, served, seen) = tokio::join!(discover::whoami(&cluster.client), cluster.find_istio(), discover::istiods(&cluster.client));
+    let mesh = served.ok().map(|served| if served { discover::mesh_name(&seen.unwrap_or_default(), cluster.istio_version()) } else { String::new() });
+    (user, mesh)
 }

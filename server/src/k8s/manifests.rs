@@ -1,4 +1,5 @@
 //! The demo's objects as the panel applies them: the files of `kubernetes/demo`, put into a namespace.
+use super::discover::ISTIO;
 use kube::api::{ApiResource, DynamicObject};
 use serde_json::{Value, json};
 
@@ -18,9 +19,9 @@ pub enum KindName {
     Service,
     /// `apps/v1` Deployment.
     Deployment,
-    /// `networking.istio.io/v1` DestinationRule.
+    /// `networking.istio.io` DestinationRule.
     DestinationRule,
-    /// `networking.istio.io/v1` VirtualService.
+    /// `networking.istio.io` VirtualService.
     VirtualService,
     /// `v1` Pod.
     Pod,
@@ -31,14 +32,14 @@ impl KindName {
     pub const WATCHED: [KindName; 5] =
         [KindName::Service, KindName::Deployment, KindName::DestinationRule, KindName::VirtualService, KindName::Pod];
 
-    /// How Kubernetes names it.
-    pub fn resource(self) -> ApiResource {
+    /// How Kubernetes names it; `istio` is the version of Istio's kinds.
+    pub fn resource(self, istio: &str) -> ApiResource {
         let (group, version, kind, plural) = match self {
             KindName::Namespace => ("", "v1", "Namespace", "namespaces"),
             KindName::Service => ("", "v1", "Service", "services"),
             KindName::Deployment => ("apps", "v1", "Deployment", "deployments"),
-            KindName::DestinationRule => ("networking.istio.io", "v1", "DestinationRule", "destinationrules"),
-            KindName::VirtualService => ("networking.istio.io", "v1", "VirtualService", "virtualservices"),
+            KindName::DestinationRule => (ISTIO, istio, "DestinationRule", "destinationrules"),
+            KindName::VirtualService => (ISTIO, istio, "VirtualService", "virtualservices"),
             KindName::Pod => ("", "v1", "Pod", "pods"),
         };
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
@@ -153,7 +154,7 @@ impl Manifests {
     }
 
     fn base(&self, id: Id) -> Option<&Value> {
-        self.objects.iter().find(|o| o["kind"] == id.kind.resource().kind.as_str() && o["metadata"]["name"] == id.name)
+        self.objects.iter().find(|o| o["kind"] == id.kind.resource("v1").kind.as_str() && o["metadata"]["name"] == id.name)
     }
 
     /// The namespace itself.
@@ -192,7 +193,7 @@ mod tests {
         let manifests = Manifests::parse(source).unwrap();
         for id in Id::ALL {
             let object = manifests.object(id, "n", Some(true));
-            assert_eq!(object["apiVersion"], id.kind.resource().api_version.as_str(), "{id}");
+            assert_eq!(object["apiVersion"], id.kind.resource("v1").api_version.as_str(), "{id}");
             assert_eq!(object["metadata"]["labels"][MANAGED_BY], MANAGER, "{id}");
             assert_eq!(object["metadata"]["namespace"], "n", "{id}");
             if id.kind == KindName::Deployment {

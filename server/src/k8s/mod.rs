@@ -1,12 +1,15 @@
 //! The panel's only way to a cluster. Nothing in here knows whether the cluster is embedded.
 mod apply;
 mod client;
+mod discover;
 mod forward;
 mod manifests;
+mod patience;
 mod watch;
 
 pub use apply::{ApplyError, Writer};
-pub use client::{Cluster, Reach, api_error, probe};
+pub use client::{Cluster, Reach, api_error, client, probe, reason_of};
+pub use discover::{Istiod, istio_versions, istiods, label, mesh_name, post, whoami};
 pub use forward::{Forwarded, exec, open};
 pub use manifests::{Id, ImageSource, KindName, MANAGER, Manifests, ROUTE_HOST, ours};
 pub use watch::{Problem, Seen, World, watch};

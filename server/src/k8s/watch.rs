@@ -111,7 +111,12 @@ async fn watch_kind(cluster: &Cluster, ns: &str, kind: KindName, out: &Sender<Ar
                 }
                 Err(error) => {
                     let restart = note(kind, ns, &error, out);
+                    cluster.suspect.notify_one();
                     tokio::time::sleep(pause.next()).await;
+                    if restart && kind.of_mesh() {
+                        // Istio may have come meanwhile, or serve another version than the newest.
+                        let _ = cluster.find_istio().await;
+                    }
                     if restart {
                         break;
                     }
@@ -153,7 +158,10 @@ fn note(kind: KindName, ns: &str, error: &watcher::Error, out: &Sender<Arc<World
     };
     let problem = match status {
         Some(s) if s.code == 404 => Problem::Missing,
-        Some(s) if s.code == 403 || s.code == 401 => Problem::Failed(s.message.clone()),
+        Some(s) if s.code == 403 => Problem::Failed(s.message.clone()),
+        // What is known stays, marked as stale: the credentials may be renewed.
+        Some(s) if s.code == 401 && out.borrow().problem(kind) != Some(&Problem::Starting) => return false,
+        Some(s) if s.code == 401 => Problem::Failed(s.message.clone()),
         _ => {
             debug!(kind = kind.word(), ns, %error, "A watch was interrupted");
             return false;
@@ -162,8 +170,8 @@ fn note(kind: KindName, ns: &str, error: &watcher::Error, out: &Sender<Arc<World
     let known = out.borrow().problem(kind) == Some(&problem);
     if !known {
         match &problem {
-            Problem::Missing => info!(kind = kind.word(), "The cluster does not serve {}", kind.resource().plural),
-            _ => warn!(kind = kind.word(), ns, "Cannot watch {}: {error}", kind.resource().plural),
+            Problem::Missing => info!(kind = kind.word(), "The cluster does not serve {}s", kind.word()),
+            _ => warn!(kind = kind.word(), ns, "Cannot watch {}s: {error}", kind.word()),
         }
         change(out, |world| {
             world.objects.retain(|(k, _), _| *k != kind);

@@ -1,4 +1,5 @@
 //! The embedded cluster: opened, joined to the mesh, its parts started; then reached like any other, by its kubeconfig.
+use super::tried::Tried;
 use super::{StartError, Started, images, kubectl_line, mesh, remote};
 use crate::config::Serve;
 use crate::tasks::{Stage, Tasks};
@@ -47,7 +48,8 @@ pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartEr
 
     let kubeconfig = cluster.kubeconfig_path();
     let read = Kubeconfig::read_from(&kubeconfig).map_err(|e| StartError::new(format!("cannot read {}: {e}", kubeconfig.display()), "Start with --reset."))?;
-    let mut reached = remote::connect(read, None, "embedded").await?;
+    let tried = Tried::new(Some(&kubeconfig), None);
+    let mut reached = remote::connect(read, None, "embedded", &tried).await?;
     "embedded".clone_into(&mut reached.view.kind);
     let lines = vec![format!("cluster: embedded, state in {}", state_dir.display()), format!("kubectl: {}", kubectl_line(&kubeconfig))];
     Ok(Started { cluster: reached, lines, _embedded: Some(cluster) })

@@ -4,6 +4,7 @@ mod images;
 mod mesh;
 mod remote;
 mod tls;
+mod tried;
 
 use crate::config::{ClusterChoice, Serve};
 use crate::demo::Demo;
@@ -57,7 +58,13 @@ pub fn serve(config: Serve) -> ExitCode {
 }
 
 fn refuse(error: &StartError) -> ExitCode {
-    eprintln!("demo-panel: {error}. {}", error.hint);
+    let error_text = error.to_string();
+    // What was tried stands on a line of its own; then the hint does, too.
+    if error_text.contains('\n') {
+        eprintln!("demo-panel: {error_text}\n  {}", error.hint);
+    } else {
+        eprintln!("demo-panel: {error_text}. {}", error.hint);
+    }
     ExitCode::FAILURE
 }
 
@@ -89,7 +96,7 @@ async fn run(config: Serve) -> Result<bool, StartError> {
     let started = match config.cluster() {
         ClusterChoice::Embedded => embedded::start(&config, &mut tasks).await?,
         ClusterChoice::Kubeconfig => remote::from_kubeconfig(config.kubeconfig.as_deref(), config.context.clone()).await?,
-        ClusterChoice::InCluster => remote::in_cluster()?,
+        ClusterChoice::InCluster => remote::in_cluster().await?,
     };
     let (demo, runner) = Demo::new(started.cluster.clone(), manifests, build_id(), tasks.token(Stage::Load));
     tasks.start(Stage::Load, "demo", |_| async move {

@@ -1,7 +1,7 @@
 //! The verbs as JSON: `/api/demo/{verb}?namespace=istio-app`. The same implementation as the page's.
 use super::AppState;
 use super::failure::{Failure, failure};
-use app::types::{Code, Namespace, Operation, Shifted, Status};
+use app::types::{Code, Namespace, Operation, Preflight, Shifted, Status};
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
@@ -83,6 +83,11 @@ pub async fn status(State(state): State<AppState>, InNamespace(ns): InNamespace)
     Ok(Json(state.plane.status(&ns).await?))
 }
 
+/// `GET preflight`: asks the cluster, changes nothing.
+pub async fn preflight(State(state): State<AppState>, InNamespace(ns): InNamespace) -> Result<Json<Preflight>, Failure> {
+    Ok(Json(state.plane.preflight(&ns).await?))
+}
+
 /// `POST weights`: answers when every client-side proxy has them, or after 1 s.
 async fn weights(state: &AppState, ns: &Namespace, by: &str, request: Request) -> Result<Json<Shifted>, Failure> {
     let Decoded(split) = Decoded::from_request(request, state).await?;
@@ -109,7 +114,7 @@ pub async fn verb(
         "route" => plane.route(&ns, &by, Decoded::from_request(request, &state).await?.0).await?,
         "load" => plane.load(&ns, &by, Decoded::from_request(request, &state).await?.0).await?,
         "weights" => return weights(&state, &ns, &by, request).await.map(IntoResponse::into_response),
-        "status" | "live" => return Err(failure(Code::MethodNotAllowed, format!("`{verb}` is read with GET."), "Leave out -X POST.")),
+        "status" | "live" | "preflight" => return Err(failure(Code::MethodNotAllowed, format!("`{verb}` is read with GET."), "Leave out -X POST.")),
         _ => return Err(unknown_verb()),
     };
     Ok(accepted(operation))
@@ -129,7 +134,7 @@ fn unknown_verb() -> Failure {
     failure(
         Code::NotFound,
         "There is no such verb.",
-        "GET status, live; POST deploy, client, inject, route, weights, adopt, revert, load, verify, teardown.",
+        "GET status, live, preflight; POST deploy, client, inject, route, weights, adopt, revert, load, verify, teardown.",
     )
 }
 

@@ -1,0 +1,300 @@
+//! Asks the cluster everything the preflight page tells. Nothing is changed: the trial pod is a dry run.
+use super::facts::{Amount, Facts, Limit, NamespaceSeen, NodeSeen, Quota, RIGHTS, Read, Requirement, Right, Trial, Webhook};
+use super::quantity::quantity;
+use crate::demo::pods::INJECT_LABEL;
+use crate::k8s::{Cluster, Id, Manifests, api_error, istio_versions, istiods, label, ours, post, reason_of, whoami};
+use futures::StreamExt;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, Pod, PodSpec, ResourceQuota};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::api::{Api, DynamicObject, ListParams, PostParams};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Reviews asked at once.
+const AT_ONCE: usize = 8;
+/// Most pods that are summed up; a larger cluster is not read for this.
+const MOST_PODS: u32 = 2_000;
+
+/// Everything, asked at once.
+pub async fn gather(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Facts {
+    let version = cluster.client.apiserver_version().await.map(|info| info.git_version);
+    let version = version.map_err(|error| (reason_of(&error), matches!(&error, kube::Error::Api(s) if s.code == 401 || s.code == 403)));
+    if let Err((why, _)) = &version {
+        return unanswered(cluster, ns, version.clone(), why);
+    }
+    let (user, namespace, rights, istio, istiods, webhooks, trial, quotas, limits, nodes) = tokio::join!(
+        whoami(&cluster.client),
+        namespace(cluster, ns),
+        rights(cluster, ns),
+        istio_versions(&cluster.client),
+        istiods(&cluster.client),
+        webhooks(cluster),
+        trial(cluster, manifests, ns),
+        quotas(cluster, ns),
+        limits(cluster, ns),
+        nodes(cluster),
+    );
+    let user = user.unwrap_or_else(|| cluster.view.user.clone());
+    let (istio, istiods) = (read("ask for Istio's versions", istio), read("list deployments in istio-system", istiods));
+    Facts { ns: ns.to_owned(), user, version, namespace, rights, istio, istiods, webhooks, trial, quotas, limits, nodes }
+}
+
+fn unanswered(cluster: &Cluster, ns: &str, version: Result<String, (String, bool)>, why: &str) -> Facts {
+    Facts {
+        ns: ns.to_owned(),
+        user: cluster.view.user.clone(),
+        version,
+        namespace: Read::CannotTell(why.to_owned()),
+        rights: Vec::new(),
+        istio: Read::CannotTell(why.to_owned()),
+        istiods: Read::CannotTell(why.to_owned()),
+        webhooks: Read::CannotTell(why.to_owned()),
+        trial: Read::CannotTell(why.to_owned()),
+        quotas: Read::CannotTell(why.to_owned()),
+        limits: Read::CannotTell(why.to_owned()),
+        nodes: Read::CannotTell(why.to_owned()),
+    }
+}
+
+/// What an answer means to somebody who asked out of curiosity: a missing right is no failure.
+fn read<T>(what: &str, answer: Result<T, kube::Error>) -> Read<T> {
+    match answer {
+        Ok(value) => Read::Known(value),
+        Err(kube::Error::Api(status)) if status.code == 404 => Read::Missing,
+        Err(kube::Error::Api(status)) if status.code == 403 => Read::CannotTell(format!("the panel may not {what}")),
+        Err(error) => Read::CannotTell(api_error(what, &error).message.trim_end_matches('.').to_owned()),
+    }
+}
+
+async fn namespace(cluster: &Cluster, ns: &str) -> Read<NamespaceSeen> {
+    let api: Api<DynamicObject> = cluster.api(crate::k8s::KindName::Namespace, "");
+    let found = match api.get(ns).await {
+        Ok(found) => found,
+        Err(error) => return read("read the namespace", Err(error)),
+    };
+    let is_ours = ours(&found);
+    let typed: Namespace = match found.try_parse() {
+        Ok(typed) => typed,
+        Err(error) => return Read::CannotTell(error.to_string()),
+    };
+    let terminating = typed.metadata.deletion_timestamp.is_some().then(|| crate::demo::namespaces::held(&typed));
+    Read::Known(NamespaceSeen { labels: typed.metadata.labels.unwrap_or_default(), ours: is_ours, terminating })
+}
+
+/// Asks for every right, a few at a time.
+pub async fn rights(cluster: &Cluster, ns: &str) -> Vec<(Right, Option<bool>)> {
+    let asked = RIGHTS.into_iter().map(|right| async move { (right, may(cluster, ns, &right).await) });
+    futures::stream::iter(asked).buffered(AT_ONCE).collect().await
+}
+
+async fn may(cluster: &Cluster, ns: &str, right: &Right) -> Option<bool> {
+    let mut asked = json!({"verb": right.verb, "group": right.group, "resource": right.resource, "subresource": right.sub, "namespace": ns});
+    if right.resource == "namespaces" {
+        asked["namespace"] = "".into();
+        asked["name"] = ns.into();
+    }
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": asked}});
+    let said = post(&cluster.client, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await.ok()?;
+    said["status"]["allowed"].as_bool()
+}
+
+async fn webhooks(cluster: &Cluster) -> Read<Vec<Webhook>> {
+    let api: Api<MutatingWebhookConfiguration> = Api::all(cluster.client.clone());
+    let listed = match api.list(&ListParams::default()).await {
+        Ok(listed) => listed,
+        Err(error) => return read("list mutating webhook configurations", Err(error)),
+    };
+    let mut found = Vec::new();
+    for configuration in listed.items {
+        let labels = configuration.metadata.labels.clone();
+        let injector = label(labels.as_ref(), "app").as_deref() == Some("sidecar-injector") || label(labels.as_ref(), "istio.io/rev").is_some();
+        if !injector {
+            continue;
+        }
+        let revision = label(labels.as_ref(), "istio.io/rev").unwrap_or_else(|| "default".to_owned());
+        for hook in configuration.webhooks.unwrap_or_default() {
+            let service = hook.client_config.service.map(|s| format!("{}/{}", s.namespace, s.name));
+            found.push(Webhook {
+                configuration: configuration.metadata.name.clone().unwrap_or_default(),
+                revision: revision.clone(),
+                fails_open: hook.failure_policy.as_deref() == Some("Ignore"),
+                namespaces: selector(hook.namespace_selector),
+                objects: selector(hook.object_selector),
+                answers: None,
+                service,
+            });
+        }
+    }
+    let mut known: BTreeMap<String, Option<bool>> = BTreeMap::new();
+    for hook in &mut found {
+        let Some(service) = hook.service.clone() else { continue };
+        if !known.contains_key(&service) {
+            known.insert(service.clone(), has_endpoint(cluster, &service).await);
+        }
+        hook.answers = known.get(&service).copied().flatten();
+    }
+    Read::Known(found)
+}
+
+/// Whether a Service has a ready endpoint; nothing where it may not be looked at.
+async fn has_endpoint(cluster: &Cluster, service: &str) -> Option<bool> {
+    let (ns, name) = service.split_once('/')?;
+    let api: Api<EndpointSlice> = Api::namespaced(cluster.client.clone(), ns);
+    let listed = api.list(&ListParams::default().labels(&format!("kubernetes.io/service-name={name}"))).await.ok()?;
+    let mut endpoints = listed.items.into_iter().flat_map(|slice| slice.endpoints.into_iter().flatten());
+    Some(endpoints.any(|e| e.conditions.and_then(|c| c.ready).unwrap_or(true)))
+}
+
+fn selector(selector: Option<LabelSelector>) -> Vec<Requirement> {
+    let selector = selector.unwrap_or_default();
+    let equal = selector.match_labels.unwrap_or_default().into_iter();
+    let equal = equal.map(|(key, value)| Requirement { key, operator: "In".to_owned(), values: vec![value] });
+    let said = selector.match_expressions.unwrap_or_default().into_iter();
+    equal.chain(said.map(|r| Requirement { key: r.key, operator: r.operator, values: r.values.unwrap_or_default() })).collect()
+}
+
+/// Would a pod be injected? Created with `dryRun=All`, and looked at.
+async fn trial(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Read<Trial> {
+    let template = manifests.object(Id::V1, ns, Some(true))["spec"]["template"].clone();
+    let mut metadata = template["metadata"].clone();
+    metadata["name"] = "demo-panel-trial".into();
+    metadata["labels"][INJECT_LABEL] = "true".into();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]});
+    let pod: Pod = match serde_json::from_value(pod) {
+        Ok(pod) => pod,
+        Err(error) => return Read::CannotTell(error.to_string()),
+    };
+    let api: Api<Pod> = Api::namespaced(cluster.client.clone(), ns);
+    match api.create(&PostParams { dry_run: true, ..PostParams::default() }, &pod).await {
+        Ok(made) => Read::Known(judge(&made.spec.unwrap_or_default())),
+        Err(kube::Error::Api(status)) if status.code == 404 => Read::Known(Trial::NoNamespace),
+        // A missing right and a refusal by admission have the same code; the first names the verb.
+        Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("cannot create resource") => {
+            Read::CannotTell("the panel may not create pods".to_owned())
+        }
+        Err(kube::Error::Api(status)) if status.message.contains("does not support dry run") => Read::CannotTell(status.message.clone()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422 | 500) => Read::Known(Trial::Refused(status.message.clone())),
+        Err(error) => read("try a pod", Err(error)),
+    }
+}
+
+/// What came back.
+pub fn judge(spec: &PodSpec) -> Trial {
+    let proxy = |name: &str| name == "istio-proxy";
+    let plain = spec.containers.iter().find(|c| proxy(&c.name));
+    let native = spec.init_containers.iter().flatten().find(|c| proxy(&c.name));
+    let Some(sidecar) = native.or(plain) else { return Trial::Plain };
+    Trial::Injected { native: native.is_some(), image: sidecar.image.clone().unwrap_or_default(), asks: requests(spec) }
+}
+
+/// What a pod's containers request together, sidecars included.
+fn requests(spec: &PodSpec) -> Amount {
+    let restarting = spec.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let mut sum = Amount::default();
+    for container in spec.containers.iter().chain(restarting) {
+        let asked = container.resources.as_ref().and_then(|r| r.requests.as_ref());
+        sum.cpu += amount(asked, "cpu");
+        sum.memory += amount(asked, "memory");
+    }
+    sum
+}
+
+fn amount(of: Option<&BTreeMap<String, Quantity>>, key: &str) -> f64 {
+    of.and_then(|m| m.get(key)).and_then(|q| quantity(&q.0)).unwrap_or(0.0)
+}
+
+fn amounts(of: Option<BTreeMap<String, Quantity>>) -> BTreeMap<String, f64> {
+    of.unwrap_or_default().into_iter().filter_map(|(key, q)| Some((key, quantity(&q.0)?))).collect()
+}
+
+async fn quotas(cluster: &Cluster, ns: &str) -> Read<Vec<Quota>> {
+    let api: Api<ResourceQuota> = Api::namespaced(cluster.client.clone(), ns);
+    let one = |quota: ResourceQuota| {
+        let status = quota.status.unwrap_or_default();
+        let hard = amounts(status.hard.or(quota.spec.and_then(|s| s.hard)));
+        let used = amounts(status.used);
+        let items = hard.into_iter().map(|(key, hard)| (key.clone(), hard, used.get(&key).copied().unwrap_or(0.0)));
+        Quota { name: quota.metadata.name.unwrap_or_default(), items: items.collect() }
+    };
+    let listed = api.list(&ListParams::default()).await;
+    read("list resource quotas", listed.map(|list| list.items.into_iter().map(one).collect()))
+}
+
+async fn limits(cluster: &Cluster, ns: &str) -> Read<Vec<Limit>> {
+    let api: Api<LimitRange> = Api::namespaced(cluster.client.clone(), ns);
+    let of = |range: LimitRange| {
+        let name = range.metadata.name.unwrap_or_default();
+        let items = range.spec.map(|s| s.limits).unwrap_or_default().into_iter().filter(|i| i.type_ == "Container");
+        items.map(move |i| Limit { name: name.clone(), max: amounts(i.max), min: amounts(i.min), has_default: i.default_request.is_some() || i.default.is_some() }).collect::<Vec<_>>()
+    };
+    let listed = api.list(&ListParams::default()).await;
+    read("list limit ranges", listed.map(|list| list.items.into_iter().flat_map(of).collect()))
+}
+
+async fn nodes(cluster: &Cluster) -> Read<Vec<NodeSeen>> {
+    let nodes: Api<Node> = Api::all(cluster.client.clone());
+    let nodes = match nodes.list(&ListParams::default()).await {
+        Ok(nodes) => nodes.items,
+        Err(error) => return read("list nodes", Err(error)),
+    };
+    let pods: Api<Pod> = Api::all(cluster.client.clone());
+    let pods = match pods.list(&ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed").limit(MOST_PODS)).await {
+        Ok(pods) => pods,
+        Err(error) => return read("list pods of all namespaces", Err(error)),
+    };
+    if pods.metadata.continue_.is_some_and(|c| !c.is_empty()) {
+        return Read::CannotTell(format!("the cluster runs more than {MOST_PODS} pods"));
+    }
+    let mut used: BTreeMap<String, (Amount, u32)> = BTreeMap::new();
+    for spec in pods.items.into_iter().filter_map(|p| p.spec) {
+        let asks = requests(&spec);
+        let entry = used.entry(spec.node_name.unwrap_or_default()).or_default();
+        entry.0.cpu += asks.cpu;
+        entry.0.memory += asks.memory;
+        entry.1 += 1;
+    }
+    Read::Known(nodes.into_iter().map(|node| node_seen(node, &used)).collect())
+}
+
+fn node_seen(node: Node, used: &BTreeMap<String, (Amount, u32)>) -> NodeSeen {
+    let name = node.metadata.name.unwrap_or_default();
+    let (spec, status) = (node.spec.unwrap_or_default(), node.status.unwrap_or_default());
+    let (asked, pods) = used.get(&name).copied().unwrap_or_default();
+    let taint = spec.taints.iter().flatten().find(|t| t.effect != "PreferNoSchedule");
+    let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready").is_none_or(|c| c.status == "True");
+    let closed = match (spec.unschedulable, taint, ready) {
+        (Some(true), ..) => Some("it is cordoned".to_owned()),
+        (_, Some(taint), _) => Some(format!("its taint {}:{} is not tolerated", taint.key, taint.effect)),
+        (.., false) => Some("it is not ready".to_owned()),
+        _ => None,
+    };
+    let may = status.allocatable;
+    let free = Amount { cpu: amount(may.as_ref(), "cpu") - asked.cpu, memory: amount(may.as_ref(), "memory") - asked.memory };
+    // More than 2^32 pods on a node there are none; a fraction of one neither.
+    let most = amount(may.as_ref(), "pods").clamp(0.0, f64::from(u32::MAX)) as u32;
+    NodeSeen { name, closed, free, free_pods: most.saturating_sub(pods) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_pod_is_judged_by_its_containers() {
+        let resources = json!({"requests": {"cpu": "100m", "memory": "128Mi"}});
+        let app = json!({"name": "flaskapp", "image": "a"});
+        let proxy = json!({"name": "istio-proxy", "image": "istio/proxyv2:1.31", "restartPolicy": "Always", "resources": resources});
+        let asks = Amount { cpu: 0.1, memory: 134_217_728.0 };
+        for (spec, judged) in [
+            (json!({"containers": [app]}), Trial::Plain),
+            (json!({"containers": [app], "initContainers": [{"name": "istio-init", "image": "i"}, proxy]}), Trial::Injected { native: true, image: "istio/proxyv2:1.31".into(), asks }),
+            (json!({"containers": [proxy, app]}), Trial::Injected { native: false, image: "istio/proxyv2:1.31".into(), asks }),
+        ] {
+            let read: PodSpec = serde_json::from_value(spec.clone()).unwrap();
+            assert_eq!(judge(&read), judged, "{spec}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Makes one check, worded in English by the page's own table.
+use app::text::{Lang, check};
+use app::types::{Check, CheckStatus, Verb};
+
+/// A check that is being put together.
+pub struct Line(Check);
+
+impl Line {
+    /// Of this id, with this outcome; `code` is the key of its words.
+    pub fn new(id: &str, status: CheckStatus, code: &str) -> Line {
+        Line(Check {
+            id: id.to_owned(),
+            status,
+            what: String::new(),
+            reason: String::new(),
+            mend: String::new(),
+            stops: Vec::new(),
+            code: code.to_owned(),
+            args: Default::default(),
+        })
+    }
+
+    /// Something that the sentence names.
+    pub fn arg(mut self, name: &str, value: &str) -> Line {
+        self.0.args.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The command that mends it.
+    pub fn mend(mut self, command: impl Into<String>) -> Line {
+        self.0.mend = command.into();
+        self
+    }
+
+    /// What does not work meanwhile.
+    pub fn stops(mut self, verbs: &[Verb]) -> Line {
+        self.0.stops = verbs.to_vec();
+        self
+    }
+
+    /// The check, in words.
+    pub fn done(mut self) -> Check {
+        (self.0.what, self.0.reason) = check(Lang::En, &self.0);
+        self.0
+    }
+}

@@ -1,0 +1,219 @@
+//! From what the cluster said to the lines people read. Pure: facts in, checks out.
+use super::facts::{Facts, Read, Right, Trial};
+use super::webhook::{Acts, acts};
+use super::{line::Line, room};
+use app::types::{Check, CheckStatus, Verb};
+use std::collections::BTreeMap;
+
+use CheckStatus::{Fail, Ok, Unknown, Warn};
+
+const ROUTES: &[Verb] = &[Verb::Route, Verb::Weights];
+
+/// Every line, in the order in which a person would mend them. `writes`: the version of Istio's kinds that the panel writes.
+pub fn checks(f: &Facts, writes: &str) -> Vec<Check> {
+    let mut lines = vec![api(f)];
+    if f.version.is_err() {
+        return lines;
+    }
+    lines.push(namespace(f));
+    lines.extend(rights(f));
+    lines.push(istio(f, writes));
+    lines.push(control_plane(f));
+    lines.push(webhook(f));
+    lines.push(trial(f));
+    lines.push(room::quota(f));
+    lines.push(room::limits(f));
+    lines.push(room::nodes(f));
+    lines
+}
+
+/// A line that cannot be told.
+pub(super) fn cannot_tell(id: &str, why: &str, mend: String) -> Check {
+    Line::new(id, Unknown, "CannotTell").arg("why", why).mend(mend).done()
+}
+
+/// How to look at something that the panel may not look at: as somebody who may.
+pub(super) fn look(what: &str) -> String {
+    format!("kubectl {what}")
+}
+
+fn api(f: &Facts) -> Check {
+    match &f.version {
+        Result::Ok(version) => Line::new("api", Ok, "ApiAnswers").arg("version", version).arg("user", &f.user).done(),
+        Err((why, refused)) => {
+            let (code, mend) = if *refused { ("ApiRefuses", look("auth whoami")) } else { ("ApiSilent", look("cluster-info")) };
+            Line::new("api", Fail, code).arg("why", why).mend(mend).stops(super::ALL_VERBS).done()
+        }
+    }
+}
+
+fn namespace(f: &Facts) -> Check {
+    let line = |status, code: &str| Line::new("namespace", status, code).arg("ns", &f.ns);
+    match &f.namespace {
+        Read::Known(seen) => match &seen.terminating {
+            Some(held) => line(Fail, "NamespaceTerminating").arg("held", held).mend(look(&format!("get namespace {} -o yaml", f.ns))).stops(&[Verb::Deploy, Verb::Client]).done(),
+            None if seen.ours => line(Ok, "NamespaceOurs").done(),
+            None => line(Ok, "NamespaceOthers").done(),
+        },
+        Read::Missing if may(f, "namespaces", "create") == Some(false) => {
+            line(Fail, "NamespaceCannotBeMade").mend(format!("kubectl create namespace {}", f.ns)).stops(&[Verb::Deploy, Verb::Client]).done()
+        }
+        Read::Missing => line(Ok, "NamespaceAbsent").done(),
+        Read::CannotTell(why) => line(Unknown, "CannotTell").arg("why", why).mend(look(&format!("get namespace {}", f.ns))).done(),
+    }
+}
+
+fn may(f: &Facts, resource: &str, verb: &str) -> Option<bool> {
+    f.rights.iter().find(|(r, _)| r.resource == resource && r.sub.is_empty() && r.verb == verb).and_then(|(_, had)| *had)
+}
+
+/// One line a resource. Rights on the namespace itself matter only while there is none of that name: its line tells.
+fn rights(f: &Facts) -> Vec<Check> {
+    let mut of: Vec<(String, Vec<(Right, Option<bool>)>)> = Vec::new();
+    for (right, had) in f.rights.iter().filter(|(r, _)| r.resource != "namespaces") {
+        match of.iter_mut().find(|(on, _)| *on == right.on()) {
+            Some((_, group)) => group.push((*right, *had)),
+            None => of.push((right.on(), vec![(*right, *had)])),
+        }
+    }
+    of.into_iter().map(|(on, group)| rights_on(f, &on, &group)).collect()
+}
+
+fn rights_on(f: &Facts, on: &str, group: &[(Right, Option<bool>)]) -> Check {
+    let verbs = |want: Option<bool>| group.iter().filter(|(_, had)| *had == want).map(|(r, _)| r.verb).collect::<Vec<_>>();
+    let (missing, unknown) = (verbs(Some(false)), verbs(None));
+    let (plural, sub) = (on.split(['.', '/']).next().unwrap_or_default(), on.split_once('/').map_or(String::new(), |(_, sub)| format!("-{sub}")));
+    let id = format!("rights-{plural}{sub}");
+    let line = |status, code: &str| Line::new(&id, status, code).arg("resource", on);
+    if missing.is_empty() && !unknown.is_empty() {
+        let mend = look(&format!("auth can-i --list -n {}", f.ns));
+        return line(Unknown, "CannotTell").arg("why", "the cluster does not answer access reviews").mend(mend).done();
+    }
+    if missing.is_empty() {
+        return line(Ok, "RightsGranted").arg("verbs", &verbs(Some(true)).join(", ")).done();
+    }
+    let mut stops: Vec<Verb> = Vec::new();
+    for verb in group.iter().filter(|(_, had)| *had == Some(false)).flat_map(|(r, _)| r.stops) {
+        if !stops.contains(verb) {
+            stops.push(*verb);
+        }
+    }
+    let status = if stops.is_empty() { Warn } else { Fail };
+    line(status, "RightsMissing").arg("missing", &missing.join(", ")).mend(grant(f, on, &missing)).stops(&stops).done()
+}
+
+/// The command with which somebody who may gives the panel's user these rights.
+fn grant(f: &Facts, on: &str, verbs: &[&str]) -> String {
+    let name = format!("demo-panel-{}", on.replace(['.', '/'], "-"));
+    let who = match f.user.strip_prefix("system:serviceaccount:") {
+        Some(account) => format!("--serviceaccount={account}"),
+        None => format!("--user={}", f.user),
+    };
+    let ns = &f.ns;
+    format!(
+        "kubectl -n {ns} create role {name} --verb={} --resource={on} && kubectl -n {ns} create rolebinding {name} --role={name} {who}",
+        verbs.join(",")
+    )
+}
+
+fn istio(f: &Facts, writes: &str) -> Check {
+    match &f.istio {
+        Read::Known(versions) if versions.is_empty() => missing_istio(),
+        Read::Known(versions) => Line::new("istio", Ok, "IstioServed").arg("versions", &versions.join(", ")).arg("used", writes).done(),
+        Read::Missing => missing_istio(),
+        Read::CannotTell(why) => cannot_tell("istio", why, look("api-resources --api-group=networking.istio.io")),
+    }
+}
+
+fn missing_istio() -> Check {
+    Line::new("istio", Fail, "IstioMissing").mend("istioctl install").stops(ROUTES).done()
+}
+
+fn is_injected(f: &Facts) -> bool {
+    matches!(f.trial, Read::Known(Trial::Injected { .. }))
+}
+
+fn control_plane(f: &Facts) -> Check {
+    let id = "control-plane";
+    let istiods = match &f.istiods {
+        Read::Known(istiods) => istiods.as_slice(),
+        Read::Missing => &[],
+        Read::CannotTell(why) => return cannot_tell(id, why, look("-n istio-system get deployments -l app=istiod")),
+    };
+    // The one whose revision the namespace asks for, else one that is ready.
+    let wanted = f.namespace.known().and_then(|n| n.labels.get("istio.io/rev"));
+    let chosen = istiods.iter().find(|i| wanted == Some(&i.revision)).or_else(|| istiods.iter().max_by_key(|i| (i.ready > 0, i.revision == "default")));
+    match chosen {
+        Some(istiod) => {
+            let (status, code) = if istiod.ready > 0 { (Ok, "IstiodReady") } else { (Fail, "IstiodDown") };
+            let line = Line::new(id, status, code).arg("name", &istiod.name).arg("version", &istiod.version).arg("revision", &istiod.revision);
+            let line = line.arg("ready", &istiod.ready.to_string()).arg("wanted", &istiod.wanted.to_string()).arg("where", "istio-system");
+            if istiod.ready > 0 { line.done() } else { line.mend(format!("kubectl -n istio-system rollout restart deployment {}", istiod.name)).stops(&[Verb::Inject, Verb::Route, Verb::Weights]).done() }
+        }
+        None if is_injected(f) => Line::new(id, Ok, "IstiodElsewhere").done(),
+        None => Line::new(id, Fail, "IstiodMissing").mend("istioctl install").stops(&[Verb::Inject, Verb::Route, Verb::Weights]).done(),
+    }
+}
+
+fn webhook(f: &Facts) -> Check {
+    let id = "webhook";
+    let webhooks = match &f.webhooks {
+        Read::Known(webhooks) => webhooks.as_slice(),
+        Read::Missing => &[],
+        Read::CannotTell(why) => return cannot_tell(id, why, look("get mutatingwebhookconfigurations -l app=sidecar-injector")),
+    };
+    let (ns, inject) = (&f.ns, &[Verb::Inject][..]);
+    let labels = f.namespace.known().map_or_else(|| BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), ns.clone())]), |n| n.labels.clone());
+    let pod = BTreeMap::from([(crate::demo::pods::INJECT_LABEL.to_owned(), "true".to_owned()), ("app".to_owned(), "flaskapp".to_owned())]);
+    let mut names: Vec<&str> = webhooks.iter().map(|w| w.revision.as_str()).collect();
+    names.dedup();
+    match acts(webhooks, &labels, &pod) {
+        Acts::By(webhook) if webhook.answers == Some(false) => {
+            let service = webhook.service.clone().unwrap_or_default();
+            let (in_ns, name) = service.split_once('/').unwrap_or_default();
+            let mend = look(&format!("-n {in_ns} get endpointslices -l kubernetes.io/service-name={name}"));
+            Line::new(id, Fail, "WebhookNoBackend").arg("name", &webhook.configuration).arg("service", &service).mend(mend).stops(inject).done()
+        }
+        Acts::By(webhook) => {
+            let (status, code) = if webhook.fails_open { (Warn, "WebhookFailsOpen") } else { (Ok, "WebhookActs") };
+            Line::new(id, status, code).arg("name", &webhook.configuration).arg("revision", &webhook.revision).done()
+        }
+        Acts::NoRevision { wanted } => {
+            let mend = format!("kubectl label namespace {ns} istio.io/rev={} --overwrite", names.first().unwrap_or(&"default"));
+            Line::new(id, Fail, "WebhookNoRevision").arg("wanted", &wanted).arg("names", &names.join(", ")).mend(mend).stops(inject).done()
+        }
+        Acts::Not { why } => {
+            let mend = if labels.contains_key("istio-injection") {
+                format!("kubectl label namespace {ns} istio-injection-")
+            } else {
+                format!("kubectl label namespace {ns} istio.io/rev={}", names.first().unwrap_or(&"default"))
+            };
+            let mut configurations: Vec<&str> = webhooks.iter().map(|w| w.configuration.as_str()).collect();
+            configurations.dedup();
+            Line::new(id, Fail, "WebhookLeavesOut").arg("names", &configurations.join(", ")).arg("why", &why).mend(mend).stops(inject).done()
+        }
+        Acts::None if is_injected(f) => Line::new(id, Ok, "WebhookBuiltIn").done(),
+        Acts::None => Line::new(id, Fail, "WebhookMissing").mend("istioctl install").stops(inject).done(),
+    }
+}
+
+fn trial(f: &Facts) -> Check {
+    let id = "trial-pod";
+    match &f.trial {
+        Read::Known(Trial::Injected { native, image, .. }) => {
+            let form = if *native { "an init container that stays (a native sidecar)" } else { "a container" };
+            Line::new(id, Ok, "TrialInjected").arg("form", form).arg("image", image).done()
+        }
+        Read::Known(Trial::Plain) => Line::new(id, Fail, "TrialPlain").mend(look("-n istio-system logs deployment/istiod --tail=20")).stops(&[Verb::Inject]).done(),
+        Read::Known(Trial::Refused(why)) => {
+            let mend = look(&format!("-n {} get events --field-selector reason=FailedCreate", f.ns));
+            Line::new(id, Fail, "TrialRefused").arg("why", why.trim_end_matches('.')).mend(mend).stops(&[Verb::Inject]).done()
+        }
+        Read::Known(Trial::NoNamespace) | Read::Missing => Line::new(id, Unknown, "TrialWaits").mend(format!("kubectl create namespace {}", f.ns)).done(),
+        Read::CannotTell(why) => cannot_tell(id, why, grant(f, "pods", &["create"])),
+    }
+}
+
+#[cfg(test)]
+#[path = "lines_tests.rs"]
+mod tests;

@@ -1,0 +1,36 @@
+//! What the panel says of a cluster before anything is put into it, on the page and for curl.
+mod common;
+
+use common::TestPanel;
+use serde_json::Value;
+
+fn check<'a>(told: &'a Value, id: &str) -> &'a Value {
+    let all = told["checks"].as_array().unwrap();
+    all.iter().find(|c| c["id"] == id).unwrap_or_else(|| panic!("no check {id}: {told}"))
+}
+
+#[test]
+fn the_preflight_names_the_cluster_and_what_the_demo_needs_of_it() {
+    let panel = TestPanel::start();
+    let told = panel.get("/api/demo/preflight").json();
+    assert_eq!((&told["cluster"]["kind"], &told["namespace"]), (&Value::from("embedded"), &Value::from("istio-app")), "{told}");
+    assert_eq!(check(&told, "namespace")["code"], "NamespaceAbsent", "{told}");
+    assert_eq!(check(&told, "trial-pod")["code"], "TrialWaits", "{told}");
+    assert_eq!(check(&told, "istio")["reason"], "networking.istio.io is served as v1, v1beta1, v1alpha3; the panel writes v1.");
+    assert_eq!(check(&told, "nodes")["status"], "ok", "{told}");
+
+    panel.ask("deploy", "");
+    panel.until_true("Deployed");
+    let told = panel.get("/api/demo/preflight").json();
+    let graver: Vec<&Value> = told["checks"].as_array().unwrap().iter().filter(|c| c["status"] != "ok").collect();
+    assert!(graver.is_empty(), "{graver:?}");
+    assert_eq!(check(&told, "namespace")["code"], "NamespaceOurs", "{told}");
+    assert!(check(&told, "trial-pod")["reason"].as_str().unwrap().contains("came back with istio-proxy"), "{told}");
+    // The trial pod was a dry run.
+    assert!(!panel.status()["pods"].as_array().unwrap().iter().any(|p| p["name"].as_str().unwrap().contains("trial")));
+
+    let refused = panel.get("/api/demo/preflight?namespace=Not+A+Name");
+    assert_eq!((refused.status, &refused.json()["code"]), (400, &Value::from("bad_request")));
+    let posted = panel.post("preflight", "");
+    assert_eq!(posted.status, 405, "{}", posted.text);
+}
