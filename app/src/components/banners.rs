@@ -40,7 +40,7 @@ pub fn Banners(page: Page, ask: Callback<Ask>) -> impl IntoView {
 #[component]
 fn Mend(page: Page, ask: Callback<Ask>, action: Action) -> impl IntoView {
     view! {
-        <button type="button" data-testid="banner-mend" disabled=flag(move || page.off()) on:click=move |_| ask.run(action.ask(Rate::default()))>
+        <button type="button" data-testid="banner-mend" disabled=flag(move || page.off() || !page.may(action.verb())) on:click=move |_| ask.run(action.ask(Rate::default()))>
             {say(move || label(page, action, 0))}
         </button>
     }

@@ -46,7 +46,7 @@ pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, help: Callback<(
                 <button type="button" data-testid="load-stop" disabled=flag(move || page.off() || rates.running.get() == 0) on:click=move |_| rates.stop.run(())>
                     {page.t(Key::StopLoad)}
                 </button>
-                <button type="button" class="danger" data-testid="cleanup" disabled=flag(move || page.off() || nothing()) on:click=move |_| clean_up.run(())>
+                <button type="button" class="danger" data-testid="cleanup" disabled=flag(move || page.off() || nothing() || !page.may("teardown")) on:click=move |_| clean_up.run(())>
                     {page.t(Key::CleanUpMore)}
                 </button>
             </div>

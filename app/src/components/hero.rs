@@ -42,7 +42,7 @@ pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
                     <li><code>"deployment/simple-flask-app-client"</code><span>{page.t(Key::HeroClient)}</span></li>
                     <li><code>"service/…"</code><span>{page.t(Key::HeroServices)}</span></li>
                 </ul>
-                <button type="button" class="primary huge" data-testid="hero-deploy" disabled=flag(move || !page.idle()) on:click=move |_| ask.run(Ask::Deploy)>
+                <button type="button" class="primary huge" data-testid="hero-deploy" disabled=flag(move || !page.idle() || !page.may("deploy")) on:click=move |_| ask.run(Ask::Deploy)>
                     {page.t(Key::DoDeploy)}
                 </button>
                 <p class="muted">{page.t(Key::HeroAfter)}</p>

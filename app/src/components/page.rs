@@ -1,5 +1,6 @@
 //! Handles that components share: copies of signals, and the callbacks a page gives them.
 use crate::api::{Link, Live, Theme};
+use crate::model::is_off;
 use crate::text::{Key, Lang};
 use crate::types::{ApiError, Namespace};
 use leptos::prelude::*;
@@ -48,6 +49,11 @@ impl Page {
     /// Whether the controls are off: the connection is lost, or the cluster does not answer.
     pub fn off(self) -> bool {
         !self.live.is_usable()
+    }
+
+    /// Whether the panel's user may do this; `verb` as in the path.
+    pub fn may(self, verb: &str) -> bool {
+        !self.live.status.with(|s| is_off(s, verb))
     }
 
     /// Whether verbs may be asked for: the connection stands, and nothing this browser asked for is unanswered.

@@ -31,8 +31,8 @@ fn StepLine(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
         Action::LoadStop => rates.stop.run(()),
         other => ask.run(other.ask(Rate::default())),
     };
-    let disabled = flag(move || !page.idle());
     let button = move |action: Action, class: &'static str| {
+        let disabled = flag(move || !page.idle() || !page.may(action.verb()));
         view! {
             <button type="button" class=class data-testid=testid(action) disabled=disabled on:click=move |_| run(action)>
                 {say(move || label(page, action, rates.shown.get()))}

@@ -37,7 +37,7 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
         let last = if last.answers() > 0 { last } else { window.get() };
         names.with(|names| names.iter().map(|v| last.share(v)).collect::<Option<Vec<f64>>>())
     });
-    let disabled = Signal::derive(move || page.off() || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute));
+    let disabled = Signal::derive(move || page.off() || !page.may("weights") || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute));
     let note = move || match (page.off(), mode.get()) {
         (true, _) => Some(Key::OffWhileStale),
         (_, SliderMode::NeedsSidecars) => Some(Key::NeedsSidecars),

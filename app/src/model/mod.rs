@@ -14,5 +14,5 @@ pub use commands::{kubectl, kubectl_shift};
 pub use fixed::fixed;
 pub use history::{History, Window};
 pub use scene::{SPAN_MS, Scene, Size, scene};
-pub use steps::{Action, Banner, SliderMode, Step, StepName, StepState, banners, running, slider_mode, steps};
+pub use steps::{Action, Banner, SliderMode, Step, StepName, StepState, banners, is_off, running, slider_mode, steps};
 pub use versions::{presets, versions, with_share};

@@ -44,6 +44,19 @@ pub enum Action {
 }
 
 impl Action {
+    /// The verb it needs, as in the path.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Action::Deploy | Action::DeployAgain => "deploy",
+            Action::Client => "client",
+            Action::Verify | Action::VerifyAgain => "verify",
+            Action::Inject | Action::InjectAgain | Action::Uninject => "inject",
+            Action::LoadStart | Action::LoadStop => "load",
+            Action::RouteCreate | Action::RouteRemove => "route",
+            Action::CleanUp => "teardown",
+        }
+    }
+
     /// What it asks for. `rate`: the load that a start means. Clean-up is asked about first.
     pub fn ask(self, rate: Rate) -> Ask {
         match self {
@@ -85,6 +98,12 @@ pub fn running(status: &Status, verb: Verb) -> bool {
 
 fn reason<'a>(status: &'a Status, kind: &str) -> &'a str {
     status.condition(kind).map_or("", |c| c.reason.as_str())
+}
+
+/// Whether a verb is off, because the panel's user lacks a right that it needs. `verb` as in the path: `deploy`.
+pub fn is_off(status: &Status, verb: &str) -> bool {
+    let denied = status.condition(kinds::PERMITTED).filter(|c| c.status == ConditionStatus::False);
+    denied.and_then(|c| c.args.get("off")).is_some_and(|off| off.split(", ").any(|name| name == verb))
 }
 
 /// The rail.
@@ -226,7 +245,8 @@ pub fn banners(status: &Status) -> Vec<Banner> {
         .filter(|c| !moot(c))
         .filter_map(|c| {
             let (weight, mend) = match c.reason.as_str() {
-                reasons::UNREACHABLE => (0, None),
+                reasons::UNREACHABLE | reasons::CREDENTIALS_REFUSED | reasons::SLOWED_DOWN | reasons::NAMESPACE_TERMINATING | reasons::FORBIDDEN => (0, None),
+                _ if c.kind == kinds::PODS_RUN => (1, None),
                 reasons::CHANGED_BY_OTHER => (1, None),
                 reasons::CLIENT_HAS_NO_SIDECAR if c.kind == kinds::WEIGHTS_APPLY && status.wished.is_some() => (2, Some(Action::Inject)),
                 reasons::SUBSET_MISSING => (2, Some(Action::RouteCreate)),
@@ -234,7 +254,7 @@ pub fn banners(status: &Status) -> Vec<Banner> {
                 reasons::DEGRADED => (4, Some(Action::DeployAgain)),
                 reasons::CLIENT_SCALED_TO_ZERO => (5, Some(Action::Client)),
                 reasons::NO_CLIENT if there && c.kind == kinds::CLIENT_READY && !running(status, Verb::Deploy) => (5, Some(Action::Client)),
-                reasons::INJECTION_IGNORED => (6, None),
+                reasons::INJECTION_IGNORED => (6, Some(Action::InjectAgain)),
                 reasons::NO_MESH if there => (6, None),
                 reasons::VERIFY_FAILED => (7, Some(Action::VerifyAgain)),
                 reasons::AGENT_UNREACHABLE => (8, None),
@@ -242,7 +262,8 @@ pub fn banners(status: &Status) -> Vec<Banner> {
                 _ => return None,
             };
             // The same words under two kinds are said once.
-            let again = c.reason == reasons::VERSION_NOT_READY && reason(status, kinds::DEPLOYED) == reasons::DEGRADED;
+            let again = c.reason == reasons::VERSION_NOT_READY && reason(status, kinds::DEPLOYED) == reasons::DEGRADED
+                || c.reason == reasons::DEGRADED && status.condition(kinds::PODS_RUN).is_some_and(|c| c.status == ConditionStatus::False);
             (c.status != ConditionStatus::True || c.reason == reasons::GENERATOR_LIMITED).then_some(())?;
             (!again).then(|| (weight, Banner { says: c.clone(), mend, claim: c.reason == reasons::CHANGED_BY_OTHER }))
         })

@@ -54,6 +54,12 @@ pub mod kinds {
     pub const ROUTE_OURS: &str = "RouteOurs";
     /// Nothing of the demo is left.
     pub const CLEAN: &str = "Clean";
+    /// Nothing keeps the demo's pods from running.
+    pub const PODS_RUN: &str = "PodsRun";
+    /// The panel's user may do all that the panel offers.
+    pub const PERMITTED: &str = "Permitted";
+    /// The namespace is not being removed.
+    pub const NAMESPACE_FREE: &str = "NamespaceFree";
 }
 
 /// The `reason` of a [`Condition`]; the comment names the kind, the status and the `args`.
@@ -128,6 +134,32 @@ pub mod reasons {
     pub const CLEANING: &str = "Cleaning";
     /// Clean False: objects remain; `left` (kind/name, comma separated), `whose`.
     pub const LEFT_OVER: &str = "LeftOver";
+    /// ClusterReachable False: the credentials are not accepted any more; `since`, `why`.
+    pub const CREDENTIALS_REFUSED: &str = "CredentialsRefused";
+    /// ClusterReachable Unknown: it answers 429, and the panel waits as long as it says.
+    pub const SLOWED_DOWN: &str = "SlowedDown";
+    /// PodsRun True.
+    pub const PODS_RUN: &str = "PodsRun";
+    /// PodsRun False: a quota is used up; `workload`, `why`.
+    pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    /// PodsRun False: an admission webhook refuses, or does not answer; `workload`, `why`.
+    pub const WEBHOOK_REFUSES: &str = "WebhookRefuses";
+    /// PodsRun False: a pod may not be made for another reason; `workload`, `why`.
+    pub const POD_REFUSED: &str = "PodRefused";
+    /// PodsRun False: no node takes it; `pod`, `why`.
+    pub const UNSCHEDULABLE: &str = "Unschedulable";
+    /// PodsRun False: its image cannot be had; `pod`, `image`, `why`.
+    pub const IMAGE_NOT_PULLED: &str = "ImageNotPulled";
+    /// PodsRun False: a container ends again and again; `pod`, `why`.
+    pub const POD_CRASHES: &str = "PodCrashes";
+    /// Permitted True.
+    pub const PERMITTED: &str = "Permitted";
+    /// Permitted False; `what`, `off` (verbs that are off until then, comma separated).
+    pub const FORBIDDEN: &str = "Forbidden";
+    /// NamespaceFree True.
+    pub const NAMESPACE_FREE: &str = "NamespaceFree";
+    /// NamespaceFree False: it is being removed and something holds it; `ns`, `held`.
+    pub const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
     /// Clean False: the demo is in use.
     pub const IN_USE: &str = "InUse";
 }

@@ -13,6 +13,9 @@ use tracing::{info, warn};
 /// Longest wait for pods to become ready, or objects to be gone. The conditions go on telling after that.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Annotation on a pod template: when the panel had its pods made anew, because they had come without the sidecar they ask for.
+const MADE_ANEW: &str = "demo-panel/made-anew";
+
 /// Runs as long as the namespace is looked after.
 pub async fn run(space: &Space) {
     let mut facts = space.facts.subscribe();
@@ -38,6 +41,9 @@ async fn pursue(space: &Space, id: u64, verb: Verb) {
     }
     if matches!(outcome, Ok(false)) {
         return;
+    }
+    if outcome.as_ref().is_err_and(|e| e.code == Code::Forbidden) {
+        space.recheck.notify_one();
     }
     space.facts.send_modify(|facts| {
         if facts.operation.as_ref().is_none_or(|o| o.id == id) {
@@ -114,6 +120,7 @@ impl Progress {
         seen.applied.clone_from(&self.applied);
         seen.otherwise_empty = self.otherwise_empty;
         seen.namespace = namespace(space).await?;
+        seen.held.clone_from(&space.facts.borrow().namespace_held);
         Ok(seen)
     }
 
@@ -126,7 +133,11 @@ impl Progress {
             }
             Step::Apply(Id::ROUTE, _) => super::weights::make_route(space).await?,
             Step::Apply(id, inject) => {
-                let object = space.manifests.object(id, ns, inject);
+                let mut object = space.manifests.object(id, ns, inject);
+                if observe(&space.now()).objects.get(&id).is_some_and(|o| o.ignored) && inject == Some(true) {
+                    // The template says what it said: something in it has to change for new pods to be made.
+                    object["spec"]["template"]["metadata"]["annotations"][MADE_ANEW] = super::facts::now_ms().to_string().into();
+                }
                 space.writer.apply(id.kind, ns, &object, false).await.map_err(|e| failed(&format!("apply {id}"), &e))?;
                 self.applied.insert(id);
             }
@@ -156,14 +167,29 @@ impl Progress {
     }
 }
 
-async fn namespace(space: &Space) -> Result<Presence, ApiError> {
+/// Whose the namespace is. What holds one that is being removed is put into the facts.
+pub async fn namespace(space: &Space) -> Result<Presence, ApiError> {
+    let found = look(space).await;
+    let held = match &found {
+        Ok((Presence::Terminating, held)) => held.clone(),
+        Ok(_) => None,
+        Err(_) => return found.map(|(presence, _)| presence),
+    };
+    space.facts.send_if_modified(|f| std::mem::replace(&mut f.namespace_held, held.clone()) != held);
+    found.map(|(presence, _)| presence)
+}
+
+async fn look(space: &Space) -> Result<(Presence, Option<String>), ApiError> {
     match space.cluster.api(KindName::Namespace, "").get_opt(space.ns.as_str()).await {
-        Ok(None) => Ok(Presence::Absent),
-        Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => Ok(Presence::Terminating),
-        Ok(Some(found)) if ours(&found) => Ok(Presence::Ours),
-        Ok(Some(_)) => Ok(Presence::Foreign),
+        Ok(None) => Ok((Presence::Absent, None)),
+        Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => {
+            let held = found.try_parse().map_or_else(|_| "it does not say why".to_owned(), |typed| super::namespaces::held(&typed));
+            Ok((Presence::Terminating, Some(held)))
+        }
+        Ok(Some(found)) if ours(&found) => Ok((Presence::Ours, None)),
+        Ok(Some(_)) => Ok((Presence::Foreign, None)),
         // Without the right to look, the namespace is somebody else's: used, and never made or removed.
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Presence::Foreign),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok((Presence::Foreign, None)),
         Err(error) => Err(api_error("read the namespace", &error)),
     }
 }

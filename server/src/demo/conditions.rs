@@ -5,6 +5,7 @@ use super::plan::{Observed, Presence};
 use super::proxies::same;
 use super::pods::PodSeen;
 use super::route;
+use super::trouble::{namespace_free, permitted, pods_run};
 use crate::k8s::{Id, MANAGER, Reach, World};
 use app::types::{Condition, ConditionStatus, RouteClaim, Split, kinds, reasons};
 
@@ -30,7 +31,7 @@ pub struct Scene<'a> {
 
 use ConditionStatus::{False, True, Unknown};
 
-fn is(kind: &str, status: ConditionStatus, reason: &str, message: impl Into<String>, args: &[(&str, String)]) -> Condition {
+pub fn is(kind: &str, status: ConditionStatus, reason: &str, message: impl Into<String>, args: &[(&str, String)]) -> Condition {
     Condition {
         kind: kind.to_owned(),
         status,
@@ -54,12 +55,22 @@ pub fn conditions(s: &Scene) -> Vec<Condition> {
         load_running(s),
         route_ours(s),
         clean(s),
+        pods_run(s),
+        permitted(s),
+        namespace_free(s),
     ]
 }
 
 fn reachable(s: &Scene) -> Condition {
     let kind = kinds::CLUSTER_REACHABLE;
     match &s.reach.failing {
+        Some((since_ms, why)) if s.reach.refused => {
+            let message = format!("the cluster does not accept the panel's credentials any more: {why}. Give it new ones; it takes no others by itself");
+            is(kind, False, reasons::CREDENTIALS_REFUSED, message, &[("since", since_ms.to_string()), ("why", why.clone())])
+        }
+        None if s.reach.slow_until_ms.is_some() => {
+            is(kind, Unknown, reasons::SLOWED_DOWN, "the cluster asks to slow down (429); the panel waits as long as it says", &[])
+        }
         None => is(kind, True, reasons::REACHABLE, "the cluster answers", &[]),
         Some((since_ms, why)) => {
             let since = since_ms.to_string();
@@ -158,8 +169,15 @@ fn injected(s: &Scene) -> Condition {
     }
     let ignored = |p: &&&PodSeen| p.wants_sidecar == Some(true) && !p.view.sidecar;
     if let Some(pod) = pods.iter().find(ignored) {
-        let (pod, why) = (pod.view.name.clone(), "the injection webhook did not add it".to_owned());
+        let asked = || "the injection webhook did not add it".to_owned();
+        let (pod, why) = (pod.view.name.clone(), s.facts.injection_why.clone().unwrap_or_else(asked));
         let message = format!("{pod} asks for a sidecar and has none: {why}");
+        return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", pod), ("why", why)]);
+    }
+    // The template asks and a pod does not: it is of an older template, and nothing rolls it.
+    if let Some(pod) = pods.iter().find(|p| p.wants_sidecar != Some(true) && !p.view.sidecar && asks_for(s, p)).filter(|_| !rolling) {
+        let (pod, why) = (pod.view.name.clone(), "it was made before the label".to_owned());
+        let message = format!("{pod} has no sidecar: {why}");
         return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", pod), ("why", why)]);
     }
     let ready = pods.iter().filter(|p| p.sidecar_ready).count();
@@ -169,6 +187,10 @@ fn injected(s: &Scene) -> Condition {
     let waiting = waiting_list(pods.iter().copied().filter(|p| !p.sidecar_ready));
     let args = [("ready", ready.to_string()), ("wanted", pods.len().to_string()), ("waiting", waiting.clone())];
     is(kind, False, reasons::INJECTING, format!("{ready} of {} pods have a ready sidecar; {waiting}", pods.len()), &args)
+}
+
+fn asks_for(s: &Scene, pod: &PodSeen) -> bool {
+    s.observed.objects.iter().any(|(id, o)| id.name == pod.view.workload && o.inject == Some(true))
 }
 
 fn client_ready(s: &Scene) -> Condition {

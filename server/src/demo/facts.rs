@@ -1,5 +1,6 @@
 //! What the panel knows of a namespace beyond its objects: wishes, operations, the log, acknowledgements.
 use super::plan::Goal;
+use super::trouble::Denied;
 use app::types::{ApiError, LogEntry, Operation, Rate, Split, TimesMs, Verb};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -68,6 +69,12 @@ pub struct Facts {
     pub was_ready: bool,
     /// What a clean-up left in the way, and whose it is.
     pub left: Vec<(String, String)>,
+    /// Rights that the panel lacks, and what does not work without them.
+    pub denied: Vec<Denied>,
+    /// Where the namespace is being removed: what holds it.
+    pub namespace_held: Option<String>,
+    /// Why pods that ask for a sidecar have none, as far as the cluster says; asked when that is seen.
+    pub injection_why: Option<String>,
     next_id: u64,
 }
 

@@ -64,6 +64,7 @@ fn object(id: Id, object: &DynamicObject, pods: &[PodSeen]) -> ObjectSeen {
         let spec = &object.data["spec"];
         seen.inject = spec["template"]["metadata"]["labels"][INJECT_LABEL].as_str().map(|v| v == "true");
         seen.scaled_to_zero = spec["replicas"].as_u64() == Some(0);
+        seen.ignored = pods.iter().any(|p| p.view.workload == id.name && p.wants_sidecar == Some(true) && !p.view.sidecar && !p.terminating);
         seen.waiting = waiting(id, object, pods);
     }
     seen

@@ -53,6 +53,8 @@ pub struct ObjectSeen {
     pub inject: Option<bool>,
     /// Whether somebody scaled it to 0.
     pub scaled_to_zero: bool,
+    /// Whether a pod of it asks for a sidecar and has none: only a new pod can get one.
+    pub ignored: bool,
     /// Whether a Deployment's rollout is done and all its pods are ready, or why not. Other kinds are always ready.
     pub waiting: Option<String>,
 }
@@ -62,6 +64,8 @@ pub struct ObjectSeen {
 pub struct Observed {
     /// The namespace.
     pub namespace: Presence,
+    /// What holds a namespace that is being removed.
+    pub held: Option<String>,
     /// The demo's objects by their names; absent ones may be left out.
     pub objects: BTreeMap<Id, ObjectSeen>,
     /// Other objects in the namespace that carry our label.
@@ -125,7 +129,7 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
     let mut steps = Vec::new();
     if !goal.present.is_empty() {
         match seen.namespace {
-            Presence::Terminating => return vec![Step::Wait("the namespace to be gone".to_owned())],
+            Presence::Terminating => return vec![Step::Wait(namespace_gone(seen))],
             Presence::Absent => steps.push(Step::EnsureNamespace),
             Presence::Ours | Presence::Foreign => {}
         }
@@ -141,7 +145,8 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
             Presence::Terminating if wanted || inject.is_some() => waiting.push(format!("the old {id} to be gone")),
             _ => {}
         }
-        let inject_differs = inject.is_some_and(|want| object.inject != Some(want));
+        let made_anew = object.ignored && inject == Some(true) && !seen.applied.contains(&id);
+        let inject_differs = inject.is_some_and(|want| object.inject != Some(want)) || made_anew;
         if object.presence != Presence::Terminating && ((wanted && !seen.applied.contains(&id)) || inject_differs) {
             steps.push(Step::Apply(id, inject.or(object.inject)));
         } else if wanted && object.presence == Presence::Absent {
@@ -185,6 +190,10 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
     steps
 }
 
+fn namespace_gone(seen: &Observed) -> String {
+    format!("the namespace to be gone{}", seen.held.as_ref().map_or_else(String::new, |held| format!(": {held}")))
+}
+
 fn teardown(seen: &Observed) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut waiting = Vec::new();
@@ -210,7 +219,7 @@ fn teardown(seen: &Observed) -> Vec<Step> {
     match (seen.namespace, seen.otherwise_empty) {
         (Presence::Ours, None) => vec![Step::LookAround],
         (Presence::Ours, Some(true)) => vec![Step::DeleteNamespace],
-        (Presence::Terminating, _) => vec![Step::Wait("the namespace to be gone".to_owned())],
+        (Presence::Terminating, _) => vec![Step::Wait(namespace_gone(seen))],
         _ => Vec::new(),
     }
 }
@@ -249,6 +258,7 @@ mod tests {
         let unroute = Goal { route: Some(false), ..Goal::default() };
         let clean = Goal { teardown: true, ..Goal::default() };
         let starting = ObjectSeen { waiting: Some("pod x".to_owned()), ..ready(true) };
+        let ignored = ObjectSeen { ignored: true, inject: Some(true), ..ready(true) };
         let empty = ObjectSeen { scaled_to_zero: true, ..ready(true) };
         let both = [(Id::SERVICE, ready(true)), (Id::V1, ready(true))];
         let applied = Observed { applied: [Id::SERVICE, Id::V1].into(), ..seen(&both) };
@@ -265,6 +275,7 @@ mod tests {
             ("scaled to 0", &app, Observed { objects: [(Id::SERVICE, ready(true)), (Id::V1, empty)].into(), ..applied }, "scale deployment/flaskapp-v1"),
             ("somebody else's", &app, seen(&[(Id::SERVICE, ready(false))]), "NotOurs"),
             ("inject", &inject, seen(&both), "+deployment/flaskapp-v1(true)"),
+            ("pods came without the sidecar they ask for", &inject, seen(&[(Id::SERVICE, ready(true)), (Id::V1, ignored)]), "+deployment/flaskapp-v1(true)"),
             ("inject what is not there", &inject, seen(&[]), "NotDeployed"),
             ("subsets before weights", &route, seen(&[]), "+destinationrule/flaskapp +virtualservice/flaskapp-vs"),
             ("route is there", &route, seen(&[(Id::RULE, ready(true)), (Id::ROUTE, ready(false))]), ""),

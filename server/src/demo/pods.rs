@@ -20,6 +20,10 @@ pub struct PodSeen {
     pub wants_sidecar: Option<bool>,
     /// Its `app` label.
     pub app: String,
+    /// Why no node takes it, in the scheduler's words; nothing where one does.
+    pub unschedulable: Option<String>,
+    /// The image that it cannot get.
+    pub unpulled: Option<String>,
 }
 
 const PROXY: &str = "istio-proxy";
@@ -71,8 +75,27 @@ pub fn read(pod: &DynamicObject) -> PodSeen {
         sidecar_ready: statuses.iter().any(|s| s["name"] == PROXY && s["ready"] == true),
         wants_sidecar: labels.and_then(|l| l.get(INJECT_LABEL)).map(|v| v == "true"),
         app: label("app"),
+        unschedulable: unschedulable(pod),
+        unpulled: unpulled(pod),
         view,
     }
+}
+
+fn unschedulable(pod: &DynamicObject) -> Option<String> {
+    let mut conditions = items(&pod.data, "/status/conditions");
+    let said = conditions.find(|c| c["type"] == "PodScheduled" && c["status"] == "False" && c["reason"] == "Unschedulable")?;
+    Some(said["message"].as_str().unwrap_or_default().trim_end_matches('.').to_owned())
+}
+
+/// Kubelet's reasons for an image that is not there.
+const NOT_PULLED: [&str; 6] = ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable"];
+
+fn unpulled(pod: &DynamicObject) -> Option<String> {
+    let mut statuses = items(&pod.data, "/status/initContainerStatuses").chain(items(&pod.data, "/status/containerStatuses"));
+    let waiting = statuses.find(|s| text(s, "/state/waiting/reason").is_some_and(|r| NOT_PULLED.contains(&r)))?;
+    let mut containers = items(&pod.data, "/spec/initContainers").chain(items(&pod.data, "/spec/containers"));
+    let image = containers.find(|c| c["name"] == waiting["name"]).and_then(|c| c["image"].as_str());
+    Some(image.or(waiting["image"].as_str()).unwrap_or_default().to_owned())
 }
 
 /// The Deployment's name: the ReplicaSet's without its hash.

@@ -1,7 +1,7 @@
 //! One namespace: its watched objects, its facts, and the parts that keep it going.
 use super::facts::{Facts, Line};
 use super::plan::Goal;
-use super::{actor, hub, proxies, status};
+use super::{about, actor, hub, proxies, status};
 use crate::k8s::{Cluster, Manifests, Reach, World, Writer, watch};
 use app::types::{ApiError, Code, Frame, LoadRequest, Namespace, Operation, Split, Status, Verb};
 use std::collections::VecDeque;
@@ -53,6 +53,8 @@ pub struct Space {
     /// To the hub.
     pub to_agent: mpsc::Sender<ToAgent>,
     agent_inbox: Mutex<Option<mpsc::Receiver<ToAgent>>>,
+    /// Told when the cluster refused something for want of a right.
+    pub recheck: tokio::sync::Notify,
     /// Ends this namespace's parts.
     pub stop: CancellationToken,
 }
@@ -76,6 +78,7 @@ impl Space {
             manifests,
             reach,
             to_agent,
+            recheck: tokio::sync::Notify::new(),
             stop,
         })
     }
@@ -90,6 +93,7 @@ impl Space {
             () = actor::run(&self) => {}
             () = proxies::run(&self) => {}
             () = hub::run(&self, inbox) => {}
+            () = about::run(&self) => {}
             () = status::run(&self) => {}
         }
     }
@@ -108,6 +112,7 @@ impl Space {
         }
         if let Some(words) = self.now().refusal() {
             let message = format!("The cluster does not let the panel look: {words}.");
+            self.recheck.notify_one();
             return Err(ApiError::new(Code::Forbidden, message, "Give the panel's user that right, or use another kubeconfig."));
         }
         let why = self.reach.borrow().failing.as_ref().map_or_else(|| "its objects cannot be listed".to_owned(), |(_, why)| why.clone());

@@ -30,6 +30,9 @@ pub async fn weights(space: &Space, by: &str, split: Split) -> Result<Shifted, A
     check(space, &world, &split)?;
     let outcome = shift(space, by, &split, asked, Force::No).await;
     if let Err(error) = &outcome {
+        if error.code == Code::Forbidden {
+            space.recheck.notify_one();
+        }
         let line = Line { by: by.to_owned(), verb: Some(Verb::Weights), what: split.to_string(), error: Some(error.clone()), ..Line::default() };
         space.facts.send_modify(|f| f.note_failure(line));
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use super::KindName;
 use super::discover::{self, istio_versions};
@@ -155,6 +156,7 @@ pub async fn probe(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reach>, 
         let about = if again { Some(about(cluster).await) } else { None };
         answers = if answer.is_ok() { answers.wrapping_add(1) } else { 0 };
         let pause = if answer.is_ok() { EASY } else { ANXIOUS };
+        log_change(&out.borrow().failing, &answer);
         out.send_if_modified(|reach| {
             let before = reach.clone();
             match answer {
@@ -174,6 +176,14 @@ pub async fn probe(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reach>, 
             () = cluster.suspect.notified() => {}
             () = stop.cancelled() => return,
         }
+    }
+}
+
+fn log_change(failing: &Option<(u64, String)>, answer: &Result<String, (bool, String)>) {
+    match (failing, answer) {
+        (None, Err((_, why))) => warn!("The cluster does not answer: {why}"),
+        (Some(_), Ok(version)) => info!(version, "The cluster answers again"),
+        _ => {}
     }
 }
 

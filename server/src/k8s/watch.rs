@@ -67,6 +67,11 @@ impl World {
         self.problems.iter().all(|(kind, problem)| kind.of_mesh() && *problem != Problem::Starting)
     }
 
+    /// Whether anything in it is being removed.
+    pub fn ending(&self) -> bool {
+        self.objects.values().any(|seen| seen.object.metadata.deletion_timestamp.is_some())
+    }
+
     /// The cluster's words where it does not let the demo's own kinds be read.
     pub fn refusal(&self) -> Option<&str> {
         self.problems.values().find_map(|p| if let Problem::Failed(words) = p { Some(words.as_str()) } else { None })

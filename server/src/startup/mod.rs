@@ -38,7 +38,8 @@ impl StartError {
 /// Serves until it is told to stop. Exit code 0 then; 1 where it could not start or a part ended early.
 pub fn serve(config: Serve) -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log);
-    let filter = match filter {
+    // Every failed call, at once and without its meaning: what it means is logged where it is handled.
+    let filter = match filter.and_then(|f| Ok(if config.log.contains("kube") { f } else { f.add_directive("kube_client::client::builder=off".parse()?) })) {
         Ok(filter) => filter,
         Err(error) => return refuse(&StartError::new(format!("--log {}: {error}", config.log), "Use error, warn, info or debug.")),
     };

@@ -118,23 +118,20 @@ fn kind_of(error: &kube::Error) -> Trouble {
     if matches!(error, kube::Error::Auth(_)) {
         return Trouble::Credentials;
     }
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            if io.kind() == ErrorKind::ConnectionRefused {
-                return Trouble::Refused;
-            }
-            // What was wrapped into an I/O error is not in its chain.
-            if io.get_ref().is_some_and(|wrapped| wrapped.is::<rustls::Error>()) {
-                return Trouble::Certificate;
-            }
-        }
-        if inner.is::<rustls::Error>() {
-            return Trouble::Certificate;
-        }
-        cause = inner.source();
+    known(error).unwrap_or(Trouble::Other)
+}
+
+fn known(error: &(dyn Error + 'static)) -> Option<Trouble> {
+    if error.is::<rustls::Error>() {
+        return Some(Trouble::Certificate);
     }
-    Trouble::Other
+    let io = error.downcast_ref::<std::io::Error>();
+    if io.is_some_and(|io| io.kind() == ErrorKind::ConnectionRefused) {
+        return Some(Trouble::Refused);
+    }
+    // What was wrapped into an I/O error is not in its chain of causes.
+    let wrapped = io.and_then(std::io::Error::get_ref).and_then(|inner| known(inner));
+    wrapped.or_else(|| error.source().and_then(known))
 }
 
 #[cfg(test)]
@@ -174,6 +171,7 @@ mod tests {
         for (error, trouble) in [
             (wrapped(std::io::Error::from(ErrorKind::ConnectionRefused)), Trouble::Refused),
             (wrapped(std::io::Error::new(ErrorKind::InvalidData, certificate.clone())), Trouble::Certificate),
+            (wrapped(std::io::Error::other(std::io::Error::new(ErrorKind::InvalidData, certificate.clone()))), Trouble::Certificate),
             (kube::Error::Service(Box::new(certificate)), Trouble::Certificate),
             (wrapped(std::io::Error::from(ErrorKind::ConnectionReset)), Trouble::Other),
         ] {

@@ -155,7 +155,7 @@ fn control_plane(f: &Facts) -> Check {
     }
 }
 
-fn webhook(f: &Facts) -> Check {
+pub(super) fn webhook(f: &Facts) -> Check {
     let id = "webhook";
     let webhooks = match &f.webhooks {
         Read::Known(webhooks) => webhooks.as_slice(),

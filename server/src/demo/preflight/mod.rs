@@ -10,10 +10,30 @@ mod quantity;
 mod room;
 mod webhook;
 
+pub use gather::rights;
+
 use crate::k8s::{Cluster, Manifests, mesh_name};
-use app::types::{Namespace, Preflight, Verb};
+use app::types::{CheckStatus, Namespace, Preflight, Verb};
 
 const ALL_VERBS: &[Verb] = &[Verb::Deploy, Verb::Client, Verb::Inject, Verb::Route, Verb::Weights, Verb::Load, Verb::Verify, Verb::Teardown];
+
+/// Why a pod that asks for a sidecar has none: what the webhooks say of this namespace now, in one clause.
+pub async fn why_not_injected(cluster: &Cluster, manifests: &Manifests, ns: &str) -> String {
+    let facts = gather::gather(cluster, manifests, ns).await;
+    let webhook = lines::webhook(&facts);
+    match (&facts.trial, webhook.status) {
+        (facts::Read::Known(facts::Trial::Injected { .. }), _) => "it was made while no webhook acted; one does now, so inject again".to_owned(),
+        (_, CheckStatus::Ok | CheckStatus::Warn) => format!("no webhook acted on it, though {}", lower(&webhook.reason)),
+        _ => lower(&webhook.reason),
+    }
+}
+
+/// A sentence as a clause.
+fn lower(sentence: &str) -> String {
+    let mut letters = sentence.trim_end_matches('.').chars();
+    let first = letters.next().map(|c| c.to_lowercase().to_string()).unwrap_or_default();
+    format!("{first}{}", letters.as_str())
+}
 
 /// Asks everything and tells it.
 pub async fn preflight(cluster: &Cluster, manifests: &Manifests, ns: &Namespace) -> Preflight {

@@ -1,0 +1,184 @@
+//! What keeps pods from running, rights from being had, a namespace from going: told where it matters. Pure.
+//!
+//! Sources: kubelet's waiting reasons; the scheduler's `PodScheduled` condition; a Deployment's `ReplicaFailure`, which has the
+//! words of its ReplicaSet's `FailedCreate` event.
+use super::conditions::{Scene, is};
+use super::pods::PodSeen;
+use crate::k8s::{Id, KindName, World};
+use app::types::{Condition, ConditionStatus, Verb, kinds, reasons};
+
+use ConditionStatus::{False, True};
+
+/// A right that is not had, and what does not work without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// `patch deployments.apps`.
+    pub what: String,
+    /// What needs it; never empty.
+    pub stops: Vec<Verb>,
+}
+
+/// Why a workload has no pod, or a pod does not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// A pod cannot be made: quota, webhook, limits.
+    NotMade { workload: &'static str, why: String },
+    /// No node takes it.
+    Unschedulable { pod: String, why: String },
+    /// Its image cannot be had.
+    NotPulled { pod: String, image: String, why: String },
+    /// A container ends again and again.
+    Crashing { pod: String, why: String },
+}
+
+/// The gravest trouble of the demo's pods.
+fn trouble(world: &World, pods: &[PodSeen]) -> Option<Trouble> {
+    let not_made = [Id::V1, Id::V2, Id::CLIENT].into_iter().find_map(|id| {
+        let deployment = world.get(KindName::Deployment, id.name)?;
+        let conditions = deployment.object.data["status"]["conditions"].as_array()?;
+        let failure = conditions.iter().find(|c| c["type"] == "ReplicaFailure" && c["status"] == "True")?;
+        Some(Trouble::NotMade { workload: id.name, why: failure["message"].as_str().unwrap_or_default().to_owned() })
+    });
+    let of_pods = || pods.iter().filter(|p| !p.ready && !p.terminating);
+    not_made
+        .or_else(|| of_pods().find_map(|p| Some(Trouble::Unschedulable { pod: p.view.name.clone(), why: p.unschedulable.clone()? })))
+        .or_else(|| of_pods().find_map(|p| Some(Trouble::NotPulled { pod: p.view.name.clone(), image: p.unpulled.clone()?, why: p.view.why.clone() })))
+        .or_else(|| of_pods().find(|p| p.view.phase.contains("CrashLoopBackOff")).map(|p| Trouble::Crashing { pod: p.view.name.clone(), why: p.view.why.clone() }))
+}
+
+/// Whether anything keeps the demo's pods from running.
+pub fn pods_run(s: &Scene) -> Condition {
+    let kind = kinds::PODS_RUN;
+    match trouble(s.world, s.pods) {
+        None => is(kind, True, reasons::PODS_RUN, "nothing keeps the pods from running", &[]),
+        Some(Trouble::NotMade { workload, why }) => {
+            let why = why.trim_end_matches('.').to_owned();
+            let (reason, message) = if why.contains("exceeded quota") {
+                (reasons::QUOTA_EXCEEDED, format!("{workload} gets no pod, the namespace's quota is used up: {why}. Raise the quota, or remove what uses it"))
+            } else if why.contains("webhook") {
+                (reasons::WEBHOOK_REFUSES, format!("{workload} gets no pod, a webhook refuses it: {why}. See whether the webhook's backend runs"))
+            } else {
+                (reasons::POD_REFUSED, format!("{workload} gets no pod: {why}"))
+            };
+            is(kind, False, reason, message, &[("workload", workload.to_owned()), ("why", why)])
+        }
+        Some(Trouble::Unschedulable { pod, why }) => {
+            let message = format!("no node takes {pod}: {why}");
+            is(kind, False, reasons::UNSCHEDULABLE, message, &[("pod", pod), ("why", why)])
+        }
+        Some(Trouble::NotPulled { pod, image, why }) => {
+            let message = format!("{pod} cannot get its image `{image}`: {why}. Put it where the nodes find it, or start the panel with --image");
+            is(kind, False, reasons::IMAGE_NOT_PULLED, message, &[("pod", pod), ("image", image), ("why", why)])
+        }
+        Some(Trouble::Crashing { pod, why }) => {
+            let message = format!("{pod} ends again and again: {why}");
+            is(kind, False, reasons::POD_CRASHES, message, &[("pod", pod), ("why", why)])
+        }
+    }
+}
+
+/// The name of a verb as the last segment of its path.
+fn name(verb: Verb) -> String {
+    serde_json::to_value(verb).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Whether the panel's user may do all that the panel does. `off` names the verbs that are not to be asked for.
+pub fn permitted(s: &Scene) -> Condition {
+    let kind = kinds::PERMITTED;
+    let denied = &s.facts.denied;
+    if denied.is_empty() {
+        return is(kind, True, reasons::PERMITTED, "the panel may do all it offers", &[]);
+    }
+    let mut off: Vec<String> = denied.iter().flat_map(|d| d.stops.iter().map(|v| name(*v))).collect();
+    off.sort();
+    off.dedup();
+    let what = denied.iter().map(|d| d.what.as_str()).collect::<Vec<_>>().join(", ");
+    let off = off.join(", ");
+    is(kind, False, reasons::FORBIDDEN, format!("the panel may not {what}; off until it may: {off}"), &[("what", what), ("off", off)])
+}
+
+/// Whether the namespace is free to use: one that is being removed takes nothing new.
+pub fn namespace_free(s: &Scene) -> Condition {
+    let kind = kinds::NAMESPACE_FREE;
+    match &s.facts.namespace_held {
+        None => is(kind, True, reasons::NAMESPACE_FREE, "the namespace is not being removed", &[]),
+        Some(held) => {
+            let message = format!("namespace {} is being removed and not gone yet: {held}", s.ns);
+            is(kind, False, reasons::NAMESPACE_TERMINATING, message, &[("ns", s.ns.to_owned()), ("held", held.clone())])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::pods::{read, tests::pod};
+    use serde_json::{Value, json};
+
+    fn waiting(reason: &str, message: &str) -> Value {
+        json!({"name": "flaskapp", "ready": false, "restartCount": 2, "state": {"waiting": {"reason": reason, "message": message}}})
+    }
+
+    #[test]
+    fn troubles_are_read_from_what_the_cluster_says() {
+        let with = |change: &dyn Fn(&mut Value)| {
+            let mut p = pod("flaskapp-v1", "v1", false, false);
+            p["spec"]["containers"][0]["image"] = "registry/simple-flask-app:2".into();
+            change(&mut p);
+            p
+        };
+        let failing = |message: &str| {
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "flaskapp-v1"},
+                "status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}]}})
+        };
+        let quota = r#"pods "flaskapp-v1-abc-x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2"#;
+        let down = r#"Internal error occurred: failed calling webhook "namespace.sidecar-injector.istio.io": failed to call webhook: Post "https://istiod.istio-system.svc:443/inject?timeout=10s": dial tcp 10.96.0.9:443: connect: connection refused"#;
+        let limit = r#"pods "flaskapp-v1-abc-x" is forbidden: maximum memory usage per Container is 64Mi, but limit is 128Mi"#;
+        for (what, objects, found) in [
+            ("well", vec![pod("flaskapp-v1", "v1", true, true)], "none"),
+            ("quota", vec![failing(quota)], "QuotaExceeded flaskapp-v1"),
+            ("webhook", vec![failing(down)], "WebhookRefuses flaskapp-v1"),
+            ("limits", vec![failing(limit)], "PodRefused flaskapp-v1"),
+            (
+                "image",
+                vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("ImagePullBackOff", "Back-off pulling image \"registry/simple-flask-app:2\""))],
+                "ImageNotPulled registry/simple-flask-app:2",
+            ),
+            (
+                "never pulled",
+                vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("ErrImageNeverPull", "Container image is not present with pull policy of Never"))],
+                "ImageNotPulled registry/simple-flask-app:2",
+            ),
+            (
+                "no node",
+                vec![with(&|p| p["status"] = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient cpu."}]}))],
+                "Unschedulable flaskapp-v1-abc-12345",
+            ),
+            ("crashing", vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("CrashLoopBackOff", "back-off 40s"))], "PodCrashes flaskapp-v1-abc-12345"),
+        ] {
+            let world = World::of(objects);
+            let pods: Vec<PodSeen> = world.all(KindName::Pod).map(|s| read(&s.object)).collect();
+            let (facts, reach, observed) = (Default::default(), Default::default(), Default::default());
+            let scene = Scene { ns: "n", world: &world, observed: &observed, pods: &pods, facts: &facts, reach: &reach, wished: None, claim: None };
+            let told = pods_run(&scene);
+            let about = ["image", "workload", "pod"].into_iter().find_map(|key| told.args.get(key)).cloned().unwrap_or_default();
+            let shown = if told.status == True { "none".to_owned() } else { format!("{} {about}", told.reason) };
+            assert_eq!(shown, found, "{what}: {}", told.message);
+            // The cluster's own words are in the sentence.
+            assert!(told.args.get("why").is_none_or(|why| told.message.contains(why.as_str())), "{what}: {}", told.message);
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_done_is_named_with_what_is_off() {
+        let denied = vec![
+            Denied { what: "patch deployments.apps".into(), stops: vec![Verb::Deploy, Verb::Inject] },
+            Denied { what: "create pods/exec".into(), stops: vec![Verb::Verify] },
+        ];
+        let mut facts = crate::demo::facts::Facts::default();
+        facts.denied = denied;
+        let (world, reach, observed) = (World::of(vec![]), Default::default(), Default::default());
+        let scene = Scene { ns: "n", world: &world, observed: &observed, pods: &[], facts: &facts, reach: &reach, wished: None, claim: None };
+        assert_eq!(permitted(&scene).message, "the panel may not patch deployments.apps, create pods/exec; off until it may: deploy, inject, verify");
+    }
+}

@@ -1,0 +1,100 @@
+//! What goes wrong on a cluster, provoked: the panel says it where it matters, in the cluster's own words.
+mod common;
+
+use common::{TestPanel, holds, reason};
+use serde_json::{Value, json};
+use std::process::Command;
+
+/// The sentence of a condition.
+fn message(status: &Value, kind: &str) -> String {
+    let all = status["conditions"].as_array().cloned().unwrap_or_default();
+    all.iter().find(|c| c["type"] == kind).and_then(|c| c["message"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// Changes an object through the cluster's API, as another manager would.
+fn change(panel: &TestPanel, method: &str, path: &str, kind: &str, body: &Value) -> Value {
+    let config = std::fs::read_to_string(&panel.kubeconfig).unwrap();
+    let value = |key: &str| config.lines().find_map(|l| l.trim().strip_prefix(&format!("{key}:"))).unwrap().trim().trim_matches('"').to_owned();
+    let output = Command::new(env!("CARGO_BIN_EXE_demo-panel")).arg("--version").output().unwrap();
+    assert!(output.status.success());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let read = kube::config::Kubeconfig::read_from(&panel.kubeconfig).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(read, &Default::default()).await.unwrap();
+        let client = kube::Client::try_from(config).unwrap();
+        let request = http::Request::builder().method(method).uri(path).header("content-type", kind).body(serde_json::to_vec(body).unwrap()).unwrap();
+        client.request::<Value>(request).await.unwrap_or_else(|e| panic!("{method} {path} at {}: {e}", value("server")))
+    })
+}
+
+#[test]
+fn an_image_that_is_not_there_is_named() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "");
+    panel.until_reason("Deployed", "Deployed");
+    let path = "/apis/apps/v1/namespaces/istio-app/deployments/flaskapp-v2?fieldManager=kubectl-set";
+    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "flaskapp", "image": "registry.example/none:9"}]}}}});
+    change(&panel, "PATCH", path, "application/strategic-merge-patch+json", &image);
+    let status = panel.until("the image is named", |s| reason(s, "PodsRun") == "ImageNotPulled");
+    let said = message(&status, "PodsRun");
+    assert!(said.contains("registry.example/none:9") && said.contains("--image"), "{said}");
+    panel.ask("deploy", "");
+    panel.until("it is well again", |s| holds(s, "PodsRun") && holds(s, "Deployed"));
+}
+
+#[test]
+fn a_namespace_that_does_not_go_says_what_holds_it() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "");
+    panel.until_reason("Deployed", "Deployed");
+    let held = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.com/hold"]}});
+    change(&panel, "POST", "/api/v1/namespaces/istio-app/configmaps", "application/json", &held);
+    change(&panel, "DELETE", "/api/v1/namespaces/istio-app", "application/json", &json!({}));
+    let status = panel.until("it is told", |s| reason(s, "NamespaceFree") == "NamespaceTerminating" && message(s, "NamespaceFree").contains("configmaps"));
+    assert!(message(&status, "NamespaceFree").contains("remaining"), "{status}");
+    let release = json!({"metadata": {"finalizers": null}});
+    change(&panel, "PATCH", "/api/v1/namespaces/istio-app/configmaps/held", "application/merge-patch+json", &release);
+    panel.until("it is gone", |s| holds(s, "NamespaceFree"));
+}
+
+#[test]
+fn a_user_who_only_looks_on_is_told_what_is_off() {
+    let cluster = TestPanel::start();
+    cluster.ask("deploy", "");
+    cluster.until_reason("Deployed", "Deployed");
+    let looking = TestPanel::driving(&cluster.kubeconfig.with_file_name("kubeconfig-viewer"));
+    let status = looking.until("rights are told", |s| reason(s, "Permitted") == "Forbidden");
+    let said = message(&status, "Permitted");
+    assert!(said.contains("patch deployments.apps") && said.contains("deploy") && said.contains("teardown"), "{said}");
+    assert_eq!(status["cluster"]["user"], "viewer", "{status}");
+    assert_eq!(reason(&status, "Deployed"), "Deployed", "what may be read is shown");
+    // Asked all the same, the cluster's refusal names verb and resource.
+    looking.ask("inject", r#"{"inject": true}"#);
+    let status = looking.until("it is refused", |s| s["operation"]["error"]["code"] == "forbidden");
+    let refusal = status["operation"]["error"]["message"].as_str().unwrap().to_owned();
+    assert!(refusal.contains("cannot patch resource \"deployments\""), "{refusal}");
+    let told = looking.get("/api/demo/preflight").json();
+    let line = told["checks"].as_array().unwrap().iter().find(|c| c["id"] == "rights-deployments").unwrap().clone();
+    assert_eq!((&line["status"], line["mend"].as_str().unwrap().contains("--user=viewer")), (&json!("fail"), true), "{line}");
+}
+
+#[test]
+fn credentials_that_end_while_the_panel_runs_are_named_and_nothing_else_is_tried() {
+    let cluster = TestPanel::start();
+    cluster.ask("deploy", "");
+    cluster.until_reason("Deployed", "Deployed");
+    let driving = TestPanel::driving(&cluster.kubeconfig);
+    driving.until_reason("Deployed", "Deployed");
+    // The tokens are made anew with the state folder's table: after a restart the old ones are worth nothing.
+    let address = cluster.address.clone();
+    let dir = cluster.kill();
+    let tokens = std::fs::read_dir(dir.path().join("state")).unwrap().flatten().map(|e| e.path()).find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().contains("token")));
+    std::fs::remove_file(tokens.unwrap()).unwrap();
+    let again = TestPanel::on_address(dir, &address);
+    let status = driving.until("the credentials are refused", |s| reason(s, "ClusterReachable") == "CredentialsRefused");
+    assert!(message(&status, "ClusterReachable").contains("401"), "{status}");
+    assert_eq!(reason(&status, "Deployed"), "Deployed", "what was seen last is kept");
+    drop(driving);
+    drop(again);
+}
