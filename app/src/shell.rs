@@ -1,6 +1,6 @@
 //! The document around the page. The server alone draws it.
 use crate::api::{self, First, HAND_OVER, Prefs};
-use crate::pages::{Failed, NotFound, Panel, PreflightPage};
+use crate::pages::{Failed, NotFound, Panel, PreflightPage, SignIn};
 use crate::text::Key;
 use leptos::prelude::*;
 
@@ -21,6 +21,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
         }
         .into_any(),
         First::Preflight(told) => view! { <PreflightPage told/> }.into_any(),
+        First::SignIn(refused) => view! { <SignIn refused/> }.into_any(),
         First::Failed(error) => view! { <Failed error/> }.into_any(),
         First::NotFound => view! { <NotFound/> }.into_any(),
     };

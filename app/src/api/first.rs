@@ -26,18 +26,25 @@ pub enum First {
     Panel(Box<Snapshot>),
     /// What stands between the cluster and the demo.
     Preflight(crate::types::Preflight),
+    /// Nobody has signed in; why the last token was not taken.
+    SignIn(Option<crate::text::SignInWord>),
     /// The panel cannot be shown.
     Failed(crate::types::ApiError),
     /// There is no such page.
     NotFound,
 }
 
+/// Rendering needs Leptos' executor. Every page begins here; a second call changes nothing.
+#[cfg(feature = "ssr")]
+pub fn prepare() {
+    let _ = any_spawner::Executor::init_tokio();
+}
+
 /// Reads what the page at `uri` begins with: `/` or `/preflight`, with the namespace in `?namespace=`.
 #[cfg(feature = "ssr")]
 pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
     use crate::types::{ApiError, Code, Namespace};
-    // Rendering needs Leptos' executor. Every page begins here; a second call changes nothing.
-    let _ = any_spawner::Executor::init_tokio();
+    prepare();
     if !matches!(uri.path(), "/" | "/preflight") {
         return First::NotFound;
     }

@@ -2,7 +2,7 @@
 use crate::api::{Link, Live, Theme};
 use crate::model::is_off;
 use crate::text::{Key, Lang};
-use crate::types::{ApiError, Namespace};
+use crate::types::{ApiError, Namespace, Split};
 use leptos::prelude::*;
 
 /// A text that follows its signals. One type for all of them: every other type of closure is another copy of the code that draws it.
@@ -85,12 +85,18 @@ impl Page {
 /// Moves the weights. Shares are percentages of v1.
 #[derive(Clone, Copy)]
 pub struct Shifter {
-    /// The draft under the thumb, else what is wished; nothing without a route.
+    /// The draft's share of v1, else what is wished; nothing without a route.
     pub share: Signal<Option<u8>>,
+    /// The draft, else what is wished: all versions.
+    pub split: Signal<Option<Split>>,
+    /// Why the last change was refused, in the cluster's words.
+    pub refused: RwSignal<Option<ApiError>>,
     /// Whether somebody holds the thumb.
     pub hold: Callback<bool>,
     /// Moves it.
     pub to: Callback<u8>,
+    /// Sets every share.
+    pub set: Callback<Split>,
 }
 
 /// Sets the load. Rates are requests per second.

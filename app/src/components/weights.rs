@@ -2,11 +2,11 @@
 use super::rail::label;
 use super::symbol::colour;
 use super::page::{flag, say};
-use super::{Command, Page, Shifter, Slider, Symbol};
+use super::{Command, ErrorBanner, Page, Shifter, Slider, Symbol};
 use crate::api::Ask;
 use crate::model::{Action, SliderMode, Window, fixed, kubectl_shift, presets, versions, wall_clock, with_share};
 use crate::text::{self, Key, thousands};
-use crate::types::{LogEntry, Namespace, Rate, Verdict};
+use crate::types::{LogEntry, Rate, Verdict};
 use leptos::prelude::*;
 
 /// The card that the page is about.
@@ -19,7 +19,7 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
         let share = shifter.share.get()?;
         names.with(|names| match names.len() {
             2 => Some(vec![f64::from(share), f64::from(100 - share)]),
-            _ => live.wished.with(|split| split.as_ref().map(|s| names.iter().map(|v| f64::from(s.percent(v))).collect())),
+            _ => shifter.split.with(|split| split.as_ref().map(|s| names.iter().map(|v| f64::from(s.percent(v))).collect())),
         })
     });
     // Every figure is about the time since the weights last changed: what was sent before says nothing about them.
@@ -37,7 +37,7 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
         let last = if last.answers() > 0 { last } else { window.get() };
         names.with(|names| names.iter().map(|v| last.share(v)).collect::<Option<Vec<f64>>>())
     });
-    let disabled = Signal::derive(move || page.off() || !page.may("weights") || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute));
+    let disabled = Signal::derive(move || page.off() || !page.may("weights") || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute | SliderMode::Many));
     let note = move || match (page.off(), mode.get()) {
         (true, _) => Some(Key::OffWhileStale),
         (_, SliderMode::NeedsSidecars) => Some(Key::NeedsSidecars),
@@ -76,17 +76,14 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
                     })}
                 </div>
             })}
-            <Settings page shifter disabled/>
+            <Settings page shifter names disabled/>
+            <ErrorBanner lang=page.lang.into() error=shifter.refused.into() dismiss=Callback::new(move |()| shifter.refused.set(None))/>
             <details class="same">
                 <summary>{page.t(Key::SameByKubectl)}</summary>
-                <Command page text=Signal::derive(move || page.ns.with_value(|ns| command(ns, shifter.share.get())))/>
+                <Command page text=Signal::derive(move || page.ns.with_value(|ns| shifter.split.with(|split| kubectl_shift(ns, split.as_ref().unwrap_or(&with_share(50))))))/>
             </details>
         </section>
     }
-}
-
-fn command(ns: &Namespace, share: Option<u8>) -> String {
-    kubectl_shift(ns, &with_share(share.unwrap_or(50)))
 }
 
 fn name_at(names: Signal<Vec<String>>, place: usize) -> String {
@@ -166,46 +163,50 @@ pub fn short_times(page: Page, entry: &LogEntry) -> String {
 
 /// Presets and typed percentages.
 #[component]
-fn Settings(page: Page, shifter: Shifter, disabled: Signal<bool>) -> impl IntoView {
+fn Settings(page: Page, shifter: Shifter, names: Signal<Vec<String>>, disabled: Signal<bool>) -> impl IntoView {
     let wrong = RwSignal::new(false);
-    let typed = move |event: web_sys::Event, of_v2: bool| match event_target_value(&event).trim().parse::<u8>() {
-        Ok(share) if share <= 100 => {
-            wrong.set(false);
-            shifter.to.run(if of_v2 { 100 - share } else { share });
+    let typed = move |event: web_sys::Event, version: &str| {
+        let share = event_target_value(&event).trim().parse::<u8>().ok();
+        let split = shifter.split.get_untracked().unwrap_or_else(|| with_share(50));
+        let moved = share.and_then(|share| split.moved(version, share).ok());
+        wrong.set(moved.is_none());
+        if let Some(moved) = moved {
+            shifter.set.run(moved);
         }
-        _ => wrong.set(true),
     };
-    let field = move |version: &'static str, of_v2: bool| {
-        let shown = move || shifter.share.get().map_or(String::new(), |v1| if of_v2 { 100 - v1 } else { v1 }.to_string());
-        let first = untrack(shown);
+    let field = move |place: usize, version: String| {
+        let named = StoredValue::new(version.clone());
+        let shown = say(move || shifter.split.with(|split| split.as_ref().map_or(String::new(), |s| named.with_value(|v| s.percent(v).to_string()))));
+        let first = shown.get_untracked();
         view! {
-            <label class=if of_v2 { "field c2" } else { "field c1" }>
-                <span>{version}</span>
+            <label class=format!("field {}", colour(place))>
+                <span>{version.clone()}</span>
                 <input
                     class="num" type="text" inputmode="numeric" maxlength="3" autocomplete="off" data-testid=format!("weight-{version}")
                     value=first prop:value=shown disabled=disabled
-                    aria-label=say(move || page.lang.get().fill(Key::ShareOf, &[("version", version)]))
+                    aria-label=say(move || named.with_value(|v| page.lang.get().fill(Key::ShareOf, &[("version", v)])))
                     aria-invalid=move || wrong.get().then_some("true")
-                    on:change=move |event| typed(event, of_v2)
+                    on:change=move |event| named.with_value(|v| typed(event, v))
                 />
                 "%"
             </label>
         }
     };
+    let many = flag(move || names.with(Vec::len) > 2);
     view! {
         <div class="row" role="group" aria-label=page.t(Key::Presets)>
             {presets().into_iter().map(|v2| {
                 let v1 = 100 - v2;
                 view! {
                     <button
-                        type="button" class="preset" data-testid=format!("preset-{v1}-{v2}") disabled=disabled
+                        type="button" class="preset" data-testid=format!("preset-{v1}-{v2}") disabled=disabled hidden=many
                         aria-pressed=say(move || if shifter.share.get() == Some(v1) { "true" } else { "false" })
                         aria-label=say(move || page.lang.get().fill(Key::PresetLabel, &[("a", &v1.to_string()), ("va", "v1"), ("b", &v2.to_string()), ("vb", "v2")]))
                         on:click=move |_| shifter.to.run(v1)
                     >{format!("{v1} / {v2}")}</button>
                 }
             }).collect_view()}
-            <span class="fields">{field("v1", false)} {field("v2", true)}</span>
+            <span class="fields">{move || names.get().into_iter().enumerate().map(|(place, name)| field(place, name)).collect_view()}</span>
         </div>
         {move || wrong.get().then(|| view! { <p class="note bad" role="alert" data-testid="weight-error">{page.t(Key::WeightRange)}</p> })}
     }

@@ -250,6 +250,7 @@ pub fn banners(status: &Status) -> Vec<Banner> {
                 reasons::CHANGED_BY_OTHER => (1, None),
                 reasons::CLIENT_HAS_NO_SIDECAR if c.kind == kinds::WEIGHTS_APPLY && status.wished.is_some() => (2, Some(Action::Inject)),
                 reasons::SUBSET_MISSING => (2, Some(Action::RouteCreate)),
+                reasons::ROUTE_SAYS_MORE => (10, None),
                 reasons::VERSION_NOT_READY => (3, Some(Action::DeployAgain)),
                 reasons::DEGRADED => (4, Some(Action::DeployAgain)),
                 reasons::CLIENT_SCALED_TO_ZERO => (5, Some(Action::Client)),
@@ -264,7 +265,7 @@ pub fn banners(status: &Status) -> Vec<Banner> {
             // The same words under two kinds are said once.
             let again = c.reason == reasons::VERSION_NOT_READY && reason(status, kinds::DEPLOYED) == reasons::DEGRADED
                 || c.reason == reasons::DEGRADED && status.condition(kinds::PODS_RUN).is_some_and(|c| c.status == ConditionStatus::False);
-            (c.status != ConditionStatus::True || c.reason == reasons::GENERATOR_LIMITED).then_some(())?;
+            (c.status != ConditionStatus::True || matches!(c.reason.as_str(), reasons::GENERATOR_LIMITED | reasons::ROUTE_SAYS_MORE)).then_some(())?;
             (!again).then(|| (weight, Banner { says: c.clone(), mend, claim: c.reason == reasons::CHANGED_BY_OTHER }))
         })
         .fold(std::collections::BTreeMap::<(i32, String), Banner>::new(), |mut all, (weight, banner)| {

@@ -6,10 +6,14 @@ mod lonely;
 mod preflight;
 mod rates;
 mod shifting;
+#[cfg(feature = "ssr")]
+mod sign_in;
 mod traffic;
 
 #[cfg(feature = "ssr")]
 pub use lonely::{Failed, NotFound};
 #[cfg(feature = "ssr")]
 pub use preflight::PreflightPage;
+#[cfg(feature = "ssr")]
+pub use sign_in::SignIn;
 pub use traffic::Panel;

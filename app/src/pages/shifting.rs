@@ -2,7 +2,7 @@
 use crate::api::{self, Live};
 use crate::components::Shifter;
 use crate::model::{Coalescer, with_share};
-use crate::types::{ApiError, Namespace};
+use crate::types::{ApiError, Namespace, Split};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use std::time::Duration;
@@ -21,14 +21,15 @@ struct Sending {
     ns: StoredValue<Namespace>,
     me: RwSignal<String>,
     error: RwSignal<Option<ApiError>>,
-    draft: RwSignal<Option<u8>>,
+    draft: RwSignal<Option<Split>>,
     held: RwSignal<bool>,
-    queue: StoredValue<Coalescer<u8>>,
+    queue: StoredValue<Coalescer<Split>>,
     timer: StoredValue<bool>,
 }
 
 /// What the slider and its kin move. Shares are percentages of v1.
-pub fn use_shifter(ns: StoredValue<Namespace>, me: RwSignal<String>, live: Live, error: RwSignal<Option<ApiError>>) -> Shifter {
+pub fn use_shifter(ns: StoredValue<Namespace>, me: RwSignal<String>, live: Live) -> Shifter {
+    let error = RwSignal::new(None);
     let gap = if live.status.with_untracked(|s| s.cluster.kind == "embedded") { GAP_EMBEDDED_MS } else { GAP_REAL_MS };
     let sending = Sending {
         ns,
@@ -39,34 +40,36 @@ pub fn use_shifter(ns: StoredValue<Namespace>, me: RwSignal<String>, live: Live,
         queue: StoredValue::new(Coalescer::new(gap)),
         timer: StoredValue::new(false),
     };
-    let wished = Memo::new(move |_| live.wished.with(|split| split.as_ref().map(|s| s.percent("v1"))));
+    let split = Signal::derive(move || sending.draft.get().or_else(|| live.wished.get()));
+    let set = Callback::new(move |split: Split| {
+        sending.draft.set(Some(split.clone()));
+        sending.queue.update_value(|queue| queue.want(split));
+        sending.pump();
+    });
+    let share = Memo::new(move |_| split.with(|split| split.as_ref().map(|s| s.percent("v1"))));
     Shifter {
-        share: Signal::derive(move || sending.draft.get().or(wished.get())),
+        share: share.into(),
+        split,
+        refused: error,
+        set,
         hold: Callback::new(move |held: bool| {
             sending.held.set(held);
             if !held {
                 sending.settle();
             }
         }),
-        to: Callback::new(move |share: u8| {
-            sending.draft.set(Some(share));
-            sending.queue.update_value(|queue| queue.want(share));
-            sending.pump();
-        }),
+        to: Callback::new(move |share: u8| set.run(with_share(share))),
     }
 }
 
 impl Sending {
     fn pump(self) {
         let now = u64::try_from(api::browser_now_ms()).unwrap_or(0);
-        if let Some((id, share)) = self.queue.try_update_value(|queue| queue.due(now)).flatten() {
+        if let Some((id, split)) = self.queue.try_update_value(|queue| queue.due(now)).flatten() {
             spawn_local(async move {
-                let answer = api::shift(self.ns.get_value(), self.me.get_untracked(), with_share(share)).await;
+                let answer = api::shift(self.ns.get_value(), self.me.get_untracked(), split).await;
                 self.queue.update_value(|queue| queue.acknowledged(id));
-                match answer {
-                    Ok(_) => self.error.set(None),
-                    Err(error) => self.error.set(Some(error)),
-                }
+                self.error.set(answer.err());
                 self.pump();
                 self.settle();
             });
@@ -89,7 +92,7 @@ impl Sending {
         if settled() {
             set_timeout(
                 move || {
-                    if settled() && self.draft.get_untracked().is_some() {
+                    if settled() && self.draft.with_untracked(Option::is_some) {
                         self.draft.set(None);
                     }
                 },

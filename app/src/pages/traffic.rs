@@ -44,7 +44,7 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
             page.error.set(answer.err());
         });
     });
-    let shifter = use_shifter(page.ns, page.me, live, page.error);
+    let shifter = use_shifter(page.ns, page.me, live);
     let rates = use_rates(live, ask);
     let help = NodeRef::<leptos::html::Dialog>::new();
     let clean = NodeRef::<leptos::html::Dialog>::new();

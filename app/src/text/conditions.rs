@@ -33,6 +33,7 @@ fn chinese(reason: &str) -> Option<&'static str> {
         reasons::CLIENT_READY => "{pod} 已就绪",
         reasons::NO_ROUTE => "没有路由",
         reasons::ROUTE_PRESENT => "路由已存在",
+        reasons::ROUTE_SAYS_MORE => "路由不止于权重：{what}",
         reasons::SUBSET_MISSING => "路由提到了子集 {subset}，但没有 DestinationRule 定义它",
         reasons::NO_MESH => "此集群不提供 Istio 的资源类型",
         reasons::ACKNOWLEDGED => "所有 sidecar 在 {ms} 毫秒内确认",

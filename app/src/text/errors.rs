@@ -27,6 +27,7 @@ pub fn error(lang: Lang, error: &ApiError) -> ErrorText {
 fn chinese(code: Code) -> (&'static str, &'static str) {
     match code {
         Code::BadRequest => ("请求内容有误", "请检查输入的值。"),
+        Code::SignedOut => ("尚未登录", "请重新载入页面并登录。"),
         Code::ForeignOrigin => ("请求来自别处，已被拒绝", "请从面板自己的地址打开本页。"),
         Code::Forbidden => ("集群拒绝了当前用户", "请使用具有相应权限的用户。"),
         Code::NotFound => ("没有这个对象", "它可能已被移除；请重新部署。"),

@@ -7,6 +7,8 @@ mod errors;
 mod log;
 #[cfg(any(feature = "ssr", test))]
 mod preflight;
+#[cfg(any(feature = "ssr", test))]
+mod sign_in;
 mod table;
 mod verdict;
 
@@ -15,6 +17,8 @@ pub use errors::{ErrorText, error};
 pub use log::{entry, who, working};
 #[cfg(any(feature = "ssr", test))]
 pub use preflight::{Word, check, troubles, verb};
+#[cfg(any(feature = "ssr", test))]
+pub use sign_in::SignInWord;
 pub use table::Key;
 pub use verdict::verdict;
 

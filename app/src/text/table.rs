@@ -110,7 +110,7 @@ table! {
     NoRouteYet: "No route yet: the requests are balanced plainly. Drag to make one.", "尚无路由：请求按普通方式均衡。拖动滑块即可创建。";
     OffWhileStale: "The controls are off while the connection is lost.", "连接中断期间，控件已停用。";
     WeightRange: "A share is a whole number from 0 to 100.", "份额应为 0 到 100 的整数。";
-    MoreVersions: "More than two versions: set these weights with kubectl.", "超过两个版本：请用 kubectl 设置这些权重。";
+    MoreVersions: "More than two versions: type a share, the others keep their proportion.", "超过两个版本：输入一个份额，其余按原比例分配。";
     // chart
     LiveTraffic: "Live traffic, last 60 s", "实时流量，最近 60 秒";
     ChartLabel: "Share of each version over the last 60 seconds, seen and wished", "最近 60 秒各版本的份额：实际与期望";

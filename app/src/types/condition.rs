@@ -102,6 +102,8 @@ pub mod reasons {
     pub const NO_ROUTE: &str = "NoRoute";
     /// RoutePresent True.
     pub const ROUTE_PRESENT: &str = "RoutePresent";
+    /// RoutePresent True, but it says more than weights, or other things; `what`.
+    pub const ROUTE_SAYS_MORE: &str = "RouteSaysMore";
     /// RoutePresent False: the route names a subset that no DestinationRule has; `subset`.
     pub const SUBSET_MISSING: &str = "SubsetMissing";
     /// RoutePresent Unknown: Istio's kinds are not served here.

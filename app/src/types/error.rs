@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub enum Code {
     /// The request's content is wrong (400).
     BadRequest,
+    /// Nobody is signed in (401).
+    SignedOut,
     /// Host, Origin or Sec-Fetch-Site does not fit (403).
     ForeignOrigin,
     /// The cluster refuses this user (403).
@@ -44,6 +46,7 @@ impl Code {
     pub fn http_status(self) -> u16 {
         match self {
             Code::BadRequest => 400,
+            Code::SignedOut => 401,
             Code::ForeignOrigin | Code::Forbidden => 403,
             Code::NotFound => 404,
             Code::MethodNotAllowed => 405,

@@ -83,16 +83,24 @@ impl Split {
         if total == 0 {
             return Err(SplitError::TotalZero);
         }
-        // Largest remainder: whole percentages that sum to 100 and differ least from what was written.
-        let mut shares: Vec<(Subset, u64, u64)> =
-            sums.into_iter().map(|(name, w)| (name, w * 100 / total, w * 100 % total)).collect();
-        let missing = 100 - shares.iter().map(|(_, whole, _)| whole).sum::<u64>();
-        let mut order: Vec<usize> = (0..shares.len()).collect();
-        order.sort_by_key(|&i| std::cmp::Reverse(shares[i].2));
-        for &i in order.iter().take(usize::try_from(missing).unwrap_or(0)) {
-            shares[i].1 += 1;
+        Ok(Split(scaled(sums.into_iter().collect(), 100)))
+    }
+
+    /// The same with one subset's share changed; the others share the rest as they did among themselves, or evenly where they had nothing.
+    /// Errors: a share above 100. Where there is only one subset, all stays with it.
+    pub fn moved(&self, subset: &str, to: u8) -> Result<Split, SplitError> {
+        let share = Weight::try_from(i64::from(to))?;
+        let mut others: Vec<(&str, u32)> = self.iter().filter(|(name, _)| *name != subset).map(|(name, w)| (name, u32::from(w.0))).collect();
+        if others.is_empty() {
+            return Ok(self.clone());
         }
-        Ok(Split(shares.into_iter().map(|(name, whole, _)| (name, Weight(u8::try_from(whole).unwrap_or(100)))).collect()))
+        if others.iter().all(|(_, weight)| *weight == 0) {
+            others.iter_mut().for_each(|(_, weight)| *weight = 1);
+        }
+        let rest = u64::from(100 - share.0);
+        let mut shares = scaled(others.into_iter().map(|(name, weight)| (name.to_owned(), u64::from(weight))).collect(), rest);
+        shares.insert(subset.to_owned(), share);
+        Ok(Split(shares))
     }
 
     /// The share of one subset; 0 where the split does not name it.
@@ -104,6 +112,19 @@ impl Split {
     pub fn iter(&self) -> impl Iterator<Item = (&str, Weight)> {
         self.0.iter().map(|(name, weight)| (name.as_str(), *weight))
     }
+}
+
+/// Weights scaled to whole percentages that sum to `to` and differ least from what was written (largest remainder). Not all may be 0.
+fn scaled(written: Vec<(Subset, u64)>, to: u64) -> BTreeMap<Subset, Weight> {
+    let total: u64 = written.iter().map(|(_, w)| w).sum::<u64>().max(1);
+    let mut shares: Vec<(Subset, u64, u64)> = written.into_iter().map(|(name, w)| (name, w * to / total, w * to % total)).collect();
+    let missing = to - shares.iter().map(|(_, whole, _)| whole).sum::<u64>();
+    let mut order: Vec<usize> = (0..shares.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(shares[i].2));
+    for &i in order.iter().take(usize::try_from(missing).unwrap_or(0)) {
+        shares[i].1 += 1;
+    }
+    shares.into_iter().map(|(name, whole, _)| (name, Weight(u8::try_from(whole).unwrap_or(100)))).collect()
 }
 
 impl TryFrom<BTreeMap<Subset, Weight>> for Split {
@@ -158,6 +179,22 @@ mod tests {
             let shown = Split::normalised(written.clone()).map_or_else(|e| format!("error: {e}"), |s| s.to_string());
             assert_eq!(shown, read, "{written:?}");
         }
+    }
+
+    #[test]
+    fn one_share_moves_and_the_others_keep_their_proportion() {
+        let split = |weights: &[(&'static str, u32)]| Split::normalised(weights.iter().copied()).unwrap();
+        for (before, version, to, after) in [
+            (split(&[("v1", 80), ("v2", 20)]), "v1", 30, "30/70"),
+            (split(&[("v1", 60), ("v2", 30), ("v3", 10)]), "v1", 20, "20/60/20"),
+            (split(&[("v1", 60), ("v2", 30), ("v3", 10)]), "v3", 100, "0/0/100"),
+            (split(&[("v1", 100), ("v2", 0), ("v3", 0)]), "v1", 50, "50/25/25"),
+            (split(&[("v1", 34), ("v2", 33), ("v3", 33)]), "v2", 1, "50/1/49"),
+            (split(&[("v1", 100)]), "v1", 40, "100"),
+        ] {
+            assert_eq!(before.moved(version, to).unwrap().to_string(), after, "{before} {version}={to}");
+        }
+        assert!(split(&[("v1", 1), ("v2", 1)]).moved("v1", 101).is_err());
     }
 
     #[test]

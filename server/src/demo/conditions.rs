@@ -230,6 +230,11 @@ fn route_present(s: &Scene) -> Condition {
         let message = format!("the route names subset {subset}, which no DestinationRule defines");
         return is(kind, False, reasons::SUBSET_MISSING, message, &[("subset", subset)]);
     }
+    let more = route::says_more(&seen.object, s.ns);
+    if !more.is_empty() {
+        let what = more.join("; ");
+        return is(kind, True, reasons::ROUTE_SAYS_MORE, format!("the route says more than weights: {what}"), &[("what", what)]);
+    }
     is(kind, True, reasons::ROUTE_PRESENT, "DestinationRule and VirtualService are there", &[])
 }
 

@@ -72,21 +72,78 @@ pub fn with_weights(http: &Value, split: &Split, ns: &str) -> Option<Value> {
     let index = rule_index(&http, ns)?;
     let rule = &mut http[index];
     let written = rule["route"].as_array()?.clone();
-    let mut names: Vec<&str> = written.iter().filter_map(|d| d["destination"]["subset"].as_str()).collect();
-    for (name, _) in split.iter() {
-        if !names.contains(&name) {
-            names.push(name);
-        }
+    let mut route = Vec::new();
+    for (i, old) in written.iter().enumerate() {
+        let mut destination = old.clone();
+        destination["weight"] = portion(&written, i, split).into();
+        route.push(destination);
     }
-    names.dedup();
-    let destination = |name: &str| {
-        let mut d = written.iter().find(|d| d["destination"]["subset"] == name).or(written.first()).cloned().unwrap_or_default();
-        d["destination"]["subset"] = name.into();
-        d["weight"] = split.percent(name).into();
-        d
-    };
-    rule["route"] = names.into_iter().map(destination).collect();
+    let named = |name: &str| written.iter().any(|d| d["destination"]["subset"] == name);
+    for (name, weight) in split.iter().filter(|(name, _)| !named(name)) {
+        let mut destination = written.first().cloned().unwrap_or_default();
+        destination["destination"]["subset"] = name.into();
+        destination["weight"] = weight.percent().into();
+        route.push(destination);
+    }
+    rule["route"] = route.into();
     Some(http)
+}
+
+/// The share of the destination at `i`: its subset's, divided among destinations of that subset as they were (their headers differ, say).
+fn portion(written: &[Value], i: usize, split: &Split) -> u64 {
+    let subset = written[i]["destination"]["subset"].as_str().unwrap_or_default();
+    let same: Vec<(usize, u64)> = written
+        .iter()
+        .enumerate()
+        .filter(|(_, d)| d["destination"]["subset"].as_str() == Some(subset))
+        .map(|(at, d)| (at, d["weight"].as_u64().unwrap_or(0)))
+        .collect();
+    let (share, sum) = (u64::from(split.percent(subset)), same.iter().map(|(_, w)| w).sum::<u64>());
+    let before = |n: usize| same.iter().take(n).map(|(_, w)| w).sum::<u64>();
+    let place = same.iter().position(|(at, _)| *at == i).unwrap_or(0);
+    match sum {
+        0 => if place == 0 { share } else { 0 },
+        // Rounded at the borders, so that the parts sum to the share.
+        _ => before(place + 1) * share / sum - before(place) * share / sum,
+    }
+}
+
+/// What a route says besides the weights of the demo's host, or instead of them; for people, in clauses.
+pub fn says_more(object: &DynamicObject, ns: &str) -> Vec<String> {
+    let spec = &object.data["spec"];
+    let rules = spec["http"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut more = Vec::new();
+    let deciding = rule_index(&spec["http"], ns);
+    match deciding {
+        Some(index) => {
+            let above = rules.iter().take(index).filter(|r| r["match"].is_array()).count();
+            if above > 0 {
+                more.push(format!("{above} rule(s) above it are for matching requests only, and stay as they are"));
+            }
+            if rules[index]["match"].as_array().is_some_and(|m| !m.is_empty()) {
+                more.push("its weights are for matching requests only".to_owned());
+            }
+            if split(object, ns).is_none() {
+                more.push("its destinations name no subsets, or have no weight at all".to_owned());
+            }
+            for (field, words) in [("fault", "it injects faults"), ("mirror", "it mirrors requests"), ("mirrors", "it mirrors requests"), ("redirect", "it redirects")] {
+                if !rules[index][field].is_null() {
+                    more.push(words.to_owned());
+                }
+            }
+        }
+        None if rules.is_empty() => more.push("it has no rule for HTTP, and weights of TCP or TLS are not the panel's".to_owned()),
+        None => more.push("no rule of it sends to flaskapp alone, so there are no weights to show".to_owned()),
+    }
+    let others = spec["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|h| !is_demo_host(h, ns));
+    let others: Vec<&str> = others.collect();
+    if !others.is_empty() {
+        more.push(format!("it is about {} as well", others.join(", ")));
+    }
+    if deciding.is_some() && ["tcp", "tls"].iter().any(|field| spec[*field].as_array().is_some_and(|rules| !rules.is_empty())) {
+        more.push("it routes TCP or TLS as well".to_owned());
+    }
+    more
 }
 
 /// A fresh `http` for the host.
@@ -138,6 +195,46 @@ mod tests {
         assert_eq!(changed[0], http[0]);
         assert_eq!(changed[1]["timeout"], "3s");
         assert_eq!(changed[1]["route"], json!([dest("v1", Some(80)), dest("v2", Some(20))]));
+    }
+
+    #[test]
+    fn destinations_of_one_subset_share_its_weight_and_keep_their_fields() {
+        let mut marked = dest("v1", Some(25));
+        marked["headers"] = json!({"request": {"set": {"x": "y"}}});
+        let http = json!([{ "route": [dest("v1", Some(50)), dest("v2", Some(25)), marked.clone()] }]);
+        let changed = with_weights(&http, &Split::v1_v2(40).unwrap(), "n").unwrap();
+        marked["weight"] = 20.into();
+        assert_eq!(changed[0]["route"], json!([dest("v1", Some(40)), dest("v2", Some(40)), marked]));
+        let three = Split::normalised([("v1", 20), ("v2", 60), ("v3", 20)]).unwrap();
+        let changed = with_weights(&json!([{ "route": [dest("v1", Some(60)), dest("v2", Some(40))] }]), &three, "n").unwrap();
+        assert_eq!(changed[0]["route"], json!([dest("v1", Some(20)), dest("v2", Some(60)), dest("v3", Some(20))]));
+    }
+
+    #[test]
+    fn what_a_route_says_besides_weights_is_told() {
+        let plain = json!({"hosts": ["flaskapp"], "http": [{"route": [dest("v1", Some(80)), dest("v2", Some(20))]}]});
+        let with = |field: &str, value: Value| {
+            let mut spec = plain.clone();
+            spec[field] = value;
+            spec
+        };
+        for (what, spec, told) in [
+            ("weights alone", plain.clone(), ""),
+            ("another host", with("hosts", json!(["flaskapp", "other.n.svc.cluster.local"])), "it is about other.n.svc.cluster.local as well"),
+            ("tcp", with("tcp", json!([{"route": []}])), "it routes TCP or TLS as well"),
+            ("tcp alone", json!({"hosts": ["flaskapp"], "tcp": [{"route": []}]}), "it has no rule for HTTP, and weights of TCP or TLS are not the panel's"),
+            (
+                "a match above",
+                with("http", json!([{"match": [{"headers": {"x": {"exact": "y"}}}], "route": [dest("v2", None)]}, {"route": [dest("v1", Some(1)), dest("v2", Some(1))]}])),
+                "1 rule(s) above it are for matching requests only, and stay as they are",
+            ),
+            ("a match itself", with("http", json!([{"match": [{"uri": {"prefix": "/a"}}], "route": [dest("v1", Some(1))]}])), "its weights are for matching requests only"),
+            ("no subsets", with("http", json!([{"route": [{"destination": {"host": "flaskapp"}}]}])), "its destinations name no subsets, or have no weight at all"),
+            ("others' destinations", with("http", json!([{"route": [{"destination": {"host": "other"}}]}])), "no rule of it sends to flaskapp alone, so there are no weights to show"),
+        ] {
+            let object: DynamicObject = serde_json::from_value(json!({"metadata": {"name": "x"}, "spec": spec})).unwrap();
+            assert_eq!(says_more(&object, "n").join("; "), told, "{what}");
+        }
     }
 
     #[test]

@@ -108,7 +108,7 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         plane: demo.clone(),
         demo,
         hosts: Arc::new(HostList::new(address.ip(), &config.public_urls)),
-        gate: Arc::new(Gate::new(token)),
+        gate: Arc::new(Gate::new(token.as_deref(), tls.is_some() || config.tls_terminated_by_proxy)),
         metrics: Arc::new(Metrics::new()),
         leptos: web::leptos_options(),
         stop: tasks.token(Stage::Web),

@@ -1,27 +1,22 @@
 //! Who may ask at all: Host allow-list, Origin, Sec-Fetch-Site, token; and what a body may be. Before any handler.
 use super::AppState;
 use super::failure::failure;
+use super::gate::Refused;
+use super::sign_in::SIGN_IN;
 use app::types::Code;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Largest body: 1 MiB.
 const BODY_LIMIT: usize = 1 << 20;
 /// Longest wait for a body.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
-/// Wrong tokens an address may give in [`TRY_WINDOW`].
-const TRIES: usize = 5;
-const TRY_WINDOW: Duration = Duration::from_secs(300);
-
 /// Names people reach the panel by.
 #[derive(Clone, Debug, Default)]
 pub struct HostList {
@@ -79,58 +74,6 @@ fn origin_fits(headers: &HeaderMap, method: &Method, host: &str, hosts: &HostLis
     site_fits && origin_fits
 }
 
-/// The token people must give where the panel is reachable from other machines.
-pub struct Gate {
-    token: Option<String>,
-    wrong: Mutex<BTreeMap<IpAddr, Vec<Instant>>>,
-}
-
-impl Gate {
-    /// Open where there is no token.
-    pub fn new(token: Option<String>) -> Gate {
-        Gate { token, wrong: Mutex::default() }
-    }
-
-    /// `Err` is the answer to give.
-    fn admit(&self, headers: &HeaderMap, from: IpAddr) -> Result<(), StatusCode> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let mut wrong = self.wrong.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        wrong.retain(|_, tries| tries.last().is_some_and(|t| t.elapsed() < TRY_WINDOW));
-        let tries = wrong.get(&from).map_or(0, |t| t.iter().filter(|t| t.elapsed() < TRY_WINDOW).count());
-        if tries >= TRIES {
-            return Err(StatusCode::TOO_MANY_REQUESTS);
-        }
-        let Some(given) = given_token(headers) else { return Err(StatusCode::UNAUTHORIZED) };
-        if constant_time_equal(given.as_bytes(), token.as_bytes()) {
-            wrong.remove(&from);
-            return Ok(());
-        }
-        wrong.entry(from).or_default().push(Instant::now());
-        Err(StatusCode::UNAUTHORIZED)
-    }
-}
-
-/// `Authorization: Bearer T`, or Basic with T as the password, which browsers ask for by themselves.
-fn given_token(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, rest) = value.split_once(' ')?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "bearer" => Some(rest.trim().to_owned()),
-        "basic" => {
-            let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok()?;
-            Some(String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned())
-        }
-        _ => None,
-    }
-}
-
-fn constant_time_equal(a: &[u8], b: &[u8]) -> bool {
-    use sha2::{Digest, Sha256};
-    // Digests have one length, so that neither length nor place of the first difference shows in time.
-    let (a, b) = (Sha256::digest(a), Sha256::digest(b));
-    a.iter().zip(b.iter()).fold(0u8, |acc, (x, y)| acc | (x ^ y)) == 0
-}
-
 /// Where a connection comes from; put there by the accept loop.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
@@ -149,28 +92,44 @@ pub async fn guard(State(state): State<AppState>, request: Request, next: Next) 
         return failure(Code::ForeignOrigin, "A page of another origin may not use the panel.", "Open the panel's own page.").into_response();
     }
     let from = parts.extensions.get::<Peer>().map_or(IpAddr::from([127, 0, 0, 1]), |p| p.0);
-    if !open && let Err(status) = state.gate.admit(&parts.headers, from) {
-        let mut response = (status, "A token is needed.\n").into_response();
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"demo-panel\", charset=\"UTF-8\""));
-        return response;
+    // The page where people sign in, and what it is drawn with.
+    let public = open || parts.uri.path() == SIGN_IN || parts.uri.path().starts_with("/pkg/");
+    if !public && let Err(refused) = state.gate.admit(&parts.headers, from) {
+        return turned_away(refused, &parts);
     }
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    match read_body(&parts.headers, body).await {
+    match read_body(parts.uri.path(), &parts.headers, body).await {
         Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn read_body(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, super::failure::Failure> {
+/// To the sign-in page where a person asks for a page; else an answer for programs.
+fn turned_away(refused: Refused, parts: &http::request::Parts) -> Response {
+    let accepts = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if refused != Refused::TooMany && parts.method == Method::GET && accepts.contains("text/html") && !parts.uri.path().starts_with("/api") {
+        return (StatusCode::SEE_OTHER, [(header::LOCATION, SIGN_IN)]).into_response();
+    }
+    if refused == Refused::TooMany {
+        return failure(Code::TooManyRequests, "Too many wrong tokens came from this address.", "Wait five minutes, then try again.").into_response();
+    }
+    let mut response = failure(Code::SignedOut, "A token is needed.", "Open the panel's page to sign in, or send `Authorization: Bearer …`.").into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"demo-panel\""));
+    response
+}
+
+async fn read_body(path: &str, headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, super::failure::Failure> {
     let too_large = || failure(Code::TooLarge, "The body is larger than 1 MiB.", "Send what the README shows: a few bytes of JSON.");
     let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
     if length.is_some_and(|l| l > BODY_LIMIT) {
         return Err(too_large());
     }
     let kind = headers.get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or("?"));
-    let json = kind.is_some_and(|k| k.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case("application/json")));
+    // A form is taken by the sign-in page alone: everything else takes JSON, which no foreign page can send.
+    let taken = if path == SIGN_IN { "application/x-www-form-urlencoded" } else { "application/json" };
+    let json = kind.is_some_and(|k| k.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case(taken)));
     let not_json = || failure(Code::NotJson, "The body is not JSON.", "Send it with `Content-Type: application/json`.");
     if kind.is_some() && !json {
         return Err(not_json());
@@ -258,22 +217,5 @@ mod tests {
             }
             assert_eq!(origin_fits(&map, &method, host, &hosts), fits, "{method} {headers:?}");
         }
-    }
-
-    #[test]
-    fn five_wrong_tokens_are_enough() {
-        let gate = Gate::new(Some("right".to_owned()));
-        let with = |token: &str| {
-            let mut map = HeaderMap::new();
-            map.insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
-            map
-        };
-        let from = IpAddr::from([10, 0, 0, 1]);
-        assert_eq!(gate.admit(&with("right"), from), Ok(()));
-        for _ in 0..TRIES {
-            assert_eq!(gate.admit(&with("wrong"), from), Err(StatusCode::UNAUTHORIZED));
-        }
-        assert_eq!(gate.admit(&with("right"), from), Err(StatusCode::TOO_MANY_REQUESTS));
-        assert_eq!(gate.admit(&with("right"), IpAddr::from([10, 0, 0, 2])), Ok(()));
     }
 }

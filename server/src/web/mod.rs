@@ -2,11 +2,13 @@
 mod api;
 mod assets;
 mod failure;
+mod gate;
 mod guard;
 mod live;
 mod metrics;
 mod pages;
 mod serve;
+mod sign_in;
 
 use crate::demo::Demo;
 use app::api::Plane;
@@ -22,7 +24,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
-pub use guard::{Gate, HostList};
+pub use gate::Gate;
+pub use guard::HostList;
 pub use metrics::Metrics;
 pub use serve::serve;
 
@@ -56,6 +59,7 @@ pub fn router(state: AppState) -> Router {
         // the page
         .route("/pkg/{*name}", get(assets::asset))
         .route("/api/demo/live", get(live::live).fallback(api::wrong_method))
+        .route(sign_in::SIGN_IN, get(sign_in::page).post(sign_in::enter))
         // people with curl
         .route("/api/demo/status", get(api::status).fallback(api::wrong_method))
         .route("/api/demo/preflight", get(api::preflight).fallback(api::wrong_method))

@@ -1,5 +1,6 @@
 //! The page: rendered by the server, taken over by the browser's half. Its content security policy carries a nonce.
 use super::AppState;
+use app::api::First;
 use super::assets::output_name;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -23,6 +24,12 @@ pub fn add(router: Router<AppState>, _state: &AppState) -> Router<AppState> {
 
 async fn page(State(state): State<AppState>, request: Request) -> Response {
     let first = app::api::first(&*state.plane, request.uri()).await;
+    render(state, request, first).await
+}
+
+/// Draws a page.
+pub async fn render(state: AppState, request: Request, first: First) -> Response {
+    app::api::prepare();
     let context = move || {
         provide_context(first.clone());
         protect();

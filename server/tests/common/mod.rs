@@ -149,6 +149,14 @@ impl TestPanel {
         TestPanel::run(line, Arc::new(tempfile::tempdir().unwrap()))
     }
 
+    /// With a token that people must give.
+    pub fn guarded(token: &Path) -> TestPanel {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let mut line = command_at(&dir.path().join("state"), "127.0.0.1:0");
+        line.arg("--token-file").arg(token);
+        TestPanel::run(line, dir)
+    }
+
     fn run(mut line: Command, dir: Arc<tempfile::TempDir>) -> TestPanel {
         let mut child = line.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));

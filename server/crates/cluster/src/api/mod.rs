@@ -120,6 +120,10 @@ impl Api {
             *request.method_mut() = Method::GET;
         }
         let route = Route::parse(request.uri().path());
+        // Credentials that are given are checked everywhere: wrong ones are refused even where none are needed.
+        if request.headers().contains_key(AUTHORIZATION) {
+            self.authenticate(request.headers())?;
+        }
         // The only routes without a token: they tell nothing that a port scan would not.
         match (&route, request.method()) {
             (Ok(Route::Health), &Method::GET) => return Ok(respond::whole(StatusCode::OK, "text/plain; charset=utf-8", "ok")),
