@@ -95,6 +95,29 @@ async fn what_others_break_is_named() {
     panel.until("the missing subset is named", |s| reason(s, "RoutePresent") == "SubsetMissing" && s.to_string().contains("subset v2"));
 }
 
+#[test]
+fn a_lost_way_to_the_load_is_opened_again() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "");
+    panel.until_reason("ClientReady", "ClientReady");
+    panel.ask("inject", r#"{"inject": true}"#);
+    panel.until_reason("Injected", "Injected");
+    panel.ask("weights", r#"{"v1": 75, "v2": 25}"#);
+    panel.ask("load", r#"{"rate": 200}"#);
+    let before = panel.until_frame("requests are counted", |f| common::count(f, "v1") > 100);
+    // The sidecars' own counts are told as well, and they fit.
+    let status = panel.until("the sidecars' counts are told", |s| s["sidecars"].as_array().is_some_and(|c| c.len() == 2));
+    let counted = |v: &str| status["sidecars"].as_array().unwrap().iter().find(|c| c["version"] == v).unwrap()["requests"].as_u64().unwrap();
+    assert!(counted("v1") > counted("v2"), "{}", status["sidecars"]);
+    // The client's process ends: with it every connection to its agent. Its container is started again by the node.
+    let (pid, _) = panel.children().into_iter().find(|(_, line)| line.contains(" client")).unwrap();
+    std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    let after = panel.until_frame("it is counted anew", |f| f["run"] != before["run"] && common::count(f, "v1") > 20 && f["target_rate"] == 200.0);
+    // No request is made up for the time between: counts begin anew, and the page draws a gap where the run changes.
+    assert!(after["at_ms"].as_u64() > before["at_ms"].as_u64());
+    assert!(common::count(&after, "v1") < common::count(&before, "v1") + 200, "{before} {after}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_made_is_never_touched() {
     let panel = TestPanel::start();

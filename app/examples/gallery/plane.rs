@@ -91,6 +91,9 @@ impl ControlPlane for Gallery {
     async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
         self.did(ns, by, Verb::Verify, "/env/PATH answered in 2 ms", |w| w.say(kinds::VERIFIED, "True", reasons::VERIFIED, "/env/PATH answered in 2 ms", &[("path", "/env/PATH"), ("ms", "2")]))
     }
+    async fn take_over(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        self.did(ns, by, Verb::Takeover, "took over", |w| w.say(kinds::HELD, "True", reasons::HELD_HERE, "", &[]))
+    }
     async fn teardown(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
         self.did(ns, by, Verb::Teardown, "clean-up", |w| *w = World::named("nothing"))
     }

@@ -127,6 +127,7 @@ impl World {
                 wished_by: String::new(),
                 claim: None,
                 load: LoadView::default(),
+                sidecars: vec![],
                 operation: None,
                 log: vec![],
             },

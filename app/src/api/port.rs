@@ -33,6 +33,8 @@ pub trait ControlPlane: Send + Sync + 'static {
     async fn load(&self, ns: &Namespace, by: &str, request: LoadRequest) -> Result<Operation, ApiError>;
     /// Asks a pod from inside.
     async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError>;
+    /// Acts on the namespace in another panel's place.
+    async fn take_over(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError>;
     /// Removes everything of ours.
     async fn teardown(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError>;
 }

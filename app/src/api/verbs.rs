@@ -24,6 +24,8 @@ pub enum Ask {
     Revert,
     /// Start, change or stop the load.
     Load(LoadRequest),
+    /// Act in another panel's place.
+    Takeover,
     /// Remove everything of ours.
     Teardown,
 }
@@ -41,6 +43,7 @@ pub async fn ask(ns: Namespace, browser: String, what: Ask) -> Result<(), ApiErr
         Ask::Adopt => plane.adopt(&ns, &by).await,
         Ask::Revert => plane.revert(&ns, &by).await,
         Ask::Load(request) => plane.load(&ns, &by, request).await,
+        Ask::Takeover => plane.take_over(&ns, &by).await,
         Ask::Teardown => plane.teardown(&ns, &by).await,
     }
     .map(drop)

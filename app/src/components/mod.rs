@@ -4,13 +4,13 @@
 //!
 //! | where | ids |
 //! |---|---|
-//! | header | `cluster`, `link`, `load-stop`, `cleanup`, `lang`, `theme`, `projector`, `keys` |
-//! | rail | `step-deploy` `step-verify` `step-inject` `step-load` `step-shift` `step-cleanup` (each with `data-state` todo, busy, done, failed, and `aria-current`); buttons `deploy` `client` `verify` `inject` `uninject` `step-load-start` `step-load-stop` `route-create` `route-remove` `step-cleanup-open` |
+//! | header | `cluster`, `about`, `preflight`, `link`, `load-stop`, `cleanup`, `lang`, `theme`, `projector`, `keys` |
+//! | rail | `step-deploy` `step-verify` `step-inject` `step-load` `step-shift` `step-cleanup` (each with `data-state` todo, busy, done, failed, and `aria-current`); buttons `deploy` `client` `verify` `inject` `uninject` `step-load-start` `step-load-stop` `route-create` `route-remove` `takeover` `step-cleanup-open` |
 //! | nothing deployed | `hero`, `hero-deploy` |
 //! | messages | `banner` (with `data-reason`), `banner-mend`, `adopt`, `revert`, `stale`, `error`, `error-dismiss` |
 //! | weights | `weights` (with `data-mode`), `share-v1` `share-v2`, `seen-v1` `seen-v2`, `rate-v1` `rate-v2`, `requests`, `slider`, `slider-note`, `note-inject`, `actual`, `times`, `preset-100-0` … `preset-0-100`, `weight-v1`, `weight-v2`, `weight-error` |
 //! | chart | `chart`, `no-load`, `load-start`, `load-ten`, `load-rate`, `load-rate-slider` |
-//! | side | `verdict`, `success`, `rates`, `percentiles`, `pods`, `pod-<name>`, `log`, `log-<id>` |
+//! | side | `verdict`, `success`, `rates`, `percentiles`, `pods`, `pod-<name>`, `sidecars`, `log`, `log-<id>` |
 //! | dialogs | `cleanup-dialog`, `cleanup-confirm`, `cleanup-cancel`, `keys-dialog` |
 //!
 //! `data-testid="page"` has `data-ready="true"` once the browser has taken over and the stream is live.
@@ -27,6 +27,7 @@ mod numbers;
 mod page;
 mod pods;
 mod rail;
+mod sidecars;
 mod slider;
 mod symbol;
 mod toast;
@@ -45,6 +46,7 @@ pub use numbers::Numbers;
 pub use page::{Page, Rates, Shifter, flag, say};
 pub use pods::Pods;
 pub use rail::Rail;
+pub use sidecars::Sidecars;
 pub use slider::Slider;
 pub use symbol::Symbol;
 pub use toast::Toast;

@@ -103,6 +103,7 @@ pub fn label(page: Page, action: Action, rate: u32) -> String {
         Action::LoadStop => Key::StopLoad,
         Action::RouteCreate => Key::DoRouteCreate,
         Action::RouteRemove => Key::DoRouteRemove,
+        Action::TakeOver => Key::DoTakeOver,
         Action::CleanUp => Key::CleanUpMore,
     };
     lang.t(key).to_owned()
@@ -119,6 +120,7 @@ fn testid(action: Action) -> &'static str {
         Action::LoadStop => "step-load-stop",
         Action::RouteCreate => "route-create",
         Action::RouteRemove => "route-remove",
+        Action::TakeOver => "takeover",
         Action::CleanUp => "step-cleanup-open",
     }
 }

@@ -16,6 +16,7 @@ pub fn kubectl(ns: &Namespace, ask: &Ask) -> String {
         }
         Ask::Route(request) if request.present => "kubectl apply -f kubernetes/demo/destination-rule.yaml -f kubernetes/demo/virtual-service.yaml".to_owned(),
         Ask::Route(_) => format!("kubectl -n {ns} delete virtualservice/flaskapp-vs destinationrule/flaskapp"),
+        Ask::Takeover => format!("kubectl -n {ns} get lease demo-panel -o yaml"),
         Ask::Adopt | Ask::Revert => format!("kubectl -n {ns} get virtualservice flaskapp-vs -o yaml --show-managed-fields"),
         Ask::Load(request) => format!(
             "kubectl -n {ns} port-forward deploy/simple-flask-app-client 7070 & curl -X PUT -d '{{\"rate\":{}}}' http://127.0.0.1:7070/v1/load",

@@ -40,6 +40,7 @@ pub enum Action {
     LoadStop,
     RouteCreate,
     RouteRemove,
+    TakeOver,
     CleanUp,
 }
 
@@ -53,6 +54,7 @@ impl Action {
             Action::Inject | Action::InjectAgain | Action::Uninject => "inject",
             Action::LoadStart | Action::LoadStop => "load",
             Action::RouteCreate | Action::RouteRemove => "route",
+            Action::TakeOver => "takeover",
             Action::CleanUp => "teardown",
         }
     }
@@ -69,6 +71,7 @@ impl Action {
             Action::LoadStop => Ask::Load(LoadRequest { rate: Rate::default(), requests: None }),
             Action::RouteCreate => Ask::Route(RouteRequest { present: true }),
             Action::RouteRemove => Ask::Route(RouteRequest { present: false }),
+            Action::TakeOver => Ask::Takeover,
             Action::CleanUp => Ask::Teardown,
         }
     }
@@ -100,8 +103,11 @@ fn reason<'a>(status: &'a Status, kind: &str) -> &'a str {
     status.condition(kind).map_or("", |c| c.reason.as_str())
 }
 
-/// Whether a verb is off, because the panel's user lacks a right that it needs. `verb` as in the path: `deploy`.
+/// Whether a verb is off: the panel's user lacks a right that it needs, or another panel acts on the namespace. `verb` as in the path: `deploy`.
 pub fn is_off(status: &Status, verb: &str) -> bool {
+    if verb != "takeover" && reason(status, kinds::HELD) == reasons::HELD_BY_OTHER {
+        return true;
+    }
     let denied = status.condition(kinds::PERMITTED).filter(|c| c.status == ConditionStatus::False);
     denied.and_then(|c| c.args.get("off")).is_some_and(|off| off.split(", ").any(|name| name == verb))
 }
@@ -246,6 +252,8 @@ pub fn banners(status: &Status) -> Vec<Banner> {
         .filter_map(|c| {
             let (weight, mend) = match c.reason.as_str() {
                 reasons::UNREACHABLE | reasons::CREDENTIALS_REFUSED | reasons::SLOWED_DOWN | reasons::NAMESPACE_TERMINATING | reasons::FORBIDDEN => (0, None),
+                reasons::HELD_BY_OTHER => (0, Some(Action::TakeOver)),
+                reasons::HOLDER_UNKNOWN => (11, None),
                 _ if c.kind == kinds::PODS_RUN => (1, None),
                 reasons::CHANGED_BY_OTHER => (1, None),
                 reasons::CLIENT_HAS_NO_SIDECAR if c.kind == kinds::WEIGHTS_APPLY && status.wished.is_some() => (2, Some(Action::Inject)),

@@ -33,6 +33,7 @@ fn status(conditions: &[(&str, &str, &str)], wished: Option<u8>, sidecars: bool)
         wished_by: String::new(),
         claim: None,
         load: Default::default(),
+        sidecars: vec![],
         operation: None,
         log: vec![],
     }

@@ -63,6 +63,9 @@ fn chinese(reason: &str) -> Option<&'static str> {
         reasons::FORBIDDEN => "面板无权 {what}；在此之前停用：{off}",
         reasons::NAMESPACE_FREE => "命名空间没有在移除",
         reasons::NAMESPACE_TERMINATING => "命名空间 {ns} 正在移除，尚未消失：{held}",
+        reasons::HELD_HERE => "没有其他面板操作此命名空间",
+        reasons::HELD_BY_OTHER => "面板 {holder} 自 {since} 起操作此命名空间；本面板只读",
+        reasons::HOLDER_UNKNOWN => "可能有另一面板同时操作此命名空间：无法取得 Lease：{why}",
         reasons::IN_USE => "演示正在使用中",
         _ => return None,
     })

@@ -35,6 +35,7 @@ fn chinese(code: Code) -> (&'static str, &'static str) {
         Code::NotDeployed => ("演示尚未部署", "请先部署。"),
         Code::NoClient => ("没有可产生负载的客户端", "请部署客户端。"),
         Code::WeightOwned => ("权重由他人管理", "请采纳该修改，或将其还原。"),
+        Code::HeldElsewhere => ("另一个面板正在操作此命名空间", "如确有必要，请先接管。"),
         Code::NotOurs => ("同名对象并非由面板创建，面板不会改动它", "请改名、移除它，或换一个命名空间。"),
         Code::TooLarge => ("请求过大", "正文最多 1 MiB。"),
         Code::NotJson => ("请求不是 JSON", "请以 application/json 发送。"),

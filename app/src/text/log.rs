@@ -50,5 +50,6 @@ fn verb_zh(verb: Verb) -> &'static str {
         Verb::Load => "负载",
         Verb::Verify => "验证",
         Verb::Teardown => "清理",
+        Verb::Takeover => "接管",
     }
 }

@@ -77,6 +77,7 @@ pub fn verb(lang: Lang, verb: Verb) -> &'static str {
         Verb::Load => ["Load", "负载"],
         Verb::Verify => ["Verify", "验证"],
         Verb::Teardown => ["Clean up", "清理"],
+        Verb::Takeover => ["Take over", "接管"],
     };
     texts[usize::from(lang == Lang::Zh)]
 }

@@ -67,6 +67,7 @@ table! {
     DoVerifyAgain: "Verify again", "再次验证";
     DoInject: "Inject sidecars", "注入 sidecar";
     DoInjectAgain: "Inject again", "重新注入";
+    DoTakeOver: "Take over", "接管";
     DoUninject: "Remove sidecars", "移除 sidecar";
     DoStart: "Start {rate}/s", "启动 {rate}/s";
     DoRouteCreate: "Make the route", "创建路由";
@@ -146,6 +147,7 @@ table! {
     PodStatus: "Status", "状态";
     PodAge: "Age", "时长";
     NoPods: "No pod of the demo in namespace {ns}.", "命名空间 {ns} 中没有演示的 Pod。";
+    AsSidecarsCount: "As the sidecars count", "sidecar 的计数";
     // log
     Log: "What just happened", "刚刚发生";
     NoLog: "Nothing yet. Whatever is done here, or by kubectl, is told here with its command.", "暂无记录。此处或 kubectl 所做的一切都会连同命令列在这里。";

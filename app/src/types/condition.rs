@@ -58,6 +58,8 @@ pub mod kinds {
     pub const PODS_RUN: &str = "PodsRun";
     /// The panel's user may do all that the panel offers.
     pub const PERMITTED: &str = "Permitted";
+    /// No other panel acts on the namespace.
+    pub const HELD: &str = "Held";
     /// The namespace is not being removed.
     pub const NAMESPACE_FREE: &str = "NamespaceFree";
 }
@@ -162,6 +164,12 @@ pub mod reasons {
     pub const NAMESPACE_FREE: &str = "NamespaceFree";
     /// NamespaceFree False: it is being removed and something holds it; `ns`, `held`.
     pub const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
+    /// Held True.
+    pub const HELD_HERE: &str = "HeldHere";
+    /// Held False: another panel acts, this one looks on; `holder`, `since`. Offer to take over.
+    pub const HELD_BY_OTHER: &str = "HeldByOther";
+    /// Held Unknown: leases may not be written; `why`.
+    pub const HOLDER_UNKNOWN: &str = "HolderUnknown";
     /// Clean False: the demo is in use.
     pub const IN_USE: &str = "InUse";
 }

@@ -23,6 +23,8 @@ pub enum Code {
     NoClient,
     /// Another field manager owns the weights; adopt or revert (409).
     WeightOwned,
+    /// Another panel acts on the namespace; take over (409).
+    HeldElsewhere,
     /// An object of this name exists and is not ours; it is never touched (409).
     NotOurs,
     /// The body is larger than 1 MiB (413).
@@ -50,7 +52,7 @@ impl Code {
             Code::ForeignOrigin | Code::Forbidden => 403,
             Code::NotFound => 404,
             Code::MethodNotAllowed => 405,
-            Code::NotDeployed | Code::NoClient | Code::WeightOwned | Code::NotOurs => 409,
+            Code::NotDeployed | Code::NoClient | Code::WeightOwned | Code::HeldElsewhere | Code::NotOurs => 409,
             Code::TooLarge => 413,
             Code::NotJson => 415,
             Code::Refused => 422,

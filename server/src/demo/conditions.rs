@@ -5,7 +5,7 @@ use super::plan::{Observed, Presence};
 use super::proxies::same;
 use super::pods::PodSeen;
 use super::route;
-use super::trouble::{namespace_free, permitted, pods_run};
+use super::trouble::{held, namespace_free, permitted, pods_run};
 use crate::k8s::{Id, MANAGER, Reach, World};
 use app::types::{Condition, ConditionStatus, RouteClaim, Split, kinds, reasons};
 
@@ -58,6 +58,7 @@ pub fn conditions(s: &Scene) -> Vec<Condition> {
         pods_run(s),
         permitted(s),
         namespace_free(s),
+        held(s),
     ]
 }
 

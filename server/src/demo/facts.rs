@@ -1,7 +1,8 @@
 //! What the panel knows of a namespace beyond its objects: wishes, operations, the log, acknowledgements.
+use super::lease::Held;
 use super::plan::Goal;
 use super::trouble::Denied;
-use app::types::{ApiError, LogEntry, Operation, Rate, Split, TimesMs, Verb};
+use app::types::{ApiError, LogEntry, Operation, Rate, SidecarCount, Split, TimesMs, Verb};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -73,6 +74,10 @@ pub struct Facts {
     pub denied: Vec<Denied>,
     /// Where the namespace is being removed: what holds it.
     pub namespace_held: Option<String>,
+    /// What the client's sidecars have counted, by version.
+    pub sidecars: Vec<SidecarCount>,
+    /// Who acts on the namespace.
+    pub held: Held,
     /// Why pods that ask for a sidecar have none, as far as the cluster says; asked when that is seen.
     pub injection_why: Option<String>,
     next_id: u64,

@@ -15,7 +15,9 @@ mod space;
 mod about;
 mod actor;
 mod proxies;
+mod sidecars;
 mod hub;
+mod lease;
 mod verdict;
 
 mod adopt;
@@ -52,6 +54,7 @@ pub struct Demo {
     begin: mpsc::UnboundedSender<Arc<Space>>,
     stop: CancellationToken,
     build: String,
+    identity: Option<String>,
 }
 
 /// What keeps the namespaces going; run by `tasks`.
@@ -63,8 +66,9 @@ pub struct Runner {
 }
 
 impl Demo {
-    /// Nothing runs before the [`Runner`] does. `stop` ends every namespace's parts.
-    pub fn new(cluster: Cluster, manifests: Manifests, build: String, stop: CancellationToken) -> (Arc<Demo>, Runner) {
+    /// Nothing runs before the [`Runner`] does. `stop` ends every namespace's parts. `identity`: what this panel calls itself on a
+    /// cluster that other panels may act on, too.
+    pub fn new(cluster: Cluster, manifests: Manifests, build: String, identity: Option<String>, stop: CancellationToken) -> (Arc<Demo>, Runner) {
         let (begin, begun) = mpsc::unbounded_channel();
         let (reach, seen) = latest::channel(Reach::default());
         let demo = Demo {
@@ -75,6 +79,7 @@ impl Demo {
             begin,
             stop: stop.clone(),
             build,
+            identity,
         };
         (Arc::new(demo), Runner { cluster, reach, begun, stop })
     }
@@ -98,10 +103,17 @@ impl Demo {
             };
             victim.stop.cancel();
         }
-        let space = Space::new(ns.clone(), self.cluster.clone(), self.manifests.clone(), self.reach.clone(), self.stop.child_token());
+        let space = Space::new(ns.clone(), self.cluster.clone(), self.manifests.clone(), self.reach.clone(), self.identity.clone(), self.stop.child_token());
         spaces.insert(ns.clone(), space.clone());
         // The runner is gone only when the program ends.
         let _ = self.begin.send(space.clone());
+        Ok(space)
+    }
+
+    /// A namespace that is about to be changed. Errors: another panel acts on it.
+    async fn to_change(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
+        let space = self.space(ns)?;
+        lease::may_act(&space).await?;
         Ok(space)
     }
 
@@ -165,42 +177,46 @@ impl ControlPlane for Demo {
     }
 
     async fn deploy(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        deploy::deploy(&*self.space(ns)?, by)
+        deploy::deploy(&*self.to_change(ns).await?, by)
     }
 
     async fn client(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        client::client(&*self.space(ns)?, by)
+        client::client(&*self.to_change(ns).await?, by)
     }
 
     async fn inject(&self, ns: &Namespace, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {
-        inject::inject(&*self.space(ns)?, by, request).await
+        inject::inject(&*self.to_change(ns).await?, by, request).await
     }
 
     async fn route(&self, ns: &Namespace, by: &str, request: RouteRequest) -> Result<Operation, ApiError> {
-        routes::route(&*self.space(ns)?, by, request)
+        routes::route(&*self.to_change(ns).await?, by, request)
     }
 
     async fn weights(&self, ns: &Namespace, by: &str, split: Split) -> Result<Shifted, ApiError> {
-        weights::weights(&*self.space(ns)?, by, split).await
+        weights::weights(&*self.to_change(ns).await?, by, split).await
     }
 
     async fn adopt(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        adopt::adopt(&*self.space(ns)?, by).await
+        adopt::adopt(&*self.to_change(ns).await?, by).await
     }
 
     async fn revert(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        revert::revert(&*self.space(ns)?, by).await
+        revert::revert(&*self.to_change(ns).await?, by).await
     }
 
     async fn load(&self, ns: &Namespace, by: &str, request: LoadRequest) -> Result<Operation, ApiError> {
-        load::load(&*self.space(ns)?, by, request).await
+        load::load(&*self.to_change(ns).await?, by, request).await
     }
 
     async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        verify::verify(&*self.space(ns)?, by).await
+        verify::verify(&*self.to_change(ns).await?, by).await
     }
 
     async fn teardown(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        teardown::teardown(&*self.space(ns)?, by).await
+        teardown::teardown(&*self.to_change(ns).await?, by).await
+    }
+
+    async fn take_over(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
+        lease::take_over(&*self.space(ns)?, by).await
     }
 }

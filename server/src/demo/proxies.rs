@@ -93,7 +93,7 @@ pub async fn know_subsets(space: &Space, split: &Split) {
 }
 
 /// Client pods whose sidecar is ready: before that they send nothing.
-fn client_proxies(space: &Space) -> Vec<String> {
+pub fn client_proxies(space: &Space) -> Vec<String> {
     let pods = demo_pods(&space.now()).into_iter();
     pods.filter(|p| p.view.workload == Id::CLIENT.name && p.sidecar_ready && !p.terminating).map(|p| p.view.name).collect()
 }

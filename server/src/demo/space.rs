@@ -1,7 +1,7 @@
 //! One namespace: its watched objects, its facts, and the parts that keep it going.
 use super::facts::{Facts, Line};
 use super::plan::Goal;
-use super::{about, actor, hub, proxies, status};
+use super::{about, actor, hub, lease, proxies, sidecars, status};
 use crate::k8s::{Cluster, Manifests, Reach, World, Writer, watch};
 use app::types::{ApiError, Code, Frame, LoadRequest, Namespace, Operation, Split, Status, Verb};
 use std::collections::VecDeque;
@@ -53,6 +53,8 @@ pub struct Space {
     /// To the hub.
     pub to_agent: mpsc::Sender<ToAgent>,
     agent_inbox: Mutex<Option<mpsc::Receiver<ToAgent>>>,
+    /// What this panel calls itself where other panels may act on the namespace, too.
+    pub identity: Option<String>,
     /// Told when the cluster refused something for want of a right.
     pub recheck: tokio::sync::Notify,
     /// Ends this namespace's parts.
@@ -61,7 +63,7 @@ pub struct Space {
 
 impl Space {
     /// Nothing runs yet.
-    pub fn new(ns: Namespace, cluster: Cluster, manifests: Arc<Manifests>, reach: latest::Receiver<Reach>, stop: CancellationToken) -> Arc<Space> {
+    pub fn new(ns: Namespace, cluster: Cluster, manifests: Arc<Manifests>, reach: latest::Receiver<Reach>, identity: Option<String>, stop: CancellationToken) -> Arc<Space> {
         let (to_agent, inbox) = mpsc::channel(16);
         let empty = status::empty(&ns, &cluster.view);
         Arc::new(Space {
@@ -78,6 +80,7 @@ impl Space {
             manifests,
             reach,
             to_agent,
+            identity,
             recheck: tokio::sync::Notify::new(),
             stop,
         })
@@ -94,8 +97,12 @@ impl Space {
             () = proxies::run(&self) => {}
             () = hub::run(&self, inbox) => {}
             () = about::run(&self) => {}
+            () = sidecars::run(&self) => {}
             () = status::run(&self) => {}
+            () = lease::run(&self) => {}
         }
+        // Whoever comes next need not wait until it runs out.
+        let _ = tokio::time::timeout(Duration::from_secs(1), lease::release(&self)).await;
     }
 
     /// Its objects as they are now.

@@ -3,6 +3,7 @@
 //! Sources: kubelet's waiting reasons; the scheduler's `PodScheduled` condition; a Deployment's `ReplicaFailure`, which has the
 //! words of its ReplicaSet's `FailedCreate` event.
 use super::conditions::{Scene, is};
+use super::lease::{Held, clock};
 use super::pods::PodSeen;
 use crate::k8s::{Id, KindName, World};
 use app::types::{Condition, ConditionStatus, Verb, kinds, reasons};
@@ -105,6 +106,23 @@ pub fn namespace_free(s: &Scene) -> Condition {
         Some(held) => {
             let message = format!("namespace {} is being removed and not gone yet: {held}", s.ns);
             is(kind, False, reasons::NAMESPACE_TERMINATING, message, &[("ns", s.ns.to_owned()), ("held", held.clone())])
+        }
+    }
+}
+
+/// Which panel acts on the namespace.
+pub fn held(s: &Scene) -> Condition {
+    let kind = kinds::HELD;
+    match &s.facts.held {
+        Held::Free | Held::Ours => is(kind, True, reasons::HELD_HERE, "no other panel acts on the namespace", &[]),
+        Held::Other { holder, since_ms } => {
+            let since = clock(*since_ms);
+            let message = format!("panel {holder} acts on this namespace since {since}; this one looks on");
+            is(kind, False, reasons::HELD_BY_OTHER, message, &[("holder", holder.clone()), ("since", since)])
+        }
+        Held::CannotTell(why) => {
+            let message = format!("another panel may act on this namespace at the same time: the Lease cannot be had: {why}");
+            is(kind, ConditionStatus::Unknown, reasons::HOLDER_UNKNOWN, message, &[("why", why.clone())])
         }
     }
 }

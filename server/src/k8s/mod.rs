@@ -11,5 +11,5 @@ pub use apply::{ApplyError, Writer};
 pub use client::{Cluster, Reach, api_error, client, probe, reason_of};
 pub use discover::{Istiod, istio_versions, istiods, label, mesh_name, post, whoami};
 pub use forward::{Forwarded, exec, open};
-pub use manifests::{Id, ImageSource, KindName, MANAGER, Manifests, ROUTE_HOST, ours};
+pub use manifests::{Id, ImageSource, KindName, MANAGED_BY, MANAGER, Manifests, ROUTE_HOST, ours};
 pub use watch::{Problem, Seen, World, watch};

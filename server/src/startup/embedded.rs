@@ -52,7 +52,7 @@ pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartEr
     let mut reached = remote::connect(read, None, "embedded", &tried).await?;
     "embedded".clone_into(&mut reached.view.kind);
     let lines = vec![format!("cluster: embedded, state in {}", state_dir.display()), format!("kubectl: {}", kubectl_line(&kubeconfig))];
-    Ok(Started { cluster: reached, lines, _embedded: Some(cluster) })
+    Ok(Started { cluster: reached, lines, identity: None, _embedded: Some(cluster) })
 }
 
 fn cannot_open(error: &OpenError) -> StartError {

@@ -81,6 +81,8 @@ struct Started {
     cluster: k8s::Cluster,
     /// Lines to print: where the state is, how to point kubectl at it.
     lines: Vec<String>,
+    /// What this panel calls itself where others may act on the same cluster; nothing on the embedded one, which has one panel.
+    identity: Option<String>,
     /// Held until all parts have ended.
     _embedded: Option<::cluster::Cluster>,
 }
@@ -99,7 +101,7 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         ClusterChoice::Kubeconfig => remote::from_kubeconfig(config.kubeconfig.as_deref(), config.context.clone()).await?,
         ClusterChoice::InCluster => remote::in_cluster().await?,
     };
-    let (demo, runner) = Demo::new(started.cluster.clone(), manifests, build_id(), tasks.token(Stage::Load));
+    let (demo, runner) = Demo::new(started.cluster.clone(), manifests, build_id(), started.identity.clone(), tasks.token(Stage::Load));
     tasks.start(Stage::Load, "demo", |_| async move {
         runner.run().await;
         Ok(())

@@ -23,7 +23,7 @@ pub async fn from_kubeconfig(file: Option<&Path>, context: Option<String>) -> Re
     let cluster = connect(kubeconfig, context, "kubeconfig", &tried).await?;
     answers(&cluster, &tried).await?;
     let line = format!("cluster: {} ({}), server {}", cluster.view.context, cluster.view.kind, tried.server.unwrap_or_default());
-    Ok(Started { cluster, lines: vec![line], _embedded: None })
+    Ok(Started { cluster, lines: vec![line], identity: Some(identity()), _embedded: None })
 }
 
 /// A client from a kubeconfig. Nothing is asked of the cluster yet.
@@ -44,7 +44,7 @@ pub async fn in_cluster() -> Result<Started, StartError> {
     let view = ClusterView { kind: "in-cluster".to_owned(), context: "in-cluster".to_owned(), user: "service account".to_owned(), ..ClusterView::default() };
     let cluster = client(config, view, &tried)?;
     answers(&cluster, &tried).await?;
-    Ok(Started { cluster, lines: vec!["cluster: in-cluster".to_owned()], _embedded: None })
+    Ok(Started { cluster, lines: vec!["cluster: in-cluster".to_owned()], identity: Some(identity()), _embedded: None })
 }
 
 fn client(config: Config, view: ClusterView, tried: &Tried) -> Result<k8s::Cluster, StartError> {
@@ -59,4 +59,14 @@ async fn answers(cluster: &k8s::Cluster, tried: &Tried) -> Result<(), StartError
         Ok(Err(error)) => Err(tried.unreached(&error)),
         Err(_) => Err(tried.silent(PATIENCE_S)),
     }
+}
+
+/// What this panel calls itself: the machine's or the pod's name, and a few letters that differ between starts.
+fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
+    let mut bytes = [0u8; 2];
+    // Two panels of one machine are told apart by the process as well.
+    let _ = getrandom::fill(&mut bytes);
+    format!("{}-{:x}{:02x}{:02x}", if host.is_empty() { "panel" } else { &host }, std::process::id(), bytes[0], bytes[1])
 }

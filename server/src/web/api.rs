@@ -110,6 +110,7 @@ pub async fn verb(
         "adopt" => plane.adopt(&ns, &by).await?,
         "revert" => plane.revert(&ns, &by).await?,
         "teardown" => plane.teardown(&ns, &by).await?,
+        "takeover" => plane.take_over(&ns, &by).await?,
         "inject" => plane.inject(&ns, &by, Decoded::from_request(request, &state).await?.0).await?,
         "route" => plane.route(&ns, &by, Decoded::from_request(request, &state).await?.0).await?,
         "load" => plane.load(&ns, &by, Decoded::from_request(request, &state).await?.0).await?,
@@ -122,7 +123,7 @@ pub async fn verb(
 
 /// `GET` of a verb, or of none.
 pub async fn not_a_read(Path(verb): Path<String>) -> Failure {
-    let known = ["deploy", "client", "verify", "adopt", "revert", "teardown", "inject", "route", "load", "weights"];
+    let known = ["deploy", "client", "verify", "adopt", "revert", "teardown", "takeover", "inject", "route", "load", "weights"];
     if known.contains(&verb.as_str()) {
         failure(Code::MethodNotAllowed, format!("`{verb}` changes something, so it is a POST."), "Use curl -X POST.")
     } else {
@@ -134,7 +135,7 @@ fn unknown_verb() -> Failure {
     failure(
         Code::NotFound,
         "There is no such verb.",
-        "GET status, live, preflight; POST deploy, client, inject, route, weights, adopt, revert, load, verify, teardown.",
+        "GET status, live, preflight; POST deploy, client, inject, route, weights, adopt, revert, load, verify, takeover, teardown.",
     )
 }
 
