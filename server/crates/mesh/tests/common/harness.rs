@@ -99,7 +99,7 @@ async fn app_connection(mut stream: TcpStream, version: &'static str, requests: 
             }
             body = buffer.drain(..length).collect();
         } else if header("transfer-encoding").is_some() {
-            while !buffer.ends_with(b"0\r\n\r\n") {
+            while !buffer.ends_with(b"\r\n\r\n") {
                 if !matches!(stream.read_buf(&mut buffer).await, Ok(n) if n > 0) {
                     return;
                 }

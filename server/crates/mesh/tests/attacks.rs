@@ -1,0 +1,276 @@
+//! Attacks on a sidecar's listeners: what could be read in two ways, what never ends, what is too large. The app sees one request, or none.
+
+mod common;
+
+use common::harness::{App, Client, LOCAL, Mesh};
+use common::input;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// An app behind a sidecar, whose listeners are attacked from both sides.
+struct Target {
+    app: App,
+    mesh: Mesh,
+}
+
+impl Target {
+    async fn start() -> Target {
+        Target::start_with(|_| {}).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut mesh::SidecarConfig)) -> Target {
+        let app = App::start("v1").await;
+        let port = app.address.port();
+        let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| {
+            (c.app_ip, c.inbound_ports) = (LOCAL, vec![port]);
+            change(c);
+        })
+        .await;
+        Target { app, mesh }
+    }
+
+    fn listeners(&self) -> [(&'static str, SocketAddr); 2] {
+        [("out", self.mesh.outbound()), ("in", SocketAddr::new(self.mesh.pod_ip, self.app.address.port()))]
+    }
+
+    /// Requests the app sees of these bytes, and the first answer's status; 0 where there is none.
+    async fn strike(&self, to: SocketAddr, bytes: &[u8]) -> (u16, u64) {
+        let before = self.app.count();
+        let mut client = Client::connect(to).await;
+        let _ = client.stream.write_all(bytes).await;
+        let answer = tokio::time::timeout(Duration::from_secs(5), client.answer(false)).await.ok().flatten();
+        let status = answer.map_or(0, |a| a.status);
+        if status >= 400 {
+            assert!(client.is_closed().await, "the connection goes on after {status}");
+        }
+        (status, self.app.count() - before)
+    }
+}
+
+/// What would be a second request, if the first could be made to end early.
+const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n";
+
+#[tokio::test]
+async fn what_could_be_read_in_two_ways_is_refused_and_the_app_sees_nothing_of_it() {
+    let target = Target::start().await;
+    let post = |headers: &str, body: &str| format!("POST / HTTP/1.1\r\nHost: flaskapp:7777\r\n{headers}\r\n{body}");
+    let chunked = |body: &str| post("Transfer-Encoding: chunked\r\n", body);
+    let rows: Vec<(&str, String, u16)> = vec![
+        ("CL before TE", post("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400),
+        ("TE before CL", post("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "0\r\n\r\n"), 400),
+        ("TE with an odd case and CL", post("tRaNsFeR-eNcOdInG: CHUNKED\r\nContent-Length: 4\r\n", "0\r\n\r\n"), 400),
+        ("two CL", post("Content-Length: 0\r\nContent-Length: 44\r\n", ""), 400),
+        ("two equal CL", post("Content-Length: 0\r\nContent-Length: 0\r\n", ""), 400),
+        ("CL as a list", post("Content-Length: 0, 44\r\n", ""), 400),
+        ("CL with a sign", post("Content-Length: +0\r\n", ""), 400),
+        ("negative CL", post("Content-Length: -1\r\n", ""), 400),
+        ("CL in hexadecimal", post("Content-Length: 0x0\r\n", ""), 400),
+        ("CL with a space within", post("Content-Length: 1 0\r\n", ""), 400),
+        ("empty CL", post("Content-Length:\r\n", ""), 400),
+        ("CL beyond 64 bits", post("Content-Length: 18446744073709551616\r\n", ""), 400),
+        ("two TE", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"), 400),
+        ("TE twice chunked", post("Transfer-Encoding: chunked, chunked\r\n", "0\r\n\r\n"), 501),
+        ("TE behind gzip", post("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"), 501),
+        ("TE with a tab", post("Transfer-Encoding:\tchunked\x0b\r\n", "0\r\n\r\n"), 400),
+        ("TE with a space before its colon", post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"), 400),
+        ("TE that is no chunked", post("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"), 501),
+        ("TE in HTTP/1.0", "POST / HTTP/1.0\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), 400),
+        ("bare LF everywhere", "GET / HTTP/1.1\nHost: flaskapp:7777\n\n".into(), 400),
+        ("bare LF after a header", post("X: y\nTransfer-Encoding: chunked\r\n", ""), 400),
+        ("bare CR in a header", post("X: y\rTransfer-Encoding: chunked\r\n", ""), 400),
+        ("obs-fold", post("X: y\r\n Transfer-Encoding: chunked\r\n", ""), 400),
+        ("obs-fold with a tab", post("X: y\r\n\tz\r\n", ""), 400),
+        ("a first line that is folded", "GET / HTTP/1.1\r\n X: y\r\nHost: flaskapp:7777\r\n\r\n".into(), 400),
+        ("NUL in a value", post("X: a\0b\r\n", ""), 400),
+        ("NUL in a name", post("X\0: a\r\n", ""), 400),
+        ("space in a name", post("X Y: a\r\n", ""), 400),
+        ("a header without a colon", post("nonsense\r\n", ""), 400),
+        ("an empty name", post(": a\r\n", ""), 400),
+        ("two Hosts", "GET / HTTP/1.1\r\nHost: flaskapp:7777\r\nHost: other\r\n\r\n".into(), 400),
+        ("no Host", "GET / HTTP/1.1\r\n\r\n".into(), 400),
+        ("a Host with userinfo", "GET / HTTP/1.1\r\nHost: a@flaskapp:7777\r\n\r\n".into(), 400),
+        ("Upgrade with a body", post("Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n", "abc"), 400),
+        ("Upgrade to h2c with a body", post("Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nContent-Length: 3\r\n", "abc"), 400),
+        ("CONNECT with a body", "CONNECT flaskapp:7777 HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 3\r\n\r\nabc".into(), 400),
+        ("a space in the target", "GET /a b HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n".into(), 505),
+        ("a fragment in the target", "GET /a#b HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n".into(), 400),
+        ("a NUL in the target", "GET /a%00b HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n".into(), 400),
+        ("no version", "GET /\r\nHost: flaskapp:7777\r\n\r\n".into(), 400),
+        ("HTTP/0.9", "GET / HTTP/0.9\r\nHost: flaskapp:7777\r\n\r\n".into(), 505),
+        ("HTTP/1.2", "GET / HTTP/1.2\r\nHost: flaskapp:7777\r\n\r\n".into(), 505),
+        ("a foreign protocol", "\x16\x03\x01\x02\0\x01\0\x01\r\n\r\n".into(), 400),
+        ("an unknown expectation", post("Expect: x\r\nContent-Length: 0\r\n", ""), 417),
+        ("chunk size beyond 64 bits", chunked("10000000000000000\r\nabc\r\n0\r\n\r\n"), 400),
+        ("chunk size with a sign", chunked("+3\r\nabc\r\n0\r\n\r\n"), 400),
+        ("chunk size in 0x", chunked("0x3\r\nabc\r\n0\r\n\r\n"), 400),
+        ("chunk size with a space", chunked("3 \r\nabc\r\n0\r\n\r\n"), 400),
+        ("chunk with a bare LF", chunked("3\nabc\r\n0\r\n\r\n"), 400),
+        ("chunk that is longer than it says", chunked("3\r\nabcd\r\n0\r\n\r\n"), 400),
+        ("chunk that is shorter than it says", chunked("5\r\nabc\r\n0\r\n\r\n"), 400),
+        ("chunk extensions without end", chunked(&format!("3;{}\r\nabc\r\n0\r\n\r\n", "x".repeat(5000))), 400),
+        ("chunk extension with a bare LF", chunked("3;a\nb\r\nabc\r\n0\r\n\r\n"), 400),
+        ("trailers without end", chunked(&format!("0\r\n{}\r\n", "a: b\r\n".repeat(1000))), 400),
+        ("a trailer that is folded", chunked("0\r\na: b\r\n c\r\n\r\n"), 400),
+        ("a head of 70 kB", post(&format!("X: {}\r\n", "y".repeat(70_000)), ""), 431),
+        ("a target of 70 kB", format!("GET /{} HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n", "a".repeat(70_000)), 431),
+        ("200 headers", post(&"X: y\r\n".repeat(200), ""), 431),
+    ];
+    let mut wrong = Vec::new();
+    for (side, to) in target.listeners() {
+        for (name, bytes, expected) in &rows {
+            let (status, seen) = target.strike(to, format!("{bytes}{HIDDEN}").as_bytes()).await;
+            // A body that goes wrong only after a while has been on its way; then the app sees one request that never ends well.
+            let on_its_way = u64::from(name.ends_with("without end"));
+            if status != *expected || seen > on_its_way {
+                wrong.push(format!("{side}: {name}: {status}, expected {expected}; the app saw {seen}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    target.mesh.end().await;
+}
+
+#[tokio::test]
+async fn what_is_odd_but_clear_reaches_the_app_exactly_once() {
+    let target = Target::start().await;
+    for (side, to) in target.listeners() {
+        for (name, bytes) in [
+            ("absolute form beside another Host", "GET http://flaskapp:7777/ HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
+            ("an Upgrade that nobody asked to keep", "GET / HTTP/1.1\r\nHost: flaskapp:7777\r\nUpgrade: h2c\r\n\r\n"),
+            ("a body in one chunk", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n0\r\nt: v\r\n\r\n"),
+            ("a length with zeros", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 003\r\n\r\nabc"),
+            ("dots in the path", "GET /a/../b HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n"),
+            ("Connection names what frames the message", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nConnection: content-length\r\nContent-Length: 3\r\n\r\nabc"),
+        ] {
+            let before = target.app.count();
+            let mut client = Client::connect(to).await;
+            assert_eq!(client.ask(bytes).await.status, 200, "{side}: {name}");
+            assert_eq!(target.app.count() - before, 1, "{side}: {name}");
+            // The connection is where it should be: the next request is answered, and is the second one.
+            assert_eq!(client.ask("GET /next HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status, 200, "{side}: {name}");
+            assert_eq!(target.app.count() - before, 2, "{side}: {name}");
+        }
+    }
+    let seen = Client::connect(target.mesh.outbound()).await.ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: evil.example\r\n\r\n").await.text();
+    assert!(seen.contains("host: flaskapp:7777\r\n") && !seen.contains("evil"), "{seen}");
+    target.mesh.end().await;
+}
+
+#[tokio::test]
+async fn a_slow_head_is_closed_within_its_time_however_it_trickles() {
+    let target = Target::start_with(|c| c.head_time = Duration::from_millis(300)).await;
+    for (side, to) in target.listeners() {
+        for first in ["", "G", "GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let began = Instant::now();
+            let mut client = Client::connect(to).await;
+            client.stream.write_all(first.as_bytes()).await.unwrap();
+            // A byte now and then must not buy more time.
+            let (mut from, mut into) = client.stream.into_split();
+            let trickle = async {
+                while into.write_all(if first.starts_with("PRI") { b"\0" } else { b"X" }).await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(60)).await;
+                }
+            };
+            let closed = async { while matches!(from.read(&mut [0; 512]).await, Ok(n) if n > 0) {} };
+            tokio::select! {
+                () = trickle => {}
+                () = closed => {}
+            }
+            let took = began.elapsed();
+            assert!(took < Duration::from_secs(3), "{side}: {first:?} is kept for {took:?}");
+        }
+    }
+    assert_eq!(target.app.count(), 0);
+    assert_eq!(mesh::SidecarConfig::new("a", "b", LOCAL, LOCAL, "/nowhere".into()).head_time, Duration::from_secs(10), "people get ten seconds");
+    target.mesh.end().await;
+}
+
+/// HTTP/2 by hand: the preface, empty settings, then frames.
+async fn http2(to: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+    stream
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// `GET http://flaskapp:7777/`, as HPACK without a table.
+fn get() -> Vec<u8> {
+    let authority = b"flaskapp:7777";
+    [&[0x82, 0x86, 0x84, 0x01, authority.len() as u8][..], authority].concat()
+}
+
+/// Reads until the other side says GOAWAY or ends; whether it did so in time.
+async fn is_sent_away(mut from: impl AsyncReadExt + Unpin) -> bool {
+    let reading = async {
+        let mut head = [0; 9];
+        while from.read_exact(&mut head).await.is_ok() {
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            if head[3] == 7 || from.read_exact(&mut payload).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), reading).await.is_ok()
+}
+
+#[tokio::test]
+async fn rapid_reset_is_bounded() {
+    let target = Target::start().await;
+    for (side, to) in target.listeners() {
+        let before = target.app.count();
+        let (from, mut into) = http2(to).await.into_split();
+        let attack = async {
+            for number in 0..20_000_u32 {
+                let id = number * 2 + 1;
+                let pair = [frame(1, 0x5, id, &get()), frame(3, 0, id, &8_u32.to_be_bytes())].concat();
+                if into.write_all(&pair).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let (away, ()) = tokio::join!(is_sent_away(from), async { let _ = tokio::time::timeout(Duration::from_secs(10), attack).await; });
+        assert!(away, "{side}: the attacker is not sent away");
+        let reached = target.app.count() - before;
+        assert!(reached < 1_000, "{side}: {reached} of 20,000 reached the app");
+        // Others are served meanwhile.
+        assert_eq!(Client::connect(to).await.ask("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status, 200);
+    }
+    target.mesh.end().await;
+}
+
+#[tokio::test]
+async fn endless_frames_are_cut_off() {
+    let target = Target::start().await;
+    for (side, to) in target.listeners() {
+        for (name, first, next) in [
+            ("CONTINUATION without end", frame(1, 0x1, 1, &get()), frame(9, 0, 1, &[0x00, 0x01, b'a', 0x01, b'b'].repeat(800))),
+            ("PING without end", vec![], frame(6, 0, 0, &[0; 8])),
+            ("SETTINGS without end", vec![], frame(4, 0, 0, &[0, 4, 0, 1, 0, 0])),
+            ("a frame beyond the limit", frame(1, 0x5, 1, &vec![0; 70_000]), vec![]),
+            ("DATA of no stream", frame(0, 0, 9, b"x"), vec![]),
+            ("HEADERS of an even stream", frame(1, 0x5, 2, &get()), vec![]),
+        ] {
+            let mut stream = http2(to).await;
+            let _ = stream.write_all(&first).await;
+            let (from, mut into) = stream.into_split();
+            // Nobody reads the answers to these: what is queued for the attacker must be bounded, too.
+            let flood = async { while !next.is_empty() && into.write_all(&next).await.is_ok() {} };
+            let limited = tokio::time::timeout(Duration::from_secs(3), flood).await;
+            if name.starts_with("PING") || name.starts_with("SETTINGS") {
+                // It stands still, because its answers are not read, or it was ended.
+                drop((from, limited));
+            } else {
+                assert!(is_sent_away(from).await, "{side}: {name}");
+            }
+            assert_eq!(Client::connect(to).await.ask("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status, 200, "{side}: {name}");
+        }
+    }
+    target.mesh.end().await;
+}
