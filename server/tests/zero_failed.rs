@@ -97,6 +97,8 @@ fn no_request_fails_while_weights_move_pods_roll_and_the_app_is_scaled() {
         check(&format!("scaling {round} to 5 and back"));
     }
 
+    let retries = kubectl(&panel, &["-n", "istio-app", "get", "vs", "flaskapp-vs", "-o", "jsonpath={.spec.http[0].retries.attempts}"]).must();
+    assert_eq!(retries, "0", "somebody turned the retries on");
     let took = began.elapsed();
     let (after, errors, frame) = so_far(&panel);
     let rate = (after - before) as f64 / took.as_secs_f64();

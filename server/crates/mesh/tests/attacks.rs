@@ -162,14 +162,15 @@ async fn what_is_odd_but_clear_reaches_the_app_exactly_once() {
 async fn a_slow_head_is_closed_within_its_time_however_it_trickles() {
     let target = Target::start_with(|c| c.head_time = Duration::from_millis(300)).await;
     for (side, to) in target.listeners() {
-        for first in ["", "G", "GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        for first in ["", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "G", "GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
             let began = Instant::now();
             let mut client = Client::connect(to).await;
             client.stream.write_all(first.as_bytes()).await.unwrap();
             // A byte now and then must not buy more time.
             let (mut from, mut into) = client.stream.into_split();
             let trickle = async {
-                while into.write_all(if first.starts_with("PRI") { b"\0" } else { b"X" }).await.is_ok() {
+                // Of HTTP/2 only the preface and the settings come.
+                while first.ends_with('\0') || into.write_all(if first.starts_with("PRI") { b"\0" } else { b"X" }).await.is_ok() {
                     tokio::time::sleep(Duration::from_millis(60)).await;
                 }
             };

@@ -2,13 +2,162 @@
 
 mod common;
 
-use common::harness::{App, Mesh};
-use common::{input, split};
+use common::harness::{App, LOCAL, Mesh};
+use common::{input, route, service, split};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mesh::MeshInput;
-use tokio::net::TcpStream;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+
+type Sender = hyper::client::conn::http2::SendRequest<Full<bytes::Bytes>>;
+
+/// A client of HTTP/2 with prior knowledge.
+async fn http2(to: SocketAddr, tasks: &mut JoinSet<()>) -> Sender {
+    let stream = TcpStream::connect(to).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tasks.spawn(async move { drop(connection.await) });
+    sender
+}
+
+/// An app that speaks HTTP/2 alone: answers what it saw, with a trailer, as gRPC does.
+async fn http2_app(tasks: &mut JoinSet<()>) -> SocketAddr {
+    let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+                    let mut text = format!("{:?} {} {}", request.version(), request.method(), request.uri());
+                    for (name, value) in request.headers() {
+                        text += &format!("\n{name}: {}", value.to_str().unwrap());
+                    }
+                    let body = request.into_body().collect().await?.to_bytes();
+                    text += &format!("\nbody {}", String::from_utf8_lossy(&body));
+                    let mut trailers = http::HeaderMap::new();
+                    trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+                    Ok::<_, hyper::Error>(http::Response::new(WithTrailer(vec![Frame::trailers(trailers), Frame::data(text.into())])))
+                });
+                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    address
+}
+
+/// A text, then a trailer.
+struct WithTrailer(Vec<Frame<bytes::Bytes>>);
+
+impl hyper::body::Body for WithTrailer {
+    type Data = bytes::Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<bytes::Bytes>, hyper::Error>>> {
+        Poll::Ready(self.0.pop().map(Ok))
+    }
+}
+
+/// Service `grpc` on port 50051, which speaks HTTP/2, with one endpoint.
+fn grpc(revision: u64, at: SocketAddr) -> MeshInput {
+    MeshInput {
+        services: vec![service("istio-app", "grpc", json!([{"name": "http2", "port": 50051}]))],
+        endpoint_slices: vec![Arc::new(json!({"metadata": {"name": "grpc-0", "namespace": "istio-app", "labels": {"kubernetes.io/service-name": "grpc"}},
+            "endpoints": [{"addresses": [at.ip().to_string()]}], "ports": [{"name": "http2", "port": at.port()}]}))],
+        revision,
+        ..MeshInput::default()
+    }
+}
+
+/// How often an answer of this kind was counted.
+fn counted(metrics: &str, parts: &[&str]) -> u64 {
+    let lines = metrics.lines().filter(|l| l.starts_with("istio_requests_total{") && parts.iter().all(|p| l.contains(p)));
+    lines.map(|l| l.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn a_port_of_http2_is_spoken_to_in_http2_from_sidecar_to_sidecar_and_to_the_app() {
+    let mut tasks = JoinSet::new();
+    let app = http2_app(&mut tasks).await;
+    let server = Mesh::start_with(MeshInput { revision: 1, ..MeshInput::default() }, |c| {
+        c.inbound_ports = vec![app.port()];
+        (c.workload, c.app) = ("grpc-v1".into(), "grpc".into());
+    })
+    .await;
+    let mesh = Mesh::start(grpc(1, SocketAddr::new(server.pod_ip, app.port()))).await;
+
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    let request = http::Request::post("http://grpc:50051/hello?a=b").header("te", "trailers").body(Full::from("hi")).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.version()), (200, http::Version::HTTP_2));
+    assert!(response.headers().contains_key("x-envoy-upstream-service-time"));
+    let collected = response.into_body().collect().await.unwrap();
+    assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
+    let text = String::from_utf8_lossy(&collected.to_bytes()).into_owned();
+    for has in ["HTTP/2.0 POST http://grpc:50051/hello?a=b", "\nx-request-id: ", "\nx-b3-traceid: ", "\nx-forwarded-proto: http", "\nbody hi"] {
+        assert!(text.contains(has), "{has:?} is missing in {text}");
+    }
+    assert!(!text.contains("peer-metadata"), "{text}");
+
+    // A client of HTTP/1.1 gets to the same app.
+    let answer = mesh.connect().await.ask("POST http://grpc:50051/one HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nyo").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains("HTTP/2.0 POST http://grpc:50051/one") && answer.text().contains("body yo"), "{}", answer.text());
+
+    for (name, page) in [("source", mesh.page(mesh.ports.stats, "/stats/prometheus").await), ("destination", server.page(server.ports.stats, "/stats/prometheus").await)] {
+        assert_eq!(counted(&page.text(), &[&format!("reporter=\"{name}\""), "response_code=\"200\""]), 2, "{}", page.text());
+    }
+    drop(sender);
+    mesh.end().await;
+    server.end().await;
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_to_an_app_of_http1_has_retries_mirrors_and_faults_like_any_request() {
+    let (v1, v2) = (App::start("v1").await, App::start("v2").await);
+    let to = json!([{"destination": {"host": "flaskapp", "subset": "v1"}}]);
+    let rule = |prefix: &str, more: serde_json::Value| {
+        let mut rule = json!({"match": [{"uri": {"prefix": prefix}}], "route": to});
+        more.as_object().unwrap().iter().for_each(|(k, v)| rule[k] = v.clone());
+        rule
+    };
+    let objects = input(1, &[("v1", v1.address), ("v2", v2.address)]);
+    let mesh = Mesh::start(MeshInput { virtual_services: vec![route(json!({"hosts": ["flaskapp"], "http": [
+        rule("/status", json!({"retries": {"attempts": 2, "retryOn": "gateway-error"}})),
+        rule("/copied", json!({"mirror": {"host": "flaskapp", "subset": "v2"}})),
+        rule("/abort", json!({"fault": {"abort": {"httpStatus": 418}}})),
+        rule("/slow", json!({"timeout": "0.05s"})),
+        rule("/", json!({})),
+    ]}))], ..objects }).await;
+    let mut tasks = JoinSet::new();
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    for (path, status) in [("/status/503", 503), ("/copied", 200), ("/abort", 418), ("/slow/5000", 504), ("/head", 200)] {
+        let request = http::Request::get(format!("http://flaskapp:7777{path}")).header("cookie", "a=b").header("cookie", "c=d").body(Full::default()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers()["server"], "envoy", "{path}");
+        let text = String::from_utf8_lossy(&response.into_body().collect().await.unwrap().to_bytes()).into_owned();
+        assert!(path != "/head" || text.contains("cookie: a=b; c=d\r\n"), "{text}");
+    }
+    // Three tries, the copied one, the slow one, the last one; and the copy.
+    let deadline = std::time::Instant::now() + common::harness::PATIENCE;
+    while v2.count() < 1 && std::time::Instant::now() < deadline {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((v1.count(), v2.count()), (6, 1));
+    let metrics = mesh.page(mesh.ports.stats, "/stats/prometheus").await.text();
+    assert_eq!(counted(&metrics, &["reporter=\"source\""]), 5, "{metrics}");
+    drop(sender);
+    tasks.join_all().await;
+    mesh.end().await;
+}
 
 #[tokio::test]
 async fn streams_are_routed_like_requests() {

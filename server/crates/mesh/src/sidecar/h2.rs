@@ -1,4 +1,7 @@
-//! HTTP/2 with prior knowledge from the client. The way of few requests: hyper does both sides, each stream has a connection of its own upstream.
+//! HTTP/2 with prior knowledge, from the client or to a Service's port that speaks it. The way of few requests, done by hyper.
+//!
+//! A stream for an upstream of HTTP/1.1 becomes a request to this sidecar's own listener: retries, mirrors, metrics and all else are done
+//! in one place. Only where the upstream speaks HTTP/2 too, that is between two sidecars or to an app of gRPC, a stream stays one.
 
 use super::balance::choose;
 use super::exchange::Downstream;
@@ -14,11 +17,12 @@ use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -36,23 +40,52 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream
     let io = TokioIo::new(Replay { first: Bytes::copy_from_slice(down.buffer.bytes()), stream: down.stream });
     let closing = shared.closing.clone();
     let service_shared = shared.clone();
+    let (asked_for, head_time) = (Arc::new(AtomicBool::new(false)), shared.config.head_time);
+    let first = asked_for.clone();
     let service = hyper::service::service_fn(move |request| {
+        first.store(true, Ordering::Relaxed);
         let (shared, side) = (service_shared.clone(), side.clone());
-        async move { Ok::<_, std::convert::Infallible>(handle(shared, &side, request).await) }
+        async move { Ok::<_, std::convert::Infallible>(handle(shared, &side, request, false).await) }
     });
     let mut builder = hyper::server::conn::http2::Builder::new(Tracked(shared));
     builder.max_concurrent_streams(256).max_header_list_size(super::http1::MAX_HEAD as u32);
+    // A client that is gone without a word, or never reads, does not answer pings.
+    builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).keep_alive_timeout(Duration::from_secs(10));
+    let mut too_late = std::pin::pin!(tokio::time::sleep(head_time));
+    let mut waits_for_first = true;
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let mut asked = false;
     loop {
         tokio::select! {
             _ = &mut connection => return,
+            // As with HTTP/1.1, the first request has its time.
+            () = &mut too_late, if waits_for_first => {
+                waits_for_first = false;
+                if !asked_for.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
             () = closing.cancelled(), if !asked => {
                 asked = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
     }
+}
+
+/// Serves one request of HTTP/1.1 whose upstream speaks HTTP/2; its head is still in the buffer.
+pub(crate) async fn serve_http1(shared: Arc<Shared>, side: Arc<Side>, down: Downstream) {
+    let io = TokioIo::new(Replay { first: Bytes::copy_from_slice(down.buffer.bytes()), stream: down.stream });
+    let service = hyper::service::service_fn(move |request| {
+        let (shared, side) = (shared.clone(), side.clone());
+        async move {
+            let mut response = handle(shared, &side, request, true).await;
+            *response.version_mut() = http::Version::HTTP_11;
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    // An error is the client's, or was answered.
+    let _ = hyper::server::conn::http1::Builder::new().keep_alive(false).max_buf_size(super::http1::MAX_HEAD + 8192).serve_connection(io, service).await;
 }
 
 /// Runs hyper's own tasks where the sidecar can wait for them.
@@ -69,11 +102,15 @@ where
     }
 }
 
-async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>) -> Response<AnyBody> {
-    let mut record = Record { shared: shared.clone(), started: Instant::now(), peer: shared.black_hole, status: 0, flag: Flag::None };
+/// A stream's request; `http1`: it came in HTTP/1.1 and is known to go to an upstream of HTTP/2.
+async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, http1: bool) -> Response<AnyBody> {
+    let mut record = Record { shared: shared.clone(), started: Instant::now(), peer: shared.black_hole, status: 0, flag: Flag::None, elsewhere: false };
     let authority = request.uri().authority().map(|a| a.as_str().to_string());
     let authority = authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok().map(String::from)).unwrap_or_default();
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_string();
+    if matches!(side, Side::Outbound) && !http1 && request.method() != http::Method::CONNECT && !shared.speaks_http2(&authority) {
+        return as_http1(record, request, &authority, &path).await;
+    }
     let decision = match side {
         Side::Outbound if request.method() == http::Method::CONNECT => {
             Decision::Reply(Reply::text(405, Flag::NR, "CONNECT over HTTP/2 is not served\n", shared.black_hole))
@@ -87,10 +124,16 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>) ->
     let outbound = matches!(side, Side::Outbound);
     let plan = match decision {
         Decision::Forward(plan) => plan,
-        Decision::Reply(reply) => return record.reply(reply),
+        Decision::Reply(reply) => {
+            if let Some(delay) = reply.delay {
+                tokio::time::sleep(delay).await;
+            }
+            return record.reply(reply);
+        }
         Decision::Tunnel(cluster) => return record.reply(Reply::text(405, Flag::NR, "", cluster.nobody)),
     };
     if let Some(delay) = plan.delay {
+        record.flag = Flag::DI;
         tokio::time::sleep(delay).await;
     }
     let Some(endpoint) = choose(&plan.cluster, shared.draw(), plan.hash, None) else {
@@ -126,13 +169,52 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>) ->
         }
         Ok(Ok(mut response)) => {
             record.status = response.status().as_u16();
+            plan.cluster.note(endpoint, Ended::Answered(record.status));
             strip_hop_headers(response.headers_mut());
+            let took = record.started.elapsed().as_millis();
+            response.headers_mut().insert("x-envoy-upstream-service-time", HeaderValue::from(u64::try_from(took).unwrap_or(u64::MAX)));
             let operations = [plan.via.as_ref().and_then(Via::destination).map(|d| &d.headers.response), plan.via.as_ref().map(|v| &v.route().headers.response)];
             if let Some(cookie) = plan.set_cookie.and_then(|c| HeaderValue::from_str(&c).ok()) {
                 response.headers_mut().append(header::SET_COOKIE, cookie);
             }
             apply(response.headers_mut(), &operations);
+            let server = if outbound { "envoy" } else { "istio-envoy" };
+            response.headers_mut().insert(header::SERVER, HeaderValue::from_static(server));
             response.map(|body| Recorded { body, _record: record }.boxed_unsync())
+        }
+    }
+}
+
+/// Asks this sidecar's own listener in HTTP/1.1, which counts the request, too.
+async fn as_http1(record: Record, mut request: Request<Incoming>, authority: &str, path: &str) -> Response<AnyBody> {
+    let shared = record.shared.clone();
+    let own = SocketAddr::new(shared.config.pod_ip, shared.config.ports.outbound);
+    let (Ok(uri), Ok(host)) = (path.parse::<Uri>(), HeaderValue::from_str(authority)) else {
+        return record.fail(400, Flag::DPE, "malformed authority or path\n");
+    };
+    *request.uri_mut() = uri;
+    *request.version_mut() = http::Version::HTTP_11;
+    strip_hop_headers(request.headers_mut());
+    request.headers_mut().insert(header::HOST, host);
+    // HTTP/2 may spread them over several headers (RFC 9113, 8.2.3).
+    if request.headers().get_all(header::COOKIE).iter().count() > 1
+        && let Some(all) = request.headers().value("cookie").and_then(|c| HeaderValue::from_str(&c).ok())
+    {
+        request.headers_mut().insert(header::COOKIE, all);
+    }
+    let Ok(stream) = TcpStream::connect(own).await else {
+        return record.fail(503, Flag::UF, "the sidecar is going\n");
+    };
+    match send(&shared, stream, request, false).await {
+        Ok(mut response) => {
+            // Counted on the way that it took.
+            record.is_counted_elsewhere();
+            strip_hop_headers(response.headers_mut());
+            response.map(|body| body.boxed_unsync())
+        }
+        Err(_) => {
+            let why = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
+            record.fail(503, Flag::UC, why)
         }
     }
 }
@@ -169,6 +251,24 @@ fn rewritten(shared: &Shared, mut request: Request<Incoming>, authority: &str, p
     {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
+    headers.remove("expect");
+    if outbound {
+        if !headers.contains_key("x-b3-traceid") {
+            let (a, b) = (shared.draw(), shared.draw());
+            for (name, value) in [("x-b3-traceid", format!("{a:016x}{b:016x}")), ("x-b3-spanid", format!("{b:016x}")), ("x-b3-sampled", "0".into())] {
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    headers.insert(HeaderName::from_static(name), value);
+                }
+            }
+        }
+        if !headers.contains_key("x-forwarded-proto") {
+            headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("http"));
+        }
+        headers.insert(HeaderName::from_static("x-envoy-attempt-count"), HeaderValue::from_static("1"));
+        if let Some(original) = plan.original.as_ref().and_then(|p| HeaderValue::from_str(p).ok()) {
+            headers.insert(HeaderName::from_static("x-envoy-original-path"), original);
+        }
+    }
     if outbound && let Ok(metadata) = HeaderValue::from_str(&shared.metadata) {
         headers.insert(HeaderName::from_static("x-envoy-peer-metadata"), metadata);
     }
@@ -204,9 +304,15 @@ struct Record {
     peer: Peer,
     status: u16,
     flag: Flag,
+    elsewhere: bool,
 }
 
 impl Record {
+    /// Leaves the counting to whom the request was handed to.
+    fn is_counted_elsewhere(mut self) {
+        self.elsewhere = true;
+    }
+
     fn fail(self, status: u16, flag: Flag, why: &'static str) -> Response<AnyBody> {
         let peer = self.peer;
         self.reply(Reply::text(status, flag, why, peer))
@@ -217,6 +323,13 @@ impl Record {
         let body = Full::new(Bytes::from(reply.body.into_owned())).map_err(|never| match never {}).boxed_unsync();
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.headers_mut().insert(header::SERVER, HeaderValue::from_static("envoy"));
+        if let Some(via) = &reply.via {
+            apply(response.headers_mut(), &via.response_changes());
+        }
+        if reply.flag == Flag::UO {
+            response.headers_mut().insert("x-envoy-overloaded", HeaderValue::from_static("true"));
+        }
         if let Some(location) = reply.location.and_then(|l| HeaderValue::from_str(&l).ok()) {
             response.headers_mut().insert(header::LOCATION, location);
         }
@@ -226,6 +339,9 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if self.elsewhere {
+            return;
+        }
         let flag = if self.status == 0 { Flag::DC } else { self.flag };
         self.shared.metrics.record(self.peer, self.status, flag, self.started.elapsed());
     }

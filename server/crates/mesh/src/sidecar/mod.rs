@@ -63,16 +63,17 @@ impl Sidecar {
     /// Binds all ports, or none.
     pub async fn bind(mut config: SidecarConfig) -> Result<Sidecar, SidecarError> {
         let ip = config.pod_ip;
+        // Ports with a number first: "any free one" must not take them.
+        let mut inbound = Vec::new();
+        for port in config.inbound_ports.clone() {
+            inbound.push((port, bind(ip, &mut port.clone()).await?));
+        }
         let outbound = bind(ip, &mut config.ports.outbound).await?;
         let pages = vec![
             (Pages::Admin, bind(ip, &mut config.ports.admin).await?),
             (Pages::Stats, bind(ip, &mut config.ports.stats).await?),
             (Pages::Health, bind(ip, &mut config.ports.health).await?),
         ];
-        let mut inbound = Vec::new();
-        for port in config.inbound_ports.clone() {
-            inbound.push((port, bind(ip, &mut port.clone()).await?));
-        }
         Ok(Sidecar { shared: Arc::new(Shared::new(config)), outbound, inbound, pages })
     }
 

@@ -77,7 +77,12 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStrea
         first = None;
         let Downstream { buffer, out, .. } = &mut down;
         let prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, from, out));
-        buffer.consume(head);
+        if let (Side::Outbound, Ok(Prepared { decision: Decision::Forward(plan), .. })) = (&*side, &prepared)
+            && plan.cluster.http2
+        {
+            return h2::serve_http1(shared, side, down).await;
+        }
+        down.buffer.consume(head);
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(refusal) => return refuse(&shared, &mut down, refusal).await,

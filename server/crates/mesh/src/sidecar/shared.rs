@@ -100,6 +100,12 @@ impl Shared {
         percent >= 100.0 || (self.draw() >> 11) as f64 / (1_u64 << 53) as f64 * 100.0 < percent
     }
 
+    /// Whether the Service's port that an authority names speaks HTTP/2.
+    pub(crate) fn speaks_http2(&self, authority: &str) -> bool {
+        let Some((name, port)) = super::outbound::split_authority(authority) else { return false };
+        self.routing().resolve(&name).and_then(|host| host.cluster(port.unwrap_or(80), "")).is_some_and(|cluster| cluster.http2)
+    }
+
     /// A port of the calling pod itself.
     pub(crate) fn own_port(&self, address: SocketAddr) -> Arc<LiveCluster> {
         let mut ports = self.own_ports.lock().unwrap_or_else(PoisonError::into_inner);

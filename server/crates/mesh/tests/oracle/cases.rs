@@ -719,20 +719,20 @@ fn balancers() -> Vec<Group> {
     ]
 }
 
-/// One endpoint each, and a limit.
+/// One endpoint each, and a limit; `arrivals` is how many requests it lets be under way.
 pub fn limited() -> Vec<Group> {
-    let one = |host: &'static str, pool: Value| {
-        let mut group = policy(host, json!({"connectionPool": pool}), vec![]);
+    let one = |host: &'static str, at_once: usize, pool: Value| {
+        let mut group = policy(host, json!({"connectionPool": pool}), vec![is("GET /", &[], "").arrivals(at_once)]);
         group.http = json!([{"route": only(host, "v1"), "retries": {"attempts": 2, "retryOn": "5xx"}}]);
         group
     };
     vec![
-        one("one-connection", json!({"tcp": {"maxConnections": 1}})),
-        one("one-and-one", json!({"tcp": {"maxConnections": 1}, "http": {"http1MaxPendingRequests": 1}})),
-        one("two-and-three", json!({"tcp": {"maxConnections": 2}, "http": {"http1MaxPendingRequests": 3}})),
-        one("two-requests", json!({"http": {"http2MaxRequests": 2}})),
-        one("single-use", json!({"http": {"maxRequestsPerConnection": 1}})),
-        one("single-use-of-one", json!({"tcp": {"maxConnections": 1}, "http": {"maxRequestsPerConnection": 1, "http1MaxPendingRequests": 4}})),
+        one("one-connection", 1, json!({"tcp": {"maxConnections": 1}})),
+        one("one-and-one", 1, json!({"tcp": {"maxConnections": 1}, "http": {"http1MaxPendingRequests": 1}})),
+        one("two-and-three", 2, json!({"tcp": {"maxConnections": 2}, "http": {"http1MaxPendingRequests": 3}})),
+        one("two-requests", 2, json!({"http": {"http2MaxRequests": 2}})),
+        one("single-use", 1, json!({"http": {"maxRequestsPerConnection": 1}})),
+        one("single-use-of-one", 1, json!({"tcp": {"maxConnections": 1}, "http": {"maxRequestsPerConnection": 1, "http1MaxPendingRequests": 4}})),
     ]
 }
 
