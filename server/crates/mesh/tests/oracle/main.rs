@@ -356,7 +356,7 @@ async fn limits_of_connections_hold_as_envoys() {
     let mut wrong = Vec::new();
     for group in &groups {
         // Some connections are kept from before: a limit counts them, too.
-        for (round, (requests, todo)) in [(6, "delay=300"), (6, "delay=300"), (1, ""), (3, "delay=200")].into_iter().enumerate() {
+        for (round, (requests, todo)) in [(6, "delay=200"), (6, "delay=200"), (1, ""), (3, "delay=150")].into_iter().enumerate() {
             let mut seen = Vec::new();
             for (who, to) in pair.addresses(7777) {
                 seen.push(at_once(&pair, group.host, to, &format!("{}-{round}-{who}", group.host), group.rows[0].arrivals, requests, todo).await);
