@@ -19,17 +19,18 @@ use results::Results;
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Only these: `size`, `start`, `memory`, `weights`, `peers`, `clone`; all where none is given.
+    /// Only these: `size`, `start`, `memory`, `weights`, `proxies`, `generators`, `clone`; all where none is given.
     only: Vec<String>,
     /// Changes of weights to measure.
     #[arg(long, default_value_t = 500)]
     flips: usize,
-    /// Rounds of `peers`; their medians are quoted.
+    /// Rounds of `proxies` and `generators`; their medians are quoted.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
 }
 
-const GROUPS: [&str; 6] = ["size", "start", "memory", "weights", "peers", "clone"];
+/// `peers` is both `proxies` and `generators`.
+const GROUPS: [&str; 8] = ["size", "start", "memory", "weights", "peers", "proxies", "generators", "clone"];
 
 impl Bench {
     /// Builds what people run, then measures it.
@@ -55,8 +56,15 @@ impl Bench {
                 weights::measure(&program, self.flips, &mut results)?;
             }
         }
-        if wanted("peers") {
-            peers::measure(self.rounds, &mut results)?;
+        let (proxies, generators) = (wanted("peers") || wanted("proxies"), wanted("peers") || wanted("generators"));
+        if proxies || generators {
+            let peers = peers::Peers::find()?;
+            if proxies {
+                peers.proxies(self.rounds, &mut results)?;
+            }
+            if generators {
+                peers.generators(self.rounds, &mut results)?;
+            }
         }
         if wanted("clone") {
             clone::measure(&mut results)?;

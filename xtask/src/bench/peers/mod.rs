@@ -20,31 +20,44 @@ const OPEN_S: f64 = 6.0;
 /// The rate at which open loops are compared.
 const OPEN_RATE: u32 = 2_000;
 
-/// All of it, `rounds` times, each round with every peer in turn; medians are quoted.
-pub fn measure(rounds: usize, results: &mut Results) -> Result<()> {
-    println!("==> peers ({rounds} rounds)");
-    let tools = find()?;
-    let folder = StateDir::new()?;
-    proxies(&tools, folder.path(), rounds, results)?;
-    generators(&tools, folder.path(), rounds, results)
+/// Our two programs and whoever else was found, and a folder for their configurations.
+pub struct Peers {
+    tools: Tools,
+    folder: StateDir,
 }
 
-/// The two programs of ours, and whoever else is there.
-fn find() -> Result<Tools> {
-    for (package, example) in [("mesh", "bench_sidecar"), ("load", "bench_load")] {
-        run(cargo().args(["build", "--locked", "--release", "-p", package, "--example", example]))?;
+impl Peers {
+    /// Builds ours, installs others where we may.
+    pub fn find() -> Result<Peers> {
+        for (package, example) in [("mesh", "bench_sidecar"), ("load", "bench_load")] {
+            run(cargo().args(["build", "--locked", "--release", "-p", package, "--example", example]))?;
+        }
+        let ours = |name: &str| target_dir().join("release/examples").join(name);
+        tools::bench_peers();
+        // Debian keeps servers where users' PATH does not go.
+        let server = |name: &str| which(name).or_else(|| Some(PathBuf::from("/usr/sbin").join(name)).filter(|file| file.is_file()));
+        let envoy = tools::envoy().map_err(|why| println!("    note: without Envoy: {why}")).ok();
+        let tools = Tools {
+            sidecar: ours("bench_sidecar"),
+            load: ours("bench_load"),
+            nginx: server("nginx").ok_or_else(|| error("nginx is needed, as upstream and as yardstick. On Debian, as root: apt-get install nginx-light"))?,
+            haproxy: server("haproxy"),
+            envoy,
+        };
+        Ok(Peers { tools, folder: StateDir::new()? })
     }
-    let ours = |name: &str| target_dir().join("release/examples").join(name);
-    tools::bench_peers();
-    let nginx = which("nginx").or_else(|| Some(PathBuf::from("/usr/sbin/nginx")).filter(|file| file.is_file()));
-    let envoy = tools::envoy().map_err(|why| println!("    note: without Envoy: {why}")).ok();
-    Ok(Tools {
-        sidecar: ours("bench_sidecar"),
-        load: ours("bench_load"),
-        nginx: nginx.ok_or_else(|| error("nginx is needed, as upstream and as yardstick. On Debian, as root: apt-get install nginx-light"))?,
-        haproxy: which("haproxy").or_else(|| Some(PathBuf::from("/usr/sbin/haproxy")).filter(|file| file.is_file())),
-        envoy,
-    })
+
+    /// The sidecar beside nginx, HAProxy and Envoy: `rounds` times each in turn; medians are quoted.
+    pub fn proxies(&self, rounds: usize, results: &mut Results) -> Result<()> {
+        println!("==> proxies ({rounds} rounds)");
+        proxies(&self.tools, self.folder.path(), rounds, results)
+    }
+
+    /// The load engine beside wrk, hey and oha, likewise.
+    pub fn generators(&self, rounds: usize, results: &mut Results) -> Result<()> {
+        println!("==> generators ({rounds} rounds)");
+        generators(&self.tools, self.folder.path(), rounds, results)
+    }
 }
 
 /// A name, and its values round by round.
