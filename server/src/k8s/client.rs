@@ -15,6 +15,7 @@ use tower::{BoxError, ServiceBuilder};
 use tracing::{info, warn};
 
 use super::KindName;
+use super::calls::Calls;
 use super::discover::{self, istio_versions};
 use super::patience::Patience;
 
@@ -29,14 +30,16 @@ pub struct Cluster {
     istio: Arc<AtomicUsize>,
     /// Until when the cluster asks to slow down, milliseconds since the Unix epoch; 0 where it never has.
     slow: Receiver<u64>,
+    /// What was asked of it so far.
+    pub calls: Calls,
     /// Told by whoever sees a connection break: then the cluster is asked at once whether it is still there.
     pub suspect: Arc<Notify>,
 }
 
 impl Cluster {
     /// A cluster that was not asked anything yet.
-    pub fn new(client: Client, slow: Receiver<u64>, view: ClusterView) -> Cluster {
-        Cluster { client, view, istio: Arc::default(), slow, suspect: Arc::default() }
+    pub fn new((client, slow, calls): (Client, Receiver<u64>, Calls), view: ClusterView) -> Cluster {
+        Cluster { client, view, istio: Arc::default(), slow, calls, suspect: Arc::default() }
     }
 
     /// The objects of a kind in a namespace.
@@ -115,13 +118,14 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// A client on a configuration. It waits where the cluster asks to slow down, and its connections send at once: with kube's own
 /// connector a window update of one stream, not yet acknowledged, holds the next request back for 40 ms (Nagle's algorithm
 /// meeting delayed acknowledgements): one weight change in thirty took that long.
-pub fn client(mut config: Config) -> Result<(Client, Receiver<u64>), kube::Error> {
+pub fn client(mut config: Config) -> Result<(Client, Receiver<u64>, Calls), kube::Error> {
+    let calls = Calls::default();
     let (until, slow) = tokio::sync::watch::channel(0);
     let patience = Patience::new(Arc::new(until));
     // Ours in its place: it tells people, and gives up in the end.
     config.default_retry = false;
     if config.proxy_url.is_some() {
-        return Ok((ClientBuilder::try_from(config)?.with_layer(&patience).build(), slow));
+        return Ok((ClientBuilder::try_from(config)?.with_layer(&patience).build(), slow, calls));
     }
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
@@ -133,12 +137,13 @@ pub fn client(mut config: Config) -> Result<(Client, Receiver<u64>), kube::Error
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(https);
     let service = ServiceBuilder::new()
         .layer(patience)
+        .layer(calls.clone())
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(http);
-    Ok((Client::new(service, config.default_namespace), slow))
+    Ok((Client::new(service, config.default_namespace), slow, calls))
 }
 
 /// Whether the cluster answers, and what it says it is.

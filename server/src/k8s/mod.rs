@@ -1,5 +1,6 @@
 //! The panel's only way to a cluster. Nothing in here knows whether the cluster is embedded.
 mod apply;
+mod calls;
 mod client;
 mod discover;
 mod forward;

@@ -111,7 +111,7 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         demo,
         hosts: Arc::new(HostList::new(address.ip(), &config.public_urls)),
         gate: Arc::new(Gate::new(token.as_deref(), tls.is_some() || config.tls_terminated_by_proxy)),
-        metrics: Arc::new(Metrics::new()),
+        metrics: Arc::new(Metrics::new(started.cluster.calls.0.clone())),
         leptos: web::leptos_options(),
         stop: tasks.token(Stage::Web),
     };

@@ -48,8 +48,8 @@ pub async fn in_cluster() -> Result<Started, StartError> {
 }
 
 fn client(config: Config, view: ClusterView, tried: &Tried) -> Result<k8s::Cluster, StartError> {
-    let (client, slow) = k8s::client(config).map_err(|e| tried.unreached(&e))?;
-    Ok(k8s::Cluster::new(client, slow, view))
+    let client = k8s::client(config).map_err(|e| tried.unreached(&e))?;
+    Ok(k8s::Cluster::new(client, view))
 }
 
 /// Whether the server answers and accepts the credentials. One that does not is an error at start; later it is a state.

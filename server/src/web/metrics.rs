@@ -9,7 +9,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ByStatus {
@@ -25,12 +25,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at 0.
-    pub fn new() -> Metrics {
+    /// All at 0. `calls` counts what is asked of the cluster's API.
+    pub fn new(calls: impl Metric) -> Metrics {
         let mut registry = Registry::with_prefix("demo_panel");
         let (requests, viewers, reachable) = (Family::<ByStatus, Counter>::default(), Gauge::default(), Gauge::default());
         registry.register("http_requests", "HTTP requests answered, by status", requests.clone());
         registry.register("live_viewers", "Open live streams", viewers.clone());
+        registry.register("cluster_requests", "Calls to the cluster's API, by verb, resource and answer (0: none)", calls);
         registry.register("cluster_reachable", "1 while the cluster answers", reachable.clone());
         Metrics { registry, requests, viewers, reachable }
     }

@@ -33,6 +33,11 @@ pub fn measure(program: &Path, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
+/// A process's memory, shared pages by their share; MiB.
+pub fn pss_mb(pid: u32) -> Result<f64> {
+    Ok(Memory::of(pid)?.pss_kb / 1024.0)
+}
+
 /// The process and everything that descends from it.
 fn family(top: u32) -> Result<Vec<u32>> {
     let mut parents = Vec::new();

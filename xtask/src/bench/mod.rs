@@ -6,6 +6,7 @@ mod clone;
 mod memory;
 mod panel;
 mod peers;
+mod real;
 mod results;
 mod size;
 mod start;
@@ -24,6 +25,9 @@ pub struct Bench {
     /// Changes of weights to measure.
     #[arg(long, default_value_t = 500)]
     flips: usize,
+    /// Where: `real` measures the panel on a real Kubernetes with Istio, and nothing else
+    #[arg(long, value_enum, default_value_t = Where::Embedded)]
+    cluster: Where,
     /// Rounds of `proxies` and `generators`; their medians are quoted.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -32,11 +36,24 @@ pub struct Bench {
 /// `peers` is both `proxies` and `generators`.
 const GROUPS: [&str; 8] = ["size", "start", "memory", "weights", "peers", "proxies", "generators", "clone"];
 
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Where {
+    Embedded,
+    Real,
+}
+
 impl Bench {
     /// Builds what people run, then measures it.
     pub fn run(self) -> Result<()> {
         if let Some(unknown) = self.only.iter().find(|name| !GROUPS.contains(&name.as_str())) {
             return Err(error(format!("no figures are called `{unknown}`; there are: {}", GROUPS.join(", "))));
+        }
+        if self.cluster == Where::Real {
+            browser_half::build(&tools::wasm_compiler()?, Profile::Release)?;
+            let mut results = Results::default();
+            real::measure(&build::server(true)?, self.flips, &mut results)?;
+            results.print();
+            return results.save();
         }
         let wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);
         let mut results = Results::default();

@@ -3,7 +3,7 @@ use crate::sh::{Context, Result, cmd, error};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Ends in order when dropped.
@@ -42,10 +42,18 @@ impl Drop for StateDir {
 impl Panel {
     /// Starts the program on a free port and waits until it says its address.
     pub fn start(program: &Path, state: &StateDir) -> Result<Panel> {
+        Panel::run(cmd(program).arg("--state-dir").arg(state.path()))
+    }
+
+    /// One that drives the cluster of a kubeconfig.
+    pub fn on_cluster(program: &Path, kubeconfig: &Path) -> Result<Panel> {
+        Panel::run(cmd(program).arg("--kubeconfig").arg(kubeconfig))
+    }
+
+    fn run(command: &mut Command) -> Result<Panel> {
         let started = Instant::now();
-        let mut child = cmd(program)
-            .args(["--listen", "127.0.0.1:0", "--state-dir"])
-            .arg(state.path())
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -85,6 +93,13 @@ impl Panel {
     pub fn status(&self) -> Result<Value> {
         let mut answer = agent().get(format!("{}/api/demo/status", self.url)).call().context("GET status")?;
         answer.body_mut().read_json().context("read the status")
+    }
+
+    /// Its calls to the cluster's API so far, from `/metrics`.
+    pub fn calls(&self) -> Result<Vec<Calls>> {
+        let mut answer = agent().get(format!("{}/metrics", self.url)).call().context("GET metrics")?;
+        let text = answer.body_mut().read_to_string().context("read the metrics")?;
+        Ok(text.lines().filter_map(Calls::read).collect())
     }
 
     /// Whether `kind` is True.
@@ -134,6 +149,29 @@ impl Panel {
             }
         }
         Err(error("the live stream ended"))
+    }
+}
+
+/// How often the panel has asked the API for something.
+pub struct Calls {
+    /// `get`, `list`, `watch`, `patch` …
+    pub verb: String,
+    /// `pods`, `virtualservices` …
+    pub resource: String,
+    /// The answer's status.
+    pub code: String,
+    /// How often.
+    pub count: f64,
+}
+
+impl Calls {
+    fn read(line: &str) -> Option<Calls> {
+        let (labels, count) = line.strip_prefix("demo_panel_cluster_requests_total{")?.split_once("} ")?;
+        let label = |name: &str| {
+            let pairs = labels.split(',').filter_map(|pair| pair.split_once('='));
+            pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"').to_owned()).next()
+        };
+        Some(Calls { verb: label("verb")?, resource: label("resource")?, code: label("code")?, count: count.parse().ok()? })
     }
 }
 

@@ -1,0 +1,210 @@
+//! `cargo xtask bench --cluster real`: the panel on a real Kubernetes with Istio.
+//!
+//! On the cluster that `DEMO_PANEL_TEST_KUBECONFIG` names, else on one that is booted for it and ended afterwards.
+use super::memory::pss_mb;
+use super::panel::Panel;
+use super::results::{Results, quantile};
+use crate::sh::{Context, Result, cmd, error, output};
+use crate::steps::Steps;
+use crate::{cluster, image, tools};
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The cluster that is booted for the bench.
+const NAME: &str = "bench";
+/// How long the panel is left alone while its calls are counted.
+const REST: Duration = Duration::from_secs(120);
+/// Panels on one API server.
+const PANELS: usize = 20;
+const NS: &str = "istio-app";
+
+/// Weight changes as Envoy has them, calls at rest, memory, and twenty panels at once.
+pub fn measure(program: &Path, flips: usize, results: &mut Results) -> Result<()> {
+    println!("==> real ({flips} changes)");
+    let given = std::env::var_os("DEMO_PANEL_TEST_KUBECONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
+    let booted = given.is_none();
+    let kubeconfig = match given {
+        Some(file) => file,
+        None => {
+            let mut steps = Steps::new(cluster::UP_STEPS);
+            let parts = cluster::Parts::ready(&mut steps)?;
+            let kubeconfig = cluster::up(&mut steps, NAME, &parts)?;
+            cluster::load(NAME, &image::debug_archive_of(program)?)?;
+            kubeconfig
+        }
+    };
+    let done = on(program, &kubeconfig, flips, results);
+    // However it went.
+    let ended = if booted { cluster::down(NAME).map(drop) } else { Ok(()) };
+    done.and(ended)
+}
+
+fn on(program: &Path, kubeconfig: &Path, flips: usize, results: &mut Results) -> Result<()> {
+    let kubectl = Kubectl { program: tools::kubectl()?, kubeconfig: kubeconfig.to_owned() };
+    let panel = Panel::on_cluster(program, kubeconfig)?;
+    panel.demo()?;
+    weights(&panel, &kubectl, flips, results)?;
+    panel.post("load", &json!({"rate": 0}))?;
+    rest(&panel, results)?;
+    results.at_most("real_panel_resident_mb", pss_mb(panel.pid())?, "MiB", 40.0);
+    many(program, kubeconfig, &kubectl, results)?;
+    panel.post("teardown", &json!({}))?;
+    panel.until("nothing is left", |p| p.is("Clean"))
+}
+
+/// Flips 100/0 ↔ 0/100. When the client's proxy has a route is read from its own `last_updated`, not from the panel.
+fn weights(panel: &Panel, kubectl: &Kubectl, flips: usize, results: &mut Results) -> Result<()> {
+    panel.post("load", &json!({"rate": 200}))?;
+    panel.frames(|frame| frame["achieved_rate"].as_f64().unwrap_or(0.0) > 190.0)?;
+    let proxy = Forward::to_client(kubectl)?;
+    let (mut has, mut accepted, mut adds, mut late) = (Vec::new(), Vec::new(), Vec::new(), 0.0);
+    for flip in 0..flips {
+        let v2 = if flip % 2 == 0 { 100 } else { 0 };
+        let asked = now_ms();
+        let shifted = panel.post("weights", &json!({"v1": 100 - v2, "v2": v2}))?;
+        let answered = now_ms();
+        accepted.push(shifted["times_ms"]["accepted"].as_f64().unwrap_or(f64::NAN));
+        if shifted["acknowledged"] != json!(true) {
+            late += 1.0;
+        }
+        panel.until("the proxy has the weights", |p| p.is("RouteAcknowledged"))?;
+        let updated = proxy.updated_ms()?;
+        has.push(updated - asked);
+        // From the proxy having it until the panel has said so. Envoy counts whole milliseconds.
+        adds.push((answered - updated).max(0.0));
+    }
+    let mut failed = 0.0;
+    panel.frames(|frame| {
+        failed = frame["errors"].as_f64().unwrap_or(f64::NAN);
+        true
+    })?;
+    results.at_most("real_proxy_has_it_p99_ms", quantile(&mut has, 0.99), "ms", 500.0);
+    results.note("real_proxy_has_it_p50_ms", quantile(&mut has, 0.5), "ms");
+    results.note("real_accepted_p99_ms", quantile(&mut accepted, 0.99), "ms");
+    results.at_most("real_panel_adds_p99_ms", quantile(&mut adds, 0.99), "ms", 50.0);
+    results.note("real_panel_adds_p50_ms", quantile(&mut adds, 0.5), "ms");
+    results.note("real_not_acknowledged_in_1_s", late, "");
+    results.at_most("real_failed_requests", failed, "", 0.0);
+    Ok(())
+}
+
+/// What the panel asks of the API while nobody does anything.
+fn rest(panel: &Panel, results: &mut Results) -> Result<()> {
+    let before = panel.calls()?;
+    std::thread::sleep(REST);
+    let after = panel.calls()?;
+    let minutes = REST.as_secs_f64() / 60.0;
+    let made = |verb: &str| {
+        let of = |calls: &[super::panel::Calls]| calls.iter().filter(|c| c.verb == verb || verb.is_empty()).map(|c| c.count).sum::<f64>();
+        of(&after) - of(&before)
+    };
+    let mut kinds: Vec<&str> = after.iter().filter(|c| c.verb == "watch").map(|c| c.resource.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    if kinds.is_empty() {
+        return Err(error("the panel watches nothing"));
+    }
+    results.note("real_watched_kinds", kinds.len() as f64, "");
+    results.note("real_calls_per_min_watch", made("watch") / minutes, "/min");
+    results.at_most("real_calls_per_min_per_kind", made("") / minutes / kinds.len() as f64, "/min", 2.0);
+    Ok(())
+}
+
+/// Twenty panels, one change by kubectl: when the last one shows it, and whether the API asked anybody to slow down.
+fn many(program: &Path, kubeconfig: &Path, kubectl: &Kubectl, results: &mut Results) -> Result<()> {
+    let panels = (0..PANELS).map(|_| Panel::on_cluster(program, kubeconfig)).collect::<Result<Vec<_>>>()?;
+    for panel in &panels {
+        panel.until("it shows the demo", |p| p.is("Deployed"))?;
+    }
+    let mut slowest: f64 = 0.0;
+    for (v1, v2) in [(70, 30), (40, 60), (90, 10), (25, 75), (50, 50)] {
+        let destination = |name: &str, weight: u32| json!({"destination": {"host": "flaskapp", "subset": name}, "weight": weight});
+        let patch = json!({"spec": {"http": [{"route": [destination("v1", v1), destination("v2", v2)]}]}});
+        kubectl.run(&["-n", NS, "patch", "virtualservice", "flaskapp-vs", "--type", "merge", "-p", &patch.to_string()])?;
+        let edited = Instant::now();
+        for panel in &panels {
+            panel.until("it shows the change", |p| Ok(p.status()?["wished"]["v2"] == json!(v2)))?;
+        }
+        slowest = slowest.max(edited.elapsed().as_secs_f64());
+    }
+    let mut refused = 0.0;
+    for panel in &panels {
+        refused += panel.calls()?.iter().filter(|c| c.code == "429").map(|c| c.count).sum::<f64>();
+    }
+    results.at_most("real_20_panels_show_an_edit_s", slowest, "s", 2.0);
+    results.at_most("real_20_panels_429", refused, "", 0.0);
+    Ok(())
+}
+
+struct Kubectl {
+    program: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Kubectl {
+    fn command(&self, words: &[&str]) -> std::process::Command {
+        let mut command = cmd(&self.program);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(words);
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Result<String> {
+        output(&mut self.command(words))
+    }
+}
+
+/// A port-forward of kubectl's to the client proxy's admin port, beside the panel's own.
+struct Forward {
+    child: Child,
+    url: String,
+}
+
+impl Forward {
+    fn to_client(kubectl: &Kubectl) -> Result<Forward> {
+        let mut child = kubectl
+            .command(&["-n", NS, "port-forward", "deploy/simple-flask-app-client", ":15000"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start kubectl port-forward")?;
+        let out = child.stdout.take().ok_or_else(|| error("kubectl has no output"))?;
+        let mut lines = BufReader::new(out).lines();
+        let said = lines.by_ref().map_while(std::io::Result::ok).find_map(|line| {
+            let address = line.strip_prefix("Forwarding from ")?.split(' ').next()?.to_owned();
+            Some(format!("http://{address}/config_dump?resource=dynamic_route_configs"))
+        });
+        // Whatever it says later must not block it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Forward { child, url: said.ok_or_else(|| error("kubectl port-forward ended"))? })
+    }
+
+    /// When the proxy took the route of the demo's port, in milliseconds since midnight UTC.
+    fn updated_ms(&self) -> Result<f64> {
+        let mut answer = ureq::get(&self.url).call().context("read the proxy's routes")?;
+        let dump: Value = answer.body_mut().read_json().context("read the proxy's routes")?;
+        let ours = dump["configs"].as_array().into_iter().flatten().find(|c| c.to_string().contains("|flaskapp."));
+        let stamp = ours.and_then(|c| c["last_updated"].as_str()).ok_or_else(|| error("the proxy has no route of the demo"))?;
+        // "2026-11-23T03:20:11.123Z"
+        let time = stamp.split_once('T').map_or("", |(_, time)| time.trim_end_matches('Z'));
+        let parts: Vec<f64> = time.split(':').filter_map(|part| part.parse().ok()).collect();
+        match parts[..] {
+            [hours, minutes, seconds] => Ok(((hours * 60.0 + minutes) * 60.0 + seconds) * 1000.0),
+            _ => Err(error(format!("not a time: {stamp}"))),
+        }
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Milliseconds since midnight UTC.
+fn now_ms() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (since.as_millis() % 86_400_000) as f64
+}
