@@ -7,6 +7,8 @@ mod config_dump;
 mod control;
 mod inject;
 mod json;
+#[doc(hidden)]
+pub mod probe;
 mod sidecar;
 mod table;
 pub mod validate;

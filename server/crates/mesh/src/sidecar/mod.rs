@@ -21,6 +21,7 @@ mod mirror;
 mod path;
 mod patience;
 mod pool;
+pub(crate) mod probe;
 mod proxy;
 mod reply;
 mod routing;

@@ -297,8 +297,7 @@ fn rewrite(rewrite: &Rewrite, by: Option<&Match>, target: &str) -> Option<String
                 _ => replacement.push(c),
             }
         }
-        let inner = regex::Regex::new(pattern.source()).ok()?;
-        return Some(format!("{}{query}", inner.replace_all(path, replacement.as_str())));
+        return Some(format!("{}{query}", pattern.replace_all(path, &replacement)?));
     }
     let uri = rewrite.uri.as_deref()?;
     let rest = match by.and_then(|m| m.uri.as_ref()) {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 /// What of a request a match can look at.
 pub struct RequestView<'a> {
@@ -67,13 +68,21 @@ impl Headers for http::HeaderMap {
 pub struct Pattern {
     source: String,
     whole: regex::Regex,
+    /// The same anywhere in a text; made when it is first asked for.
+    part: OnceLock<Option<regex::Regex>>,
 }
 
 impl Pattern {
     /// Compiles it; the error is the regex engine's.
     pub fn new(source: &str) -> Result<Pattern, regex::Error> {
         let whole = regex::RegexBuilder::new(&format!("^(?:{source})$")).size_limit(1 << 20).build()?;
-        Ok(Pattern { source: source.to_string(), whole })
+        Ok(Pattern { source: source.to_string(), whole, part: OnceLock::new() })
+    }
+
+    /// Every place where it fits, replaced; `with` is in this engine's words (`${1}`).
+    pub(crate) fn replace_all(&self, text: &str, with: &str) -> Option<String> {
+        let part = self.part.get_or_init(|| regex::RegexBuilder::new(&self.source).size_limit(1 << 20).build().ok()).as_ref()?;
+        Some(part.replace_all(text, with).into_owned())
     }
 
     /// Whether it fits the whole text.

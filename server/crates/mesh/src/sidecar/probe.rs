@@ -1,0 +1,67 @@
+//! The sidecar's part of what must hold of any bytes; no sockets.
+
+use super::SidecarConfig;
+use super::heads::{Direction, write_request};
+use super::http1::{Framing, HeadEnd, Known, head_end, known, parse_request, parse_response};
+use super::outbound::{Decision, decide, split_target};
+use super::shared::Shared;
+use crate::table::{Cluster, Host, Protocol, RouteTable, ServicePort, TableUpdate};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+thread_local! {
+    static SHARED: Shared = shared();
+}
+
+/// A sidecar's state with Service `app` on port 80.
+fn shared() -> Shared {
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let shared = Shared::new(SidecarConfig::new("a", "pod", local, local, "/nowhere".into()));
+    let host = Host {
+        name: "app".into(),
+        namespace: "a".into(),
+        ports: vec![ServicePort { port: 80, name: "http".into(), protocol: Protocol::Http }],
+        clusters: vec![Cluster { port: 80, ..Cluster::default() }],
+        ..Host::default()
+    };
+    let table = RouteTable { revision: 1, hosts: [("app.a.svc.cluster.local".to_string(), Arc::new(host))].into() };
+    shared.apply(TableUpdate { revision: 1, full: true, set: table.hosts, gone: Vec::new() });
+    shared
+}
+
+/// Reads them as both kinds of head, and sends on what is a request.
+pub(crate) fn heads(bytes: &[u8]) {
+    let _ = parse_response(bytes, false, |_| ());
+    let HeadEnd::At(end) = head_end(bytes, 0) else { return };
+    // However it arrives, it ends at the same place.
+    for cut in 0..end {
+        assert!(head_end(&bytes[..cut], 0) != HeadEnd::At(cut) || cut == end, "two ends");
+    }
+    let Ok((framing, sent)) = parse_request(&bytes[..end], |request| {
+        let frames = |kind: Known| request.headers.iter().filter(|h| known(h.name) == kind).count();
+        assert!(frames(Known::ContentLength) + frames(Known::TransferEncoding) <= 1, "two framings");
+        let sent = SHARED.with(|shared| {
+            let Decision::Forward(plan) = decide(shared, request.method, request.target, request.host, request) else { return None };
+            let target = split_target(request.method, request.target, request.host).ok()?;
+            let mut out = Vec::new();
+            write_request(&mut out, shared, Direction::Outbound, request, target.authority, target.path, &plan);
+            Some(out)
+        });
+        (request.framing.clone(), sent)
+    }) else {
+        return;
+    };
+    let mut body = framing.clone();
+    let _ = body.take(&bytes[end..]);
+    let Some(sent) = sent else { return };
+    assert_eq!(head_end(&sent, 0), HeadEnd::At(sent.len()), "what is sent on has another end: {}", String::from_utf8_lossy(&sent));
+    let again = parse_request(&sent, |request| request.framing.clone());
+    assert!(again.as_ref().is_ok_and(|f| *f == framing || (framing == Framing::Done && f.is_done())), "what is sent on is read otherwise: {again:?}");
+}
+
+/// Puts what a control plane sent in use.
+pub(crate) fn update(update: TableUpdate) {
+    SHARED.with(|shared| shared.apply(update.clone()));
+    // And as the first one.
+    self::shared().apply(update);
+}
