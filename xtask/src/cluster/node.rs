@@ -139,6 +139,12 @@ fn cgroups(place: &Place) -> Result<()> {
             // A hierarchy that is mounted read-only is one that kubelet does not use.
             continue;
         }
+        // All pods together would count as one process among those of this machine: a build beside them would starve the demo.
+        for (name, weight) in [("cpu.shares", "8192"), ("cpu.weight", "800")] {
+            if own.join(name).exists() {
+                std::fs::write(own.join(name), weight).context(format!("set {name}"))?;
+            }
+        }
         if hierarchy.ends_with("cpuset") {
             for name in ["cpuset.cpus", "cpuset.mems"] {
                 let given = std::fs::read_to_string(hierarchy.join(name)).context(format!("read {name}"))?;
