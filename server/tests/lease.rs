@@ -6,10 +6,10 @@ use common::{TestPanel, holds, reason};
 #[test]
 fn one_panel_acts_and_the_other_looks_on_until_it_takes_over() {
     let cluster = TestPanel::start();
-    let first = TestPanel::driving(&cluster.kubeconfig);
+    let first = cluster.beside();
     first.ask("deploy", "");
     first.until_reason("Deployed", "Deployed");
-    let second = TestPanel::driving(&cluster.kubeconfig);
+    let second = cluster.beside();
     assert!(holds(&second.status(), "Deployed"), "what there is is seen");
     let refused = second.post("weights", r#"{"v1": 10, "v2": 90}"#);
     assert_eq!((refused.status, refused.json()["code"].as_str().unwrap()), (409, "held_elsewhere"), "{}", refused.text);

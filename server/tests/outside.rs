@@ -97,6 +97,9 @@ async fn what_others_break_is_named() {
 
 #[test]
 fn a_lost_way_to_the_load_is_opened_again() {
+    if common::real::left_out("kills the client's process: pods are not the panel's children there") {
+        return;
+    }
     let panel = TestPanel::start();
     panel.ask("deploy", "");
     panel.until_reason("ClientReady", "ClientReady");

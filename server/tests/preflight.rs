@@ -12,8 +12,8 @@ fn check<'a>(told: &'a Value, id: &str) -> &'a Value {
 #[test]
 fn the_preflight_names_the_cluster_and_what_the_demo_needs_of_it() {
     let panel = TestPanel::start();
-    let told = panel.get("/api/demo/preflight").json();
-    assert_eq!((&told["cluster"]["kind"], &told["namespace"]), (&Value::from("embedded"), &Value::from("istio-app")), "{told}");
+    let told = panel.get(&panel.path("preflight")).json();
+    assert_eq!((&told["cluster"]["kind"], &told["namespace"]), (&Value::from(if common::real::kubeconfig().is_some() { "kubeconfig" } else { "embedded" }), &Value::from(panel.namespace.as_str())), "{told}");
     assert_eq!(check(&told, "namespace")["code"], "NamespaceAbsent", "{told}");
     assert_eq!(check(&told, "trial-pod")["code"], "TrialWaits", "{told}");
     assert_eq!(check(&told, "istio")["reason"], "networking.istio.io is served as v1, v1beta1, v1alpha3; the panel writes v1.");
@@ -21,7 +21,7 @@ fn the_preflight_names_the_cluster_and_what_the_demo_needs_of_it() {
 
     panel.ask("deploy", "");
     panel.until_true("Deployed");
-    let told = panel.get("/api/demo/preflight").json();
+    let told = panel.get(&panel.path("preflight")).json();
     let graver: Vec<&Value> = told["checks"].as_array().unwrap().iter().filter(|c| c["status"] != "ok").collect();
     assert!(graver.is_empty(), "{graver:?}");
     assert_eq!(check(&told, "namespace")["code"], "NamespaceOurs", "{told}");

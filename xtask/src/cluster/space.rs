@@ -136,7 +136,11 @@ pub fn end(place: &Place) -> Result<bool> {
     if let Some(pid) = holder {
         output(cmd("kill").args(["-9", &pid.to_string()]))?;
     }
-    let patience = Instant::now() + Duration::from_secs(20);
+    if let Ok(device) = std::fs::read_to_string(place.file("link")) {
+        // It would go with the namespace, which the kernel clears away in its own time. Fails where it has gone already.
+        let _ = output(cmd("ip").args(["link", "delete", device.trim()]));
+    }
+    let patience = Instant::now() + Duration::from_secs(60);
     let mut left = left_over(place);
     while !left.is_empty() {
         if Instant::now() > patience {
@@ -159,7 +163,6 @@ fn left_over(place: &Place) -> Vec<String> {
         left.push(format!("process {pid}"));
     }
     if let Ok(device) = std::fs::read_to_string(place.file("link")) {
-        // The kernel removes a namespace's links a moment after its last process.
         if Path::new("/sys/class/net").join(device.trim()).exists() {
             left.push(format!("link {device}"));
         }
