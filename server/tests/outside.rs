@@ -109,9 +109,10 @@ fn a_lost_way_to_the_load_is_opened_again() {
     panel.ask("load", r#"{"rate": 200}"#);
     let before = panel.until_frame("requests are counted", |f| common::count(f, "v1") > 100);
     // The sidecars' own counts are told as well, and they fit.
-    let status = panel.until("the sidecars' counts are told", |s| s["sidecars"].as_array().is_some_and(|c| c.len() == 2));
-    let counted = |v: &str| status["sidecars"].as_array().unwrap().iter().find(|c| c["version"] == v).unwrap()["requests"].as_u64().unwrap();
-    assert!(counted("v1") > counted("v2"), "{}", status["sidecars"]);
+    let told = |s: &Value| s["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "SidecarsCount").unwrap()["args"].clone();
+    let status = panel.until("the sidecars' counts are told", |s| told(s)["v1"].is_string() && told(s)["v2"].is_string());
+    let counted = |v: &str| told(&status)[v].as_str().unwrap().parse::<u64>().unwrap();
+    assert!(counted("v1") > counted("v2"), "{}", told(&status));
     // The client's process ends: with it every connection to its agent. Its container is started again by the node.
     let (pid, _) = panel.children().into_iter().find(|(_, line)| line.contains(" client")).unwrap();
     std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();

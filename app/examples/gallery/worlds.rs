@@ -4,9 +4,10 @@ use app::types::*;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Every state, by the name of its namespace.
-pub const NAMES: [&str; 20] = [
+pub const NAMES: [&str; 30] = [
     "nothing", "deploying", "deployed", "injecting", "no-route", "no-load", "split", "trap", "ten", "not-ready", "moved", "kubectl", "lost", "unreachable",
     "cleaning", "left-over", "limited", "refused", "forbidden", "subset",
+    "image", "quota", "no-node", "webhook", "rights", "held", "ending", "slow", "signed-off", "many",
 ];
 
 /// One state, with its traffic.
@@ -41,7 +42,10 @@ impl World {
             w.say(kinds::CLEAN, "False", reasons::LEFT_OVER, "Left: configmap/notes, pod/debug; made by kubectl-client-side-apply.", &[("left", "configmap/notes, pod/debug"), ("whose", "kubectl-client-side-apply")]);
             return w;
         }
-        w.deploy(name == "deploying");
+        w.deploy(name == "deploying" || name == "image" || name == "no-node");
+        if w.trouble(name) {
+            return w;
+        }
         if name == "deploying" || name == "deployed" {
             return w;
         }
@@ -116,6 +120,44 @@ impl World {
         w
     }
 
+    /// What goes wrong on real clusters while the demo is put there. Gives whether this is such a state.
+    fn trouble(&mut self, name: &str) -> bool {
+        let pod = "flaskapp-v2-77fb8d5c4f-q4m8d";
+        match name {
+            "image" => {
+                let why = "flaskapp: Back-off pulling image \"registry.example/simple-flask-app:2\"";
+                for pod in &mut self.status.pods[1..] {
+                    pod.phase = "ImagePullBackOff".into();
+                    pod.why = why.into();
+                }
+                self.say(kinds::PODS_RUN, "False", reasons::IMAGE_NOT_PULLED, &format!("{pod} cannot get its image `registry.example/simple-flask-app:2`: {why}. Put it where the nodes find it, or start the panel with --image"), &[]);
+            }
+            "no-node" => {
+                for pod in &mut self.status.pods[1..] {
+                    pod.phase = "Pending".into();
+                    pod.why = "0/3 nodes are available: 3 Insufficient cpu.".into();
+                }
+                self.say(kinds::PODS_RUN, "False", reasons::UNSCHEDULABLE, &format!("no node takes {pod}: 0/3 nodes are available: 3 Insufficient cpu"), &[]);
+            }
+            "quota" => self.say(kinds::PODS_RUN, "False", reasons::QUOTA_EXCEEDED, "flaskapp-v2 gets no pod, the namespace's quota is used up: pods \"flaskapp-v2-77fb8d5c4f-x\" is forbidden: exceeded quota: team, requested: pods=1, used: pods=6, limited: pods=6. Raise the quota, or remove what uses it", &[]),
+            "webhook" => self.say(kinds::INJECTED, "False", reasons::INJECTION_IGNORED, &format!("{pod} asks for a sidecar and has none: no webhook matches revision `canary` of the namespace's label; there is default"), &[]),
+            "rights" => self.say(kinds::PERMITTED, "False", reasons::FORBIDDEN, "the panel may not patch deployments.apps, create pods/exec; off until it may: client, deploy, inject, verify", &[("what", "patch deployments.apps, create pods/exec"), ("off", "client, deploy, inject, verify")]),
+            "held" => self.say(kinds::HELD, "False", reasons::HELD_BY_OTHER, "panel laptop-3f2a17 acts on this namespace since 14:02:31 UTC; this one looks on", &[("holder", "laptop-3f2a17"), ("since", "14:02:31 UTC")]),
+            "ending" => self.say(kinds::NAMESPACE_FREE, "False", reasons::NAMESPACE_TERMINATING, "namespace ending is being removed and not gone yet: Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances", &[]),
+            "slow" => self.say(kinds::CLUSTER_REACHABLE, "Unknown", reasons::SLOWED_DOWN, "the cluster asks to slow down (429); the panel waits as long as it says", &[]),
+            "signed-off" => self.say(kinds::CLUSTER_REACHABLE, "False", reasons::CREDENTIALS_REFUSED, "the cluster does not accept the panel's credentials any more: 401 Unauthorized. Give it new ones; it takes no others by itself", &[]),
+            "many" => {
+                self.inject(true);
+                self.load(Rate::try_from(200.0).unwrap_or_default());
+                self.wish(Split::normalised([("v1", 60), ("v2", 30), ("v3", 10)]).ok(), "kubectl-edit");
+                self.say(kinds::ROUTE_PRESENT, "True", reasons::ROUTE_SAYS_MORE, "the route says more than weights: 1 rule(s) above it are for matching requests only, and stay as they are", &[]);
+                self.say(kinds::SIDECARS_COUNT, "True", reasons::COUNTED, "v1 8,012 · v2 4,010 (12 ✕) · v3 1,331", &[]);
+            }
+            _ => return false,
+        }
+        true
+    }
+
     fn empty() -> World {
         let mut world = World {
             status: Status {
@@ -127,7 +169,6 @@ impl World {
                 wished_by: String::new(),
                 claim: None,
                 load: LoadView::default(),
-                sidecars: vec![],
                 operation: None,
                 log: vec![],
             },
@@ -172,7 +213,9 @@ impl World {
         };
         let args = args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         self.status.conditions.retain(|c| c.kind != kind);
-        self.status.conditions.push(Condition { kind: kind.into(), status, reason: reason.into(), message: message.into(), args });
+        let mut told = Condition { kind: kind.into(), status, reason: reason.into(), message: message.into(), args, zh: String::new() };
+        told.zh = app::text::in_chinese(&told);
+        self.status.conditions.push(told);
     }
 
     fn deploy(&mut self, coming: bool) {

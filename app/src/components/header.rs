@@ -36,7 +36,7 @@ pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, help: Callback<(
         <header class="top">
             <a class="skip" href="#main">{page.t(Key::SkipToMain)}</a>
             <h1>"demo-panel"</h1>
-            <span class="badge" data-testid="cluster" title=details>
+            <span class="badge" data-testid="cluster">
                 <svg class="dot" viewBox="0 0 8 8" aria-hidden="true" data-state=say(move || link().0)><circle cx="4" cy="4" r="4" fill="currentColor"/></svg>
                 <span class="badge-text">{say(move || page.cluster())} " · " {say(move || page.lang.get().fill(Key::NamespaceIs, &[("ns", &page.namespace())]))}</span>
                 <span class="badge-text about" data-testid="about">{details}</span>

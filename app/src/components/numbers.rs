@@ -3,6 +3,7 @@ use super::page::{flag, say};
 use super::Page;
 use crate::model::fixed;
 use crate::text::{self, Key};
+use crate::types::kinds;
 use leptos::prelude::*;
 
 /// The verdict and the figures under it.
@@ -39,6 +40,8 @@ pub fn Numbers(page: Page) -> impl IntoView {
                 <dd data-testid="rates">{rates}</dd>
                 <dt>{page.t(Key::Percentiles)}</dt>
                 <dd data-testid="percentiles">{percentiles}</dd>
+                <dt>{page.t(Key::AsSidecarsCount)}</dt>
+                <dd data-testid="sidecars">{say(move || live.status.with(|s| if s.is(kinds::SIDECARS_COUNT) { s.condition(kinds::SIDECARS_COUNT).map(|c| c.message.clone()) } else { None }).unwrap_or_else(|| "–".to_owned()))}</dd>
                 {move || Some(minute.with(|w| w.errors)).filter(|n| *n > 0).map(|n| view! {
                     <dt>{page.t(Key::Failed)}</dt>
                     <dd class="bad">{text::thousands(n)}</dd>

@@ -174,19 +174,19 @@ fn Settings(page: Page, shifter: Shifter, names: Signal<Vec<String>>, disabled: 
             shifter.set.run(moved);
         }
     };
-    let field = move |place: usize, version: String| {
-        let named = StoredValue::new(version.clone());
-        let shown = say(move || shifter.split.with(|split| split.as_ref().map_or(String::new(), |s| named.with_value(|v| s.percent(v).to_string()))));
+    let field = move |place: usize| {
+        let name = say(move || name_at(names, place));
+        let shown = say(move || shifter.split.with(|split| split.as_ref().map_or(String::new(), |s| s.percent(&name.get()).to_string())));
         let first = shown.get_untracked();
         view! {
-            <label class=format!("field {}", colour(place))>
-                <span>{version.clone()}</span>
+            <label class=format!("field {}", colour(place)) hidden=flag(move || name.with(String::is_empty))>
+                <span>{name}</span>
                 <input
-                    class="num" type="text" inputmode="numeric" maxlength="3" autocomplete="off" data-testid=format!("weight-{version}")
+                    class="num" type="text" inputmode="numeric" maxlength="3" autocomplete="off" data-testid=say(move || format!("weight-{}", name.get()))
                     value=first prop:value=shown disabled=disabled
-                    aria-label=say(move || named.with_value(|v| page.lang.get().fill(Key::ShareOf, &[("version", v)])))
+                    aria-label=say(move || page.lang.get().fill(Key::ShareOf, &[("version", &name.get())]))
                     aria-invalid=move || wrong.get().then_some("true")
-                    on:change=move |event| named.with_value(|v| typed(event, v))
+                    on:change=move |event| typed(event, &name.get_untracked())
                 />
                 "%"
             </label>
@@ -206,7 +206,8 @@ fn Settings(page: Page, shifter: Shifter, names: Signal<Vec<String>>, disabled: 
                     >{format!("{v1} / {v2}")}</button>
                 }
             }).collect_view()}
-            <span class="fields">{move || names.get().into_iter().enumerate().map(|(place, name)| field(place, name)).collect_view()}</span>
+            // As many as there are colours; more versions than that are set by kubectl.
+            <span class="fields">{(0..4).map(field).collect_view()}</span>
         </div>
         {move || wrong.get().then(|| view! { <p class="note bad" role="alert" data-testid="weight-error">{page.t(Key::WeightRange)}</p> })}
     }

@@ -26,6 +26,7 @@ fn status(conditions: &[(&str, &str, &str)], wished: Option<u8>, sidecars: bool)
                 reason: (*reason).into(),
                 message: (*reason).into(),
                 args: Default::default(),
+                zh: String::new(),
             })
             .collect(),
         pods: if deployed { vec![pod("flaskapp-v1"), pod("flaskapp-v2")] } else { vec![] },
@@ -33,7 +34,6 @@ fn status(conditions: &[(&str, &str, &str)], wished: Option<u8>, sidecars: bool)
         wished_by: String::new(),
         claim: None,
         load: Default::default(),
-        sidecars: vec![],
         operation: None,
         log: vec![],
     }

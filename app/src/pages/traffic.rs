@@ -4,7 +4,7 @@ use super::rates::use_rates;
 use super::shifting::use_shifter;
 use crate::api::{self, Ask, Snapshot, use_live};
 use crate::components::{
-    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail, Sidecars, Toast, Weights, flag, say,
+    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail, Toast, Weights, flag, say,
 };
 use crate::model::{SliderMode, slider_mode};
 use crate::text::Key;
@@ -90,7 +90,6 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
                 <div class="side">
                     <Numbers page/>
                     <Pods page/>
-                    <Sidecars page/>
                     <Log page/>
                 </div>
             </main>

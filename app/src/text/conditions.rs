@@ -1,17 +1,23 @@
-//! Conditions in words: the server's sentence in English, the table's in Chinese.
-use super::{Lang, fill};
-use crate::types::{Condition, reasons};
+//! Conditions in words: the server's sentence in English, the table's in Chinese. The server fills in both.
+use super::Lang;
+#[cfg(any(feature = "ssr", test))]
+use super::fill;
+use crate::types::Condition;
+#[cfg(any(feature = "ssr", test))]
+use crate::types::reasons;
 
-/// The sentence for a condition. Falls back to the server's where the table has none, or an argument is missing.
+/// The sentence for a condition.
 pub fn condition(lang: Lang, condition: &Condition) -> String {
-    match lang {
-        Lang::En => condition.message.clone(),
-        Lang::Zh => chinese(&condition.reason)
-            .and_then(|template| fill(template, |name| condition.args.get(name).cloned()))
-            .unwrap_or_else(|| condition.message.clone()),
-    }
+    if lang == Lang::Zh && !condition.zh.is_empty() { &condition.zh } else { &condition.message }.clone()
 }
 
+/// A condition's sentence in Chinese; empty where the table has none, or an argument is missing.
+#[cfg(any(feature = "ssr", test))]
+pub fn in_chinese(condition: &Condition) -> String {
+    chinese(&condition.reason).and_then(|template| fill(template, |name| condition.args.get(name).cloned())).unwrap_or_default()
+}
+
+#[cfg(any(feature = "ssr", test))]
 fn chinese(reason: &str) -> Option<&'static str> {
     Some(match reason {
         reasons::REACHABLE => "集群可以访问",
@@ -84,12 +90,14 @@ mod tests {
             reason: reason.into(),
             message: "server's own".into(),
             args: args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            zh: String::new(),
         };
-        for (condition, zh) in [
+        for (mut condition, zh) in [
             (make(reasons::VERSION_NOT_READY, &[("version", "v2")]), "v2 有权重，却没有就绪的 Pod"),
             (make(reasons::VERSION_NOT_READY, &[]), "server's own"),
             (make("SomethingNew", &[]), "server's own"),
         ] {
+            condition.zh = in_chinese(&condition);
             assert_eq!(super::condition(Lang::Zh, &condition), zh);
             assert_eq!(super::condition(Lang::En, &condition), "server's own");
         }

@@ -13,6 +13,8 @@ mod table;
 mod verdict;
 
 pub use conditions::condition;
+#[cfg(any(feature = "ssr", test))]
+pub use conditions::in_chinese;
 pub use errors::{ErrorText, error};
 pub use log::{entry, who, working};
 #[cfg(any(feature = "ssr", test))]

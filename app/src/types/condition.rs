@@ -23,8 +23,11 @@ pub struct Condition {
     pub status: ConditionStatus,
     /// One of [`reasons`]: a CamelCase word, the key of the page's language table.
     pub reason: String,
-    /// The same in an English sentence, for curl and where the table has no entry.
+    /// The same in an English sentence.
     pub message: String,
+    /// The same in Chinese; empty where the language table has no entry. Made by the server, so that browsers need not load the table.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zh: String,
     /// What the sentence names (`pod`, `version`, `manager`, `ms` …), for other languages.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
@@ -58,6 +61,8 @@ pub mod kinds {
     pub const PODS_RUN: &str = "PodsRun";
     /// The panel's user may do all that the panel offers.
     pub const PERMITTED: &str = "Permitted";
+    /// The client's sidecars have counted requests themselves.
+    pub const SIDECARS_COUNT: &str = "SidecarsCount";
     /// No other panel acts on the namespace.
     pub const HELD: &str = "Held";
     /// The namespace is not being removed.
@@ -164,6 +169,10 @@ pub mod reasons {
     pub const NAMESPACE_FREE: &str = "NamespaceFree";
     /// NamespaceFree False: it is being removed and something holds it; `ns`, `held`.
     pub const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
+    /// SidecarsCount True; by version its requests, and `<version>_failed`. The message is a list, the same in every language.
+    pub const COUNTED: &str = "Counted";
+    /// SidecarsCount Unknown: there is no sidecar to ask, or it has sent nothing.
+    pub const NOT_COUNTED: &str = "NotCounted";
     /// Held True.
     pub const HELD_HERE: &str = "HeldHere";
     /// Held False: another panel acts, this one looks on; `holder`, `since`. Offer to take over.

@@ -17,6 +17,6 @@ pub use names::{Namespace, Rate};
 pub use preflight::{Check, CheckStatus, Preflight};
 pub use split::{Split, SplitError, Subset, Weight};
 pub use status::{
-    ClusterView, InjectRequest, LoadRequest, LoadView, LogEntry, Operation, PodView, RouteClaim, RouteRequest, Shifted, SidecarCount, Status,
+    ClusterView, InjectRequest, LoadRequest, LoadView, LogEntry, Operation, PodView, RouteClaim, RouteRequest, Shifted, Status,
     TimesMs, Verb, WorkloadName,
 };

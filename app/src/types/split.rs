@@ -119,10 +119,17 @@ fn scaled(written: Vec<(Subset, u64)>, to: u64) -> BTreeMap<Subset, Weight> {
     let total: u64 = written.iter().map(|(_, w)| w).sum::<u64>().max(1);
     let mut shares: Vec<(Subset, u64, u64)> = written.into_iter().map(|(name, w)| (name, w * to / total, w * to % total)).collect();
     let missing = to - shares.iter().map(|(_, whole, _)| whole).sum::<u64>();
-    let mut order: Vec<usize> = (0..shares.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(shares[i].2));
-    for &i in order.iter().take(usize::try_from(missing).unwrap_or(0)) {
-        shares[i].1 += 1;
+    for _ in 0..missing {
+        // The largest remainder, the first of equals. A sort would be shorter here and kilobytes in the browser.
+        let mut best: Option<&mut (Subset, u64, u64)> = None;
+        for share in &mut shares {
+            if best.as_ref().is_none_or(|b| share.2 > b.2) {
+                best = Some(share);
+            }
+        }
+        if let Some((_, whole, rest)) = best {
+            (*whole, *rest) = (*whole + 1, 0);
+        }
     }
     shares.into_iter().map(|(name, whole, _)| (name, Weight(u8::try_from(whole).unwrap_or(100)))).collect()
 }

@@ -97,17 +97,6 @@ pub struct LoadView {
     pub rate: Rate,
 }
 
-/// What the client's sidecars have counted themselves, for one version.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SidecarCount {
-    /// The version they sent to; empty where there is no route, so that it is not told apart.
-    pub version: String,
-    /// Requests since their pods began.
-    pub requests: u64,
-    /// Those of them that failed: 5xx, or no answer.
-    pub failed: u64,
-}
-
 /// How long one change of weights took, milliseconds from the moment it was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimesMs {
@@ -174,9 +163,6 @@ pub struct Status {
     pub claim: Option<RouteClaim>,
     /// The load asked for.
     pub load: LoadView,
-    /// What the client's sidecars have counted themselves; empty without sidecars.
-    #[serde(default)]
-    pub sidecars: Vec<SidecarCount>,
     /// What is being done.
     pub operation: Option<Operation>,
     /// What was done, newest first, at most 50.

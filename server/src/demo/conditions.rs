@@ -5,6 +5,7 @@ use super::plan::{Observed, Presence};
 use super::proxies::same;
 use super::pods::PodSeen;
 use super::route;
+use super::sidecars::sidecars_count;
 use super::trouble::{held, namespace_free, permitted, pods_run};
 use crate::k8s::{Id, MANAGER, Reach, World};
 use app::types::{Condition, ConditionStatus, RouteClaim, Split, kinds, reasons};
@@ -32,13 +33,16 @@ pub struct Scene<'a> {
 use ConditionStatus::{False, True, Unknown};
 
 pub fn is(kind: &str, status: ConditionStatus, reason: &str, message: impl Into<String>, args: &[(&str, String)]) -> Condition {
-    Condition {
+    let mut told = Condition {
         kind: kind.to_owned(),
         status,
         reason: reason.to_owned(),
         message: message.into(),
         args: args.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
-    }
+        zh: String::new(),
+    };
+    told.zh = app::text::in_chinese(&told);
+    told
 }
 
 /// One condition of each kind.
@@ -59,6 +63,7 @@ pub fn conditions(s: &Scene) -> Vec<Condition> {
         permitted(s),
         namespace_free(s),
         held(s),
+        sidecars_count(s),
     ]
 }
 

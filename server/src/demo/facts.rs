@@ -1,8 +1,9 @@
 //! What the panel knows of a namespace beyond its objects: wishes, operations, the log, acknowledgements.
 use super::lease::Held;
 use super::plan::Goal;
+use super::sidecars::Counts;
 use super::trouble::Denied;
-use app::types::{ApiError, LogEntry, Operation, Rate, SidecarCount, Split, TimesMs, Verb};
+use app::types::{ApiError, LogEntry, Operation, Rate, Split, TimesMs, Verb};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -75,7 +76,7 @@ pub struct Facts {
     /// Where the namespace is being removed: what holds it.
     pub namespace_held: Option<String>,
     /// What the client's sidecars have counted, by version.
-    pub sidecars: Vec<SidecarCount>,
+    pub sidecars: Counts,
     /// Who acts on the namespace.
     pub held: Held,
     /// Why pods that ask for a sidecar have none, as far as the cluster says; asked when that is seen.

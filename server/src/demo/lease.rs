@@ -5,6 +5,7 @@
 use super::facts::{Line, now_ms};
 use super::observe::observe;
 use super::plan::Presence;
+use super::process;
 use super::space::Space;
 use crate::k8s::{MANAGED_BY, MANAGER, api_error, reason_of};
 use app::types::{ApiError, Code, Operation, Verb};
@@ -21,6 +22,9 @@ const NAME: &str = "demo-panel";
 const LASTS: Duration = Duration::from_secs(30);
 /// How often a held Lease is renewed, and another's looked at.
 const RENEW: Duration = Duration::from_secs(10);
+
+/// Annotation: the holder's process, so that one that ended without giving it back is not waited for by the next of that machine.
+const PROCESS: &str = "demo-panel/process";
 
 /// Who acts on the namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +55,7 @@ fn read(lease: &Lease, me: &str, now: Timestamp) -> Held {
     match () {
         () if holder == me => Held::Ours,
         () if holder.is_empty() || ended => Held::Free,
+        () if lease.metadata.annotations.as_ref().and_then(|a| a.get(PROCESS)).is_some_and(|p| process::has_ended(p)) => Held::Free,
         () => Held::Other { holder, since_ms: spec.acquire_time.as_ref().map_or(0, |t| u64::try_from(t.0.as_millisecond()).unwrap_or(0)) },
     }
 }
@@ -62,6 +67,11 @@ fn held_by(lease: Option<Lease>, me: &str, now: Timestamp) -> Lease {
     let still = before.holder_identity.as_deref() == Some(me);
     lease.metadata.name = Some(NAME.to_owned());
     lease.metadata.labels.get_or_insert_default().insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
+    let annotations = lease.metadata.annotations.get_or_insert_default();
+    match process::this() {
+        Some(process) => annotations.insert(PROCESS.to_owned(), process),
+        None => annotations.remove(PROCESS),
+    };
     lease.spec = Some(LeaseSpec {
         holder_identity: Some(me.to_owned()),
         lease_duration_seconds: Some(i32::try_from(LASTS.as_secs()).unwrap_or(30)),

@@ -18,6 +18,7 @@ mod proxies;
 mod sidecars;
 mod hub;
 mod lease;
+mod process;
 mod verdict;
 
 mod adopt;

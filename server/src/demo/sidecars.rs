@@ -2,10 +2,12 @@
 //!
 //! Istio's `istio_requests_total` where it is there, else Envoy's counters of the route's clusters (shown by the annotation on the
 //! client's pods). Source: Istio's "Standard Metrics"; Envoy's "Cluster manager statistics"; the Prometheus text format.
+use super::conditions::{Scene, is};
 use super::proxies::client_proxies;
 use super::space::Space;
 use crate::k8s::{Forwarded, ROUTE_HOST};
-use app::types::SidecarCount;
+use app::text::thousands;
+use app::types::{Condition, ConditionStatus, kinds, reasons};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tracing::debug;
@@ -17,7 +19,7 @@ const STATS: &str = "/stats/prometheus";
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Requests and failures, by version.
-type Counts = BTreeMap<String, (u64, u64)>;
+pub type Counts = BTreeMap<String, (u64, u64)>;
 
 /// Reads an exposition: requests this sidecar sent to the demo's host.
 fn counts(text: &str, ns: &str) -> Counts {
@@ -100,6 +102,25 @@ fn labels(mut rest: &str) -> Option<(BTreeMap<String, String>, &str)> {
     }
 }
 
+/// The counts as a list that needs no language: `v1 8,012 · v2 2,000 (12 ✕)`.
+pub fn sidecars_count(s: &Scene) -> Condition {
+    let kind = kinds::SIDECARS_COUNT;
+    let counts = &s.facts.sidecars;
+    if counts.is_empty() {
+        return is(kind, ConditionStatus::Unknown, reasons::NOT_COUNTED, "no sidecar has counted a request", &[]);
+    }
+    // Without a route Envoy does not tell versions apart.
+    let name = |version: &str| if version.is_empty() { "all".to_owned() } else { version.to_owned() };
+    let failed = |n: u64| if n == 0 { String::new() } else { format!(" ({} ✕)", thousands(n)) };
+    let said: Vec<String> = counts.iter().map(|(v, (n, bad))| format!("{} {}{}", name(v), thousands(*n), failed(*bad))).collect();
+    let mut told = is(kind, ConditionStatus::True, reasons::COUNTED, said.join(" · "), &[]);
+    for (version, (requests, bad)) in counts {
+        told.args.insert(name(version), requests.to_string());
+        told.args.insert(format!("{}_failed", name(version)), bad.to_string());
+    }
+    told
+}
+
 /// Keeps the facts' counts up to date while somebody looks at the namespace.
 pub async fn run(space: &Space) {
     let mut links: BTreeMap<String, Forwarded> = BTreeMap::new();
@@ -121,10 +142,9 @@ pub async fn run(space: &Space) {
                 }
             }
         }
-        let told: Vec<SidecarCount> = sum.into_iter().map(|(version, (requests, failed))| SidecarCount { version, requests, failed }).collect();
         space.facts.send_if_modified(|f| {
-            let changed = f.sidecars != told;
-            f.sidecars.clone_from(&told);
+            let changed = f.sidecars != sum;
+            f.sidecars = sum;
             changed
         });
         tokio::time::sleep(PAUSE).await;

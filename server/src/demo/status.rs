@@ -24,7 +24,6 @@ pub fn empty(ns: &Namespace, cluster: &ClusterView) -> Status {
         wished_by: String::new(),
         claim: None,
         load: LoadView::default(),
-        sidecars: Vec::new(),
         operation: None,
         log: Vec::new(),
     }
@@ -82,7 +81,6 @@ pub fn compose(ns: &Namespace, cluster: &ClusterView, world: &World, facts: &Fac
         wished_by,
         claim,
         load: LoadView { rate: facts.load },
-        sidecars: facts.sidecars.clone(),
         operation: facts.operation.clone(),
         log: facts.log.iter().cloned().collect(),
     };

@@ -51,6 +51,8 @@ const STANDARD: [(&str, &str); 4] =
 pub async fn look_around(space: &Space) -> Result<Vec<(String, String)>, ApiError> {
     let mut left = Vec::new();
     for (group, version, kind, plural) in KINDS {
+        // Istio's kinds in the version that this cluster serves.
+        let version = if group == "networking.istio.io" { space.cluster.istio_version() } else { version };
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
         let resource = ApiResource { group: group.into(), version: version.into(), api_version, kind: kind.into(), plural: plural.into() };
         let api: Api<DynamicObject> = Api::namespaced_with(space.cluster.client.clone(), space.ns.as_str(), &resource);
