@@ -27,7 +27,7 @@ fn one_panel_acts_and_the_other_looks_on_until_it_takes_over() {
     let moved = first.post("weights", r#"{"v1": 60, "v2": 40}"#);
     assert_eq!(moved.status, 200, "{}", moved.text);
     // One that is killed gives nothing back: another of the same machine sees that it has ended.
-    let third = TestPanel::driving(&cluster.kubeconfig);
+    let third = cluster.beside();
     first.kill();
     assert_eq!(third.post("weights", r#"{"v1": 50, "v2": 50}"#).status, 200, "{}", third.log());
     third.ask("teardown", "");
