@@ -115,8 +115,9 @@ fn another_panel_drives_the_same_cluster_by_its_kubeconfig() {
     let seen = |f: &serde_json::Value| count(f, "v1") + count(f, "v2") > 100;
     home.until_frame("its traffic is seen", seen);
     guest.until_frame("its traffic is seen by itself", seen);
-    home.ask("teardown", "");
-    guest.until_reason("Clean", "Clean");
+    // Who acts cleans up; the other one sees it.
+    guest.ask("teardown", "");
+    home.until_reason("Clean", "Clean");
 }
 
 #[test]
