@@ -8,9 +8,12 @@ use crate::{cluster, image};
 use std::path::{Path, PathBuf};
 
 /// Files of `server/tests` that run there.
-const HERE: [&str; 8] = ["journey", "outside", "kubectl", "lease", "preflight", "troubles", "real", "browser"];
+const HERE: [&str; 5] = ["journey", "outside", "kubectl", "real", "browser"];
 /// Those that do not, and why.
-const NOT_HERE: [(&str, &str); 6] = [
+const NOT_HERE: [(&str, &str); 9] = [
+    ("lease", "not tried there yet: the panel that stands for the embedded cluster would want the Lease too"),
+    ("preflight", "not tried there yet: it wants every line to be well, which another cluster need not be"),
+    ("troubles", "not tried there yet"),
     ("kubeconfig", "is about kubeconfigs that do not work, each made from the embedded cluster's"),
     ("sign_in", "is about the panel's own door, before any cluster"),
     ("zero_failed", "asks of our own sidecar that no request is lost; there the sidecars are Envoy's"),
