@@ -59,11 +59,11 @@ impl Test {
             envoy: steps.step("Envoy, which the sidecar is compared with", tools::envoy)?,
             axe: steps.step("axe-core", tools::axe)?,
         };
-        steps.step("Browser's half: wasm, JavaScript, CSS (about 5 min the first time)", || {
+        steps.step("Browser's half: wasm, JavaScript, CSS (the first time 2 to 3 min on two cores)", || {
             browser_half::build(&tools::wasm_compiler()?, Profile::Release)
         })?;
         if embedded {
-            steps.step("Tests (about 6 min to build the first time)", || {
+            steps.step("Tests (the first time 5 to 7 min to build on two cores)", || {
                 let mut command = programs.cargo_test();
                 if self.args.is_empty() {
                     command.args(["--workspace", "--no-fail-fast"]);

@@ -133,6 +133,8 @@ impl Progress {
             }
             Step::Apply(Id::ROUTE, _) => super::weights::make_route(space).await?,
             Step::Apply(id, inject) => {
+                // The Lease needs the namespace, so it could not be had before that was made; from here on another panel shall see it.
+                super::lease::may_act(space).await?;
                 let mut object = space.manifests.object(id, ns, inject);
                 if observe(&space.now()).objects.get(&id).is_some_and(|o| o.ignored) && inject == Some(true) {
                     // The template says what it said: something in it has to change for new pods to be made.

@@ -84,9 +84,9 @@ impl Up {
         let archive = match self.image {
             Some(given) => std::path::absolute(&given).map_err(|e| error(format!("{}: {e}", given.display())))?,
             None => {
-                let wasm = "Browser's half: wasm, JavaScript, CSS (about 5 min the first time)";
+                let wasm = "Browser's half: wasm, JavaScript, CSS (the first time 2 to 3 min on two cores)";
                 steps.step(wasm, || browser_half::build(&tools::wasm_compiler()?, Profile::Release))?;
-                steps.step("Demo's image, unoptimised (about 6 min to build the first time)", image::debug_archive)?
+                steps.step("Demo's image, unoptimised (the first time 5 to 7 min to build on two cores)", image::debug_archive)?
             }
         };
         steps.step("Import of the demo's image", || load(name, &archive))?;

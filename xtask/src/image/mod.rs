@@ -33,7 +33,7 @@ impl ImageCommand {
     /// Builds and packs.
     pub fn run(self) -> Result<()> {
         let mut steps = Steps::new(3);
-        let (wasm, program) = ("Browser's half: wasm, JavaScript, CSS (about 4 min the first time)", "Program (about 12 min the first time)");
+        let (wasm, program) = ("Browser's half: wasm, JavaScript, CSS (the first time 2 to 3 min on two cores)", "Program, optimised and without libraries (the first time longer than the page)");
         steps.step(wasm, || browser_half::build(&tools::wasm_compiler()?, Profile::Release))?;
         let program = steps.step(program, || if self.debug { build::server(false) } else { static_program() })?;
         let out = self.out.unwrap_or_else(default_archive);

@@ -36,6 +36,8 @@ const GONE: Duration = Duration::from_secs(1);
 pub(super) const RETRY: Duration = Duration::from_secs(2);
 /// Longest wait until no endpoint slice names the pod as ready, and all who send requests know.
 const DRAIN: Duration = Duration::from_secs(5);
+/// For requests that were on their way when the routes changed: whoever sent them has no reason to tell when they have arrived.
+const ON_THEIR_WAY: Duration = Duration::from_millis(300);
 /// How often a container's memory is compared with its limit.
 const MEASURE: Duration = Duration::from_secs(2);
 
@@ -229,6 +231,7 @@ impl Worker {
                     if let Some(ip) = ip {
                         // A sidecar that does not answer shall not keep a pod for ever.
                         let _ = tokio::time::timeout(DRAIN, drained(&shared, ip)).await;
+                        tokio::time::sleep(ON_THEIR_WAY).await;
                     }
                     Done::Input(Input::Drained)
                 });

@@ -68,7 +68,7 @@ async fn kubectl_walks_from_apply_to_delete() {
     }
     let pod = name(&t.ready_pods()[0]).to_owned();
     let described = kubectl.run(&format!("describe pod {pod}")).await;
-    for shown in ["Successfully assigned stories/web-", "Started container", "Controlled By:  ReplicaSet/web-", "Status:           Running"] {
+    for shown in ["Successfully assigned stories/web-", "Container started", "Controlled By:  ReplicaSet/web-", "Status:           Running"] {
         assert!(described.contains(shown), "{shown} in {described}");
     }
     let described = kubectl.run("describe deployment web").await;
