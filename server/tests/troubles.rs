@@ -29,12 +29,18 @@ fn an_image_that_is_not_there_is_named() {
     panel.ask("deploy", "");
     panel.until_reason("Deployed", "Deployed");
     let path = &format!("/apis/apps/v1/namespaces/{}/deployments/flaskapp-v2?fieldManager=kubectl-set", panel.namespace);
-    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "flaskapp", "image": "registry.example/none:9"}]}}}});
-    change(&panel, "PATCH", path, "application/strategic-merge-patch+json", &image);
+    let set_image = |image: &str| {
+        let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "flaskapp", "image": image}]}}}});
+        change(&panel, "PATCH", path, "application/strategic-merge-patch+json", &patch);
+    };
+    set_image("registry.example/none:9");
     let status = panel.until("the image is named", |s| reason(s, "PodsRun") == "ImageNotPulled");
     let said = message(&status, "PodsRun");
     assert!(said.contains("registry.example/none:9") && said.contains("--image"), "{said}");
+    // What somebody else has set is not written over by deploying again: that says whose it is.
     panel.ask("deploy", "");
+    panel.until("whose it is", |s| s.to_string().contains("kubectl-set changed the same fields"));
+    set_image("simple-flask-app");
     panel.until("it is well again", |s| holds(s, "PodsRun") && holds(s, "Deployed"));
 }
 
