@@ -18,7 +18,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The API under test.
 pub struct TestApi {
-    pub registry: Registry,
     /// Ready to use, as the owner, in the namespace `istio-app`, which exists.
     pub client: Client,
     pub addr: std::net::SocketAddr,
@@ -54,7 +53,7 @@ impl TestApi {
         #[allow(clippy::disallowed_methods, reason = "a test may start the one task it is about")]
         let served = tokio::spawn(serve_api(listener, pki.server_config().unwrap(), registry.clone(), Arc::new(MadeUpNode), auth, stop.clone()));
         let client = client(&state.file("kubeconfig")).await;
-        TestApi { registry, client, addr, tokens, ca_pem, state, _stop_on_drop: stop.clone().drop_guard(), stop, served: Some(served), _temp: temp }
+        TestApi { client, addr, tokens, ca_pem, state, _stop_on_drop: stop.clone().drop_guard(), stop, served: Some(served), _temp: temp }
     }
 
     /// A client with the rights of a role.

@@ -13,19 +13,19 @@ use super::outlier::Ended;
 use super::shared::Shared;
 use super::upstream::NoConnection;
 use crate::table::{HeaderOps, Headers};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::io;
+use std::io::Cursor;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
 type AnyBody = UnsyncBoxBody<Bytes, hyper::Error>;
@@ -36,8 +36,8 @@ pub(crate) fn is_preface(head: &[u8]) -> bool {
 }
 
 /// Serves a connection that began with the preface.
-pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream, _from: SocketAddr) {
-    let io = TokioIo::new(Replay { first: Bytes::copy_from_slice(down.buffer.bytes()), stream: down.stream });
+pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream) {
+    let io = TokioIo::new(from_the_start(down));
     let closing = shared.closing.clone();
     let service_shared = shared.clone();
     let (asked_for, head_time) = (Arc::new(AtomicBool::new(false)), shared.config.head_time);
@@ -75,7 +75,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream
 
 /// Serves one request of HTTP/1.1 whose upstream speaks HTTP/2; its head is still in the buffer.
 pub(crate) async fn serve_http1(shared: Arc<Shared>, side: Arc<Side>, down: Downstream) {
-    let io = TokioIo::new(Replay { first: Bytes::copy_from_slice(down.buffer.bytes()), stream: down.stream });
+    let io = TokioIo::new(from_the_start(down));
     let service = hyper::service::service_fn(move |request| {
         let (shared, side) = (shared.clone(), side.clone());
         async move {
@@ -86,6 +86,13 @@ pub(crate) async fn serve_http1(shared: Arc<Shared>, side: Arc<Side>, down: Down
     });
     // An error is the client's, or was answered.
     let _ = hyper::server::conn::http1::Builder::new().keep_alive(false).max_buf_size(super::http1::MAX_HEAD + 8192).serve_connection(io, service).await;
+}
+
+/// The connection with what was read of it already.
+fn from_the_start(down: Downstream) -> impl AsyncRead + AsyncWrite + Unpin {
+    let first = Cursor::new(Bytes::copy_from_slice(down.buffer.bytes()));
+    let (reads, writes) = down.stream.into_split();
+    tokio::io::join(first.chain(reads), writes)
 }
 
 /// Runs hyper's own tasks where the sidecar can wait for them.
@@ -367,37 +374,5 @@ impl Body for Recorded {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// A connection of which some bytes were read before.
-struct Replay {
-    first: Bytes,
-    stream: TcpStream,
-}
-
-impl AsyncRead for Replay {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.first.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, into);
-        }
-        let n = self.first.len().min(into.remaining());
-        into.put_slice(&self.first[..n]);
-        self.first.advance(n);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Replay {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -71,7 +71,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStrea
         let head = match read_head(&shared, &mut down, &mut patience, first).await {
             Ok(head) => head,
             Err(End::Closed) => return,
-            Err(End::Http2) => return h2::serve(shared, side, down, from).await,
+            Err(End::Http2) => return h2::serve(shared, side, down).await,
             Err(End::Refused(refusal)) => return refuse(&shared, &mut down, refusal).await,
         };
         first = None;
