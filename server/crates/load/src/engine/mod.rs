@@ -1,4 +1,5 @@
 //! The engine's handle: an OS thread of its own keeps the schedule and all sockets; this sends it commands and reads its snapshots.
+mod arrival;
 mod failure;
 mod http1;
 mod poller;

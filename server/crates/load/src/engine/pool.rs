@@ -1,4 +1,5 @@
 //! Connections by token. A token dies with its connection, so an event that comes late finds nothing.
+use super::arrival;
 use super::http1::{Asked, Reader};
 use super::poller::Poller;
 use super::tally::Timing;
@@ -30,6 +31,8 @@ pub(crate) struct Conn {
     pub asked: Asked,
     /// The bytes of the request that could not be written at once, if any.
     pub rest: Vec<u8>,
+    /// Whether the kernel notes when answers arrive.
+    pub stamped: bool,
 }
 
 struct Slot {
@@ -54,10 +57,14 @@ impl Pool {
     }
 
     /// Begins to connect. A `life` is stretched or cut by up to a quarter, so that connections opened together do not end together.
-    pub fn open(&mut self, addr: SocketAddr, life: Option<Duration>, now: Instant, poller: &Poller) -> io::Result<()> {
+    /// `stamped`: the kernel is to note when answers arrive.
+    pub fn open(&mut self, addr: SocketAddr, life: Option<Duration>, stamped: bool, now: Instant, poller: &Poller) -> io::Result<()> {
         let index = self.free.last().copied().unwrap_or(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
         let generation = self.slots.get(index as usize).map_or(0, |s| s.generation);
         let stream = connect(addr)?;
+        if stamped {
+            arrival::note(&stream);
+        }
         poller.add(stream.as_fd(), token(index, generation))?;
         self.opened = self.opened.wrapping_add(1);
         let conn = Conn {
@@ -69,6 +76,7 @@ impl Pool {
             reader: Reader::default(),
             asked: Asked::default(),
             rest: Vec::new(),
+            stamped,
         };
         if self.free.pop().is_some() {
             self.slots[index as usize].conn = Some(conn);

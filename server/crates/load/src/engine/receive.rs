@@ -1,11 +1,12 @@
 //! From the wire to the counts: what happened to a connection, and what came on it.
+use super::arrival;
 use super::poller::Event;
 use super::pool::State;
 use super::run::{Pace, Runner};
 use super::failure::Failure;
 use super::tally::Timing;
 use std::io::{self, Read, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Runner {
     pub(super) fn on_event(&mut self, event: Event) {
@@ -44,7 +45,10 @@ impl Runner {
     pub(super) fn read(&mut self, token: u64, ended: bool) {
         loop {
             let Some(conn) = self.pool.get(token) else { return };
-            let got = conn.stream.read(&mut self.scratch);
+            let got = match conn.stamped {
+                true => arrival::read(&conn.stream, &mut self.scratch),
+                false => conn.stream.read(&mut self.scratch).map(|n| (n, Duration::ZERO)),
+            };
             let State::Busy { timing, .. } = conn.state else {
                 // Nothing was asked: only silence leaves the connection usable.
                 if !matches!(&got, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
@@ -52,7 +56,8 @@ impl Runner {
                 }
                 return;
             };
-            let outcome = match got {
+            let age = got.as_ref().map_or(Duration::ZERO, |(_, age)| *age);
+            let outcome = match got.map(|(n, _)| n) {
                 Ok(0) => conn.reader.end().map(Some).ok_or(Failure::Reset),
                 Ok(n) => match conn.reader.feed(&self.scratch[..n], conn.asked) {
                     Ok(None) if n == self.scratch.len() || ended => continue,
@@ -66,10 +71,12 @@ impl Runner {
             match outcome {
                 Ok(None) => return,
                 Ok(Some(answer)) => {
+                    // An answer from before its request: somebody has set the clock.
+                    let arrived = now.checked_sub(age).filter(|at| timing.started.is_none_or(|started| *at >= started)).unwrap_or(now);
                     if (200..300).contains(&answer.status) {
-                        self.tally.answered(timing, conn.reader.version(), now);
+                        self.tally.answered(timing, conn.reader.version(), arrived);
                     } else {
-                        self.tally.failed(timing, Failure::Status(answer.status), now);
+                        self.tally.failed(timing, Failure::Status(answer.status), arrived);
                     }
                     conn.reader.reset();
                     let State::Busy { unsent, .. } = std::mem::replace(&mut conn.state, State::Idle) else { return };

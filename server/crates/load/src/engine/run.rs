@@ -21,6 +21,10 @@ const WAKER: u64 = u64::MAX;
 /// After so many events the schedule is looked at again.
 const EVENTS_BETWEEN_SENDS: usize = 16;
 
+/// Where the next request is due so soon, answers wait until it has been sent: one wake-up for both, half the CPU time. When they
+/// came is the kernel's to say, so this changes no latency; commands may wait as long.
+const TOGETHER: Duration = Duration::from_millis(1);
+
 /// What the handle asks of the thread.
 pub(super) enum Command {
     Load(Box<Plan>, oneshot::Sender<AgentStatus>),
@@ -107,7 +111,9 @@ impl Runner {
                 Pace::Open(schedule) => schedule.next_due().min(next_tick),
                 _ => next_tick,
             };
-            if let Err(e) = self.poller.wait(due.saturating_duration_since(Instant::now())) {
+            let left = due.saturating_duration_since(Instant::now());
+            let soon = left <= TOGETHER && matches!(self.pace, Pace::Open(_));
+            if let Err(e) = self.poller.wait(if soon { Duration::ZERO } else { left }) {
                 tracing::error!(error = %e, "the load engine cannot wait for its sockets");
                 break;
             }
@@ -117,6 +123,9 @@ impl Runner {
                 if i % EVENTS_BETWEEN_SENDS == EVENTS_BETWEEN_SENDS - 1 {
                     self.dispatch(Instant::now());
                 }
+            }
+            if soon {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
             }
         }
         self.tick(Instant::now());

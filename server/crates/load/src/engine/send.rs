@@ -64,9 +64,11 @@ impl Runner {
 
     pub(super) fn open(&mut self) -> bool {
         let now = Instant::now();
-        let life = if matches!(self.pace, Pace::Closed(_)) { None } else { self.config.connection_life };
+        // A closed loop reads each answer as it comes.
+        let closed = matches!(self.pace, Pace::Closed(_));
+        let life = if closed { None } else { self.config.connection_life };
         let opened = match self.plan.addr {
-            Some(addr) => self.pool.open(addr, life, now, &self.poller),
+            Some(addr) => self.pool.open(addr, life, !closed, now, &self.poller),
             None => Err(io::ErrorKind::HostUnreachable.into()),
         };
         match opened {
