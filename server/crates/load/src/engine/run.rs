@@ -23,7 +23,7 @@ const EVENTS_BETWEEN_SENDS: usize = 16;
 
 /// Where the next request is due so soon, answers wait until it has been sent: one wake-up for both, half the CPU time. When they
 /// came is the kernel's to say, so this changes no latency; commands may wait as long.
-const TOGETHER: Duration = Duration::from_millis(1);
+const TOGETHER: Duration = Duration::from_millis(2);
 
 /// What the handle asks of the thread.
 pub(super) enum Command {
