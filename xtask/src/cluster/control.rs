@@ -6,6 +6,9 @@ use crate::sh::{Context, Result, cmd, output};
 use std::process::Command;
 use std::time::Duration;
 
+/// The API server among the cluster's programs.
+pub const API: &str = "apiserver";
+
 /// Longest wait for each of its parts, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -46,7 +49,7 @@ pub fn api(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
     api.args(["--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction"]);
     api.args(["--service-account-issuer", "https://kubernetes.default.svc.cluster.local", "--service-cluster-ip-range", SERVICES]);
     api.args(["--allow-privileged", "--kubelet-preferred-address-types", "InternalIP"]);
-    space.daemon("apiserver", api)?;
+    space.daemon(API, api)?;
     space.until("the API server is ready", PATIENCE, || {
         output(kubectl(place, parts).args(["get", "--raw", "/readyz"])).is_ok_and(|said| said == "ok")
     })

@@ -3,6 +3,7 @@
 //! It lives in mount, process and network namespaces of its own, and is reached through one link: the printed kubeconfig.
 mod compile;
 mod control;
+mod daemons;
 mod images;
 mod istio;
 mod node;
@@ -30,6 +31,26 @@ pub enum Cluster {
     Down(Name),
     /// Print the kubeconfig of the cluster that runs.
     Kubeconfig(Name),
+    /// Stop the API server of the cluster that runs, or start it again: for tests of what happens then.
+    #[command(hide = true)]
+    Api(Api),
+}
+
+/// Arguments of `cargo xtask cluster api`.
+#[derive(clap::Args)]
+pub struct Api {
+    #[command(flatten)]
+    name: Name,
+    #[arg(value_enum)]
+    to: To,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum To {
+    /// At once, as a crash would.
+    Stop,
+    /// With the command line that it had.
+    Start,
 }
 
 /// Which of this machine's clusters.
@@ -67,6 +88,13 @@ impl Cluster {
                     None => return Err(error(format!("no cluster `{0}` runs: cargo xtask cluster up --name {0}", name.name))),
                 }
                 Ok(())
+            }
+            Cluster::Api(api) => {
+                let place = Place::new(&api.name.name)?;
+                match api.to {
+                    To::Stop => daemons::stop(&place, control::API),
+                    To::Start => daemons::again(&place, control::API),
+                }
             }
         }
     }

@@ -85,7 +85,7 @@ impl Place {
 }
 
 /// When a process was started, in the kernel's ticks.
-fn start_of(pid: u32) -> Option<String> {
+pub fn start_of(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in brackets may hold blanks; the start is the 20th word after it.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)

@@ -1,8 +1,8 @@
 //! The namespaces a cluster lives in: mounts, processes and network of its own. When their first process ends, all of it is gone.
+use super::daemons;
 use super::parts::Parts;
 use super::place::{NODE_IP, Place};
 use crate::sh::{Context, Result, cmd, error, output};
-use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -89,12 +89,8 @@ impl<'a> Space<'a> {
     }
 
     /// Starts a program inside that goes on after this one; its words go to `name.log`.
-    pub fn daemon(&self, name: &str, mut command: Command) -> Result<()> {
-        let log = File::create(self.place.file(&format!("{name}.log"))).context(format!("make the log of {name}"))?;
-        let again = log.try_clone().context("share a log")?;
-        // A process group of its own: Ctrl-C in this terminal is not for it.
-        command.stdin(Stdio::null()).stdout(log).stderr(again).process_group(0);
-        let child = command.spawn().context(format!("start {name}"))?;
+    pub fn daemon(&self, name: &str, command: Command) -> Result<()> {
+        let child = daemons::start(self.place, name, command)?;
         self.daemons.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((name.to_owned(), child));
         Ok(())
     }
