@@ -80,6 +80,8 @@ pub fn reason_of(error: &kube::Error) -> String {
     }
 }
 
+const CHECKS_REFUSED: &str = "The cluster's own checks refused it; its words are above.";
+
 /// What a failed call to the cluster means to people. `what` is what was being done: `apply service/flaskapp`.
 pub fn api_error(what: &str, error: &kube::Error) -> ApiError {
     let kube::Error::Api(status) = error else {
@@ -92,10 +94,15 @@ pub fn api_error(what: &str, error: &kube::Error) -> ApiError {
     let (code, hint) = match status.code {
         401 => (Code::Forbidden, "The panel's credentials are not accepted any more: give it new ones."),
         403 if status.message.contains("quota") => (Code::Refused, "Raise the quota, or remove what uses it up."),
+        // Not the user's rights: a webhook, or a ValidatingAdmissionPolicy.
+        403 if status.message.contains("denied the request") || status.message.contains("denied request") => (Code::Refused, CHECKS_REFUSED),
+        500 if status.message.contains("failed calling webhook") => {
+            (Code::Refused, "A webhook that the cluster asks before it accepts this does not answer: see whether what is behind it runs.")
+        }
         403 => (Code::Forbidden, "Give the panel's user that right, or use another kubeconfig."),
         404 => (Code::NotFound, "Deploy the demo first, or see whether Istio's kinds are installed."),
         409 => (Code::Refused, "Somebody else changed it at the same time: look, then try again."),
-        422 | 400 => (Code::Refused, "The cluster's own checks refused it; its words are above."),
+        422 | 400 => (Code::Refused, CHECKS_REFUSED),
         429 => (Code::TooManyRequests, "The cluster asks to slow down: try again in a few seconds."),
         500.. => (Code::ClusterUnreachable, "The cluster failed to answer; the panel goes on trying."),
         _ => (Code::Internal, "The log has more."),
@@ -239,4 +246,27 @@ async fn about(cluster: &Cluster) -> (Option<String>, Option<String>) {
     let (user, served, seen) = tokio::join!(discover::whoami(&cluster.client), cluster.find_istio(), discover::istiods(&cluster.client));
     let mesh = served.ok().map(|served| if served { discover::mesh_name(&seen.unwrap_or_default(), cluster.istio_version()) } else { String::new() });
     (user, mesh)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_a_right_that_is_missing_and_from_a_cluster_that_fails() {
+        for (code, message, told, hint) in [
+            (403, r#"deployments.apps "flaskapp-v1" is forbidden: User "ann" cannot patch resource "deployments" in API group "apps""#, Code::Forbidden, "that right"),
+            (403, r#"pods "x" is forbidden: exceeded quota: small"#, Code::Refused, "quota"),
+            (403, r#"virtualservices "x" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"#, Code::Refused, "its words are above"),
+            (403, r#"admission webhook "w" denied the request: no"#, Code::Refused, "its words are above"),
+            (422, "invalid", Code::Refused, "its words are above"),
+            (500, r#"Internal error occurred: failed calling webhook "validation.istio.io": no endpoints available"#, Code::Refused, "webhook"),
+            (500, "etcdserver: request timed out", Code::ClusterUnreachable, "goes on trying"),
+        ] {
+            let status = kube::core::Status { code, message: message.to_owned(), ..Default::default() };
+            let error = api_error("set the weights", &kube::Error::Api(Box::new(status)));
+            assert_eq!((error.code, error.hint.contains(hint)), (told, true), "{message}: {error:?}");
+            assert!(error.message.contains(message), "{error:?}");
+        }
+    }
 }
