@@ -8,12 +8,11 @@ use crate::{cluster, image};
 use std::path::{Path, PathBuf};
 
 /// Files of `server/tests` that run there.
-const HERE: [&str; 5] = ["journey", "outside", "kubectl", "real", "browser"];
+const HERE: [&str; 9] = ["journey", "outside", "kubectl", "real", "browser", "lease", "preflight", "troubles", "real_troubles"];
+/// Those that disturb the whole cluster: after all others, one test at a time.
+const LAST: [&str; 1] = ["outages"];
 /// Those that do not, and why.
-const NOT_HERE: [(&str, &str); 9] = [
-    ("lease", "not tried there yet: the panel that stands for the embedded cluster would want the Lease too"),
-    ("preflight", "not tried there yet: it wants every line to be well, which another cluster need not be"),
-    ("troubles", "not tried there yet"),
+const NOT_HERE: [(&str, &str); 6] = [
     ("kubeconfig", "is about kubeconfigs that do not work, each made from the embedded cluster's"),
     ("sign_in", "is about the panel's own door, before any cluster"),
     ("zero_failed", "asks of our own sidecar that no request is lost; there the sidecars are Envoy's"),
@@ -61,7 +60,7 @@ impl RealSuite {
                 println!("    not run on a real cluster: {why}");
                 return Ok(());
             }
-            RealSuite::Given(kubeconfig) => return steps.step("Tests on the given cluster", || tests(programs, &kubeconfig)),
+            RealSuite::Given(kubeconfig) => return steps.step("Tests on the given cluster", || tests(programs, &kubeconfig, None)),
             // No network, most likely. That the cluster does not boot is another matter: a failure.
             RealSuite::Boot => match cluster::Parts::ready(steps) {
                 Ok(parts) => cluster::up(steps, NAME, &parts)?,
@@ -70,10 +69,10 @@ impl RealSuite {
         };
         let done = steps
             .step("Demo's image, of the tests' own program", || {
-                run(programs.cargo_test().args(selected()).arg("--no-run"))?;
+                run(programs.cargo_test().args(selected(&[&HERE[..], &LAST].concat())).arg("--no-run"))?;
                 cluster::load(NAME, &image::debug_archive_of(&target_dir().join("debug/demo-panel"))?)
             })
-            .and_then(|()| steps.step("Tests on a real Kubernetes with Istio", || tests(programs, &kubeconfig)));
+            .and_then(|()| steps.step("Tests on a real Kubernetes with Istio", || tests(programs, &kubeconfig, Some(NAME))));
         // However they went.
         let ended = cluster::down(NAME);
         done.and(ended.map(drop))
@@ -81,20 +80,29 @@ impl RealSuite {
 }
 
 /// The whole workspace is named, so that cargo builds nothing otherwise than for the first run.
-fn selected() -> Vec<&'static str> {
+fn selected(files: &[&'static str]) -> Vec<&'static str> {
     let mut words = vec!["--workspace", "--no-fail-fast"];
-    words.extend(HERE.iter().flat_map(|name| ["--test", name]));
+    words.extend(files.iter().flat_map(|name| ["--test", name]));
     words
 }
 
-fn tests(programs: &Programs, kubeconfig: &Path) -> Result<()> {
+/// `booted`: the name of the cluster where it is one of ours, whose API server can be stopped.
+fn tests(programs: &Programs, kubeconfig: &Path, booted: Option<&str>) -> Result<()> {
     let list = target_dir().join("left-out-on-the-real-cluster.txt");
     // Only the last run's is of interest.
     let _ = std::fs::remove_file(&list);
-    let mut command = programs.cargo_test();
-    command.args(selected()).args(["--", AT_ONCE]);
-    command.env("DEMO_PANEL_TEST_KUBECONFIG", kubeconfig).env("DEMO_PANEL_TEST_LEFT_OUT", &list);
-    let done = run(&mut command);
+    let these = |files: &[&'static str], at_once: &str| {
+        let mut command = programs.cargo_test();
+        command.args(selected(files)).args(["--", at_once]);
+        command.env("DEMO_PANEL_TEST_KUBECONFIG", kubeconfig).env("DEMO_PANEL_TEST_LEFT_OUT", &list);
+        if let Some(name) = booted {
+            let this = std::env::current_exe().context("find this program")?;
+            command.env("DEMO_PANEL_TEST_API", format!("'{}' cluster api --name {name}", this.display()));
+        }
+        run(&mut command)
+    };
+    let (most, last) = (these(&HERE, AT_ONCE), these(&LAST, "--test-threads=1"));
+    let done = most.and(last);
     println!("    not run on the real cluster:");
     println!("        units and crates: no cluster takes part, or the embedded one is what they are about");
     for (file, why) in NOT_HERE {
@@ -114,7 +122,7 @@ fn unnamed() -> Result<Vec<String>> {
     let folder = workspace().join("server/tests");
     let files = std::fs::read_dir(&folder).context(format!("list {}", folder.display()))?.flatten().map(|entry| entry.path());
     let names = files.filter(|file| file.extension().is_some_and(|ext| ext == "rs")).filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()));
-    let mut left: Vec<String> = names.filter(|name| !HERE.contains(&name.as_str()) && !NOT_HERE.iter().any(|(known, _)| known == name)).collect();
+    let mut left: Vec<String> = names.filter(|name| !HERE.contains(&name.as_str()) && !LAST.contains(&name.as_str()) && !NOT_HERE.iter().any(|(known, _)| known == name)).collect();
     left.sort();
     Ok(left)
 }

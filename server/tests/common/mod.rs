@@ -293,6 +293,16 @@ impl TestPanel {
         panic!("never: {what}\nlast frame {last}\n{}\n{}", serde_json::to_string_pretty(&self.status()).unwrap(), self.log());
     }
 
+    /// The frames that a page which is opened now gets for its chart, oldest first.
+    pub fn history(&self) -> Vec<Value> {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(patience())).unwrap();
+        write!(&stream, "GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", self.path("live"), self.address).unwrap();
+        let mut lines = BufReader::new(stream).lines().map_while(Result::ok).skip_while(|line| line != "event: history");
+        let frames = lines.find_map(|line| line.strip_prefix("data: ").map(str::to_owned)).expect("a history");
+        serde_json::from_str(&frames).unwrap()
+    }
+
     /// Waits until a condition is True.
     pub fn until_true(&self, kind: &str) -> Value {
         self.until(&format!("{kind} is True"), |s| self::holds(s, kind))
@@ -390,6 +400,12 @@ pub fn reason(status: &Value, kind: &str) -> String {
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     let found = conditions.iter().find(|c| c["type"] == kind).map(|c| c["reason"].as_str().unwrap_or_default().to_owned());
     found.unwrap_or_default()
+}
+
+/// The sentence of a status's condition.
+pub fn message(status: &Value, kind: &str) -> String {
+    let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.iter().find(|c| c["type"] == kind).and_then(|c| c["message"].as_str()).unwrap_or_default().to_owned()
 }
 
 /// Whether a status's condition is True.
