@@ -3,12 +3,15 @@
 //! Each figure has a goal; whether it is met is part of the result, and a figure that is not met fails nothing:
 //! a bench reports, tests decide.
 mod clone;
+mod gate;
+mod kubectl;
 mod memory;
 mod panel;
 mod peers;
 mod real;
 mod results;
 mod size;
+mod split;
 mod start;
 mod weights;
 
@@ -20,7 +23,7 @@ use results::Results;
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Only these: `size`, `start`, `memory`, `weights`, `proxies`, `generators`, `clone`; all where none is given.
+    /// Only these: `size`, `start`, `memory`, `weights`, `split`, `gate`, `proxies`, `generators`, `clone`; all where none is given.
     only: Vec<String>,
     /// Changes of weights to measure.
     #[arg(long, default_value_t = 500)]
@@ -34,7 +37,9 @@ pub struct Bench {
 }
 
 /// `peers` is both `proxies` and `generators`.
-const GROUPS: [&str; 8] = ["size", "start", "memory", "weights", "peers", "proxies", "generators", "clone"];
+const GROUPS: [&str; 10] = ["size", "start", "memory", "weights", "split", "gate", "peers", "proxies", "generators", "clone"];
+/// Those that measure the panel that people run.
+const OF_THE_PANEL: [&str; 6] = ["size", "start", "memory", "weights", "split", "gate"];
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Where {
@@ -57,7 +62,7 @@ impl Bench {
         }
         let wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);
         let mut results = Results::default();
-        if wanted("size") || wanted("start") || wanted("memory") || wanted("weights") {
+        if OF_THE_PANEL.iter().any(|name| wanted(name)) {
             let built = browser_half::build(&tools::wasm_compiler()?, Profile::Release)?;
             let program = build::server(true)?;
             if wanted("size") {
@@ -71,6 +76,12 @@ impl Bench {
             }
             if wanted("weights") {
                 weights::measure(&program, self.flips, &mut results)?;
+            }
+            if wanted("split") {
+                split::measure(&program, &mut results)?;
+            }
+            if wanted("gate") {
+                gate::measure(&program, &mut results)?;
             }
         }
         let (proxies, generators) = (wanted("peers") || wanted("proxies"), wanted("peers") || wanted("generators"));

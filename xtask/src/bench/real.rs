@@ -1,16 +1,15 @@
 //! `cargo xtask bench --cluster real`: the panel on a real Kubernetes with Istio.
 //!
 //! On the cluster that `DEMO_PANEL_TEST_KUBECONFIG` names, else on one that is booted for it and ended afterwards.
+use super::kubectl::{Forward, Kubectl};
 use super::memory::pss_mb;
 use super::panel::Panel;
 use super::results::{Results, quantile};
-use crate::sh::{Context, Result, cmd, error, output};
+use crate::sh::{Context, Result, error};
 use crate::steps::Steps;
-use crate::{cluster, image, tools};
-use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader};
+use crate::{cluster, image};
+use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The cluster that is booted for the bench.
@@ -19,7 +18,6 @@ const NAME: &str = "bench";
 const REST: Duration = Duration::from_secs(120);
 /// Panels on one API server.
 const PANELS: usize = 20;
-const NS: &str = "istio-app";
 
 /// Weight changes as Envoy has them, calls at rest, memory, and twenty panels at once.
 pub fn measure(program: &Path, flips: usize, results: &mut Results) -> Result<()> {
@@ -43,7 +41,7 @@ pub fn measure(program: &Path, flips: usize, results: &mut Results) -> Result<()
 }
 
 fn on(program: &Path, kubeconfig: &Path, flips: usize, results: &mut Results) -> Result<()> {
-    let kubectl = Kubectl { program: tools::kubectl()?, kubeconfig: kubeconfig.to_owned() };
+    let kubectl = Kubectl::new(kubeconfig)?;
     let panel = Panel::on_cluster(program, kubeconfig)?;
     panel.demo()?;
     weights(&panel, &kubectl, flips, results)?;
@@ -59,7 +57,7 @@ fn on(program: &Path, kubeconfig: &Path, flips: usize, results: &mut Results) ->
 fn weights(panel: &Panel, kubectl: &Kubectl, flips: usize, results: &mut Results) -> Result<()> {
     panel.post("load", &json!({"rate": 200}))?;
     panel.frames(|frame| frame["achieved_rate"].as_f64().unwrap_or(0.0) > 190.0)?;
-    let proxy = Forward::to_client(kubectl)?;
+    let proxy = kubectl.forward("deploy/simple-flask-app-client", 15_000)?;
     let (mut has, mut accepted, mut adds, mut late) = (Vec::new(), Vec::new(), Vec::new(), 0.0);
     for flip in 0..flips {
         let v2 = if flip % 2 == 0 { 100 } else { 0 };
@@ -71,7 +69,7 @@ fn weights(panel: &Panel, kubectl: &Kubectl, flips: usize, results: &mut Results
             late += 1.0;
         }
         panel.until("the proxy has the weights", |p| p.is("RouteAcknowledged"))?;
-        let updated = proxy.updated_ms()?;
+        let updated = updated_ms(&proxy)?;
         has.push(updated - asked);
         // From the proxy having it until the panel has said so. Envoy counts whole milliseconds.
         adds.push((answered - updated).max(0.0));
@@ -123,7 +121,7 @@ fn many(program: &Path, kubeconfig: &Path, kubectl: &Kubectl, results: &mut Resu
     for (v1, v2) in [(70, 30), (40, 60), (90, 10), (25, 75), (50, 50)] {
         let destination = |name: &str, weight: u32| json!({"destination": {"host": "flaskapp", "subset": name}, "weight": weight});
         let patch = json!({"spec": {"http": [{"route": [destination("v1", v1), destination("v2", v2)]}]}});
-        kubectl.run(&["-n", NS, "patch", "virtualservice", "flaskapp-vs", "--type", "merge", "-p", &patch.to_string()])?;
+        kubectl.run(&["patch", "virtualservice", "flaskapp-vs", "--type", "merge", "-p", &patch.to_string()])?;
         let edited = Instant::now();
         for panel in &panels {
             panel.until("it shows the change", |p| Ok(p.status()?["wished"]["v2"] == json!(v2)))?;
@@ -139,67 +137,17 @@ fn many(program: &Path, kubeconfig: &Path, kubectl: &Kubectl, results: &mut Resu
     Ok(())
 }
 
-struct Kubectl {
-    program: PathBuf,
-    kubeconfig: PathBuf,
-}
-
-impl Kubectl {
-    fn command(&self, words: &[&str]) -> std::process::Command {
-        let mut command = cmd(&self.program);
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(words);
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Result<String> {
-        output(&mut self.command(words))
-    }
-}
-
-/// A port-forward of kubectl's to the client proxy's admin port, beside the panel's own.
-struct Forward {
-    child: Child,
-    url: String,
-}
-
-impl Forward {
-    fn to_client(kubectl: &Kubectl) -> Result<Forward> {
-        let mut child = kubectl
-            .command(&["-n", NS, "port-forward", "deploy/simple-flask-app-client", ":15000"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("start kubectl port-forward")?;
-        let out = child.stdout.take().ok_or_else(|| error("kubectl has no output"))?;
-        let mut lines = BufReader::new(out).lines();
-        let said = lines.by_ref().map_while(std::io::Result::ok).find_map(|line| {
-            let address = line.strip_prefix("Forwarding from ")?.split(' ').next()?.to_owned();
-            Some(format!("http://{address}/config_dump?resource=dynamic_route_configs"))
-        });
-        // Whatever it says later must not block it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Forward { child, url: said.ok_or_else(|| error("kubectl port-forward ended"))? })
-    }
-
-    /// When the proxy took the route of the demo's port, in milliseconds since midnight UTC.
-    fn updated_ms(&self) -> Result<f64> {
-        let mut answer = ureq::get(&self.url).call().context("read the proxy's routes")?;
-        let dump: Value = answer.body_mut().read_json().context("read the proxy's routes")?;
-        let ours = dump["configs"].as_array().into_iter().flatten().find(|c| c.to_string().contains("|flaskapp."));
-        let stamp = ours.and_then(|c| c["last_updated"].as_str()).ok_or_else(|| error("the proxy has no route of the demo"))?;
-        // "2026-11-23T03:20:11.123Z"
-        let time = stamp.split_once('T').map_or("", |(_, time)| time.trim_end_matches('Z'));
-        let parts: Vec<f64> = time.split(':').filter_map(|part| part.parse().ok()).collect();
-        match parts[..] {
-            [hours, minutes, seconds] => Ok(((hours * 60.0 + minutes) * 60.0 + seconds) * 1000.0),
-            _ => Err(error(format!("not a time: {stamp}"))),
-        }
-    }
-}
-
-impl Drop for Forward {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// When a proxy took the route of the demo's port, in milliseconds since midnight UTC; `at` leads to its admin port.
+fn updated_ms(at: &Forward) -> Result<f64> {
+    let dump = at.get("/config_dump?resource=dynamic_route_configs").context("read the proxy's routes")?;
+    let ours = dump["configs"].as_array().into_iter().flatten().find(|c| c.to_string().contains("|flaskapp."));
+    let stamp = ours.and_then(|c| c["last_updated"].as_str()).ok_or_else(|| error("the proxy has no route of the demo"))?;
+    // "2026-11-23T03:20:11.123Z"
+    let time = stamp.split_once('T').map_or("", |(_, time)| time.trim_end_matches('Z'));
+    let parts: Vec<f64> = time.split(':').filter_map(|part| part.parse().ok()).collect();
+    match parts[..] {
+        [hours, minutes, seconds] => Ok(((hours * 60.0 + minutes) * 60.0 + seconds) * 1000.0),
+        _ => Err(error(format!("not a time: {stamp}"))),
     }
 }
 

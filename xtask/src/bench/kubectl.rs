@@ -1,0 +1,78 @@
+//! kubectl beside a panel under measurement, in the demo's namespace, and a port-forward of its own.
+use crate::sh::{Context, Result, cmd, error, output};
+use crate::tools;
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// An unmodified kubectl on one cluster.
+pub struct Kubectl {
+    program: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Kubectl {
+    /// Errors: no kubectl can be had.
+    pub fn new(kubeconfig: &Path) -> Result<Kubectl> {
+        Ok(Kubectl { program: tools::kubectl()?, kubeconfig: kubeconfig.to_owned() })
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = cmd(&self.program);
+        // Its cache of what the API serves goes beside the kubeconfig.
+        let cache = self.kubeconfig.with_file_name("kubectl-cache");
+        command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--cache-dir").arg(cache).args(["-n", "istio-app"]).args(words);
+        command
+    }
+
+    /// Runs it to the end; gives its output.
+    pub fn run(&self, words: &[&str]) -> Result<String> {
+        output(&mut self.command(words))
+    }
+
+    /// Leads to a port of a pod: `deploy/simple-flask-app-client`.
+    pub fn forward(&self, to: &str, port: u16) -> Result<Forward> {
+        let mut child = self
+            .command(&["port-forward", to, &format!(":{port}")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start kubectl port-forward")?;
+        let out = child.stdout.take().ok_or_else(|| error("kubectl has no output"))?;
+        let mut lines = BufReader::new(out).lines();
+        let said = lines.by_ref().map_while(std::io::Result::ok).find_map(|line| {
+            let address = line.strip_prefix("Forwarding from ")?.split(' ').next()?.to_owned();
+            Some(format!("http://{address}"))
+        });
+        // Whatever it says later must not block it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Forward { child, url: said.ok_or_else(|| error("kubectl port-forward ended"))? })
+    }
+}
+
+/// A port-forward; it ends when dropped.
+pub struct Forward {
+    child: Child,
+    url: String,
+}
+
+impl Forward {
+    /// What a GET of a path answers.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        let mut answer = ureq::get(format!("{}{path}", self.url)).call().context(format!("GET {path}"))?;
+        answer.body_mut().read_json().context(format!("read the answer to GET {path}"))
+    }
+
+    /// What a PUT answers.
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        let mut answer = ureq::put(format!("{}{path}", self.url)).send_json(body).context(format!("PUT {path}"))?;
+        answer.body_mut().read_json().context(format!("read the answer to PUT {path}"))
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
