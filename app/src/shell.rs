@@ -1,7 +1,7 @@
 //! The document around the page. The server alone draws it.
 use crate::api::{self, First, HAND_OVER, Prefs};
-use crate::pages::{Failed, NotFound, Panel, PreflightPage, SignIn};
-use crate::text::Key;
+use crate::pages::{Failed, NotFound, Panel, PastPage, PreflightPage, SignIn};
+use crate::text::{Key, PastWord};
 use leptos::prelude::*;
 
 /// The whole document. `options` name the files: `/pkg/<output_name>.css`, `.js` and `_bg.wasm`.
@@ -12,14 +12,21 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let Prefs { lang, theme } = api::prefs();
     let style = format!("/{}/{}.css", options.site_pkg_dir, options.output_name);
     let first = use_context::<First>().unwrap_or(First::NotFound);
-    let scripts = matches!(first, First::Panel(_)).then(|| view! { <HydrationScripts options/> });
+    let scripts = matches!(first, First::Panel { .. }).then(|| view! { <HydrationScripts options/> });
     let body = match first {
-        First::Panel(first) => view! {
+        First::Panel { first, past } => {
+            let more = past.then(|| view! {
+                <p class="more"><a href=format!("/history?namespace={}", first.status.namespace) data-testid="past">{PastWord::Title.said(lang)}</a></p>
+            });
+            view! {
             <script type="application/json" id=HAND_OVER inner_html=first.to_script()></script>
             <noscript><p class="message warn">{lang.t(Key::NoScript)}</p></noscript>
             <div id="app"><Panel first=*first/></div>
+            {more}
+            }
+            .into_any()
         }
-        .into_any(),
+        First::Past(past) => view! { <PastPage past/> }.into_any(),
         First::Preflight(told) => view! { <PreflightPage told/> }.into_any(),
         First::SignIn(refused) => view! { <SignIn refused/> }.into_any(),
         First::Failed(error) => view! { <Failed error/> }.into_any(),

@@ -127,6 +127,9 @@ pub struct Serve {
     /// Let pods of the embedded cluster run programs of this machine
     #[arg(long)]
     pub allow_host_exec: bool,
+    /// A Prometheus that scrapes the sidecars, for the page about the last hour: http://prometheus.istio-system:9090
+    #[arg(long, env = "DEMO_PANEL_PROMETHEUS_URL", value_name = "URL")]
+    pub prometheus_url: Option<http::Uri>,
     /// File with the token that people must give; needed outside loopback
     #[arg(long, env = "DEMO_PANEL_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,

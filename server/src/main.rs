@@ -2,6 +2,7 @@
 mod config;
 mod demo;
 mod k8s;
+mod prometheus;
 mod roles;
 mod startup;
 mod tasks;

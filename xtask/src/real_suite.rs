@@ -12,7 +12,8 @@ const HERE: [&str; 9] = ["journey", "outside", "kubectl", "real", "browser", "le
 /// Those that disturb the whole cluster: after all others, one test at a time.
 const LAST: [&str; 1] = ["outages"];
 /// Those that do not, and why.
-const NOT_HERE: [(&str, &str); 6] = [
+const NOT_HERE: [(&str, &str); 7] = [
+    ("history", "is about a Prometheus, before any cluster"),
     ("kubeconfig", "is about kubeconfigs that do not work, each made from the embedded cluster's"),
     ("sign_in", "is about the panel's own door, before any cluster"),
     ("zero_failed", "asks of our own sidecar that no request is lost; there the sidecars are Envoy's"),

@@ -51,6 +51,19 @@ impl ControlPlane for Gallery {
             w.history()
         }))
     }
+    fn has_past(&self) -> bool {
+        true
+    }
+    async fn past(&self, ns: &Namespace) -> Result<Past, ApiError> {
+        let now_s = now_ms() / 1000;
+        let moments = (0..240_u64).filter(|i| !(100..112).contains(i)).map(|i| {
+            let v2 = [0.0, 20.0, 80.0, 160.0][(i / 60) as usize];
+            let rates = [("v1".to_owned(), 200.0 - v2), ("v2".to_owned(), v2)].into();
+            PastMoment { at_s: now_s - (240 - i) * 15, rates, failed: if (150..158).contains(&i) { 12.0 } else { 0.0 } }
+        });
+        let (source, metric) = ("http://prometheus.istio-system:9090".to_owned(), "istio_requests_total".to_owned());
+        Ok(Past { namespace: ns.clone(), source, metric, step_s: 15, moments: moments.collect() })
+    }
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
         Ok(crate::preflight::told(ns))
     }

@@ -23,7 +23,14 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 pub enum First {
     /// The panel.
-    Panel(Box<Snapshot>),
+    Panel {
+        /// All it shows before its first event.
+        first: Box<Snapshot>,
+        /// Whether it leads to the last hour.
+        past: bool,
+    },
+    /// The last hour.
+    Past(crate::types::Past),
     /// What stands between the cluster and the demo.
     Preflight(crate::types::Preflight),
     /// Nobody has signed in; why the last token was not taken.
@@ -40,12 +47,12 @@ pub fn prepare() {
     let _ = any_spawner::Executor::init_tokio();
 }
 
-/// Reads what the page at `uri` begins with: `/` or `/preflight`, with the namespace in `?namespace=`.
+/// Reads what the page at `uri` begins with: `/`, `/preflight` or `/history`, with the namespace in `?namespace=`.
 #[cfg(feature = "ssr")]
 pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
     use crate::types::{ApiError, Code, Namespace};
     prepare();
-    if !matches!(uri.path(), "/" | "/preflight") {
+    if !matches!(uri.path(), "/" | "/preflight" | "/history") {
         return First::NotFound;
     }
     // Names need no percent-encoding: one that has any is none.
@@ -54,14 +61,17 @@ pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
         Ok(ns) => ns,
         Err(why) => return First::Failed(ApiError::new(Code::BadRequest, why, "Correct the address, or leave `?namespace=` out.")),
     };
-    if uri.path() == "/preflight" {
-        return plane.preflight(&ns).await.map_or_else(First::Failed, First::Preflight);
+    match uri.path() {
+        "/preflight" => return plane.preflight(&ns).await.map_or_else(First::Failed, First::Preflight),
+        "/history" => return plane.past(&ns).await.map_or_else(First::Failed, First::Past),
+        _ => {}
     }
     let read = async { Ok::<_, ApiError>((plane.status(&ns).await?, plane.history(&ns).await?)) };
     match read.await {
         Ok((mut status, history)) => {
             status.namespace = ns;
-            First::Panel(Box::new(Snapshot { build: plane.build(), now_ms: super::ssr::now_ms(), status, history }))
+            let first = Box::new(Snapshot { build: plane.build(), now_ms: super::ssr::now_ms(), status, history });
+            First::Panel { first, past: plane.has_past() }
         }
         Err(error) => First::Failed(error),
     }

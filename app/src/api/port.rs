@@ -1,5 +1,5 @@
 //! The port the page acts through. The server implements it once, for the page and for `/api/demo/*` alike.
-use crate::types::{ApiError, Frame, InjectRequest, LoadRequest, Namespace, Operation, Preflight, RouteRequest, Shifted, Split, Status};
+use crate::types::{ApiError, Frame, InjectRequest, LoadRequest, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status};
 use std::sync::Arc;
 
 /// Everything the page may ask for. `ns` is the demo's namespace; `by` says who asks (`browser 3f2a`, `curl`) and ends up in the log.
@@ -13,6 +13,10 @@ pub trait ControlPlane: Send + Sync + 'static {
     async fn status(&self, ns: &Namespace) -> Result<Status, ApiError>;
     /// The last 60 s, oldest first, two frames a second; empty where nothing was measured.
     async fn history(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError>;
+    /// Whether there is a Prometheus to ask for more than that.
+    fn has_past(&self) -> bool;
+    /// The last hour, as that Prometheus has it. Errors: there is none, or it does not answer.
+    async fn past(&self, ns: &Namespace) -> Result<Past, ApiError>;
     /// What stands between the cluster and the demo; asks the cluster, changes nothing. What cannot be told is a line, not an error.
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError>;
     /// Makes Services, Deployments and the client.

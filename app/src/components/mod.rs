@@ -46,6 +46,6 @@ pub use page::{Page, Rates, Shifter, flag, say};
 pub use pods::Pods;
 pub use rail::Rail;
 pub use slider::Slider;
-pub use symbol::Symbol;
+pub use symbol::{Symbol, colour};
 pub use toast::Toast;
 pub use weights::Weights;

@@ -3,6 +3,8 @@ mod keys;
 #[cfg(feature = "ssr")]
 mod lonely;
 #[cfg(feature = "ssr")]
+mod past;
+#[cfg(feature = "ssr")]
 mod preflight;
 mod rates;
 mod shifting;
@@ -12,6 +14,8 @@ mod traffic;
 
 #[cfg(feature = "ssr")]
 pub use lonely::{Failed, NotFound};
+#[cfg(feature = "ssr")]
+pub use past::PastPage;
 #[cfg(feature = "ssr")]
 pub use preflight::PreflightPage;
 #[cfg(feature = "ssr")]

@@ -6,6 +6,7 @@ mod conditions;
 mod errors;
 mod log;
 #[cfg(any(feature = "ssr", test))]
+mod past;
 mod preflight;
 #[cfg(any(feature = "ssr", test))]
 mod sign_in;
@@ -18,6 +19,7 @@ pub use conditions::in_chinese;
 pub use errors::{ErrorText, error};
 pub use log::{entry, who, working};
 #[cfg(any(feature = "ssr", test))]
+pub use past::PastWord;
 pub use preflight::{Word, check, troubles, verb};
 #[cfg(any(feature = "ssr", test))]
 pub use sign_in::SignInWord;

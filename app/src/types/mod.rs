@@ -6,6 +6,7 @@ mod condition;
 mod error;
 mod live;
 mod names;
+mod past;
 mod preflight;
 mod split;
 mod status;
@@ -14,6 +15,7 @@ pub use condition::{Condition, ConditionStatus, kinds, reasons};
 pub use error::{ApiError, Code};
 pub use live::{Frame, Hello, Verdict, VerdictKind};
 pub use names::{Namespace, Rate};
+pub use past::{Past, PastMoment};
 pub use preflight::{Check, CheckStatus, Preflight};
 pub use split::{Split, SplitError, Subset, Weight};
 pub use status::{

@@ -33,8 +33,9 @@ mod verify;
 mod weights;
 
 use crate::k8s::{Cluster, Manifests, Reach, probe};
+use crate::prometheus::Prometheus;
 use ::app::api::ControlPlane;
-use ::app::types::{ApiError, Code, Frame, InjectRequest, LoadRequest, Namespace, Operation, Preflight, RouteRequest, Shifted, Split, Status};
+use ::app::types::{ApiError, Code, Frame, InjectRequest, LoadRequest, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch as latest};
@@ -56,6 +57,8 @@ pub struct Demo {
     stop: CancellationToken,
     build: String,
     identity: Option<String>,
+    /// For what was before the panel's own memory; nothing where none was named.
+    prometheus: Option<Prometheus>,
 }
 
 /// What keeps the namespaces going; run by `tasks`.
@@ -69,7 +72,7 @@ pub struct Runner {
 impl Demo {
     /// Nothing runs before the [`Runner`] does. `stop` ends every namespace's parts. `identity`: what this panel calls itself on a
     /// cluster that other panels may act on, too.
-    pub fn new(cluster: Cluster, manifests: Manifests, build: String, identity: Option<String>, stop: CancellationToken) -> (Arc<Demo>, Runner) {
+    pub fn new(cluster: Cluster, manifests: Manifests, build: String, identity: Option<String>, prometheus: Option<Prometheus>, stop: CancellationToken) -> (Arc<Demo>, Runner) {
         let (begin, begun) = mpsc::unbounded_channel();
         let (reach, seen) = latest::channel(Reach::default());
         let demo = Demo {
@@ -81,6 +84,7 @@ impl Demo {
             stop: stop.clone(),
             build,
             identity,
+            prometheus,
         };
         (Arc::new(demo), Runner { cluster, reach, begun, stop })
     }
@@ -171,6 +175,17 @@ impl ControlPlane for Demo {
         let space = self.space(ns)?;
         let history = space.history.lock().map(|h| h.iter().cloned().collect()).unwrap_or_default();
         Ok(history)
+    }
+
+    fn has_past(&self) -> bool {
+        self.prometheus.is_some()
+    }
+
+    async fn past(&self, ns: &Namespace) -> Result<Past, ApiError> {
+        match &self.prometheus {
+            Some(prometheus) => prometheus.past(ns, facts::now_ms() / 1000).await,
+            None => Err(ApiError::new(Code::NotFound, "No Prometheus was named, so only the last minute is known.", "Start the panel with --prometheus-url.")),
+        }
     }
 
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {

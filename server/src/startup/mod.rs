@@ -9,6 +9,7 @@ mod tried;
 use crate::config::{ClusterChoice, Serve};
 use crate::demo::Demo;
 use crate::k8s::{self, ImageSource, Manifests};
+use crate::prometheus::Prometheus;
 use crate::tasks::{Stage, Tasks, shutdown_signal};
 use crate::web::{self, AppState, Gate, HostList, Metrics};
 use std::io::{IsTerminal, Write};
@@ -92,6 +93,8 @@ async fn run(config: Serve) -> Result<bool, StartError> {
     let token = token(config.token_file.as_deref())?;
     let tls = tls::acceptor(&config)?;
     let manifests = Manifests::parse(ImageSource::of(&config)).map_err(|e| StartError::new(e, "Report this: it is a defect."))?;
+    let prometheus = config.prometheus_url.as_ref().map(Prometheus::at).transpose();
+    let prometheus = prometheus.map_err(|why| StartError::new(format!("--prometheus-url: {why}"), "Leave it out, or correct it."))?;
     let listener = TcpListener::bind(config.listen).await.map_err(|e| cannot_listen(config.listen, &e))?;
     let address = listener.local_addr().map_err(|e| cannot_listen(config.listen, &e))?;
 
@@ -101,7 +104,7 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         ClusterChoice::Kubeconfig => remote::from_kubeconfig(config.kubeconfig.as_deref(), config.context.clone()).await?,
         ClusterChoice::InCluster => remote::in_cluster().await?,
     };
-    let (demo, runner) = Demo::new(started.cluster.clone(), manifests, build_id(), started.identity.clone(), tasks.token(Stage::Load));
+    let (demo, runner) = Demo::new(started.cluster.clone(), manifests, build_id(), started.identity.clone(), prometheus, tasks.token(Stage::Load));
     tasks.start(Stage::Load, "demo", |_| async move {
         runner.run().await;
         Ok(())

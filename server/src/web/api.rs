@@ -1,7 +1,7 @@
 //! The verbs as JSON: `/api/demo/{verb}?namespace=istio-app`. The same implementation as the page's.
 use super::AppState;
 use super::failure::{Failure, failure};
-use app::types::{Code, Namespace, Operation, Preflight, Shifted, Status};
+use app::types::{Code, Namespace, Operation, Past, Preflight, Shifted, Status};
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
@@ -88,6 +88,11 @@ pub async fn preflight(State(state): State<AppState>, InNamespace(ns): InNamespa
     Ok(Json(state.plane.preflight(&ns).await?))
 }
 
+/// `GET history`: the last hour, where there is a Prometheus to ask.
+pub async fn past(State(state): State<AppState>, InNamespace(ns): InNamespace) -> Result<Json<Past>, Failure> {
+    Ok(Json(state.plane.past(&ns).await?))
+}
+
 /// `POST weights`: answers when every client-side proxy has them, or after 1 s.
 async fn weights(state: &AppState, ns: &Namespace, by: &str, request: Request) -> Result<Json<Shifted>, Failure> {
     let Decoded(split) = Decoded::from_request(request, state).await?;
@@ -115,7 +120,7 @@ pub async fn verb(
         "route" => plane.route(&ns, &by, Decoded::from_request(request, &state).await?.0).await?,
         "load" => plane.load(&ns, &by, Decoded::from_request(request, &state).await?.0).await?,
         "weights" => return weights(&state, &ns, &by, request).await.map(IntoResponse::into_response),
-        "status" | "live" | "preflight" => return Err(failure(Code::MethodNotAllowed, format!("`{verb}` is read with GET."), "Leave out -X POST.")),
+        "status" | "live" | "preflight" | "history" => return Err(failure(Code::MethodNotAllowed, format!("`{verb}` is read with GET."), "Leave out -X POST.")),
         _ => return Err(unknown_verb()),
     };
     Ok(accepted(operation))
@@ -135,7 +140,7 @@ fn unknown_verb() -> Failure {
     failure(
         Code::NotFound,
         "There is no such verb.",
-        "GET status, live, preflight; POST deploy, client, inject, route, weights, adopt, revert, load, verify, takeover, teardown.",
+        "GET status, live, preflight, history; POST deploy, client, inject, route, weights, adopt, revert, load, verify, takeover, teardown.",
     )
 }
 

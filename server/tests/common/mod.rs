@@ -151,9 +151,14 @@ impl TestPanel {
 
     /// With a token that people must give.
     pub fn guarded(token: &Path) -> TestPanel {
+        TestPanel::with(&["--token-file", token.to_str().unwrap()])
+    }
+
+    /// On a new folder, with more words on its command line.
+    pub fn with(words: &[&str]) -> TestPanel {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let mut line = command_at(&dir.path().join("state"), "127.0.0.1:0");
-        line.arg("--token-file").arg(token);
+        line.args(words);
         TestPanel::run(line, dir)
     }
 
