@@ -100,3 +100,34 @@ fn credentials_that_end_while_the_panel_runs_are_named_and_nothing_else_is_tried
     drop(driving);
     drop(again);
 }
+
+#[test]
+fn a_sidecar_of_the_classic_form_is_known_and_goes_and_comes_back() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "");
+    panel.until_reason("Deployed", "Deployed");
+    let ns = &panel.namespace;
+    let classic = json!({"spec": {"template": {"metadata": {"annotations": {"sidecar.istio.io/nativeSidecar": "false"}}}}});
+    for workload in ["flaskapp-v1", "flaskapp-v2", "simple-flask-app-client"] {
+        let path = format!("/apis/apps/v1/namespaces/{ns}/deployments/{workload}?fieldManager=kubectl-patch");
+        change(&panel, "PATCH", &path, "application/merge-patch+json", &classic);
+    }
+    let all = |s: &Value, ready: &str| s["pods"].as_array().is_some_and(|pods| pods.len() == 3 && pods.iter().all(|p| p["ready"] == ready));
+    let inject = |yes: bool| {
+        panel.ask("inject", &json!({"inject": yes}).to_string());
+        let (told, ready) = if yes { ("Injected", "2/2") } else { ("NotInjected", "1/1") };
+        panel.until(told, |s| reason(s, "Injected") == told && s["operation"].is_null() && all(s, ready));
+    };
+    inject(true);
+    let pods = change(&panel, "GET", &format!("/api/v1/namespaces/{ns}/pods?labelSelector=app%3Dflaskapp"), "application/json", &json!({}));
+    for pod in pods["items"].as_array().unwrap() {
+        assert_eq!(pod["spec"]["containers"][1]["name"], "istio-proxy", "{pod}");
+    }
+    // It does what the other form does.
+    panel.ask("route", r#"{"present": true}"#);
+    panel.until_reason("RouteAcknowledged", "Acknowledged");
+    panel.shift(30, 70);
+    inject(false);
+    inject(true);
+    panel.until_reason("RouteAcknowledged", "Acknowledged");
+}

@@ -11,6 +11,8 @@ pub const PROXY_CONTAINER: &str = "istio-proxy";
 const INJECT: &str = "sidecar.istio.io/inject";
 const STATUS: &str = "sidecar.istio.io/status";
 const REVISION: &str = "istio.io/rev";
+/// `false`: the sidecar is a container beside the others, as it was before Kubernetes had init containers that stay.
+const NATIVE: &str = "sidecar.istio.io/nativeSidecar";
 /// Namespaces that Istio never injects into.
 const SYSTEM_NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
 
@@ -98,12 +100,14 @@ fn add_sidecar(pod: &mut Value, t: &SidecarTemplate) {
     let version =
         ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"].iter().find_map(|l| label(pod, l)).unwrap_or("latest").to_string();
     let containers: Vec<String> = names(pod, "/spec/containers");
-    let proxy = proxy_container(t, &workload, &containers);
+    let native = annotation(pod, NATIVE) != Some("false");
+    let proxy = proxy_container(t, &workload, &containers, native);
 
     if let Some(spec) = object_at(pod, "spec") {
-        match spec.entry("initContainers").or_insert_with(|| json!([])) {
+        match spec.entry(if native { "initContainers" } else { "containers" }).or_insert_with(|| json!([])) {
             // First, so that other init containers have a network already.
-            Value::Array(list) => list.insert(0, proxy),
+            Value::Array(list) if native => list.insert(0, proxy),
+            Value::Array(list) => list.push(proxy),
             other => *other = json!([proxy]),
         }
     }
@@ -121,23 +125,22 @@ fn add_sidecar(pod: &mut Value, t: &SidecarTemplate) {
         annotations.entry("prometheus.io/port").or_insert_with(|| "15020".into());
         annotations.entry("prometheus.io/scrape").or_insert_with(|| "true".into());
         annotations.insert(REVISION.into(), t.revision.clone().into());
-        let status =
-            json!({"initContainers": [PROXY_CONTAINER], "containers": null, "volumes": null, "imagePullSecrets": null, "revision": t.revision});
+        let (init, beside) = if native { (json!([PROXY_CONTAINER]), Value::Null) } else { (Value::Null, json!([PROXY_CONTAINER])) };
+        let status = json!({"initContainers": init, "containers": beside, "volumes": null, "imagePullSecrets": null, "revision": t.revision});
         annotations.insert(STATUS.into(), status.to_string().into());
     }
 }
 
-fn proxy_container(t: &SidecarTemplate, workload: &str, containers: &[String]) -> Value {
+fn proxy_container(t: &SidecarTemplate, workload: &str, containers: &[String], native: bool) -> Value {
     let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}});
     let probe = |failures: u32, period_s: u32| {
         json!({"failureThreshold": failures, "httpGet": {"path": "/healthz/ready", "port": 15021, "scheme": "HTTP"},
                "periodSeconds": period_s, "successThreshold": 1, "timeoutSeconds": 3})
     };
-    json!({
+    let mut proxy = json!({
         "name": PROXY_CONTAINER,
         "image": t.image,
         "imagePullPolicy": "IfNotPresent",
-        "restartPolicy": "Always",
         "args": ["proxy", "sidecar", "--domain", "$(POD_NAMESPACE).svc.cluster.local",
                  "--proxyLogLevel=warning", "--proxyComponentLogLevel=misc:error", "--log_output_level=default:info"],
         "env": [
@@ -155,7 +158,11 @@ fn proxy_container(t: &SidecarTemplate, workload: &str, containers: &[String]) -
         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "2", "memory": "128Mi"}},
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
-    })
+    });
+    if native {
+        proxy["restartPolicy"] = "Always".into();
+    }
+    proxy
 }
 
 /// The Deployment's name for a pod of a ReplicaSet, else the owner's, else the pod's own.
@@ -249,6 +256,18 @@ mod tests {
         let once = p.clone();
         assert_eq!(inject(None, &mut p, &SidecarTemplate::default()), Decision::AlreadyInjected);
         assert_eq!(p, once);
+    }
+
+    #[test]
+    fn a_sidecar_of_the_classic_form_is_the_last_container() {
+        let mut p = pod(json!({INJECT: "true"}), json!({NATIVE: "false"}));
+        let t = SidecarTemplate::default();
+        assert_eq!(inject(None, &mut p, &t), Decision::Injected);
+        assert_eq!((names(&p, "/spec/containers"), names(&p, "/spec/initContainers")), (vec!["flaskapp".into(), PROXY_CONTAINER.into()], vec![]));
+        assert_eq!(p["spec"]["containers"][1].get("restartPolicy"), None);
+        let status: Value = serde_json::from_str(p["metadata"]["annotations"][STATUS].as_str().unwrap()).unwrap();
+        assert_eq!((&status["containers"], &status["initContainers"]), (&json!([PROXY_CONTAINER]), &Value::Null));
+        assert_eq!(inject(None, &mut p, &t), Decision::AlreadyInjected);
     }
 
     #[test]
