@@ -3,7 +3,9 @@
 mod common;
 
 use common::harness::{App, Client, LOCAL, Mesh};
-use common::input;
+use common::{input, route};
+use mesh::MeshInput;
+use serde_json::json;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -130,6 +132,32 @@ async fn what_could_be_read_in_two_ways_is_refused_and_the_app_sees_nothing_of_i
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     target.mesh.end().await;
+}
+
+/// Whoever may write a VirtualService may not write requests of the pods that it routes.
+#[tokio::test]
+async fn a_rewrite_with_a_line_end_writes_neither_header_nor_request() {
+    let app = App::start("v1").await;
+    let mesh = Mesh::start(input(1, &[("v1", app.address)])).await;
+    for (number, rewrite) in [
+        json!({"authority": "a\r\nx-evil: 1"}),
+        json!({"authority": "a\nx-evil: 1"}),
+        json!({"uri": "/head HTTP/1.1\r\nx-evil: 1\r\n\r\nGET /x-evil HTTP/1.1\r\nx: "}),
+        json!({"uri": "/head x-evil"}),
+        json!({"uri": "/head\0x-evil"}),
+        json!({"uriRegexRewrite": {"match": "/h(.*)", "rewrite": "/h\\1 HTTP/1.1\r\nx-evil: 1\r\nx: "}}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let spec = json!({"hosts": ["flaskapp"], "http": [{"match": [{"uri": {"prefix": "/head"}}], "rewrite": rewrite, "route": [{"destination": {"host": "flaskapp"}}]}]});
+        mesh.publish(MeshInput { virtual_services: vec![route(spec)], ..input(2 + number as u64, &[("v1", app.address)]) }).await;
+        let before = app.count();
+        let answer = mesh.connect().await.get("http://flaskapp:7777/head").await;
+        assert_eq!((answer.status, app.count() - before), (200, 1), "{rewrite}");
+        assert!(answer.text().starts_with("GET /head HTTP/1.1\r\nhost: flaskapp:7777\r\n") && !answer.text().contains("x-evil"), "{rewrite}: {}", answer.text());
+    }
+    mesh.end().await;
 }
 
 #[tokio::test]

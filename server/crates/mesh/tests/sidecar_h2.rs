@@ -132,7 +132,7 @@ async fn a_stream_to_an_app_of_http1_has_retries_mirrors_and_faults_like_any_req
     let mesh = Mesh::start(MeshInput { virtual_services: vec![route(json!({"hosts": ["flaskapp"], "http": [
         rule("/status", json!({"retries": {"attempts": 2, "retryOn": "gateway-error"}})),
         rule("/copied", json!({"mirror": {"host": "flaskapp", "subset": "v2"}})),
-        rule("/abort", json!({"fault": {"abort": {"httpStatus": 418}}})),
+        rule("/abort", json!({"fault": {"abort": {"httpStatus": 418, "percentage": {"value": 100}}}})),
         rule("/slow", json!({"timeout": "0.05s"})),
         rule("/", json!({})),
     ]}))], ..objects }).await;

@@ -104,6 +104,19 @@ async fn headers_are_made_passed_on_and_stripped() {
     assert_eq!(answer.header("x-app-version"), None);
     assert_eq!(answer.header("server"), Some("envoy"));
     assert!(answer.header("x-envoy-upstream-service-time").is_some());
+    // Named away: then there is none, and one is made.
+    let seen = client.ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: x\r\nConnection: x-request-id\r\nx-request-id: mine\r\n\r\n").await.text();
+    assert!(seen.contains("x-request-id: ") && !seen.contains("mine"), "{seen}");
+    // What a client says of a trace is not contradicted.
+    for (said, b3, sampled) in [("x-b3-sampled: 1", 3, "x-b3-sampled: 1"), ("b3: 1", 1, "b3: 1"), ("x-b3-spanid: 7", 3, "x-b3-sampled: 0")] {
+        let seen = client.ask(&format!("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: x\r\n{said}\r\n\r\n")).await.text();
+        let told = seen.lines().filter(|l| l.starts_with("b3: ") || l.starts_with("x-b3-")).count();
+        assert!(told == b3 && seen.contains(sampled) && seen.contains(said), "{said}: {seen}");
+    }
+    // An answer's headers for this hop alone, and its length said twice.
+    let answer = client.get("http://flaskapp:7777/hop").await;
+    let head = answer.head.to_ascii_lowercase();
+    assert!(!head.contains("x-hop") && head.contains("x-kept: 1\r\n") && head.matches("content-length: 2\r\n").count() == 1, "{head}");
     let again = client.ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: x\r\nx-request-id: mine\r\nX-B3-TraceId: t\r\nx-b3-sampled: 1\r\n\r\n").await.text();
     assert!(again.contains("x-request-id: mine\r\n") && again.contains("X-B3-TraceId: t\r\n") && again.to_ascii_lowercase().matches("b3-").count() == 2, "{again}");
     mesh.end().await;

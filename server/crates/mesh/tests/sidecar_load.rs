@@ -3,14 +3,14 @@
 mod common;
 
 use common::harness::{App, Client, LOCAL, Mesh, PATIENCE};
-use common::{input, rule, split};
+use common::{input, route, rule, split};
 use mesh::{Control, MeshInput};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
@@ -292,6 +292,8 @@ async fn a_sidecar_that_stops_finishes_what_it_began() {
     assert_eq!(page.ask("GET /healthz/ready HTTP/1.1\r\nhost: a\r\n\r\n").await.status, 503);
     let answer = tasks.join_next().await.unwrap().unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, "v1"));
+    // It was asked for before anybody knew; who asks again on this connection would be cut off.
+    assert_eq!(answer.header("connection"), Some("close"));
     assert!(idle.is_closed().await);
     mesh.end().await;
     assert!(tokio::net::TcpStream::connect(to).await.is_err());
@@ -311,6 +313,26 @@ async fn while_it_goes_it_still_answers_and_says_close() {
     let answer = fresh.get(URL).await;
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     assert!(fresh.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_tunnel_goes_on_until_the_drain_ends() {
+    let app = App::start("v1").await;
+    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| c.drain = Duration::from_millis(400)).await;
+    let mut idle = mesh.connect().await;
+    idle.get(URL).await;
+    let mut tunnel = mesh.connect().await;
+    let switch = "GET http://flaskapp:7777/switch HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    assert_eq!(tunnel.ask(switch).await.status, 101);
+    mesh.stop.cancel();
+    // Idle connections end with the linger; the tunnel is still there then.
+    assert!(idle.is_closed().await);
+    tunnel.stream.write_all(b"still here").await.unwrap();
+    let mut echoed = [0; 10];
+    tokio::time::timeout(PATIENCE, tunnel.stream.read_exact(&mut echoed)).await.unwrap().expect("the tunnel is cut");
+    assert_eq!(&echoed, b"still here");
+    mesh.end().await;
+    assert!(tunnel.is_closed().await);
 }
 
 #[tokio::test]
@@ -364,7 +386,16 @@ async fn endpoints_are_balanced_as_the_rule_says() {
         client.get(URL).await;
     }
     assert_eq!(apps.iter().map(App::count).collect::<Vec<_>>(), [10, 10, 10]);
-    mesh.publish(with(2, json!({"consistentHash": {"httpHeaderName": "x-user"}}))).await;
+    // Whose turn it is outlasts the table.
+    for revision in 10..40 {
+        let mut input = with(revision, json!({"simple": "ROUND_ROBIN"}));
+        input.destination_rules = vec![rule(json!({"host": "flaskapp", "trafficPolicy": {
+            "loadBalancer": {"simple": "ROUND_ROBIN"}, "connectionPool": {"tcp": {"connectTimeout": format!("{revision}s")}}}}))];
+        mesh.publish(input).await;
+        client.get(URL).await;
+    }
+    assert_eq!(apps.iter().map(App::count).collect::<Vec<_>>(), [20, 20, 20]);
+    mesh.publish(with(42, json!({"consistentHash": {"httpHeaderName": "x-user"}}))).await;
     for user in 0..10 {
         let before: Vec<u64> = apps.iter().map(App::count).collect();
         for _ in 0..5 {
@@ -373,7 +404,7 @@ async fn endpoints_are_balanced_as_the_rule_says() {
         let hit = apps.iter().zip(before).filter(|(a, b)| a.count() > *b).count();
         assert_eq!(hit, 1, "user {user} is spread");
     }
-    for (revision, simple) in [(3, "RANDOM"), (4, "LEAST_REQUEST")] {
+    for (revision, simple) in [(43, "RANDOM"), (44, "LEAST_REQUEST")] {
         mesh.publish(with(revision, json!({"simple": simple}))).await;
         let before: Vec<u64> = apps.iter().map(App::count).collect();
         for _ in 0..300 {
@@ -383,6 +414,29 @@ async fn endpoints_are_balanced_as_the_rule_says() {
             assert!((50..150).contains(&(app.count() - before)), "{simple}: {}", app.count() - before);
         }
     }
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn a_retry_goes_elsewhere_unless_a_key_decides() {
+    let apps = [App::start("v1").await, App::start("v1").await, App::start("v1").await];
+    let versions: Vec<_> = apps.iter().map(|a| ("v1", a.address)).collect();
+    let with = |revision, balancer| MeshInput {
+        destination_rules: vec![rule(json!({"host": "flaskapp", "trafficPolicy": {"loadBalancer": balancer}}))],
+        virtual_services: vec![route(json!({"hosts": ["flaskapp"], "http": [{"retries": {"attempts": 2, "retryOn": "5xx"}, "route": [{"destination": {"host": "flaskapp"}}]}]}))],
+        ..input(revision, &versions)
+    };
+    let mesh = Mesh::start(with(1, json!({"simple": "RANDOM"}))).await;
+    let mut client = mesh.connect().await;
+    for round in 1..=10 {
+        assert_eq!(client.get("http://flaskapp:7777/status/503").await.status, 503);
+        assert_eq!(apps.iter().map(App::count).collect::<Vec<_>>(), [round; 3], "an endpoint is tried twice while another is left");
+    }
+    mesh.publish(with(2, json!({"consistentHash": {"httpHeaderName": "x-user"}}))).await;
+    client.ask("GET http://flaskapp:7777/status/503 HTTP/1.1\r\nHost: x\r\nX-User: u\r\n\r\n").await;
+    let mut counts: Vec<u64> = apps.iter().map(App::count).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [10, 10, 13]);
     mesh.end().await;
 }
 

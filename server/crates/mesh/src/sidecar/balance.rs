@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// Chooses by the cluster's policy. `draw` is uniform over 64 bits; `key` is what consistent hashing hashes; `avoid` is an endpoint
+/// Chooses by the cluster's policy. `draw` is uniform over 64 bits; `key` is what consistent hashing hashes; `avoid` are endpoints
 /// that just failed, taken only where there is no other.
-pub(crate) fn choose(cluster: &LiveCluster, draw: u64, key: Option<u64>, avoid: Option<SocketAddr>) -> Option<&LiveEndpoint> {
+pub(crate) fn choose<'c>(cluster: &'c LiveCluster, draw: u64, key: Option<u64>, avoid: &[SocketAddr]) -> Option<&'c LiveEndpoint> {
     let all = &cluster.endpoints;
     if let Some(detector) = cluster.detector.as_ref().filter(|d| d.any_out()) {
         let now = Instant::now();
@@ -21,7 +21,7 @@ pub(crate) fn choose(cluster: &LiveCluster, draw: u64, key: Option<u64>, avoid: 
 }
 
 /// The same among `len` endpoints, which `at` gives.
-fn among<'c>(cluster: &LiveCluster, len: usize, at: impl Fn(usize) -> &'c LiveEndpoint, draw: u64, key: Option<u64>, avoid: Option<SocketAddr>) -> Option<&'c LiveEndpoint> {
+fn among<'c>(cluster: &LiveCluster, len: usize, at: impl Fn(usize) -> &'c LiveEndpoint, draw: u64, key: Option<u64>, avoid: &[SocketAddr]) -> Option<&'c LiveEndpoint> {
     let chosen = match (len, &cluster.policy.balance, key) {
         (0, ..) => return None,
         (1, ..) => return Some(at(0)),
@@ -31,7 +31,8 @@ fn among<'c>(cluster: &LiveCluster, len: usize, at: impl Fn(usize) -> &'c LiveEn
         // Without a key Envoy draws, too.
         _ => index(draw as u32, len),
     };
-    let next = if avoid == Some(at(chosen).upstream.address()) { (chosen + 1) % len } else { chosen };
+    let others = (0..len).map(|i| (chosen + i) % len);
+    let next = others.into_iter().find(|i| avoid.is_empty() || !avoid.contains(&at(*i).upstream.address())).unwrap_or(chosen);
     Some(at(next))
 }
 

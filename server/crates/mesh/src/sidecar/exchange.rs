@@ -5,13 +5,17 @@ use super::http1::{Buffer, Framing, HeadEnd, Known, MAX_HEAD, head_end, known, p
 use super::metrics::Flag;
 use super::outbound::Via;
 use super::seen::Seen;
+use super::shared::Shared;
 use super::upstream::Connection;
 use crate::table::{Retries, RetryOn};
+use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 /// The connection that a request came by.
 pub(crate) struct Downstream {
@@ -37,6 +41,7 @@ impl Downstream {
 
 /// What a try must know of its request.
 pub(crate) struct Try<'a> {
+    pub(crate) shared: &'a Shared,
     pub(crate) direction: Direction,
     pub(crate) via: Option<&'a Via>,
     /// A cookie for the client, so that it comes to the same endpoint again.
@@ -46,15 +51,81 @@ pub(crate) struct Try<'a> {
     pub(crate) expects_continue: bool,
     pub(crate) keep_alive: bool,
     pub(crate) old_client: bool,
-    pub(crate) draining: bool,
-    /// Whether all of the request is in `out`, and what is tried again then.
+    /// How far the request's body is.
+    pub(crate) body: &'a Body,
+    /// Who gets a copy of the request once all of it is there.
+    pub(crate) copy: Option<&'a (dyn Fn(&[u8]) + Send + Sync)>,
+    /// What is tried again.
     pub(crate) retry: Option<&'a Retries>,
     /// The next sidecar may say that it could not reach its app: then this is tried elsewhere.
     pub(crate) unsent_is_retried: bool,
-    /// Latest end of the whole answer.
-    pub(crate) deadline: Option<Instant>,
-    /// Latest arrival of the answer's head.
-    pub(crate) head_deadline: Option<Instant>,
+    /// Longest time from the request's end to that of the answer.
+    pub(crate) timeout: Option<Duration>,
+    /// Longest time from the request's end to the answer's head.
+    pub(crate) per_try: Option<Duration>,
+}
+
+impl Try<'_> {
+    /// Whether all of the request is there, and kept.
+    fn is_replayable(&self) -> bool {
+        self.body.is_whole() && self.body.is_kept()
+    }
+
+    /// Whether it is tried again where there is no answer.
+    fn is_tried_again_unanswered(&self) -> bool {
+        let on = self.retry.filter(|_| self.is_replayable()).map_or(&[][..], |r| &r.on);
+        on.iter().any(|o| matches!(o, RetryOn::Reset | RetryOn::ServerError | RetryOn::GatewayError))
+    }
+
+    /// The nearer end of the request's time, which begins here where it has not begun, and the try's.
+    fn alarm(&self, deadline: &mut Option<Instant>, per_try: Option<Duration>) -> Option<Sleep> {
+        if self.timeout.or(per_try).is_none() {
+            return None;
+        }
+        let now = Instant::now();
+        *deadline = deadline.or(self.timeout.map(|t| now + t));
+        let nearer = [*deadline, per_try.map(|t| now + t)].into_iter().flatten().min();
+        nearer.map(|at| tokio::time::sleep_until(at.into()))
+    }
+}
+
+/// How far a request's body is. Shared by what reads it and what waits for the answer, in one task.
+pub(crate) struct Body {
+    whole: AtomicBool,
+    /// All of it that was read is in `out`.
+    kept: AtomicBool,
+    /// Bytes; of chunks with their sizes.
+    received: AtomicU64,
+    /// Most bytes that are kept, the head's included.
+    most: usize,
+}
+
+impl Body {
+    /// A body of which `taken` bytes came with its head and `framing` is to come. Of a longer one `most` bytes are kept.
+    pub(crate) fn new(taken: usize, framing: &Framing, most: usize) -> Body {
+        let whole = framing.is_done();
+        Body { whole: AtomicBool::new(whole), kept: AtomicBool::new(whole || most > 0), received: AtomicU64::new(taken as u64), most }
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// Counts what was read, and says whether it is kept behind the `kept` bytes that are.
+    fn takes(&self, taken: usize, kept: usize) -> bool {
+        self.received.fetch_add(taken as u64, Ordering::Relaxed);
+        let keep = self.is_kept() && kept + taken <= self.most;
+        self.kept.store(keep, Ordering::Relaxed);
+        keep
+    }
 }
 
 /// How a try ended.
@@ -65,8 +136,8 @@ pub(crate) enum Outcome {
     Upgraded,
     /// Nothing was sent: the connection had been closed meanwhile.
     Stale,
-    /// To be tried again; nothing has gone back to the client.
-    Again,
+    /// To be tried again, and whether because the try took too long; nothing has gone back to the client.
+    Again { too_late: bool },
     /// No answer; nothing has gone back to the client.
     Failed { status: u16, flag: Flag, why: &'static str },
     /// The client is gone, or the answer broke off in the middle: only closing tells it.
@@ -89,49 +160,60 @@ struct Head {
     close: bool,
 }
 
-/// Sends `down.out` and the rest of the body (`framing`), and brings back the answer.
-pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing: &mut Framing, what: &Try<'_>, seen: &mut Seen<'_>) -> Outcome {
+/// Sends `down.out` and the rest of the body (`framing`), and brings back the answer. `deadline` is the whole answer's latest end; it is
+/// set here where the request's end is only seen here.
+pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing: &mut Framing, what: &Try<'_>, deadline: &mut Option<Instant>, seen: &mut Seen<'_>) -> Outcome {
     match send(&mut up.stream, &down.out).await {
         Ok(()) => {}
         Err(0) if up.reused => return Outcome::Stale,
         Err(_) => return failed(Flag::UC),
     }
-    let Downstream { stream, buffer, reply, .. } = down;
+    let Downstream { stream, buffer, out, reply } = down;
     let (mut from_client, mut to_client) = stream.split();
     let (mut from_upstream, mut to_upstream) = up.stream.split();
     if what.expects_continue && !framing.is_done() && to_client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
         return Outcome::Broken(Flag::DC);
     }
-    // A quick answer may be read before the upload is looked at once: what is whole already must be known before.
-    let uploaded = AtomicBool::new(framing.is_done());
-    let mut upload = pin!(upload(&mut from_client, buffer, &mut to_upstream, framing, &uploaded));
+    let mut upload = pin!(upload(&mut from_client, buffer, out, &mut to_upstream, framing, what));
     let mut upload_over = false;
+    let mut alarm = pin!(None::<Sleep>);
+    let mut armed = false;
 
-    // The answer's head, while the request's body goes on.
-    let deadline = [what.deadline, what.head_deadline].into_iter().flatten().min();
+    // The answer's head, while the request's body goes on. Times run only once all of that is there.
     let head = {
-        let mut reading = pin!(within(deadline, response_head(&mut from_upstream, &mut up.buffer, reply, what, seen)));
-        loop {
-            tokio::select! {
-                biased;
-                head = &mut reading => break head,
-                end = &mut upload, if !upload_over => match end {
-                    UploadEnd::ClientGone => return Outcome::Broken(Flag::DC),
-                    UploadEnd::BadChunk => return Outcome::Failed { status: 400, flag: Flag::DPE, why: "malformed chunk" },
+        let mut reading = pin!(response_head(&mut from_upstream, &mut up.buffer, reply, what, seen));
+        poll_fn(|cx| {
+            if let Poll::Ready(head) = reading.as_mut().poll(cx) {
+                return Poll::Ready(head.map_err(|error| match error {
+                    HeadError::Ended => no_answer(what, Flag::UC),
+                    HeadError::NoHttp => Outcome::Failed { status: 502, flag: Flag::UPE, why: "upstream protocol error" },
+                }));
+            }
+            if !upload_over && let Poll::Ready(end) = upload.as_mut().poll(cx) {
+                match end {
+                    UploadEnd::ClientGone => return Poll::Ready(Err(Outcome::Broken(Flag::DC))),
+                    UploadEnd::BadChunk => return Poll::Ready(Err(Outcome::Failed { status: 400, flag: Flag::DPE, why: "malformed chunk" })),
                     // It may have answered before it stopped reading.
                     UploadEnd::UpstreamGone => upload_over = true,
-                },
+                }
             }
-        }
+            if !armed && what.body.is_whole() {
+                armed = true;
+                alarm.set(what.alarm(deadline, what.per_try));
+            }
+            match alarm.as_mut().as_pin_mut().map(|alarm| alarm.poll(cx)) {
+                Some(Poll::Ready(())) => Poll::Ready(Err(timed_out(what, *deadline))),
+                _ => Poll::Pending,
+            }
+        })
+        .await
     };
     let mut head = match head {
-        None => return timed_out(what),
-        Some(Ok(head)) => head,
-        Some(Err(HeadError::Ended)) => return no_answer(what, Flag::UC),
-        Some(Err(HeadError::NoHttp)) => return Outcome::Failed { status: 502, flag: Flag::UPE, why: "upstream protocol error" },
+        Ok(head) => head,
+        Err(outcome) => return outcome,
     };
     if head.again {
-        return Outcome::Again;
+        return Outcome::Again { too_late: false };
     }
     seen.answer(head.status, Flag::None);
 
@@ -156,30 +238,43 @@ pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing
         }
         Ok(bytes)
     };
+    if armed && what.per_try.is_some() {
+        // The try is over; what is left is the route's time.
+        alarm.set(what.alarm(deadline, None));
+    }
     let download = {
-        let mut download = pin!(within(what.deadline, download));
-        loop {
-            tokio::select! {
-                biased;
-                end = &mut download => break end,
-                end = &mut upload, if !upload_over => match end {
-                    UploadEnd::ClientGone => break Some(Err(Flag::DC)),
-                    UploadEnd::UpstreamGone | UploadEnd::BadChunk => upload_over = true,
-                },
+        let mut download = pin!(download);
+        poll_fn(|cx| {
+            if let Poll::Ready(end) = download.as_mut().poll(cx) {
+                return Poll::Ready(end);
             }
-        }
+            if !upload_over && let Poll::Ready(end) = upload.as_mut().poll(cx) {
+                match end {
+                    UploadEnd::ClientGone => return Poll::Ready(Err(Flag::DC)),
+                    UploadEnd::UpstreamGone | UploadEnd::BadChunk => upload_over = true,
+                }
+            }
+            if !armed && what.body.is_whole() {
+                armed = true;
+                alarm.set(what.alarm(deadline, None));
+            }
+            match alarm.as_mut().as_pin_mut().map(|alarm| alarm.poll(cx)) {
+                Some(Poll::Ready(())) => Poll::Ready(Err(Flag::UT)),
+                _ => Poll::Pending,
+            }
+        })
+        .await
     };
     match download {
-        None => Outcome::Broken(Flag::UT),
-        Some(Err(flag)) => Outcome::Broken(flag),
-        Some(Ok(bytes)) => {
+        Err(flag) => Outcome::Broken(flag),
+        Ok(bytes) => {
             if let Some(line) = &mut seen.line {
                 line.sent = bytes;
             }
             if head.upgraded {
                 return Outcome::Upgraded;
             }
-            let whole = uploaded.load(Ordering::Relaxed) && !until_close;
+            let whole = what.body.is_whole() && !until_close;
             Outcome::Answered { upstream: whole && head.keep_alive && !what.old_client, downstream: whole && !head.close }
         }
     }
@@ -191,14 +286,15 @@ fn failed(flag: Flag) -> Outcome {
 }
 
 fn no_answer(what: &Try<'_>, flag: Flag) -> Outcome {
-    let again = what.retry.is_some_and(|r| r.on.iter().any(|o| matches!(o, RetryOn::Reset | RetryOn::ServerError | RetryOn::GatewayError)));
-    if again { Outcome::Again } else { failed(flag) }
+    if what.is_tried_again_unanswered() { Outcome::Again { too_late: false } } else { failed(flag) }
 }
 
-fn timed_out(what: &Try<'_>) -> Outcome {
-    let whole = what.deadline.is_some_and(|d| d <= Instant::now());
-    let again = !whole && what.retry.is_some_and(|r| r.on.iter().any(|o| matches!(o, RetryOn::Reset | RetryOn::ServerError | RetryOn::GatewayError)));
-    if again { Outcome::Again } else { Outcome::Failed { status: 504, flag: Flag::UT, why: "upstream request timeout" } }
+fn timed_out(what: &Try<'_>, deadline: Option<Instant>) -> Outcome {
+    let whole = deadline.is_some_and(|d| d <= Instant::now());
+    if !whole && what.is_tried_again_unanswered() {
+        return Outcome::Again { too_late: true };
+    }
+    Outcome::Failed { status: 504, flag: Flag::UT, why: "upstream request timeout" }
 }
 
 /// Writes all of it; the error is how many bytes were written before it failed.
@@ -213,27 +309,35 @@ async fn send(to: &mut TcpStream, bytes: &[u8]) -> Result<(), usize> {
     Ok(())
 }
 
-/// `None` where it took too long.
-async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
-    match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline.into(), work).await.ok(),
-        None => Some(work.await),
-    }
-}
-
 /// Pumps the rest of the body, then watches for the client to leave. Never ends well: it is the answer that ends an exchange.
-async fn upload<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(from: &mut R, buffer: &mut Buffer, to: &mut W, framing: &mut Framing, uploaded: &AtomicBool) -> UploadEnd {
+async fn upload<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(from: &mut R, buffer: &mut Buffer, out: &mut Vec<u8>, to: &mut W, framing: &mut Framing, what: &Try<'_>) -> UploadEnd {
+    let streams = !framing.is_done();
     while !framing.is_done() {
         if buffer.is_empty() && !matches!(buffer.fill(from, 16 * 1024).await, Ok(n) if n > 0) {
             return UploadEnd::ClientGone;
         }
         let Ok(taken) = framing.take(buffer.bytes()) else { return UploadEnd::BadChunk };
-        if to.write_all(&buffer.bytes()[..taken]).await.is_err() {
+        let written = if what.body.takes(taken, out.len()) {
+            // Kept before it is written: whatever becomes of this try, the next one has it.
+            let at = out.len();
+            out.extend_from_slice(&buffer.bytes()[..taken]);
+            buffer.consume(taken);
+            to.write_all(&out[at..]).await
+        } else {
+            let written = to.write_all(&buffer.bytes()[..taken]).await;
+            buffer.consume(taken);
+            written
+        };
+        if written.is_err() {
             return UploadEnd::UpstreamGone;
         }
-        buffer.consume(taken);
     }
-    uploaded.store(true, Ordering::Relaxed);
+    if streams {
+        what.body.whole.store(true, Ordering::Relaxed);
+        if let Some(copy) = what.copy.filter(|_| what.body.is_kept()) {
+            copy(out);
+        }
+    }
     // What comes now is the next request; let it wait in the kernel once there is some.
     while buffer.bytes().len() < 4096 {
         if !matches!(buffer.fill(from, 1).await, Ok(n) if n > 0) {
@@ -283,9 +387,10 @@ fn note_head(response: &super::http1::Response<'_>, reply: &mut Vec<u8>, what: &
         seen.upstream_status = status;
     }
     let not_sent = status == 503 && response.headers.iter().any(|h| known(h.name) == Known::NotSent);
-    let again = (not_sent && what.unsent_is_retried) || what.retry.is_some_and(|r| retried(r, status));
+    // What was sent nowhere may go elsewhere even before all of it is there; anything else is tried again only as a whole, as by Envoy.
+    let again = (not_sent && what.unsent_is_retried && what.body.is_kept()) || (what.is_replayable() && what.retry.is_some_and(|r| retried(r, response)));
     let upgraded = status == 101 && what.upgrade;
-    let close = !what.keep_alive || what.draining || response.framing == Framing::UntilClose;
+    let close = !what.keep_alive || what.shared.is_draining() || response.framing == Framing::UntilClose;
     if !again {
         let style = ResponseStyle { direction: what.direction, via: what.via, set_cookie: what.set_cookie, close, upgrade: upgraded, old_keep_alive: what.old_client && !close, took };
         write_response(reply, response, &style);
@@ -293,12 +398,15 @@ fn note_head(response: &super::http1::Response<'_>, reply: &mut Vec<u8>, what: &
     Head { status, framing: response.framing.clone(), keep_alive: response.keep_alive, again, upgraded, close }
 }
 
-fn retried(retries: &Retries, status: u16) -> bool {
+fn retried(retries: &Retries, response: &super::http1::Response<'_>) -> bool {
+    let status = response.status;
+    let grpc = response.headers.iter().find(|h| h.name.eq_ignore_ascii_case("grpc-status")).and_then(|h| std::str::from_utf8(h.value).ok()?.parse::<u8>().ok());
     retries.codes.contains(&status)
         || retries.on.iter().any(|on| match on {
             RetryOn::ServerError => (500..600).contains(&status),
             RetryOn::GatewayError => (502..=504).contains(&status),
             RetryOn::Retriable4xx => status == 409,
+            RetryOn::Grpc(code) => grpc == Some(*code),
             _ => false,
         })
 }

@@ -11,7 +11,7 @@ use super::proxy::Side;
 use super::reply::Reply;
 use super::outlier::Ended;
 use super::shared::Shared;
-use super::upstream::NoConnection;
+use super::upstream::{CONNECT_TIME, NoConnection};
 use crate::table::{HeaderOps, Headers};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
@@ -143,7 +143,7 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, ht
         record.flag = Flag::DI;
         tokio::time::sleep(delay).await;
     }
-    let Some(endpoint) = choose(&plan.cluster, shared.draw(), plan.hash, None) else {
+    let Some(endpoint) = choose(&plan.cluster, shared.draw(), plan.hash, &[]) else {
         return record.reply(Reply::text(503, Flag::UH, "no healthy upstream", plan.cluster.nobody));
     };
     if outbound {
@@ -152,10 +152,10 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, ht
     // What comes to the app in HTTP/2 it is sent in HTTP/2; on the way out the Service's port decides.
     let http2 = !outbound || plan.cluster.http2;
     let _in_flight = endpoint.upstream.begin();
-    let connection = match endpoint.upstream.acquire(true, Duration::from_secs(10)).await {
+    let connection = match endpoint.upstream.acquire(true, plan.cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis), None).await {
         Ok(connection) => connection,
         Err(NoConnection::Overflow) => return record.fail(503, Flag::UO, "upstream connect error or disconnect/reset before headers. reset reason: overflow"),
-        Err(NoConnection::Io(_)) => {
+        Err(NoConnection::Io(_) | NoConnection::TooLate) => {
             plan.cluster.note(endpoint, Ended::Lost);
             let why = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
             return record.fail(503, Flag::UF, why);

@@ -6,7 +6,7 @@ use super::http1::{Framing, Known, Request, Response, known, tokens};
 use super::outbound::{Plan, Via};
 use super::shared::Shared;
 use super::spell::{push_decimal, push_hex, push_uuid};
-use crate::table::Route;
+use crate::table::{Route, is_visible};
 use std::io::Write;
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ pub(crate) fn write_request(out: &mut Vec<u8>, shared: &Shared, direction: Direc
     out.clear();
     let route = plan.via.as_ref().map(Via::route);
     let authority_before = authority;
-    let authority = route.and_then(|r| r.rewrite.authority.as_deref()).unwrap_or(authority);
+    let authority = route.and_then(|r| r.rewrite.authority.as_deref()).filter(|a| is_visible(a)).unwrap_or(authority);
     let operations = plan.via.as_ref().map(Via::request_changes);
     let new_host = operations.as_ref().and_then(set_host).unwrap_or(authority);
     push(out, &[request.method, " ", plan.target.as_deref().unwrap_or(path), if request.version == 0 { " HTTP/1.0\r\nhost: " } else { " HTTP/1.1\r\nhost: " }, new_host, "\r\n"]);
-    let (mut has_id, mut has_trace, mut has_proto, mut has_length) = (false, false, false, false);
+    let (mut has_id, mut has_trace, mut has_span, mut has_sampled, mut has_proto, mut has_length) = (false, false, false, false, false, false);
     for header in request.headers {
         match known(header.name) {
             // A metadata header from the app would be forged; towards the app it is nobody's business.
@@ -35,15 +35,17 @@ pub(crate) fn write_request(out: &mut Vec<u8>, shared: &Shared, direction: Direc
             Known::Attempt if direction == Direction::Outbound => continue,
             Known::OriginalPath if plan.original.is_some() => continue,
             Known::Te if !header.value.eq_ignore_ascii_case(b"trailers") => continue,
-            Known::ContentLength => has_length = true,
             Known::Upgrade if !request.upgrade => continue,
+            _ if request.connection_names_more && named_by_connection(request.headers, header.name) => continue,
+            Known::ContentLength => has_length = true,
             Known::RequestId => has_id = true,
             Known::TraceId => has_trace = true,
+            Known::SpanId => has_span = true,
+            Known::Sampled => has_sampled = true,
+            // All of a trace in one header.
+            Known::B3 => (has_trace, has_span) = (true, true),
             Known::ForwardedProto => has_proto = true,
             _ => {}
-        }
-        if request.connection_names_more && named_by_connection(request, header.name) {
-            continue;
         }
         push_header(out, header.name, header.value);
     }
@@ -70,9 +72,12 @@ pub(crate) fn write_request(out: &mut Vec<u8>, shared: &Shared, direction: Direc
             out.extend_from_slice(b"x-b3-traceid: ");
             push_hex(out, a, 16);
             push_hex(out, b, 16);
-            out.extend_from_slice(b"\r\nx-b3-spanid: ");
-            push_hex(out, b, 16);
-            out.extend_from_slice(b"\r\nx-b3-sampled: 0\r\n");
+            // What the client said of a trace without a name stays true of the one that is begun here.
+            if !has_span {
+                out.extend_from_slice(b"\r\nx-b3-spanid: ");
+                push_hex(out, b, 16);
+            }
+            out.extend_from_slice(if has_sampled { b"\r\n" } else { b"\r\nx-b3-sampled: 0\r\n" });
         }
         if !has_proto {
             out.extend_from_slice(b"x-forwarded-proto: http\r\n");
@@ -129,7 +134,7 @@ pub(crate) struct ResponseStyle<'a> {
 /// Writes the head that goes back.
 pub(crate) fn write_response(out: &mut Vec<u8>, response: &Response<'_>, style: &ResponseStyle<'_>) {
     out.clear();
-    let mut has_date = false;
+    let (mut has_date, mut has_length) = (false, false);
     out.extend_from_slice(b"HTTP/1.1 ");
     push_decimal(out, response.status.into());
     push(out, &[" ", response.reason, "\r\n"]);
@@ -138,6 +143,9 @@ pub(crate) fn write_response(out: &mut Vec<u8>, response: &Response<'_>, style: 
             Known::Connection | Known::Hop | Known::TransferEncoding | Known::ServiceTime => continue,
             Known::NotSent | Known::PeerMetadata | Known::Server => continue,
             Known::Upgrade if !style.upgrade => continue,
+            _ if response.connection_names_more && named_by_connection(response.headers, header.name) => continue,
+            // Twice the same is one.
+            Known::ContentLength if std::mem::replace(&mut has_length, true) => continue,
             Known::Date => has_date = true,
             _ => {}
         }
@@ -170,8 +178,8 @@ pub(crate) fn write_response(out: &mut Vec<u8>, response: &Response<'_>, style: 
     });
 }
 
-fn named_by_connection(request: &Request<'_>, name: &str) -> bool {
-    let lists = request.headers.iter().filter(|h| known(h.name) == Known::Connection);
+fn named_by_connection(headers: &[httparse::Header<'_>], name: &str) -> bool {
+    let lists = headers.iter().filter(|h| known(h.name) == Known::Connection);
     let mut names = lists.flat_map(|h| tokens(h.value));
     // What the framing hangs on cannot be named away.
     names.any(|t| t.eq_ignore_ascii_case(name.as_bytes()))

@@ -3,34 +3,40 @@
 use super::balance::choose;
 use super::outbound::Plan;
 use super::routing::LiveCluster;
+use super::pool::Place;
 use super::shared::Shared;
+use super::upstream::CONNECT_TIME;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Longest time for a copy; also bounds how many there are.
 const LIFE: Duration = Duration::from_secs(15);
 /// Most copies under way; beyond it requests are not mirrored rather than kept in memory.
-const MOST: usize = 256;
+const MOST: u32 = 256;
 
 /// Largest request that is copied, as Envoy's buffer.
 pub(crate) const LARGEST: usize = 1 << 20;
 
-/// Sends copies of `head` (with its body) where the plan asks for them. Called only when all of the request is there: the copy of a
-/// streamed body would have to be kept until both upstreams have read it.
+/// Sends copies of `head` (with its body) where the plan asks for them. Called when all of the request is there; what is larger than
+/// [`LARGEST`] is not copied.
 pub(crate) fn send(shared: &Arc<Shared>, plan: &Plan, head: &[u8]) {
     for cluster in &plan.mirrors {
-        if shared.tasks.len() < MOST {
-            shared.tasks.spawn(one(shared.clone(), cluster.clone(), shadow(head, &shared.config.pod_ip.to_string())));
+        // A copy is bytes of HTTP/1.1. That such a port gets none is said on the VirtualService.
+        let place = Place::take(&shared.copies, Some(MOST)).filter(|_| !cluster.http2);
+        match place {
+            Some(place) => drop(shared.tasks.spawn(one(shared.clone(), cluster.clone(), shadow(head, &shared.config.pod_ip.to_string()), place))),
+            None => drop(shared.not_copied.fetch_add(1, Ordering::Relaxed)),
         }
     }
 }
 
-async fn one(shared: Arc<Shared>, cluster: Arc<LiveCluster>, request: Vec<u8>) {
+async fn one(shared: Arc<Shared>, cluster: Arc<LiveCluster>, request: Vec<u8>, _place: Place) {
     let copy = async {
-        let upstream = &choose(&cluster, shared.draw(), None, None)?.upstream;
+        let upstream = &choose(&cluster, shared.draw(), None, &[])?.upstream;
         let _in_flight = upstream.begin();
-        let mut connection = upstream.acquire(true, Duration::from_secs(5)).await.ok()?;
+        let mut connection = upstream.acquire(true, CONNECT_TIME, Some(Instant::now() + LIFE)).await.ok()?;
         connection.stream.write_all(&request).await.ok()?;
         // It asked for the connection to be closed: what comes is read so that nothing is reset.
         let mut sink = [0; 4096];

@@ -1,6 +1,6 @@
 //! The sidecar: a proxy at the pod's own address, for what comes in and what goes out.
 //!
-//! A request passes named phases, each a small function: route and pick ([`outbound`]), connect ([`upstream`]), forward ([`exchange`]),
+//! A request passes named phases, each a small function: route and pick ([`outbound`]), connect ([`upstream`]), forward ([`forward`], [`exchange`]),
 //! record ([`seen`]). HTTP/1.1 is done here, byte by byte ([`http1`]): its hot path allocates nothing and spawns nothing.
 
 mod access_log;
@@ -11,6 +11,7 @@ mod clock;
 mod config;
 mod exchange;
 mod follow;
+mod forward;
 mod h2;
 mod heads;
 mod http1;

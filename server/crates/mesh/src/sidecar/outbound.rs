@@ -7,7 +7,7 @@ use super::path::normalized;
 use super::reply::Reply;
 use super::routing::{LiveCluster, LiveHost};
 use super::shared::Shared;
-use crate::table::{Action, Balance, Destination, Headers, Match, Matched, Mirror, Redirect, RequestView, Rewrite, Route, StringMatch, pick_weighted, route_for};
+use crate::table::{Action, Balance, Destination, Headers, Match, Matched, Mirror, Redirect, RequestView, Rewrite, Route, StringMatch, is_visible, pick_weighted, route_for};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -280,8 +280,14 @@ fn own_host<'h>(authority: &'h str, scheme: &str, new_scheme: &str, new_port: &s
     if !new_port.is_empty() || (scheme != new_scheme && own_port) { &authority[..at] } else { authority }
 }
 
-/// The path to send; `None` where it stays as it is.
+/// The path to send; `None` where it stays as it is. A table from elsewhere is not believed to be free of line ends, either.
 fn rewrite(rewrite: &Rewrite, by: Option<&Match>, target: &str) -> Option<String> {
+    let rewritten = spelled(rewrite, by, target).filter(|path| is_visible(path))?;
+    // A pattern may leave nothing of a path.
+    Some(if rewritten.is_empty() || rewritten.starts_with('?') { format!("/{rewritten}") } else { rewritten })
+}
+
+fn spelled(rewrite: &Rewrite, by: Option<&Match>, target: &str) -> Option<String> {
     let (path, query) = target.find('?').map_or((target, ""), |at| target.split_at(at));
     if let Some((pattern, with)) = &rewrite.regex {
         // RE2 writes groups as \1, this engine as ${1}.

@@ -39,6 +39,8 @@ struct State {
     until: Option<Instant>,
     /// Back since then.
     back: Option<Instant>,
+    /// No table has it any more: a request that was still under way counts for nobody.
+    gone: bool,
 }
 
 /// Envoy's default `max_ejection_time`.
@@ -76,6 +78,9 @@ impl Detector {
     /// Counts how a request ended, and leaves the endpoint out where that was one too many. `all`: endpoints of the cluster.
     pub(crate) fn note(&self, health: &Health, ended: Ended, all: usize, now: Instant) {
         let mut state = health.lock();
+        if state.gone {
+            return;
+        }
         let rule = &self.rule;
         let reached = |count: &mut u32, failed: bool, most: u32| {
             *count = if failed { *count + 1 } else { 0 };
@@ -115,7 +120,9 @@ impl Detector {
 
     /// An endpoint that is gone while it was left out is not left out any more.
     pub(crate) fn forget(&self, health: &Health) {
-        if health.lock().until.take().is_some() {
+        let mut state = health.lock();
+        state.gone = true;
+        if state.until.take().is_some() {
             self.out.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -199,5 +206,7 @@ mod tests {
         assert!(careful.panics(2, 5) && !careful.panics(3, 5));
         detector.forget(&all[0]);
         assert!(detector.is_in(&all[0], now));
+        (0..2).for_each(|_| detector.note(&all[0], Ended::Lost, all.len(), now));
+        assert!(detector.is_in(&all[0], now), "a late answer must not take a place for ever");
     }
 }

@@ -5,7 +5,7 @@ use super::heads::{Direction, write_request};
 use super::http1::{Framing, HeadEnd, Known, head_end, known, parse_request, parse_response};
 use super::outbound::{Decision, decide, split_target};
 use super::shared::Shared;
-use crate::table::{Cluster, Host, Protocol, RouteTable, ServicePort, TableUpdate};
+use crate::table::{Action, Cluster, Destination, Host, Match, Pattern, Protocol, Rewrite, Route, RouteTable, ServicePort, StringMatch, TableUpdate};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ thread_local! {
     static SHARED: Shared = shared();
 }
 
-/// A sidecar's state with Service `app` on port 80.
+/// A sidecar's state with Service `app` on port 80, and routes that rewrite: some of them with what no table should have.
 fn shared() -> Shared {
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let shared = Shared::new(SidecarConfig::new("a", "pod", local, local, "/nowhere".into()));
@@ -22,11 +22,34 @@ fn shared() -> Shared {
         namespace: "a".into(),
         ports: vec![ServicePort { port: 80, name: "http".into(), protocol: Protocol::Http }],
         clusters: vec![Cluster { port: 80, ..Cluster::default() }],
+        routes: routes(),
         ..Host::default()
     };
     let table = RouteTable { revision: 1, hosts: [("app.a.svc.cluster.local".to_string(), Arc::new(host))].into() };
     shared.apply(TableUpdate { revision: 1, full: true, set: table.hosts, gone: Vec::new() });
     shared
+}
+
+fn routes() -> Vec<Route> {
+    let on = |uri: Option<StringMatch>, rewrite: Rewrite| Route {
+        matches: uri.into_iter().map(|uri| Match { uri: Some(uri), ..Match::default() }).collect(),
+        action: Action::Forward(vec![Destination { host: "app.a.svc.cluster.local".into(), ..Destination::default() }]),
+        rewrite,
+        ..Route::default()
+    };
+    let prefix = |text: &str| Some(StringMatch::Prefix(text.into()));
+    let uri = |text: &str| Rewrite { uri: Some(text.into()), ..Rewrite::default() };
+    let regex = |pattern: &str, with: &str| Rewrite { regex: Pattern::new(pattern).ok().map(|p| (p, with.into())), ..Rewrite::default() };
+    vec![
+        on(prefix("/a"), uri("/")),
+        on(prefix("/b"), Rewrite { uri: Some("/longer/".into()), authority: Some("other:1".into()), ..Rewrite::default() }),
+        on(prefix("/c"), regex("/c(.*)/(.*)", "\\2\\1")),
+        on(prefix("/d"), regex(".*", "")),
+        on(prefix("/e"), uri("/x HTTP/1.1\r\nx: y\r\n\r\n")),
+        on(prefix("/f"), Rewrite { authority: Some("a\r\nx: y".into()), ..Rewrite::default() }),
+        on(prefix("/g"), regex("/(.)", "/\\1\n \0")),
+        on(None, Rewrite::default()),
+    ]
 }
 
 /// Reads them as both kinds of head, and sends on what is a request.

@@ -1,21 +1,18 @@
-//! A connection's life: read a head, route, pick, connect, forward, record; again until one side is done.
+//! A connection's life: read a head, route, pick, [`forward`], record; again until one side is done.
 
-use super::balance::choose;
-use super::exchange::{Downstream, Outcome, Try, exchange};
-use super::heads::{Direction, number_try, write_request};
+use super::exchange::Downstream;
+use super::forward::forward;
+use super::heads::{Direction, write_request};
 use super::http1::{Buffer, Framing, HeadEnd, MAX_HEAD, Refusal, Request, head_end, parse_request};
 use super::metrics::{Flag, Peer};
-use super::outlier::Ended;
-use super::outbound::{Decision, Plan, Via, decide, inward, split_target};
+use super::outbound::{Decision, decide, inward, split_target};
 use super::patience::{Patience, Waited};
 use super::reply::{Reply, linger, write_reply};
-use super::pool::Place;
-use super::routing::{LiveCluster, LiveEndpoint};
+use super::routing::LiveCluster;
 use super::seen::{Line, Seen};
 use super::shared::Shared;
-use super::upstream::NoConnection;
-use super::{h2, mirror, tunnel};
-use crate::table::{Headers, RetryOn};
+use super::{h2, tunnel};
+use crate::table::Headers;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,24 +29,23 @@ pub(crate) enum Side {
 
 /// Longest rest between two requests of a connection.
 const IDLE_TIME: Duration = Duration::from_secs(300);
-/// Istio's default (`connectTimeout`).
-const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// What is known of a request when its head was read.
-struct Prepared {
+pub(crate) struct Prepared {
     decision: Decision,
-    framing: Framing,
-    keep_alive: bool,
-    upgrade: bool,
-    expects_continue: bool,
-    to_head: bool,
-    old_client: bool,
+    pub(crate) framing: Framing,
+    pub(crate) keep_alive: bool,
+    pub(crate) upgrade: bool,
+    pub(crate) expects_continue: bool,
+    pub(crate) to_head: bool,
+    pub(crate) old_client: bool,
     peer: Peer,
     line: Option<Box<Line>>,
 }
 
+/// What becomes of the client's connection.
 #[derive(PartialEq, Eq)]
-enum After {
+pub(crate) enum After {
     Keep,
     Close,
 }
@@ -183,168 +179,8 @@ async fn run(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, mut reque
     }
 }
 
-/// Connects and exchanges, again where that is allowed.
-async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, request: &mut Prepared, plan: &Plan, seen: &mut Seen<'_>) -> After {
-    let outbound = matches!(side, Side::Outbound);
-    if let Some(delay) = plan.delay {
-        seen.flag = Flag::DI;
-        tokio::time::sleep(delay).await;
-    }
-    // What of the body came with the head goes with it: one write, and small requests can be sent again.
-    let Ok(taken) = request.framing.take(down.buffer.bytes()) else {
-        return answer(shared, down, request, Reply::text(400, Flag::DPE, "malformed chunk", seen.peer), seen, false).await;
-    };
-    down.out.extend_from_slice(&down.buffer.bytes()[..taken]);
-    down.buffer.consume(taken);
-    if !plan.mirrors.is_empty() && !request.framing.is_done() && gather(down, request).await.is_err() {
-        seen.flag = Flag::DC;
-        return After::Close;
-    }
-    let replayable = request.framing.is_done();
-    if replayable {
-        mirror::send(shared, plan, &down.out);
-    }
-
-    let route = plan.via.as_ref().map(Via::route);
-    let retries = route.and_then(|r| r.retries.as_ref());
-    // Istio's default: twice, before anything was sent.
-    let mut left = retries.map_or(if outbound { 2 } else { 0 }, |r| r.attempts);
-    let reconnects = retries.is_none_or(|r| r.on.iter().any(|o| matches!(o, RetryOn::ConnectFailure | RetryOn::ServerError | RetryOn::GatewayError | RetryOn::Reset)));
-    // The delay of a fault does not count: Envoy's router begins after it.
-    let deadline = route.and_then(|r| r.timeout_ms).map(|ms| Instant::now() + Duration::from_millis(ms));
-    let connect_time = plan.cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis);
-    let mut avoid = None;
-    let mut fresh_only = false;
-    let mut tries: u32 = 1;
-    // A place under the limit of retries; held until the request is over.
-    let mut retrying = None;
-    let reply = |status, flag, why: &'static str, tries: u32, peer| {
-        let body = if tries > 1 { why.replace("reset reason:", "retried and the latest reset reason:").into() } else { why.into() };
-        Reply { body, via: plan.via.clone(), ..Reply::text(status, flag, "", peer) }
-    };
-    loop {
-        let Some(endpoint) = choose(&plan.cluster, shared.draw(), plan.hash, avoid) else {
-            let reply = reply(503, Flag::UH, "no healthy upstream", tries, plan.cluster.nobody);
-            seen.peer = reply.peer;
-            return answer(shared, down, request, reply, seen, false).await;
-        };
-        let upstream = &endpoint.upstream;
-        if outbound {
-            seen.peer = endpoint.peer;
-        }
-        if let Some(line) = &mut seen.line {
-            (line.cluster, line.upstream) = (plan.cluster.name.clone(), upstream.address().to_string());
-        }
-        let _in_flight = upstream.begin();
-        let time = connect_time.min(deadline.map_or(CONNECT_TIME, |d| d.saturating_duration_since(Instant::now())));
-        let mut connection = match upstream.acquire(fresh_only, time).await {
-            Ok(connection) => connection,
-            // As in Envoy, this is not tried again: it would only add to the load.
-            Err(NoConnection::Overflow) => {
-                let why = "upstream connect error or disconnect/reset before headers. reset reason: overflow";
-                return answer(shared, down, request, reply(503, Flag::UO, why, tries, seen.peer), seen, false).await;
-            }
-            Err(NoConnection::Io(error)) => {
-                plan.cluster.note(endpoint, Ended::Lost);
-                if deadline.is_some_and(|d| d <= Instant::now()) {
-                    return answer(shared, down, request, reply(504, Flag::UT, "upstream request timeout", tries, seen.peer), seen, false).await;
-                }
-                if left > 0 && reconnects && may_try_again(endpoint, &retrying) {
-                    left -= 1;
-                    tries += 1;
-                    retrying = retrying.or_else(|| upstream.pool()?.retry());
-                    number_try(&mut down.out, tries);
-                    pause(avoid.replace(upstream.address()), upstream.address()).await;
-                    continue;
-                }
-                tracing::debug!(upstream = %upstream.address(), %error, "Cannot connect");
-                let why = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
-                return answer(shared, down, request, reply(503, Flag::UF, why, tries, seen.peer), seen, !outbound).await;
-            }
-        };
-        let may_retry = left > 0 && replayable && may_try_again(endpoint, &retrying);
-        let what = Try {
-            direction: if outbound { Direction::Outbound } else { Direction::Inbound },
-            via: plan.via.as_ref(),
-            set_cookie: plan.set_cookie.as_deref(),
-            to_head: request.to_head,
-            upgrade: request.upgrade,
-            expects_continue: request.expects_continue,
-            keep_alive: request.keep_alive,
-            old_client: request.old_client,
-            draining: shared.is_draining(),
-            retry: retries.filter(|_| may_retry),
-            unsent_is_retried: outbound && may_retry && reconnects,
-            deadline,
-            head_deadline: retries.and_then(|r| r.per_try_timeout_ms).map(|ms| Instant::now() + Duration::from_millis(ms)),
-        };
-        seen.upstream_status = 0;
-        let outcome = exchange(down, &mut connection, &mut request.framing, &what, seen).await;
-        match (&outcome, seen.upstream_status) {
-            (Outcome::Stale | Outcome::Broken(Flag::DC) | Outcome::Failed { flag: Flag::DPE, .. }, 0) => {}
-            (Outcome::Failed { flag: Flag::UT, .. }, 0) => plan.cluster.note(endpoint, Ended::Lost),
-            (Outcome::Again, 0) if what.head_deadline.is_some_and(|d| d <= Instant::now()) => plan.cluster.note(endpoint, Ended::Lost),
-            (_, 0) => plan.cluster.note(endpoint, Ended::Cut),
-            (_, status) => plan.cluster.note(endpoint, Ended::Answered(status)),
-        }
-        match outcome {
-            Outcome::Answered { upstream: again, downstream } => {
-                if again {
-                    upstream.checkin(connection);
-                }
-                return if downstream { After::Keep } else { After::Close };
-            }
-            Outcome::Upgraded => {
-                tunnel::join(shared, down, &mut connection).await;
-                return After::Close;
-            }
-            Outcome::Stale => fresh_only = true,
-            Outcome::Again => {
-                left -= 1;
-                tries += 1;
-                retrying = retrying.or_else(|| upstream.pool()?.retry());
-                number_try(&mut down.out, tries);
-                pause(avoid.replace(upstream.address()), upstream.address()).await;
-            }
-            Outcome::Failed { status, flag, why } => return answer(shared, down, request, reply(status, flag, why, tries, seen.peer), seen, false).await,
-            Outcome::Broken(flag) => {
-                seen.flag = flag;
-                return After::Close;
-            }
-        }
-    }
-}
-
-/// Reads the rest of a body that is to be copied, as long as it is not too large for that. The error is a client that left or sends nonsense.
-async fn gather(down: &mut Downstream, request: &mut Prepared) -> Result<(), ()> {
-    if std::mem::take(&mut request.expects_continue) {
-        down.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| ())?;
-    }
-    while !request.framing.is_done() && down.out.len() < mirror::LARGEST {
-        if down.buffer.is_empty() && !matches!(down.buffer.fill(&mut down.stream, 16 * 1024).await, Ok(n) if n > 0) {
-            return Err(());
-        }
-        let taken = request.framing.take(down.buffer.bytes()).map_err(|_| ())?;
-        down.out.extend_from_slice(&down.buffer.bytes()[..taken]);
-        down.buffer.consume(taken);
-    }
-    Ok(())
-}
-
-/// Whether the cluster's limit of retries allows one more request to be tried again; one that is has its place already.
-fn may_try_again(endpoint: &LiveEndpoint, place: &Option<Place>) -> bool {
-    place.is_some() || endpoint.upstream.pool().is_none_or(|pool| pool.may_retry())
-}
-
-/// Envoy's back-off (25 ms), but only where the same endpoint was tried before.
-async fn pause(before: Option<SocketAddr>, now: SocketAddr) {
-    if before == Some(now) {
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-}
-
 /// Answers by itself. `not_sent`: tells the sidecar that asked that its request may be tried elsewhere.
-async fn answer(shared: &Shared, down: &mut Downstream, request: &Prepared, reply: Reply, seen: &mut Seen<'_>, not_sent: bool) -> After {
+pub(crate) async fn answer(shared: &Shared, down: &mut Downstream, request: &Prepared, reply: Reply, seen: &mut Seen<'_>, not_sent: bool) -> After {
     let keep = request.keep_alive && request.framing.is_done() && !shared.is_draining() && reply.flag != Flag::DPE;
     seen.answer(reply.status, reply.flag);
     write_reply(&mut down.reply, &reply, request.to_head, !keep, request.old_client && keep, not_sent);

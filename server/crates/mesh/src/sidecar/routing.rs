@@ -9,7 +9,7 @@ use crate::table::{Balance, Cluster, Endpoint, Host, Policy, Protocol, RouteTabl
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// A table that is in use. Swapped as a whole: a request sees one of them, never half of two.
@@ -190,6 +190,8 @@ impl Maker<'_> {
             Some(old) => old.pool.clone(),
             None => Pool::new(&policy.limits),
         };
+        // Whose turn it is, too: many changes would else favour whoever stands first.
+        let turn = old.map_or(0, |o| o.turn.load(Ordering::Relaxed));
         let old = old.filter(|o| o.policy.outlier == policy.outlier);
         let detector = match old {
             Some(old) => old.detector.clone(),
@@ -219,7 +221,7 @@ impl Maker<'_> {
             policy: cluster.policy.clone(),
             nobody: self.metrics.peer("source", self.own, &Workload::default(), &service),
             http2: host.ports.iter().any(|p| p.port == cluster.port && p.protocol == Protocol::Http2),
-            turn: AtomicUsize::new(0),
+            turn: AtomicUsize::new(turn),
             detector,
             pool,
         }

@@ -7,7 +7,7 @@ use super::routing::{LiveCluster, LiveHost, Maker, Routing, Upstreams};
 use crate::table::TableUpdate;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,9 @@ pub(crate) struct Shared {
     pub(crate) closing: CancellationToken,
     /// Tunnels and HTTP/2 streams, which outlive the function that began them.
     pub(crate) tasks: TaskTracker,
+    /// Copies of requests that are under way (mirrors), and those there was no room for.
+    pub(crate) copies: Arc<AtomicU32>,
+    pub(crate) not_copied: AtomicU64,
     /// For requests to hosts that nobody knows.
     pub(crate) black_hole: Peer,
     /// What this sidecar tells the next one about its pod.
@@ -40,6 +43,9 @@ pub(crate) struct Shared {
     callers: Mutex<HashMap<Vec<u8>, Peer>>,
     random: AtomicU64,
 }
+
+/// Longest word of a caller about its pod.
+const MAX_METADATA: usize = 1024;
 
 impl Shared {
     pub(crate) fn new(config: SidecarConfig) -> Shared {
@@ -64,6 +70,8 @@ impl Shared {
             draining: AtomicBool::new(false),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            copies: Arc::default(),
+            not_copied: AtomicU64::new(0),
             black_hole,
             metadata,
             routing: RwLock::default(),
@@ -120,6 +128,8 @@ impl Shared {
     /// Who an inbound request is from, by what the caller's sidecar said (`workload~namespace~app~version`). Nobody is believed more
     /// than for a label of a metric: there is no mutual TLS.
     pub(crate) fn caller(&self, metadata: &[u8]) -> Peer {
+        // Four names of Kubernetes are shorter; what is longer was forged, and is not kept.
+        let metadata = if metadata.len() > MAX_METADATA { b"" } else { metadata };
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(peer) = callers.get(metadata) {
             return *peer;
@@ -148,5 +158,23 @@ impl Shared {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    #[test]
+    fn a_forged_word_about_the_caller_is_not_kept() {
+        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let shared = Shared::new(SidecarConfig::new("a", "pod", local, local, "/nowhere".into()));
+        let long = |n: usize| format!("{n:060000}");
+        let peers: Vec<Peer> = (0..100).map(|n| shared.caller(long(n).as_bytes())).collect();
+        assert!(peers.iter().all(|p| *p == peers[0]));
+        assert_ne!(shared.caller(b"client~a~sleep~v1"), peers[0]);
+        let kept: usize = shared.callers.lock().unwrap().keys().map(Vec::len).sum();
+        assert!(kept < 100, "{kept} bytes");
     }
 }

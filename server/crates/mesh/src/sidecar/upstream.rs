@@ -66,11 +66,16 @@ pub(crate) enum NoConnection {
     /// A limit of the cluster is reached.
     #[error("a limit of the connection pool is reached")]
     Overflow,
+    /// The request's time was over before there was one.
+    #[error("too late")]
+    TooLate,
     /// It could not be made.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
+/// Istio's default (`connectTimeout`).
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// Kept this long without use; less than servers usually keep theirs, so that we are the first to close.
 const KEEP_IDLE: Duration = Duration::from_secs(15);
 /// Kept to one endpoint at most.
@@ -124,17 +129,24 @@ impl Upstream {
         InFlight(self)
     }
 
-    /// A connection for one request: a kept one unless `fresh`, else a new one; where there are limits it may have to wait for one.
-    pub(crate) async fn acquire(&self, fresh: bool, timeout: Duration) -> Result<Connection, NoConnection> {
+    /// A connection for one request: a kept one unless `fresh`, else a new one, made within `timeout`; where there are limits it may have
+    /// to wait for one, until `deadline`.
+    pub(crate) async fn acquire(&self, fresh: bool, timeout: Duration, deadline: Option<Instant>) -> Result<Connection, NoConnection> {
         let Some(pool) = &self.pool else {
             return match if fresh { None } else { self.checkout() } {
                 Some(kept) => Ok(kept),
-                None => Ok(self.connect(timeout).await?),
+                None => {
+                    let left = deadline.map_or(timeout, |d| d.saturating_duration_since(Instant::now()).min(timeout));
+                    Ok(self.connect(left).await?)
+                }
             };
         };
         let under_way = pool.request().ok_or(NoConnection::Overflow)?;
         let limited = self.limited(pool, fresh, timeout);
-        let mut connection = tokio::time::timeout(timeout, limited).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let mut connection = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), limited).await.map_err(|_| NoConnection::TooLate)??,
+            None => limited.await?,
+        };
         if let Some(counted) = &mut connection.counted {
             counted.request = Some(under_way);
             counted.requests += 1;

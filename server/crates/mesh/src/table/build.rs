@@ -30,6 +30,8 @@ pub struct Report {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Its uid: an object that was deleted and made again is another one.
+    pub uid: String,
     /// Its kind.
     pub kind: &'static str,
     /// `SubsetMissing`, `HostNotFound`, `PortNotFound`, `UnsupportedField`, `Conflict`, `Invalid`.
@@ -61,7 +63,8 @@ pub(super) struct Reporter<'a> {
 impl Reporter<'_> {
     pub(super) fn add(&mut self, reason: &'static str, message: String) {
         let (namespace, name) = (meta(self.object, "namespace").into(), meta(self.object, "name").into());
-        self.into.push(Report { namespace, name, kind: self.kind, reason, message });
+        let uid = meta(self.object, "uid").into();
+        self.into.push(Report { namespace, name, uid, kind: self.kind, reason, message });
     }
 
     pub(super) fn unsupported(&mut self, path: &str) {

@@ -183,6 +183,11 @@ pub struct Endpoint {
     pub version: String,
 }
 
+/// Whether a text may stand in a request's first line or Host as it is: no line end, no space, no NUL, nothing beyond ASCII.
+pub(crate) fn is_visible(text: &str) -> bool {
+    text.bytes().all(|c| c.is_ascii_graphic())
+}
+
 fn is_false(value: &bool) -> bool {
     !value
 }

@@ -87,6 +87,13 @@ pub enum Balance {
     HashSourceIp,
 }
 
+impl Balance {
+    /// Whether a request's key decides.
+    pub(crate) fn is_consistent(&self) -> bool {
+        matches!(self, Balance::HashHeader(_) | Balance::HashCookie(_) | Balance::HashQuery(_) | Balance::HashSourceIp)
+    }
+}
+
 /// `ConsistentHashLB.HTTPCookie`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashCookie {

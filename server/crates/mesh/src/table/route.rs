@@ -117,7 +117,7 @@ pub struct Redirect {
 }
 
 /// `HTTPRetry`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retries {
     /// Tries after the first.
     pub attempts: u32,
@@ -130,6 +130,14 @@ pub struct Retries {
     /// Status codes that are tried again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<u16>,
+}
+
+impl Retries {
+    /// Whether a request that was not sent at all is tried again.
+    pub(crate) fn tries_again_unsent(&self) -> bool {
+        use RetryOn::{ConnectFailure, GatewayError, Reset, ResetBeforeRequest, ServerError};
+        self.on.iter().any(|on| matches!(on, ConnectFailure | ServerError | GatewayError | Reset | ResetBeforeRequest))
+    }
 }
 
 /// A reason to try again (Envoy's `x-envoy-retry-on`).
@@ -150,6 +158,15 @@ pub enum RetryOn {
     /// 409.
     #[serde(rename = "retriable-4xx")]
     Retriable4xx,
+    /// This status of gRPC in the answer's head.
+    Grpc(u8),
+}
+
+impl Default for Retries {
+    /// Istio's default for routes that say nothing: twice, before anything was processed.
+    fn default() -> Retries {
+        Retries { attempts: 2, per_try_timeout_ms: None, on: vec![RetryOn::ConnectFailure, RetryOn::Grpc(14), RetryOn::Grpc(1)], codes: Vec::new() }
+    }
 }
 
 /// `HTTPRewrite`.

@@ -187,7 +187,11 @@ fn outlier(value: &Value, path: &str, report: &mut Reporter<'_>) -> Outlier {
 fn balance(value: &Value, path: &str, report: &mut Reporter<'_>) -> Option<Balance> {
     report.only(value, path, &["simple", "consistentHash"]);
     if let Some(hash) = present(value, "consistentHash") {
-        report.only(hash, &format!("{path}.consistentHash"), &["httpHeaderName", "httpCookie", "httpQueryParameterName", "useSourceIp", "minimumRingSize", "ringHash", "maglev"]);
+        report.only(hash, &format!("{path}.consistentHash"), &["httpHeaderName", "httpCookie", "httpQueryParameterName", "useSourceIp", "ringHash", "maglev"]);
+        // Which endpoint a key leads to hangs on no ring and no table here; it only stays the same.
+        for kind in ["ringHash", "maglev"] {
+            report.only(hash.get(kind).unwrap_or(&Value::Null), &format!("{path}.consistentHash.{kind}"), &[]);
+        }
         if !text(hash, "httpHeaderName").is_empty() {
             return Some(Balance::HashHeader(text(hash, "httpHeaderName").to_ascii_lowercase()));
         }

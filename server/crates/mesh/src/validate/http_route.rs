@@ -141,7 +141,11 @@ fn check_rewrite(rewrite: &Value, errors: &mut Errors) {
     } else if !uri && regex.is_none() && text(rewrite, "authority").is_empty() {
         errors.add("rewrite must specify at least one of URI, UriRegexRewrite, or authority. Only one of URI or UriRegexRewrite may be specified");
     }
+    for (key, value) in [("uri", text(rewrite, "uri")), ("authority", text(rewrite, "authority"))] {
+        errors.check(names::visible(value, &format!("rewrite.{key}")));
+    }
     if let Some(regex) = regex {
+        errors.check(names::visible(text(regex, "rewrite"), "rewrite.uriRegexRewrite.rewrite"));
         if text(regex, "match").is_empty() || text(regex, "rewrite").is_empty() {
             errors.add("UriRegexRewrite has errors\nUriRegexRewrite requires both Rewrite and Match fields to be specified");
         } else {

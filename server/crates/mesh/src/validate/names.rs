@@ -33,6 +33,12 @@ pub(super) fn wildcard_domain(domain: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What goes into a request's first line or Host as it is written. Istio lets a line end through here; whoever does may write whole
+/// requests of their own.
+pub(super) fn visible(value: &str, place: &str) -> Result<(), String> {
+    if crate::table::is_visible(value) { Ok(()) } else { Err(format!("{place} {value:?} is invalid: only visible ASCII characters may be sent")) }
+}
+
 pub(super) fn subset_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("subset name cannot be empty".into());

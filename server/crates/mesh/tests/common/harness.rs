@@ -126,6 +126,7 @@ async fn app_connection(mut stream: TcpStream, version: &'static str, requests: 
                 return;
             }
             "/chunks" => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nx-trailer: t\r\n\r\n".to_string(),
+            "/hop" => "HTTP/1.1 200 OK\r\nconnection: x-hop\r\nx-hop: 1\r\nx-kept: 1\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok".to_string(),
             "/until-close" => "HTTP/1.1 200 OK\r\n\r\nto the end".to_string(),
             "/nonsense" => "what?\r\n\r\n".to_string(),
             _ => {

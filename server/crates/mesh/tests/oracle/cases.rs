@@ -26,11 +26,18 @@ pub struct Row {
     pub own_words: bool,
     /// Which endpoint is drawn is not compared.
     pub any_version: bool,
+    /// The body comes a while after its head.
+    pub late_body: bool,
 }
 
 impl Row {
     fn body(mut self, body: &'static str) -> Row {
         self.body = body;
+        self
+    }
+
+    fn late(mut self) -> Row {
+        self.late_body = true;
         self
     }
 
@@ -56,7 +63,7 @@ impl Row {
 }
 
 fn row(line: &'static str, headers: &[(&'static str, &'static str)], check: Check) -> Row {
-    Row { line, headers: headers.to_vec(), body: "", port: 7777, check, arrivals: 0, own_words: false, any_version: false }
+    Row { line, headers: headers.to_vec(), body: "", port: 7777, check, arrivals: 0, own_words: false, any_version: false, late_body: false }
 }
 
 /// A request, its headers, and how its story begins.
@@ -507,6 +514,10 @@ fn timeouts() -> Group {
         is("GET /short", &[("x-do", "delay=400")], "504 v1").arrivals(1),
         is("POST /short", &[("x-do", "delay=400")], "504 v1").body("hello").arrivals(1),
         is("GET /none", &[("x-do", "delay=150")], "200 v1"),
+        is("POST /short", &[], "200 v1").body("hello").late(),
+        is("POST /short", &[("x-do", "delay=400")], "504 v1").body("hello").late().arrivals(1),
+        is("POST /try", &[], "200 v1").body("hello").late().arrivals(1),
+        is("POST /try", &[("x-do", "late=1")], "200 v1").body("hello").late().arrivals(2),
         is("GET /try", &[("x-do", "late=1")], "200 v1").arrivals(2),
         is("GET /try", &[("x-do", "late=9")], "504 v1").arrivals(3),
         is("GET /once", &[("x-do", "late=1")], "200 v1").arrivals(2),
@@ -525,6 +536,9 @@ fn retries() -> Group {
         r("/reset", json!({"attempts": 2, "retryOn": "reset"})),
         r("/connect", json!({"attempts": 2, "retryOn": "connect-failure"})),
         r("/zero", json!({"attempts": 0})),
+        r("/empty", json!({})),
+        r("/grpc", json!({"attempts": 2, "retryOn": "unavailable"})),
+        r("/every-grpc", json!({"attempts": 1, "retryOn": "cancelled,deadline-exceeded,resource-exhausted,internal,unavailable"})),
         r("/default", json!({"attempts": 1})),
         r("/mixed", json!({"attempts": 4, "retryOn": "connect-failure,refused-stream,503"})),
         {"match": [{"uri": {"prefix": "/unsaid"}}], "route": only("retries", "v1")},
@@ -536,6 +550,17 @@ fn retries() -> Group {
         is("GET /gateway", &[("x-do", "break=1")], "").arrivals(2),
         is("POST /gateway", &[("x-do", "fail=1:504")], "200 v1").body("hello").arrivals(2),
         is("GET /5xx", &[("x-do", "fail=1:500")], "200 v1").arrivals(2),
+        is("POST /5xx", &[("x-do", "fail=1:500")], "200 v1").body("hello").late().arrivals(2),
+        is("POST /5xx", &[("x-do", "break=1")], "200 v1").body("hello").late().arrivals(2),
+        is("GET /grpc", &[("x-do", "header=grpc-status:14")], "200 v1").arrivals(3),
+        is("GET /grpc", &[("x-do", "header=grpc-status:1")], "200 v1").arrivals(1),
+        is("GET /grpc", &[("x-do", "header=grpc-status:0")], "200 v1").arrivals(1),
+        is("GET /every-grpc", &[("x-do", "header=grpc-status:4")], "200 v1").arrivals(2),
+        is("GET /every-grpc", &[("x-do", "header=grpc-status:8")], "200 v1").arrivals(2),
+        is("GET /every-grpc", &[("x-do", "header=grpc-status:13")], "200 v1").arrivals(2),
+        is("GET /unsaid", &[("x-do", "header=grpc-status:14")], "200 v1").arrivals(3),
+        is("GET /default", &[("x-do", "header=grpc-status:1")], "200 v1").arrivals(2),
+        is("GET /empty", &[("x-do", "header=grpc-status:14")], "200 v1").arrivals(1),
         is("GET /5xx", &[("x-do", "status=501")], "501 v1").arrivals(3),
         is("GET /5xx", &[("x-do", "break=1")], "200 v1").arrivals(2),
         is("GET /5xx", &[("x-do", "break")], "503 v1").arrivals(3),
@@ -562,6 +587,7 @@ fn unreachable() -> Group {
     let http = json!([
         {"match": [{"uri": {"prefix": "/closed"}}], "route": only("unreachable", "closed")},
         {"match": [{"uri": {"prefix": "/no-retry"}}], "retries": {"attempts": 0}, "route": only("unreachable", "closed")},
+        {"match": [{"uri": {"prefix": "/before"}}], "retries": {"attempts": 2, "retryOn": "reset-before-request"}, "route": only("unreachable", "closed")},
         {"match": [{"uri": {"prefix": "/none"}}], "route": only("unreachable", "none")},
         {"match": [{"uri": {"prefix": "/missing"}}], "route": only("unreachable", "undefined")},
         {"match": [{"uri": {"prefix": "/half"}}], "route": to("unreachable", &[("v1", 50), ("none", 50)])},
@@ -570,6 +596,7 @@ fn unreachable() -> Group {
     let mut all = group("unreachable", http, vec![
         is("GET /closed", &[], "503"),
         is("GET /no-retry", &[], "503"),
+        is("GET /before", &[], "503"),
         is("GET /none", &[], "503"),
         is("HEAD /none", &[], "503"),
         is("GET /missing", &[], "503").own_words(),
@@ -590,6 +617,7 @@ fn faults() -> Group {
         r("/400", json!({"abort": abort(400, 100.0)})),
         r("/late", json!({"delay": delay("0.05s", 100.0)})),
         r("/both", json!({"delay": delay("0.05s", 100.0), "abort": abort(503, 100.0)})),
+        r("/unsaid-delay", json!({"delay": {"fixedDelay": "2s"}})),
         r("/unsaid", json!({"abort": {"httpStatus": 500}})),
         {"match": [{"uri": {"prefix": "/short"}}], "timeout": "0.02s", "fault": {"delay": delay("0.1s", 100.0)}, "route": only("faults", "v1")},
         {"match": [{"uri": {"prefix": "/retried"}}], "retries": {"attempts": 3, "retryOn": "5xx"}, "fault": {"abort": abort(503, 100.0)}, "route": only("faults", "v1")},
@@ -603,7 +631,8 @@ fn faults() -> Group {
         is("GET /400", &[], "400"),
         is("GET /late", &[], "200 v1"),
         is("GET /both", &[], "503"),
-        is("GET /unsaid", &[], "500"),
+        is("GET /unsaid", &[], "200 v1"),
+        row("GET /unsaid-delay", &[], Check::Shares(5, vec![("v1", 100.0), ("slow", 0.0)])),
         is("GET /short", &[], ""),
         is("GET /retried", &[], "503"),
         is("GET /changed", &[], "503"),
@@ -730,6 +759,7 @@ pub fn limited() -> Vec<Group> {
         one("one-connection", 1, json!({"tcp": {"maxConnections": 1}})),
         one("one-and-one", 1, json!({"tcp": {"maxConnections": 1}, "http": {"http1MaxPendingRequests": 1}})),
         one("two-and-three", 2, json!({"tcp": {"maxConnections": 2}, "http": {"http1MaxPendingRequests": 3}})),
+        one("queue", 1, json!({"tcp": {"maxConnections": 1, "connectTimeout": "0.05s"}})),
         one("two-requests", 2, json!({"http": {"http2MaxRequests": 2}})),
         one("single-use", 1, json!({"http": {"maxRequestsPerConnection": 1}})),
         one("single-use-of-one", 1, json!({"tcp": {"maxConnections": 1}, "http": {"maxRequestsPerConnection": 1, "http1MaxPendingRequests": 4}})),

@@ -205,7 +205,7 @@ fn forward(table: &RouteTable, route: &Route, destinations: &[Destination], port
 
 /// Istio's default where the route says nothing; none where it says 0 attempts.
 fn retry_policy(retries: Option<&Retries>) -> Option<Value> {
-    let defaults = Retries { attempts: 2, on: vec![RetryOn::ConnectFailure, RetryOn::ResetBeforeRequest], ..Retries::default() };
+    let defaults = Retries::default();
     let retries = retries.unwrap_or(&defaults);
     if retries.attempts == 0 {
         return None;
@@ -217,6 +217,11 @@ fn retry_policy(retries: Option<&Retries>) -> Option<Value> {
         RetryOn::ResetBeforeRequest => "reset-before-request",
         RetryOn::ConnectFailure => "connect-failure",
         RetryOn::Retriable4xx => "retriable-4xx",
+        RetryOn::Grpc(1) => "cancelled",
+        RetryOn::Grpc(4) => "deadline-exceeded",
+        RetryOn::Grpc(8) => "resource-exhausted",
+        RetryOn::Grpc(13) => "internal",
+        RetryOn::Grpc(_) => "unavailable",
     }).collect();
     if !retries.codes.is_empty() {
         on.push("retriable-status-codes");
@@ -265,11 +270,17 @@ fn headers(side: &str, ops: &HeaderOps, out: &mut Value) {
 
 fn fault(fault: &Fault) -> Value {
     let mut out = json!({"@type": format!("{TYPE}.extensions.filters.http.fault.v3.HTTPFault")});
-    if let Some((ms, share)) = fault.delay {
-        out["delay"] = json!({"fixed_delay": seconds(ms), "percentage": percent(share)});
+    if let Some((ms, _)) = fault.delay {
+        out["delay"] = json!({"fixed_delay": seconds(ms)});
     }
-    if let Some((status, share)) = fault.abort {
-        out["abort"] = json!({"http_status": status, "percentage": percent(share)});
+    if let Some((status, _)) = fault.abort {
+        out["abort"] = json!({"http_status": status});
+    }
+    // As Istio's: what is not said is left to Envoy.
+    for (part, share) in [("delay", fault.delay.map(|f| f.1)), ("abort", fault.abort.map(|f| f.1))] {
+        if let Some(share) = share.filter(|s| *s > 0.0) {
+            out[part]["percentage"] = percent(share);
+        }
     }
     out
 }

@@ -49,6 +49,9 @@ pub(crate) enum Known {
     Upgrade,
     RequestId,
     TraceId,
+    SpanId,
+    Sampled,
+    B3,
     ForwardedProto,
     /// Told by whoever forwards, believed of nobody: Envoy's own words to itself (`x-envoy-max-retries`, …).
     Internal,
@@ -70,6 +73,7 @@ pub(crate) fn known(name: &str) -> Known {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     match name.len() {
         2 if is("te") => Known::Te,
+        2 if is("b3") => Known::B3,
         4 if is("host") => Known::Host,
         4 if is("date") => Known::Date,
         6 if is("expect") => Known::Expect,
@@ -77,6 +81,8 @@ pub(crate) fn known(name: &str) -> Known {
         7 if is("upgrade") => Known::Upgrade,
         10 if is("connection") => Known::Connection,
         10 if is("keep-alive") => Known::Hop,
+        11 if is("x-b3-spanid") => Known::SpanId,
+        12 if is("x-b3-sampled") => Known::Sampled,
         12 if is("x-request-id") => Known::RequestId,
         12 if is("x-b3-traceid") => Known::TraceId,
         14 if is("content-length") => Known::ContentLength,

@@ -1,7 +1,7 @@
 //! A response's head.
 
 use super::body::{Chunks, Framing};
-use super::{Known, MAX_HEADERS, content_length, has_token, known};
+use super::{Known, MAX_HEADERS, content_length, known};
 use httparse::Header;
 use std::mem::MaybeUninit;
 
@@ -14,6 +14,8 @@ pub(crate) struct Response<'b> {
     pub(crate) chunked: bool,
     /// Whether the server will keep the connection.
     pub(crate) keep_alive: bool,
+    /// `Connection` names headers that are for this hop alone.
+    pub(crate) connection_names_more: bool,
 }
 
 /// Parses a whole head and hands it to `then`. `None` where it is no response, or one that could be read in two ways.
@@ -32,6 +34,7 @@ pub(crate) fn parse_response<T>(head: &[u8], to_head: bool, then: impl FnOnce(&R
 
 fn check<'b>(status: u16, version: u8, reason: &'b str, headers: &'b [Header<'b>], to_head: bool) -> Option<Response<'b>> {
     let (mut length, mut chunked, mut close, mut keep) = (None, false, false, false);
+    let mut connection_names_more = false;
     for header in headers {
         match known(header.name) {
             Known::ContentLength => {
@@ -47,8 +50,13 @@ fn check<'b>(status: u16, version: u8, reason: &'b str, headers: &'b [Header<'b>
                 chunked = true;
             }
             Known::Connection => {
-                close |= has_token(header.value, "close");
-                keep |= has_token(header.value, "keep-alive");
+                for token in super::tokens(header.value) {
+                    match token {
+                        t if t.eq_ignore_ascii_case(b"close") => close = true,
+                        t if t.eq_ignore_ascii_case(b"keep-alive") => keep = true,
+                        t => connection_names_more |= !t.eq_ignore_ascii_case(b"upgrade"),
+                    }
+                }
             }
             _ => {}
         }
@@ -64,7 +72,7 @@ fn check<'b>(status: u16, version: u8, reason: &'b str, headers: &'b [Header<'b>
         _ => Framing::UntilClose,
     };
     let keep_alive = if version == 1 { !close } else { keep && !close };
-    Some(Response { status, reason, headers, framing, chunked, keep_alive })
+    Some(Response { status, reason, headers, framing, chunked, keep_alive, connection_names_more })
 }
 
 #[cfg(test)]

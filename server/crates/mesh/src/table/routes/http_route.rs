@@ -3,7 +3,7 @@
 use crate::json::{fields, list, present, text};
 use crate::table::build::{Reporter, full_name};
 use crate::table::{
-    Action, Destination, Fault, HeaderChanges, HeaderOps, Match, Mirror, Pattern, Redirect, Retries, RetryOn, Rewrite, Route, StringMatch, duration_ms,
+    Action, Destination, Fault, HeaderChanges, HeaderOps, Match, Mirror, Pattern, Redirect, Retries, RetryOn, Rewrite, Route, StringMatch, duration_ms, is_visible,
 };
 use serde_json::Value;
 
@@ -167,16 +167,20 @@ fn string_match(value: &Value) -> Result<StringMatch, String> {
     }
 }
 
+/// Istio's own, where `retryOn` is not written.
+const DEFAULT_RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
+
 fn retries(value: &Value, path: &str, report: &mut Reporter<'_>) -> Retries {
     report.only(value, path, &["attempts", "perTryTimeout", "retryOn"]);
     if value.get("retryIgnorePreviousHosts").and_then(Value::as_bool) == Some(false) {
         report.unsupported(&format!("{path}.retryIgnorePreviousHosts (false)"));
     }
-    let written = Some(text(value, "retryOn")).filter(|t| !t.is_empty()).unwrap_or("connect-failure,refused-stream,unavailable,cancelled,reset-before-request");
+    let written = Some(text(value, "retryOn")).filter(|t| !t.is_empty()).unwrap_or(DEFAULT_RETRY_ON);
     let mut retries = Retries {
-        attempts: value.get("attempts").and_then(Value::as_u64).and_then(|a| u32::try_from(a).ok()).unwrap_or(2),
+        attempts: value.get("attempts").and_then(Value::as_u64).and_then(|a| u32::try_from(a).ok()).unwrap_or(0),
         per_try_timeout_ms: duration_ms(text(value, "perTryTimeout")).filter(|ms| *ms > 0),
-        ..Retries::default()
+        on: Vec::new(),
+        codes: Vec::new(),
     };
     for policy in written.split(',').map(str::trim).filter(|p| !p.is_empty()) {
         if let Ok(code) = policy.parse::<u16>() {
@@ -190,9 +194,13 @@ fn retries(value: &Value, path: &str, report: &mut Reporter<'_>) -> Retries {
             "reset-before-request" => RetryOn::ResetBeforeRequest,
             "connect-failure" => RetryOn::ConnectFailure,
             "retriable-4xx" => RetryOn::Retriable4xx,
-            // The next ones are HTTP/2's and gRPC's own: there is nothing like them on an HTTP/1.1 upstream.
-            "refused-stream" | "unavailable" | "cancelled" | "deadline-exceeded" | "internal" | "resource-exhausted" => continue,
-            "retriable-status-codes" => continue,
+            "cancelled" => RetryOn::Grpc(1),
+            "deadline-exceeded" => RetryOn::Grpc(4),
+            "resource-exhausted" => RetryOn::Grpc(8),
+            "internal" => RetryOn::Grpc(13),
+            "unavailable" => RetryOn::Grpc(14),
+            // An upstream of HTTP/1.1 has no streams to refuse; the other word only says that numbers are meant.
+            "refused-stream" | "retriable-status-codes" => continue,
             other => {
                 report.unsupported(&format!("{path}.retryOn ({other})"));
                 continue;
@@ -205,31 +213,41 @@ fn retries(value: &Value, path: &str, report: &mut Reporter<'_>) -> Retries {
 
 fn rewrite(value: &Value, path: &str, report: &mut Reporter<'_>) -> Rewrite {
     report.only(value, path, &["uri", "authority", "uriRegexRewrite"]);
-    let part = |key: &str| Some(text(value, key).to_string()).filter(|s| !s.is_empty());
-    let regex = present(value, "uriRegexRewrite").and_then(|r| match Pattern::new(text(r, "match")) {
-        Ok(pattern) => Some((pattern, text(r, "rewrite").to_string())),
+    let mut part = |holder: &Value, key: &str, path: &str| {
+        let written = text(holder, key);
+        if !is_visible(written) {
+            report.add("Invalid", format!("{path}.{key} is not used: only visible ASCII characters may be sent"));
+            return None;
+        }
+        Some(written.to_string()).filter(|s| !s.is_empty())
+    };
+    let (uri, authority) = (part(value, "uri", path), part(value, "authority", path));
+    let with = present(value, "uriRegexRewrite").and_then(|r| Some((r, part(r, "rewrite", &format!("{path}.uriRegexRewrite"))?)));
+    let regex = with.and_then(|(r, with)| match Pattern::new(text(r, "match")) {
+        Ok(pattern) => Some((pattern, with)),
         Err(error) => {
             report.add("Invalid", format!("{path}.uriRegexRewrite is not used: {error}"));
             None
         }
     });
-    Rewrite { uri: part("uri"), regex, authority: part("authority") }
+    Rewrite { uri, regex, authority }
 }
 
 fn fault(value: &Value, path: &str, report: &mut Reporter<'_>) -> Fault {
     report.only(value, path, &["delay", "abort"]);
-    let percent = |part: &Value| {
-        let written = part.pointer("/percentage/value").and_then(Value::as_f64);
-        written.or(part.get("percent").and_then(Value::as_f64)).unwrap_or(100.0)
+    // Where nothing is said, nothing is done: Istio leaves Envoy's percentage at 0. The older `percent` is a delay's alone.
+    let percent = |part: &Value, older: &str| match present(part, "percentage") {
+        Some(percentage) => percentage.get("value").and_then(Value::as_f64).unwrap_or(0.0),
+        None => part.get(older).and_then(Value::as_f64).unwrap_or(0.0),
     };
     let mut fault = Fault::default();
     if let Some(delay) = present(value, "delay") {
         report.only(delay, &format!("{path}.delay"), &["fixedDelay", "percentage", "percent"]);
-        fault.delay = duration_ms(text(delay, "fixedDelay")).map(|ms| (ms, percent(delay)));
+        fault.delay = duration_ms(text(delay, "fixedDelay")).map(|ms| (ms, percent(delay, "percent")));
     }
     if let Some(abort) = present(value, "abort") {
-        report.only(abort, &format!("{path}.abort"), &["httpStatus", "percentage", "percent"]);
-        fault.abort = number(abort, "httpStatus").map(|status| (status, percent(abort)));
+        report.only(abort, &format!("{path}.abort"), &["httpStatus", "percentage"]);
+        fault.abort = number(abort, "httpStatus").map(|status| (status, percent(abort, "")));
     }
     fault
 }
