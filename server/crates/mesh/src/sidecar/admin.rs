@@ -132,7 +132,7 @@ fn clusters(routing: &super::routing::Routing) -> String {
 }
 
 fn stats(shared: &Shared, routing: &super::routing::Routing) -> String {
-    let mut out = format!("control_plane.revision: {}\nhttp.mirror_dropped: {}\nhttp.requests_total: {}\nserver.uptime: {}\n", routing.revision, shared.not_copied.load(Ordering::Relaxed), shared.metrics.total(), shared.started.elapsed().as_secs());
+    let mut out = format!("control_plane.revision: {}\naccess_log.dropped: {}\nhttp.mirror_dropped: {}\nhttp.requests_total: {}\nserver.uptime: {}\n", routing.revision, shared.log.as_ref().map_or(0, |log| log.dropped()), shared.not_copied.load(Ordering::Relaxed), shared.metrics.total(), shared.started.elapsed().as_secs());
     for cluster in routing.clusters() {
         let _ = writeln!(out, "cluster.{}.membership_healthy: {}", cluster.name, cluster.endpoints.len());
     }

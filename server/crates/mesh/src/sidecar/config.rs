@@ -29,6 +29,8 @@ pub struct SidecarConfig {
     pub control_socket: PathBuf,
     /// Prints a line for each request, in Istio's format.
     pub access_log: bool,
+    /// Where to: standard output, or a file that is appended to.
+    pub access_log_file: Option<PathBuf>,
     /// Longest time for a request's head once its first byte is there, and for a connection's first; slower clients are closed.
     pub head_time: Duration,
     /// After the stop connections are still taken for this long, so that callers learn that the pod is going before it is gone.
@@ -71,6 +73,7 @@ impl SidecarConfig {
             ports: Ports::default(),
             control_socket,
             access_log: false,
+            access_log_file: None,
             head_time: Duration::from_secs(10),
             linger: Duration::from_millis(250),
             drain: Duration::from_secs(10),

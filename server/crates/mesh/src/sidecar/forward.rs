@@ -117,6 +117,9 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
                 return answer(shared, down, request, reply(503, Flag::UF, why, tries, seen.peer), seen, !outbound).await;
             }
         };
+        if let Some((line, local)) = seen.line.as_mut().zip(connection.stream.local_addr().ok()) {
+            line.upstream_local = local.to_string();
+        }
         let may_retry = left > 0 && may_try_again(endpoint, &retrying);
         let what = Try {
             shared,

@@ -119,6 +119,9 @@ impl Sidecar {
         ended.cancel();
         traffic.shutdown().await;
         beside.shutdown().await;
+        if let Some(log) = &shared.log {
+            log.flush().await;
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::forward::forward;
 use super::heads::{Direction, write_request};
 use super::http1::{Buffer, Framing, HeadEnd, MAX_HEAD, Refusal, Request, head_end, parse_request};
 use super::metrics::{Flag, Peer};
-use super::outbound::{Decision, decide, inward, split_target};
+use super::outbound::{Decision, Via, decide, inward, split_target};
 use super::patience::{Patience, Waited};
 use super::reply::{Reply, linger, write_reply};
 use super::routing::LiveCluster;
@@ -59,6 +59,7 @@ enum End {
 /// Serves a connection until it ends.
 pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStream, from: SocketAddr) {
     let _ = stream.set_nodelay(true);
+    let ends = Ends { from, at: stream.local_addr().ok().filter(|_| shared.log.is_some()) };
     let mut down = Downstream { stream, buffer: Buffer::default(), out: Vec::new(), reply: Vec::new() };
     let first_limit = Instant::now() + shared.config.head_time;
     let mut patience = Patience::new(&shared, first_limit);
@@ -68,11 +69,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStrea
             Ok(head) => head,
             Err(End::Closed) => return,
             Err(End::Http2) => return h2::serve(shared, side, down).await,
-            Err(End::Refused(refusal)) => return refuse(&shared, &mut down, refusal).await,
+            Err(End::Refused(refusal)) => return refuse(&shared, &mut down, ends, refusal).await,
         };
         first = None;
         let Downstream { buffer, out, .. } = &mut down;
-        let prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, from, out));
+        let prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
         if let (Side::Outbound, Ok(Prepared { decision: Decision::Forward(plan), .. })) = (&*side, &prepared)
             && plan.cluster.http2
         {
@@ -81,7 +82,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStrea
         down.buffer.consume(head);
         let prepared = match prepared {
             Ok(prepared) => prepared,
-            Err(refusal) => return refuse(&shared, &mut down, refusal).await,
+            Err(refusal) => return refuse(&shared, &mut down, ends, refusal).await,
         };
         if run(&shared, &side, &mut down, prepared).await == After::Close {
             return linger(&mut down).await;
@@ -114,7 +115,7 @@ async fn read_head(shared: &Shared, down: &mut Downstream, patience: &mut Patien
 }
 
 /// Routes and picks, and writes the head that goes upstream: all that needs the request's head.
-fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, from: SocketAddr, out: &mut Vec<u8>) -> Prepared {
+fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, ends: Ends, out: &mut Vec<u8>) -> Prepared {
     let mut peer = shared.black_hole;
     let decision = match side {
         Side::Outbound => decide(shared, request.method, request.target, request.host, request),
@@ -129,20 +130,7 @@ fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, from: SocketAddr
         let direction = if matches!(side, Side::Outbound) { Direction::Outbound } else { Direction::Inbound };
         write_request(out, shared, direction, request, target.authority, target.path, plan);
     }
-    let line = shared.config.access_log.then(|| {
-        let value = |name: &str| request.value(name).unwrap_or_default().into_owned();
-        Box::new(Line {
-            method: request.method.into(),
-            path: request.target.into(),
-            protocol: if request.version == 1 { "HTTP/1.1" } else { "HTTP/1.0" },
-            authority: request.host.unwrap_or("").into(),
-            forwarded_for: value("x-forwarded-for"),
-            user_agent: value("user-agent"),
-            request_id: value("x-request-id"),
-            downstream: from.to_string(),
-            ..Line::default()
-        })
-    });
+    let line = shared.log.is_some().then(|| Box::new(note(request, &decision, ends, out)));
     Prepared {
         decision,
         framing: request.framing.clone(),
@@ -153,6 +141,54 @@ fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, from: SocketAddr
         old_client: request.version == 0,
         peer,
         line,
+    }
+}
+
+/// Both ends of a client's connection, for the access log.
+#[derive(Clone, Copy)]
+struct Ends {
+    from: SocketAddr,
+    at: Option<SocketAddr>,
+}
+
+impl Ends {
+    fn line(self) -> Line {
+        Line { downstream: self.from.to_string(), local: self.at.map(|at| at.to_string()).unwrap_or_default(), ..Line::default() }
+    }
+}
+
+/// What the access log says of a request from its beginning. `sent` is its head as it goes on.
+fn note(request: &Request<'_>, decision: &Decision, ends: Ends, sent: &[u8]) -> Line {
+    let value = |name: &str| request.value(name).unwrap_or_default().into_owned();
+    let target = split_target(request.method, request.target, request.host).ok();
+    let (mut path, mut authority) = target.map_or((request.target, request.host.unwrap_or("")), |t| (t.path, t.authority));
+    let mut route = "";
+    let mut request_id = value("x-request-id");
+    match decision {
+        Decision::Forward(plan) => {
+            path = plan.original.as_deref().or(plan.target.as_deref()).unwrap_or(path);
+            let by = plan.via.as_ref().map(Via::route);
+            authority = by.and_then(|r| r.rewrite.authority.as_deref()).unwrap_or(authority);
+            route = by.map_or("default", |r| &r.name);
+            // One may have been made.
+            let made = memchr::memmem::find(sent, b"\r\nx-request-id: ").map(|at| &sent[at + 16..]);
+            if let Some(made) = made.filter(|_| request_id.is_empty()) {
+                request_id = String::from_utf8_lossy(&made[..memchr::memchr(b'\r', made).unwrap_or(0)]).into_owned();
+            }
+        }
+        Decision::Reply(reply) => route = reply.via.as_ref().map_or("", |via| &via.route().name),
+        Decision::Tunnel(_) => {}
+    }
+    Line {
+        method: request.method.into(),
+        path: path.into(),
+        protocol: if request.version == 1 { "HTTP/1.1" } else { "HTTP/1.0" },
+        authority: authority.into(),
+        forwarded_for: value("x-forwarded-for"),
+        user_agent: value("user-agent"),
+        request_id,
+        route: route.into(),
+        ..ends.line()
     }
 }
 
@@ -183,13 +219,17 @@ async fn run(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, mut reque
 pub(crate) async fn answer(shared: &Shared, down: &mut Downstream, request: &Prepared, reply: Reply, seen: &mut Seen<'_>, not_sent: bool) -> After {
     let keep = request.keep_alive && request.framing.is_done() && !shared.is_draining() && reply.flag != Flag::DPE;
     seen.answer(reply.status, reply.flag);
+    if let Some(line) = seen.line.as_mut().filter(|_| !request.to_head) {
+        line.sent = reply.body.len() as u64;
+    }
     write_reply(&mut down.reply, &reply, request.to_head, !keep, request.old_client && keep, not_sent);
     if down.stream.write_all(&down.reply).await.is_err() || !keep { After::Close } else { After::Keep }
 }
 
 /// Refuses what is no request, and closes.
-async fn refuse(shared: &Shared, down: &mut Downstream, refusal: Refusal) {
+async fn refuse(shared: &Shared, down: &mut Downstream, ends: Ends, refusal: Refusal) {
     let mut seen = Seen::new(shared, shared.black_hole);
+    seen.line = shared.log.is_some().then(|| Box::new(Line { protocol: "HTTP/1.1", sent: refusal.why.len() as u64, ..ends.line() }));
     seen.answer(refusal.status, Flag::DPE);
     let reply = Reply::text(refusal.status, Flag::DPE, refusal.why, shared.black_hole);
     write_reply(&mut down.reply, &reply, false, true, false, false);

@@ -1,5 +1,6 @@
 //! What is known of a request while it is under way; recorded once, at its end, whatever happened.
 
+use super::access_log::Outcome;
 use super::metrics::{Flag, Peer};
 use super::shared::Shared;
 use std::time::{Duration, Instant};
@@ -30,7 +31,12 @@ pub(crate) struct Line {
     pub(crate) request_id: String,
     pub(crate) cluster: String,
     pub(crate) upstream: String,
+    /// Our end of the connection to the upstream, and of the client's.
+    pub(crate) upstream_local: String,
+    pub(crate) local: String,
     pub(crate) downstream: String,
+    /// Name of the route; empty where it has none.
+    pub(crate) route: String,
     pub(crate) received: u64,
     pub(crate) sent: u64,
     /// Milliseconds until the upstream's head.
@@ -60,8 +66,8 @@ impl Drop for Seen<'_> {
         let took = self.took();
         let flag = if self.status == 0 { Flag::DC } else { self.flag };
         self.shared.metrics.record(self.peer, self.status, flag, took);
-        if let Some(line) = &self.line {
-            super::access_log::print(line, self.status, flag, took);
+        if let Some((line, log)) = self.line.as_ref().zip(self.shared.log.as_ref()) {
+            log.print(line, &Outcome { status: self.status, flag, from_upstream: self.upstream_status > 0, took });
         }
     }
 }

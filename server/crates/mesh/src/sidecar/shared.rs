@@ -1,6 +1,7 @@
 //! What all connections of a sidecar share: cheap handles and numbers.
 
 use super::SidecarConfig;
+use super::access_log::Log;
 use super::balance::mix;
 use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
 use super::routing::{LiveCluster, LiveHost, Maker, Routing, Upstreams};
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) own: Workload,
     pub(crate) metrics: Metrics,
     pub(crate) started: Instant,
+    /// Where one is kept.
+    pub(crate) log: Option<Log>,
     /// There is a table.
     pub(crate) ready: AtomicBool,
     /// The pod is going: answers say `connection: close`, new connections are still taken.
@@ -66,6 +69,9 @@ impl Shared {
             own,
             metrics,
             started: Instant::now(),
+            log: config.access_log.then(|| Log::start(config.access_log_file.clone())).and_then(|log| {
+                log.inspect_err(|error| tracing::warn!(%error, "There is no access log: its thread does not start")).ok()
+            }),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             closing: CancellationToken::new(),
