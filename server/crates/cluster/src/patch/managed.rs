@@ -149,21 +149,18 @@ pub(crate) fn written(kind: &Kind, old: Option<&Object>, new: &mut Object, manag
     write(new, managers, &before);
 }
 
-/// What a caller wants managedFields to be: `Null` clears them, as an empty list asks; `None` where nothing usable was sent.
-/// A list is taken as it is, which kubectl uses to hand fields from client-side to server-side apply.
+/// What a caller wants managedFields to be: `Null` clears them, as a list of one empty entry asks; `None` where nothing usable was
+/// sent. An empty list is what clients send that do not know the field. Any other list is taken as it is, which kubectl uses to
+/// hand fields from client-side to server-side apply.
 pub(crate) fn sent(fields: Value) -> Option<Value> {
-    let entries = fields.as_array()?;
-    let blank = |entry: &Value| entry.as_object().is_some_and(Map::is_empty);
-    if entries.iter().all(blank) {
+    let entries = fields.as_array().filter(|entries| !entries.is_empty())?;
+    if let [only] = entries.as_slice()
+        && only.as_object().is_some_and(Map::is_empty)
+    {
         return Some(Value::Null);
     }
     let usable = |entry: &Value| {
         matches!(entry["operation"].as_str(), Some("Apply" | "Update")) && entry["manager"].is_string() && entry["fieldsV1"].is_object()
     };
     entries.iter().all(usable).then_some(fields)
-}
-
-/// Whether a write changes nothing.
-pub(crate) fn same(old: &Object, new: &Object) -> bool {
-    old == new
 }

@@ -79,7 +79,7 @@ fn decide(txn: &Txn<'_>, request: Request, o: &DeleteOptions) -> Result<Change, 
     if new == *old {
         return Ok(Change::None(old));
     }
-    Ok(request.mark(new))
+    request.store(new)
 }
 
 /// Seconds until the object may go. Only pods have time; one that never ran or has ended needs none.

@@ -178,7 +178,11 @@ pub(super) fn part_of(kind: &Kind, sub: Subresource, old: &Object, mut new: Obje
                     None => drop(remove(&mut new, "status")),
                 }
             }
-            if kind.has("finalize") && new["spec"].is_object() {
+            if kind.has("finalize") {
+                // Whatever was sent: without them the namespace would go before what is in it.
+                if !new["spec"].is_object() {
+                    new["spec"] = json!({});
+                }
                 new["spec"]["finalizers"] = old["spec"]["finalizers"].clone();
             }
             Ok(new)

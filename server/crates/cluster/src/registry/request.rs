@@ -2,11 +2,14 @@
 use super::prepare::{self, part_of};
 use super::{AdmissionHook, AdmissionRequest, Operation, Subresource, WriteOptions};
 use crate::kinds::{Cause, Kind, validate_metadata};
-use crate::patch::managed;
+use crate::patch::{MAX_DEPTH, Size, managed};
 use crate::status::Status;
 use crate::store::{Change, Key, Txn};
 use crate::Object;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Of an object as JSON. Source: etcd's default limit of a request.
+const MAX_BYTES: usize = 1536 * 1024;
 
 /// What the verb tells besides the object.
 #[derive(Clone, Default)]
@@ -81,7 +84,7 @@ impl Request {
             managed::written(&self.kind, None, &mut object, &self.options.field_manager, self.sub.name());
         }
         self.note(|outcome| outcome.created = true);
-        Ok(self.store(object))
+        self.store(object)
     }
 
     /// Decides an update from `old` to `new`, where `new` may be whatever the caller sent.
@@ -111,24 +114,26 @@ impl Request {
         if self.kind.generation && prepare::spec_differs(&self.kind, old, &new) {
             new["metadata"]["generation"] = (old["metadata"]["generation"].as_i64().unwrap_or(0) + 1).into();
         }
-        if managed::same(old, &new) {
+        if **old == new {
             return Ok(Change::None(old.clone()));
         }
         if prepare::may_go(&self.kind, &new) {
             return Ok(self.remove(new));
         }
-        Ok(self.store(new))
+        self.store(new)
     }
 
-    fn store(self, mut object: Object) -> Change {
+    /// Stores it, or pretends to. Errors: 413 or 400 where it could not be stored or not be read again.
+    pub(super) fn store(self, mut object: Object) -> Result<Change, Status> {
+        check_size(&object)?;
         if self.options.dry_run {
             if let Some(metadata) = object["metadata"].as_object_mut() {
                 metadata.retain(|field, value| field != "resourceVersion" || value != "");
             }
-            return Change::None(Arc::new(object));
+            return Ok(Change::None(Arc::new(object)));
         }
         self.note(|outcome| outcome.changed = true);
-        Change::Put(self.key, object)
+        Ok(Change::Put(self.key, object))
     }
 
     /// Removes it, or pretends to.
@@ -139,11 +144,6 @@ impl Request {
         }
         self.note(|outcome| outcome.changed = true);
         Change::Delete(self.key, last)
-    }
-
-    /// Marks it as being deleted, or pretends to.
-    pub(super) fn mark(self, object: Object) -> Change {
-        self.store(object)
     }
 
     fn namespace_takes_more(&self, txn: &Txn<'_>, object: &Object) -> Result<(), Status> {
@@ -167,4 +167,24 @@ impl Request {
         });
         Err(Status::forbidden(message).with_details(serde_json::json!({"name": name, "kind": resource, "causes": [cause]})))
     }
+}
+
+/// The object is shallower than its managedFields, which name every field once more; those are bounded by it.
+fn check_size(object: &Object) -> Result<(), Status> {
+    let (mut bytes, mut depth) = (0, 0);
+    let metadata = &object["metadata"];
+    let parts = object.as_object().into_iter().flatten().filter(|(field, _)| *field != "metadata").map(|(_, value)| (value, 1));
+    let of_metadata = metadata.as_object().into_iter().flatten().map(|(field, value)| (value, if field == "managedFields" { 0 } else { 2 }));
+    for (part, above) in parts.chain(of_metadata) {
+        let size = Size::of(part);
+        bytes += size.bytes;
+        depth = depth.max(if above == 0 { 0 } else { size.depth + above });
+    }
+    if bytes > MAX_BYTES {
+        return Err(Status::too_large(format!("the object would be larger than the limit of {MAX_BYTES} bytes")));
+    }
+    if depth > MAX_DEPTH {
+        return Err(Status::bad_request(format!("the object would be nested deeper than {MAX_DEPTH} levels")));
+    }
+    Ok(())
 }

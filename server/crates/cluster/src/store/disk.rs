@@ -10,6 +10,8 @@ use std::sync::Arc;
 const OBJECTS: TableDefinition<&str, &[u8]> = TableDefinition::new("objects");
 /// `format`, `revision`.
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Rows of [`OBJECTS`] that could not be read, kept for whoever wants to look.
+const UNREADABLE: TableDefinition<&str, &[u8]> = TableDefinition::new("unreadable");
 /// What this program writes. Raise it when an older program could not read the file.
 const FORMAT: u64 = 1;
 /// Everything is cached as objects anyway; redb's own cache serves only the pages of a commit.
@@ -68,15 +70,35 @@ impl Disk {
         let revision = number("revision")?;
         let table = read.open_table(OBJECTS).map_err(|e| StoreError::damaged(path, e))?;
         let mut objects = Vec::new();
+        let mut unreadable = Vec::new();
         for row in table.iter().map_err(|e| storage(path, e))? {
             let (key, value) = row.map_err(|e| storage(path, e))?;
-            let bad = |why: String| StoreError::damaged(path, format!("{}: {why}", key.value()));
-            let object: Object = serde_json::from_slice(value.value()).map_err(|e| bad(e.to_string()))?;
-            let parts: Vec<&str> = key.value().split('/').collect();
-            let [resource, namespace, name] = parts[..] else { return Err(bad("not a key".to_owned())) };
-            objects.push((Key::new(resource, namespace, name), Arc::new(object)));
+            match object_of(key.value(), value.value()) {
+                Ok(read) => objects.push(read),
+                Err(why) => {
+                    tracing::error!(key = key.value(), why, "An object in the store {} cannot be read; it is put aside", path.display());
+                    unreadable.push((key.value().to_owned(), value.value().to_owned()));
+                }
+            }
+        }
+        if !unreadable.is_empty() {
+            self.put_aside(&unreadable).map_err(|e| storage(path, e))?;
         }
         Ok(Some((objects, revision)))
+    }
+
+    /// One bad row must not take all others with it.
+    fn put_aside(&self, rows: &[(String, Vec<u8>)]) -> Result<(), redb::Error> {
+        let write = self.database()?.begin_write()?;
+        {
+            let (mut objects, mut unreadable) = (write.open_table(OBJECTS)?, write.open_table(UNREADABLE)?);
+            for (key, bytes) in rows {
+                unreadable.insert(key.as_str(), bytes.as_slice())?;
+                objects.remove(key.as_str())?;
+            }
+        }
+        write.commit()?;
+        Ok(())
     }
 
     /// Writes and fsyncs. `None` removes.
@@ -129,6 +151,28 @@ impl Disk {
         Ok(())
     }
 
+    /// Puts rows into the file as they are.
+    #[cfg(test)]
+    pub(super) fn write_rows(path: &Path, rows: &[(&str, &[u8])]) {
+        let database = Database::create(path).unwrap();
+        let write = database.begin_write().unwrap();
+        {
+            let mut objects = write.open_table(OBJECTS).unwrap();
+            for (key, row) in rows {
+                objects.insert(*key, *row).unwrap();
+            }
+        }
+        write.commit().unwrap();
+    }
+
+    /// Keys of the rows that were put aside.
+    #[cfg(test)]
+    pub(super) fn aside(path: &Path) -> Vec<String> {
+        let database = Database::create(path).unwrap();
+        let table = database.begin_read().unwrap().open_table(UNREADABLE).unwrap();
+        table.iter().unwrap().map(|row| row.unwrap().0.value().to_owned()).collect()
+    }
+
     /// Pretends to be a newer program.
     #[cfg(test)]
     pub(super) fn write_format(path: &Path, format: u64) {
@@ -142,6 +186,13 @@ impl Disk {
         }
         write.commit().unwrap();
     }
+}
+
+fn object_of(key: &str, json: &[u8]) -> Result<(Key, Arc<Object>), String> {
+    let object: Object = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+    let parts: Vec<&str> = key.split('/').collect();
+    let [resource, namespace, name] = parts[..] else { return Err("its key is none".to_owned()) };
+    Ok((Key::new(resource, namespace, name), Arc::new(object)))
 }
 
 fn cannot_open(path: &Path, error: DatabaseError) -> StoreError {

@@ -5,10 +5,10 @@ use crate::Object;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, RwLock};
 
-/// Events kept. A watcher that was away for longer lists again; at a slider's 30 changes a second that is half a minute.
-const HISTORY: usize = 1024;
-/// Bytes of JSON in the history; in memory an object takes several times its JSON.
-const HISTORY_BYTES: usize = 1024 * 1024;
+/// Events kept. A watcher that was away for longer lists again; at a slider's 30 changes a second that is some minutes.
+const HISTORY: usize = 8192;
+/// Bytes of JSON in the history: some 1,600 writes of a pod. In memory an object takes several times its JSON.
+const HISTORY_BYTES: usize = 8 * 1024 * 1024;
 
 /// The history no longer reaches back to the revision asked for; the oldest that is known.
 #[derive(Debug)]

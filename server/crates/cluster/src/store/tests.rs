@@ -66,6 +66,24 @@ async fn older_states_can_be_listed_while_the_history_reaches_back() {
     assert!(store.subscribe_from("configmaps", None, 99).is_err());
 }
 
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_put_aside_and_the_others_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    put(&Store::open(&path).unwrap(), "good", 1).await;
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let rows = [("configmaps/default/deep", deep.as_bytes()), ("configmaps/default/torn", b"{".as_slice()), ("no-key", b"{}".as_slice())];
+    Disk::write_rows(&path, &rows);
+    for _ in 0..2 {
+        let store = Store::open(&path).unwrap();
+        let names: Vec<_> = store.list("configmaps", None).0.iter().map(|o| o["metadata"]["name"].clone()).collect();
+        assert_eq!(names, ["good"]);
+    }
+    // A new object of that name does not overwrite what was put aside.
+    put(&Store::open(&path).unwrap(), "torn", 2).await;
+    assert_eq!(Disk::aside(&path), ["configmaps/default/deep", "configmaps/default/torn", "no-key"]);
+}
+
 #[test]
 fn a_file_that_cannot_be_used_is_told_apart() {
     let folder = tempfile::tempdir().unwrap();
@@ -192,6 +210,12 @@ async fn child_survives_a_full_disk() {
         let failed = store.write(move |_| Ok(Change::Put(key("big"), big()))).await.err().unwrap();
         assert_eq!(failed.code, 500, "{failed}");
         assert!(store.get(&key("big")).is_none(), "what was refused is not seen");
+        std::fs::copy("store.redb", "crashed.redb").unwrap();
+        let shown = store.revision();
+        let (sure, again) = (shown, std::thread::spawn(|| Store::open("crashed.redb").map(|store| store.revision())).join().unwrap());
+        if let Ok(again) = again {
+            assert!(again >= sure, "revision {sure} was shown, and would be given again after {again}");
+        }
     }
     limit_file_size(libc::RLIM_INFINITY);
     for name in ["after", "later"] {

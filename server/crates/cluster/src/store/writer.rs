@@ -45,6 +45,8 @@ impl Txn<'_> {
 }
 
 pub(super) fn run(mut disk: Disk, state: &RwLock<State>, queue: &mpsc::Receiver<Job>) {
+    // The newest revision that may be on disk, be it of a write that was refused.
+    let mut tried = 0;
     while let Ok(first) = queue.recv() {
         let mut jobs = vec![first];
         while jobs.len() < BATCH
@@ -52,15 +54,15 @@ pub(super) fn run(mut disk: Disk, state: &RwLock<State>, queue: &mpsc::Receiver<
         {
             jobs.push(job);
         }
-        batch(&mut disk, state, jobs);
+        batch(&mut disk, state, jobs, &mut tried);
     }
 }
 
-fn batch(disk: &mut Disk, state: &RwLock<State>, jobs: Vec<Job>) {
-    let mut revision = state.read().unwrap_or_else(PoisonError::into_inner).revision();
+fn batch(disk: &mut Disk, state: &RwLock<State>, jobs: Vec<Job>, tried: &mut u64) {
     if disk.is_closed() {
-        recover(disk, state, revision);
+        recover(disk, state, *tried);
     }
+    let mut revision = state.read().unwrap_or_else(PoisonError::into_inner).revision();
     let mut overlay: HashMap<Key, Option<Arc<Object>>> = HashMap::new();
     let mut events: Vec<Event> = Vec::new();
     let mut answers = Vec::with_capacity(jobs.len());
@@ -94,7 +96,8 @@ fn batch(disk: &mut Disk, state: &RwLock<State>, jobs: Vec<Job>) {
         Ok(()) => state.write().unwrap_or_else(PoisonError::into_inner).publish(events),
         Err(status) => {
             tracing::error!(error = %status.message, "The store could not write; the changes are refused");
-            recover(disk, state, revision);
+            *tried = (*tried).max(revision);
+            recover(disk, state, *tried);
             for (_, result) in &mut answers {
                 *result = Err(status.clone());
             }
@@ -106,12 +109,17 @@ fn batch(disk: &mut Disk, state: &RwLock<State>, jobs: Vec<Job>) {
     }
 }
 
-/// Gets the file ready for the next write. Where that fails, the next batch tries again before it writes.
-fn recover(disk: &mut Disk, state: &RwLock<State>, revision: u64) {
-    let mut state = state.write().unwrap_or_else(PoisonError::into_inner);
-    state.skip_to(revision);
-    if let Err(error) = disk.recover(state.all(), revision) {
-        tracing::error!(%error, hint = error.hint(), "The store cannot be used until this is resolved");
+/// Gets the file ready for the next write, at a revision beyond those that were `tried`. Where that fails, the next batch tries
+/// again before it writes. Readers go on meanwhile: nobody but this thread changes objects.
+fn recover(disk: &mut Disk, state: &RwLock<State>, tried: u64) {
+    let (objects, revision) = {
+        let state = state.read().unwrap_or_else(PoisonError::into_inner);
+        (state.all(), state.revision().max(tried))
+    };
+    match disk.recover(objects, revision) {
+        // Shown only now that it is on disk: a reader's version must not be given to another write after a restart.
+        Ok(()) => state.write().unwrap_or_else(PoisonError::into_inner).skip_to(revision),
+        Err(error) => tracing::error!(%error, hint = error.hint(), "The store cannot be used until this is resolved"),
     }
 }
 

@@ -110,7 +110,12 @@ async fn kubectl_may_hand_fields_to_another_manager() {
     let object = t.patch("configmaps", "c", Patch::Json(handed), "kubectl").await.unwrap().object;
     assert_eq!(object["metadata"]["managedFields"][0]["operation"], "Apply");
     assert_eq!(object["metadata"]["managedFields"].as_array().unwrap().len(), 1);
-    let cleared = t.patch("configmaps", "c", Patch::Merge(json!({"metadata": {"managedFields": []}})), "kubectl").await.unwrap().object;
+    for kept in [json!([]), json!([{}, {}])] {
+        let patch = Patch::Merge(json!({"metadata": {"managedFields": kept}}));
+        let object = t.patch("configmaps", "c", patch, "kubectl").await.unwrap().object;
+        assert_eq!(object["metadata"]["managedFields"][0]["manager"], "kubectl", "{kept}");
+    }
+    let cleared = t.patch("configmaps", "c", Patch::Merge(json!({"metadata": {"managedFields": [{}]}})), "kubectl").await.unwrap().object;
     assert!(cleared["metadata"]["managedFields"].is_null());
     let taken = t.patch("configmaps", "c", Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"x": "2"}})), "panel").await.unwrap_err();
     assert!(taken.message.contains("conflict with \"before-first-apply\" using v1: .data.x"), "{taken}");

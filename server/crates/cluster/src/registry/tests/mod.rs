@@ -194,6 +194,43 @@ async fn a_namespace_ends_when_it_is_finalized_and_takes_nothing_new_until_then(
 }
 
 #[tokio::test]
+async fn a_replaced_namespace_keeps_what_holds_it_until_it_is_empty() {
+    let t = Fixture::new().await;
+    let kind = t.kind("namespaces");
+    t.registry.ensure_namespaces(&["mine"]).await.unwrap();
+    for bare in [json!({"metadata": {"name": "mine"}}), json!({"metadata": {"name": "mine"}, "spec": {}}), json!({"metadata": {"name": "mine"}, "spec": {"finalizers": []}})] {
+        let put = t.registry.update(&kind, None, "mine", Subresource::None, bare.clone(), &WriteOptions::default()).await.unwrap();
+        assert_eq!(put.object["spec"]["finalizers"], json!(["kubernetes"]), "{bare}");
+    }
+    let gone = Patch::Json(json!([{"op": "remove", "path": "/spec"}]));
+    let patched = t.registry.patch(&kind, None, "mine", Subresource::None, gone, &WriteOptions::default()).await.unwrap();
+    assert_eq!(patched.object["spec"]["finalizers"], json!(["kubernetes"]));
+}
+
+#[tokio::test]
+async fn an_object_never_becomes_too_large_or_too_deep_to_be_read_again() {
+    let t = Fixture::new().await;
+    t.create("virtualservices", json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "r"}, "spec": {}})).await.unwrap();
+    let chain = (0..60).fold(json!(1), |below, _| json!({"a": below}));
+    let mut codes = Vec::new();
+    for levels in [0, 60, 120] {
+        let path = format!("/spec{}/a", "/a".repeat(levels));
+        let added = t.patch("virtualservices", "r", Patch::Json(json!([{"op": "add", "path": path, "value": chain}])), "x").await;
+        codes.push(added.map_or_else(|status| status.code, |_| 200));
+    }
+    assert_eq!(codes, [200, 400, 400]);
+    let mut codes = Vec::new();
+    for key in ["a", "b", "c"] {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {key: "x".repeat(600_000)}}}));
+        codes.push(t.patch("virtualservices", "r", patch, "x").await.map_or_else(|status| status.code, |_| 200));
+    }
+    assert_eq!(codes, [200, 200, 413]);
+    let Fixture { registry, folder } = t;
+    drop(registry);
+    Store::open(folder.path().join("store.redb")).unwrap();
+}
+
+#[tokio::test]
 async fn a_watch_sees_objects_enter_and_leave_its_selector() {
     let t = Fixture::new().await;
     let kind = t.kind("configmaps");
