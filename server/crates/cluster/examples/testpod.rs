@@ -33,6 +33,13 @@ fn main() {
             eprintln!("{}", words.join(" "));
             exit(code.parse().unwrap_or(1));
         }
+        ["crash"] => {
+            println!("run of {}", std::process::id());
+            exit(3);
+        }
+        ["spam", bytes] => {
+            let _ = std::io::stdout().write_all(&vec![b'x'; bytes.parse().unwrap_or(0)]);
+        }
         ["hog"] => {
             let memory = vec![1_u8; 64 << 20];
             std::thread::sleep(Duration::from_secs(600));

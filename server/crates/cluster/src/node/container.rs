@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::process::Exit;
-use super::spec::{ContainerSpec, ProbeKind, ProbeSpec, Role};
+use super::spec::{ContainerSpec, ProbeKind, ProbeSpec, RestartPolicy, Role};
 
 /// An instant on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -155,9 +155,7 @@ impl Container {
     /// It runs.
     pub fn on_started(&mut self, now: Now, id: String) {
         self.state = State::Running(now);
-        self.id = id;
-        self.ran = true;
-        self.ran_here = true;
+        self.begin_run(id);
         let has = |kind| self.spec.probes.iter().any(|probe| probe.kind == kind);
         self.started = !has(ProbeKind::Startup);
         self.ready = self.started && !has(ProbeKind::Readiness);
@@ -173,6 +171,19 @@ impl Container {
                 bad: 0,
             })
             .collect();
+    }
+
+    /// Only what came to be a run counts: a start that could not be made is none.
+    fn begin_run(&mut self, id: String) {
+        self.restarts = self.next_run();
+        self.id = id;
+        self.ran = true;
+        self.ran_here = true;
+    }
+
+    /// Number of the run that comes next.
+    pub fn next_run(&self) -> u32 {
+        self.restarts + u32::from(self.ran)
     }
 
     /// Notes the end of a run; the caller decides what comes next.
@@ -220,15 +231,13 @@ impl Container {
         self.state = State::Waiting { reason, message, due: Some(now.mono + delay) };
     }
 
-    /// Notes a program that cannot be run: the run counts as ended, and is tried again later.
-    pub fn on_start_error(&mut self, now: Now, id: String, message: String) {
-        self.id = id;
-        self.ran = true;
-        self.ran_here = true;
+    /// Notes a program that cannot be run: the run counts as ended, and is tried again later where the pod restarts at all.
+    pub fn on_start_error(&mut self, now: Now, id: String, message: String, policy: RestartPolicy) {
+        self.begin_run(id);
         self.on_exited(now, Exit { code: 128, signal: None }, "StartError", message.clone());
         let first = self.failures == 0;
         self.failures = self.failures.max(1);
-        if first {
+        if first && self.runs_again(policy) {
             self.state =
                 State::Waiting { reason: "RunContainerError".into(), message, due: Some(now.mono + backoff(self.failures)) };
         }
@@ -330,8 +339,8 @@ impl Container {
     }
 
     /// Whether a run that ended is to be followed by another.
-    pub fn runs_again(&self, policy: super::spec::RestartPolicy) -> bool {
-        use super::spec::RestartPolicy::{Always, Never, OnFailure};
+    pub fn runs_again(&self, policy: RestartPolicy) -> bool {
+        use RestartPolicy::{Always, Never, OnFailure};
         let failed = self.last.as_ref().is_some_and(|ended| ended.code != 0);
         match (self.spec.role, policy) {
             (Role::Sidecar, _) | (Role::App, Always) => true,

@@ -7,12 +7,13 @@ use std::task::{Context, Poll, ready};
 use futures::FutureExt;
 use nix::sys::signal::Signal;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, copy, sink};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::image::Program;
-use super::process::Process;
+use super::process::{Exit, Process};
 use super::spawner::{Io, Launch, Spawner, Started, Streams, resize};
 use crate::kubelet::Exec;
 use crate::status::Status;
@@ -27,6 +28,8 @@ pub struct Inside {
     pub env: Vec<(String, String)>,
     /// Starts processes.
     pub spawner: Spawner,
+    /// Cancelled when the container ends.
+    pub container: CancellationToken,
 }
 
 impl Inside {
@@ -44,7 +47,7 @@ impl Inside {
         }
         let failed = |error: std::io::Error| Status::internal(format!("error executing command in container: {error}"));
         let Started { process, streams } = self.start(program, io, env).await.map_err(failed)?;
-        connect(process, streams, stdin).map_err(failed)
+        connect(process, streams, stdin, self.container.clone()).map_err(failed)
     }
 
     /// Runs a probe's command to its end.
@@ -52,15 +55,17 @@ impl Inside {
         let text = |error: std::io::Error| error.to_string();
         let started = self.start(program, Io::Pipes { stdin: false }, self.env.clone()).await.map_err(text)?;
         let Streams::Pipes { stdout, stderr, .. } = started.streams else { return Err("no pipes".to_owned()) };
-        let mut output = Vec::new();
-        let mut errors = Vec::new();
-        let mut from = pipe::Receiver::from_owned_fd(stdout).map_err(text)?.take(PROBE_OUTPUT);
-        let mut err_from = pipe::Receiver::from_owned_fd(stderr).map_err(text)?.take(PROBE_OUTPUT);
-        let read = async {
-            let _ = tokio::join!(from.read_to_end(&mut output), err_from.read_to_end(&mut errors));
+        let read = async |from: OwnedFd| {
+            let mut output = Vec::new();
+            if let Ok(from) = pipe::Receiver::from_owned_fd(from) {
+                let mut from = from.take(PROBE_OUTPUT);
+                let _ = from.read_to_end(&mut output).await;
+                // Whoever writes more than is looked at must not block.
+                let _ = copy(&mut from.into_inner(), &mut sink()).await;
+            }
+            output
         };
-        // Whoever writes more than is looked at would block: closing the pipes ends that.
-        let (exit, ()) = tokio::join!(started.process.wait(), read);
+        let (exit, mut output, errors) = tokio::join!(wait(&started.process, &self.container), read(stdout), read(stderr));
         output.extend(errors);
         Ok((exit.map_err(text)?.code, String::from_utf8_lossy(&output).into_owned()))
     }
@@ -78,9 +83,20 @@ pub fn not_runnable(message: &str) -> Exec {
     }
 }
 
-fn connect(process: Process, streams: Streams, stdin: bool) -> std::io::Result<Exec> {
+/// Waits for a command's end; the container's end is its end, too.
+async fn wait(process: &Process, container: &CancellationToken) -> std::io::Result<Exit> {
+    let ended = process.wait();
+    tokio::pin!(ended);
+    tokio::select! {
+        exit = &mut ended => return exit,
+        () = container.cancelled() => process.signal(Signal::SIGKILL),
+    }
+    ended.await
+}
+
+fn connect(process: Process, streams: Streams, stdin: bool, container: CancellationToken) -> std::io::Result<Exec> {
     let (resize_to, mut sizes) = mpsc::channel::<(u16, u16)>(4);
-    let code = |exit: std::io::Result<super::process::Exit>| exit.map_or(255, |exit| exit.code);
+    let code = |exit: std::io::Result<Exit>| exit.map_or(255, |exit| exit.code);
     match streams {
         Streams::Pipes { stdin: input, stdout, stderr } => Ok(Exec {
             stdin: match input.filter(|_| stdin) {
@@ -90,13 +106,13 @@ fn connect(process: Process, streams: Streams, stdin: bool) -> std::io::Result<E
             stdout: Box::new(pipe::Receiver::from_owned_fd(stdout)?),
             stderr: Box::new(pipe::Receiver::from_owned_fd(stderr)?),
             resize: resize_to,
-            exit: async move { code(process.wait().await) }.boxed(),
+            exit: async move { code(wait(&process, &container).await) }.boxed(),
         }),
         Streams::Terminal(master) => {
             let terminal = Terminal::new(master)?;
             let (reader, writer, sized) = (terminal.clone(), terminal.clone(), terminal);
             let exit = async move {
-                let waits = process.wait();
+                let waits = wait(&process, &container);
                 tokio::pin!(waits);
                 loop {
                     tokio::select! {

@@ -24,6 +24,16 @@ impl NodeHandle {
         super::restart::forget_runs(&self.0).await
     }
 
+    /// Whether a container's status says that it has ended for good.
+    fn is_done(&self, namespace: &str, pod: &str, container: &str) -> bool {
+        let read = self.0.kind("", "pods").and_then(|kind| self.0.registry.get(&kind, Some(namespace), pod));
+        read.is_ok_and(|pod| {
+            let statuses = ["containerStatuses", "initContainerStatuses"].map(|list| pod["status"][list].as_array());
+            let mut own = statuses.into_iter().flatten().flatten().filter(|status| status["name"] == container);
+            own.any(|status| !status["state"]["terminated"].is_null())
+        })
+    }
+
     fn pod(&self, namespace: &str, name: &str) -> Result<Arc<PodEntry>, Status> {
         if let Some(entry) = self.0.pod(namespace, name) {
             return Ok(entry);
@@ -40,20 +50,19 @@ impl Kubelet for NodeHandle {
         let entry = self.pod(namespace, pod)?;
         let container = container_of(&entry, pod, options.container.as_deref(), true)?;
         let folder = entry.logs.join(&container);
-        let newest = logfile::newest_run(&folder);
+        let runs = logfile::runs(&folder);
         let live = entry.live(&container);
         let waiting = || {
             Status::bad_request(format!("container {container:?} in pod {pod:?} is waiting to start: ContainerCreating"))
         };
-        let newest = newest.ok_or_else(waiting)?;
-        let path = if options.previous {
-            let before = newest.checked_sub(1).map(|run| logfile::run_path(&folder, run)).filter(|path| path.exists());
-            before.ok_or_else(|| {
-                Status::bad_request(format!("previous terminated container {container:?} in pod {pod:?} not found"))
-            })?
-        } else {
-            logfile::run_path(&folder, newest)
-        };
+        let newest = runs.first().ok_or_else(waiting)?;
+        // Before the next start the run that ended last is both: the newest, and the one before what is to come.
+        let between = live.as_ref().is_none_or(|live| !live.running) && !self.is_done(namespace, pod, &container);
+        let run = if options.previous && !between { runs.get(1) } else { Some(newest) };
+        let run = run.ok_or_else(|| {
+            Status::bad_request(format!("previous terminated container {container:?} in pod {pod:?} not found"))
+        })?;
+        let path = logfile::run_path(&folder, *run);
         let log = live.as_ref().map(|live| &live.log).filter(|log| log.path() == path);
         Ok(logs::open(&path, log, &options, Timestamp::now()))
     }
@@ -69,7 +78,7 @@ impl Kubelet for NodeHandle {
         match self.0.images.resolve(&live.image, &options.command) {
             Err(message) => Ok(not_runnable(&message)),
             Ok(program) => {
-                let inside = Inside { env: live.env, spawner: self.0.spawner.clone() };
+                let inside = Inside { env: live.env, spawner: self.0.spawner.clone(), container: live.ended };
                 inside.exec(program, options.stdin, options.tty).await
             }
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::unix::pipe;
+use tokio_util::sync::CancellationToken;
 
 use super::environment::{self, Place};
 use super::image::Image;
@@ -81,7 +82,6 @@ pub async fn launch(shared: &Shared, home: &Home, index: usize, run: u32) -> Res
     let (env, argv) = environment::build(&place, container, image, &lookup)
         .map_err(|why| Failure::NotMade("CreateContainerConfigError".into(), why))?;
     let not_made = |what: &str, error: std::io::Error| Failure::NotMade("CreateContainerError".into(), format!("{what}: {error}"));
-    let log = LogFile::create(&home.entry.logs.join(&container.name), run).map_err(|error| not_made("the log", error))?;
     let id = new_id();
     note("Created", "Container created".to_owned());
     let not_runnable = |why: String| {
@@ -93,9 +93,11 @@ pub async fn launch(shared: &Shared, home: &Home, index: usize, run: u32) -> Res
     let launch = Launch { program: program.file, args: program.args, env: env.clone(), dir: "/".into(), io: Io::Pipes { stdin: false } };
     let Started { process, streams } = shared.spawner.spawn(launch).await.map_err(|error| not_runnable(error.to_string()))?;
     let Streams::Pipes { stdout, stderr, .. } = streams else { return Err(not_runnable("no pipes".to_owned())) };
+    // Only now: a start that fails must not push the log of a crash out.
+    let log = LogFile::create(&home.entry.logs.join(&container.name), run).map_err(|error| not_made("the log", error))?;
     let stdout = pipe::Receiver::from_owned_fd(stdout).map_err(|error| not_made("its output", error))?;
     let stderr = pipe::Receiver::from_owned_fd(stderr).map_err(|error| not_made("its errors", error))?;
-    home.entry.began(&container.name, Live { env, image: image.clone(), log: log.clone(), running: true });
+    home.entry.began(&container.name, Live { env, image: image.clone(), log: log.clone(), running: true, ended: CancellationToken::new() });
     Ok(Launched { id, process, log, stdout, stderr })
 }
 

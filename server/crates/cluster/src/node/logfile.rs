@@ -45,9 +45,10 @@ impl LogFile {
 
     fn create_bounded(folder: &Path, run: u32, limit: u64) -> io::Result<LogFile> {
         fs::create_dir_all(folder)?;
+        let before = runs(folder).into_iter().find(|old| *old < run);
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
-            if run_of(&path).is_some_and(|old| old + 1 < run || old > run) {
+            if run_of(&path).is_some_and(|old| old != run && Some(old) != before) {
                 fs::remove_file(path)?;
             }
         }
@@ -132,9 +133,13 @@ pub fn older(path: &Path) -> PathBuf {
     path.with_extension("log.1")
 }
 
-/// The newest run that has a log in a container's folder.
-pub fn newest_run(folder: &Path) -> Option<u32> {
-    fs::read_dir(folder).ok()?.filter_map(|entry| run_of(&entry.ok()?.path())).max()
+/// The runs that have a log in a container's folder, newest first. A start that failed has none.
+pub fn runs(folder: &Path) -> Vec<u32> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut runs: Vec<u32> = entries.filter_map(|entry| run_of(&entry.ok()?.path())).collect();
+    runs.sort_unstable_by(|a, b| b.cmp(a));
+    runs.dedup();
+    runs
 }
 
 fn run_of(path: &Path) -> Option<u32> {
@@ -160,6 +165,6 @@ mod tests {
         left.sort();
         assert_eq!(left, ["1.log", "1.log.1", "2.log", "2.log.1"]);
         assert!(left.iter().all(|name| fs::metadata(folder.path().join(name)).unwrap().len() <= 1000));
-        assert_eq!(newest_run(folder.path()), Some(2));
+        assert_eq!(runs(folder.path()), [2, 1]);
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::logfile::{LogFile, Progress, older};
 use crate::kubelet::{LogOptions, LogStream};
@@ -15,37 +15,69 @@ use crate::kubelet::{LogOptions, LogStream};
 /// Bytes read before they are handed on.
 const CHUNK: usize = 64 * 1024;
 
-/// Opens the log in the file at `path`; follows `live` where it is given and asked for.
+/// Opens the log in the file at `path`; follows `live` where it is given and asked for. What is there is read on a thread of its
+/// own, a few chunks ahead of the reader.
 pub fn open(path: &Path, live: Option<&LogFile>, options: &LogOptions, now: Timestamp) -> LogStream {
     let since = options.since_seconds.map(|seconds| now.as_second().saturating_sub(seconds));
-    let filter = Filter { since, timestamps: options.timestamps };
-    let follow = live.filter(|_| options.follow).map(LogFile::progress);
-    let (old, current, rotations) = open_files(path, follow.as_ref());
-    let mut lines = VecDeque::new();
-    let mut partial = Vec::new();
-    let mut current = current.map(BufReader::new);
-    for reader in old.map(BufReader::new).as_mut().into_iter().chain(current.as_mut()) {
-        while read_line(reader, &mut partial) {
-            lines.extend(filter.show(&partial));
-            partial.clear();
-            if options.tail_lines.is_some_and(|most| lines.len() > most) {
-                lines.pop_front();
-            }
-        }
-    }
-    let mut first = Vec::new();
-    lines.iter().for_each(|line| first.extend_from_slice(line));
-    let head = stream::iter((!first.is_empty()).then(|| Ok(Bytes::from(first))));
-    let all: LogStream = match (follow, current) {
-        (Some(progress), Some(reader)) => {
-            let follower = Follower { path: path.to_owned(), reader, progress, rotations, filter, partial };
-            head.chain(stream::unfold(follower, Follower::next)).boxed()
-        }
-        _ => head.boxed(),
+    let past = Past {
+        path: path.to_owned(),
+        filter: Filter { since, timestamps: options.timestamps },
+        tail: options.tail_lines,
+        follow: live.filter(|_| options.follow).map(LogFile::progress),
     };
+    let (chunks, read) = mpsc::channel(2);
+    let reading = tokio::task::spawn_blocking(move || past.read(&chunks));
+    let head = stream::unfold(read, async |mut read| Some((Ok(read.recv().await?), read)));
+    // Ready once the channel is closed. An error is a panic: then there is nothing to follow.
+    let rest = stream::once(async { reading.await.ok().flatten() }).filter_map(futures::future::ready);
+    let all = head.chain(rest.flat_map(|follower| stream::unfold(follower, Follower::next))).boxed();
     match options.limit_bytes {
         Some(limit) => limited(all, limit),
         None => all,
+    }
+}
+
+/// What has been written when the log is opened.
+struct Past {
+    path: PathBuf,
+    filter: Filter,
+    /// Only the last so many lines.
+    tail: Option<usize>,
+    follow: Option<watch::Receiver<Progress>>,
+}
+
+impl Past {
+    /// Sends it in chunks; gives who follows what comes. Blocks.
+    fn read(self, to: &mpsc::Sender<Bytes>) -> Option<Follower> {
+        let (old, current, rotations) = open_files(&self.path, self.follow.as_ref());
+        let mut lines = VecDeque::new();
+        let (mut chunk, mut partial) = (Vec::new(), Vec::new());
+        let mut current = current.map(BufReader::new);
+        for reader in old.map(BufReader::new).as_mut().into_iter().chain(current.as_mut()) {
+            while read_line(reader, &mut partial) {
+                let line = self.filter.show(&partial);
+                partial.clear();
+                match self.tail {
+                    None => chunk.extend(line.unwrap_or_default()),
+                    Some(most) => {
+                        lines.extend(line);
+                        if lines.len() > most {
+                            lines.pop_front();
+                        }
+                    }
+                }
+                // Nobody reads any more where it cannot be sent.
+                if chunk.len() >= CHUNK {
+                    to.blocking_send(Bytes::from(std::mem::take(&mut chunk))).ok()?;
+                }
+            }
+        }
+        lines.iter().for_each(|line| chunk.extend_from_slice(line));
+        if !chunk.is_empty() {
+            to.blocking_send(Bytes::from(chunk)).ok()?;
+        }
+        let Past { path, filter, follow, .. } = self;
+        Some(Follower { path, reader: current?, progress: follow?, rotations, filter, partial })
     }
 }
 

@@ -8,6 +8,8 @@ use super::container::{Container, Now, State, Verdict};
 use super::process::Exit;
 use super::spec::{PodSpec, ProbeKind, RestartPolicy, Role};
 
+/// From SIGTERM to SIGKILL at least, also where waiting for the traffic to end took the whole grace period.
+const LEAST_GRACE: Duration = Duration::from_secs(1);
 /// Sidecars get this much after the pod's grace period.
 const SIDECAR_GRACE: Duration = Duration::from_secs(2);
 
@@ -127,6 +129,8 @@ struct Ending {
     deadline: Duration,
     drained: bool,
     at_once: bool,
+    /// When SIGKILL follows; none before SIGTERM.
+    kill: Option<Duration>,
 }
 
 impl Pod {
@@ -180,7 +184,7 @@ impl Pod {
             }
             Input::StartError { index, id, message } => {
                 event(&mut actions, true, index, "Failed", format!("Error: {message}"));
-                self.containers[index].on_start_error(now, id, message);
+                self.containers[index].on_start_error(now, id, message, self.restart);
                 self.after_exit(now, index, &mut actions);
             }
             Input::Exited { index, exit, oom } => {
@@ -275,7 +279,7 @@ impl Pod {
             }
             None => {
                 let drain = drain && !grace.is_zero() && self.containers.iter().any(|container| container.ready);
-                self.ending = Some(Ending { deadline, drained: !drain, at_once: grace.is_zero() });
+                self.ending = Some(Ending { deadline, drained: !drain, at_once: grace.is_zero(), kill: None });
                 if drain {
                     actions.push(Action::Drain);
                 }
@@ -290,7 +294,7 @@ impl Pod {
     fn plan_run(&mut self, now: Now, actions: &mut Vec<Action>) {
         let finished = matches!(self.phase(), "Succeeded" | "Failed");
         if finished {
-            self.ending = Some(Ending { deadline: now.mono + self.grace, drained: true, at_once: false });
+            self.ending = Some(Ending { deadline: now.mono + self.grace, drained: true, at_once: false, kill: None });
             return self.plan_end(now);
         }
         let mut gate = true;
@@ -331,9 +335,6 @@ impl Pod {
         // Its turn has come: a container that was never due is due at once.
         if due.is_none_or(|due| due <= now.mono) {
             container.state = State::Starting;
-            if container.ran {
-                container.restarts += 1;
-            }
             actions.push(Action::Start(index));
         }
     }
@@ -345,22 +346,24 @@ impl Pod {
         if !ending.drained {
             return;
         }
-        let kill = ending.deadline.max(now.mono);
+        // With a grace period of 0 everything goes at once.
+        let least = if ending.at_once { Duration::ZERO } else { LEAST_GRACE };
+        let kill = ending.kill.unwrap_or(Duration::MAX).min(ending.deadline.max(now.mono + least));
+        ending.kill = Some(kill);
         let mut apps_up = false;
         for container in self.containers.iter_mut().filter(|container| container.spec.role != Role::Sidecar) {
             apps_up |= container.is_up();
             let pre_stop = container.spec.pre_stop;
             container.stop(now.mono + pre_stop, kill);
         }
-        if apps_up && now.mono < ending.deadline {
+        if apps_up && now.mono < kill {
             return;
         }
-        // With a grace period of 0 everything goes at once.
         let extra = if ending.at_once { Duration::ZERO } else { SIDECAR_GRACE };
         if let Some(sidecar) = self.containers.iter_mut().rev().find(|container| container.is_up())
             && sidecar.spec.role == Role::Sidecar
         {
-            sidecar.stop(now.mono, kill + extra);
+            sidecar.stop(now.mono, kill.max(now.mono) + extra);
         }
     }
 

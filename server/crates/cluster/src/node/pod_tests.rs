@@ -9,13 +9,15 @@ struct Scene {
     clock: Duration,
     log: Vec<String>,
     events: Vec<String>,
+    /// Starts fail as long as this is set.
+    broken: bool,
 }
 
 impl Scene {
     fn new(spec: Value) -> Scene {
         let spec = PodSpec::read(&json!({"spec": spec}));
         let pod = Pod::new("ns/pod(1)".to_owned(), &spec);
-        let mut scene = Scene { pod, clock: Duration::ZERO, log: Vec::new(), events: Vec::new() };
+        let mut scene = Scene { pod, clock: Duration::ZERO, log: Vec::new(), events: Vec::new(), broken: false };
         scene.input(Input::Tick);
         scene
     }
@@ -30,7 +32,10 @@ impl Scene {
                 match action {
                     Action::Start(index) => {
                         self.log.push(format!("+{}", name(index)));
-                        inputs.push(Input::Started { index, id: "process://1".to_owned() });
+                        inputs.push(match self.broken {
+                            false => Input::Started { index, id: "process://1".to_owned() },
+                            true => Input::NotStarted { index, reason: "CreateContainerConfigError".into(), message: String::new() },
+                        });
                     }
                     Action::Terminate(index) => self.log.push(format!("-{}", name(index))),
                     Action::Kill(index) => self.log.push(format!("!{}", name(index))),
@@ -130,11 +135,13 @@ fn a_grace_period_of_zero_kills_at_once() {
 }
 
 #[test]
-fn a_pod_that_never_drains_is_ended_at_the_deadline() {
+fn a_pod_that_never_drains_is_ended_at_the_deadline_and_told_so_first() {
     let mut scene = Scene::new(json!({"containers": [{"name": "app"}]}));
     scene.input(Input::End { grace: Duration::from_secs(3), drain: true });
     scene.did("+app drain");
     scene.pass(3);
+    scene.did("-app");
+    scene.pass(1);
     scene.did("!app");
 }
 
@@ -253,4 +260,31 @@ fn a_missing_program_is_named_then_backed_off() {
         assert_eq!(scene.container("app").last.as_ref().unwrap().reason, "StartError");
         scene.pass(wait);
     }
+}
+
+#[test]
+fn a_pod_that_never_restarts_fails_where_its_program_is_none() {
+    for (policy, phase) in [("Never", "Failed"), ("Always", "Running"), ("OnFailure", "Running")] {
+        let mut s = Scene::new(json!({"restartPolicy": policy, "containers": [{"name": "app", "image": "i"}]}));
+        // The scene starts everything at once: the start is taken back.
+        s.pod.containers[0].state = State::Starting;
+        s.input(Input::StartError { index: 0, id: "process://1".to_owned(), message: "no such program".to_owned() });
+        assert_eq!(s.pod.phase(), phase, "{policy}");
+    }
+}
+
+#[test]
+fn only_a_start_that_came_about_is_a_restart() {
+    let mut s = Scene::new(json!({"containers": [{"name": "app", "image": "i"}]}));
+    s.exit("app", 1);
+    assert_eq!(s.container("app").restarts, 1);
+    s.broken = true;
+    s.exit("app", 1);
+    for _ in 0..3 {
+        s.pass(400);
+    }
+    assert_eq!(s.container("app").restarts, 1);
+    s.broken = false;
+    s.pass(400);
+    assert_eq!(s.container("app").restarts, 2);
 }

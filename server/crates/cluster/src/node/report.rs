@@ -2,7 +2,7 @@
 use futures::FutureExt;
 use futures::stream::StreamExt;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::pod_status;
 use super::shared::Shared;
@@ -11,11 +11,8 @@ use crate::registry::{DeleteOptions, Patch, Subresource};
 use crate::status::Status;
 
 impl Worker {
-    /// Writes the status where it differs; one write at a time, so that the newest is never overtaken.
-    pub(super) fn report(&mut self) {
-        if self.writing {
-            return;
-        }
+    /// The status as it should be in the store.
+    fn status(&self) -> Value {
         let basis = match &self.written {
             Some(status) if status.is_object() => {
                 let metadata = json!({"generation": self.object["metadata"]["generation"]});
@@ -23,23 +20,43 @@ impl Worker {
             }
             _ => &*self.object,
         };
-        let status = pod_status::build(&self.pod, &self.facts, basis, Timestamp::now());
+        pod_status::build(&self.pod, &self.facts, basis, Timestamp::now())
+    }
+
+    fn write(&self, status: Value) -> impl Future<Output = Result<(), Status>> + Send + 'static {
+        let (shared, namespace, name) = (self.shared.clone(), self.namespace().to_owned(), self.name().to_owned());
+        // The uid makes sure that a new pod of the same name is not written to.
+        let patch = Patch::Merge(json!({"metadata": {"uid": self.entry.uid}, "status": status}));
+        async move {
+            let kind = shared.kind("", "pods")?;
+            shared.registry.patch(&kind, Some(&namespace), &name, Subresource::Status, patch, &Shared::writes()).await.map(drop)
+        }
+    }
+
+    /// Writes the status where it differs; one write at a time, so that the newest is never overtaken.
+    pub(super) fn report(&mut self) {
+        if self.writing {
+            return;
+        }
+        let status = self.status();
         if self.written.as_ref() == Some(&status) {
             return;
         }
         self.writing = true;
-        let (shared, namespace, name) = (self.shared.clone(), self.namespace().to_owned(), self.name().to_owned());
-        let uid = self.entry.uid.clone();
-        self.push(async move {
-            let result = async {
-                let kind = shared.kind("", "pods")?;
-                // The uid makes sure that a new pod of the same name is not written to.
-                let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "status": status}));
-                shared.registry.patch(&kind, Some(&namespace), &name, Subresource::Status, patch, &Shared::writes()).await.map(drop)
-            }
-            .await;
-            Done::Written(status, result)
-        });
+        let write = self.write(status.clone());
+        self.push(async move { Done::Written(status, write.await) });
+    }
+
+    /// A pod that somebody holds by a finalizer stays to be seen: its last status is written, too.
+    async fn report_end(&mut self) {
+        let held = self.object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+        if !held || self.news.borrow().gone {
+            return;
+        }
+        let status = self.status();
+        if let Err(error) = self.write(status).await {
+            tracing::warn!(pod.name = self.name(), %error, "The last status of pod `{}` could not be written", self.name());
+        }
     }
 
     /// The end: whatever is left of the pod here, and its object where it was to be deleted.
@@ -50,6 +67,7 @@ impl Worker {
         }
         let _ = std::fs::remove_dir_all(&self.entry.run_dir);
         if !stopping || self.deleting {
+            self.report_end().await;
             while !self.news.borrow().gone {
                 match self.delete().await {
                     Err(error) if !matches!(error.code, 404 | 409) => {

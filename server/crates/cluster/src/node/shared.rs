@@ -8,6 +8,7 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::container::Now;
 use super::image::{Image, Images};
@@ -90,6 +91,8 @@ pub struct Live {
     pub log: LogFile,
     /// Whether its process runs.
     pub running: bool,
+    /// Cancelled at its end: what was executed in it ends with it.
+    pub ended: CancellationToken,
 }
 
 impl Shared {
@@ -162,12 +165,20 @@ impl PodEntry {
     pub fn ended(&self, container: &str) {
         if let Some(live) = lock(&self.live).get_mut(container) {
             live.running = false;
+            live.ended.cancel();
         }
     }
 
     /// A container's newest run since the node started.
     pub fn live(&self, container: &str) -> Option<Live> {
         lock(&self.live).get(container).cloned()
+    }
+}
+
+impl Drop for PodEntry {
+    /// However the pod ended, even by a defect of its worker.
+    fn drop(&mut self) {
+        lock(&self.live).values().for_each(|live| live.ended.cancel());
     }
 }
 

@@ -219,7 +219,7 @@ impl Worker {
     fn act(&mut self, action: Action) {
         match action {
             Action::Start(index) => {
-                let (shared, home, run) = (self.shared.clone(), self.home(), self.pod.containers[index].restarts);
+                let (shared, home, run) = (self.shared.clone(), self.home(), self.pod.containers[index].next_run());
                 self.push(async move { Done::Launched(index, launch(&shared, &home, index, run).await) });
             }
             Action::Terminate(index) => self.signal(index, Signal::SIGTERM),
@@ -258,7 +258,7 @@ impl Worker {
             let exec = |command: Vec<String>| async move {
                 let live = entry.live(&name).ok_or("the container does not run")?;
                 let program = shared.images.resolve(&live.image, &command)?;
-                Inside { env: live.env, spawner: shared.spawner.clone() }.probe(program).await
+                Inside { env: live.env, spawner: shared.spawner.clone(), container: live.ended }.probe(program).await
             };
             Done::Input(Input::Probed { index, run, probe: number, result: probe::run(&spec, ip, exec).await })
         });

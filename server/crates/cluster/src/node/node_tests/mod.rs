@@ -43,7 +43,7 @@ fn testpod() -> PathBuf {
 }
 
 fn images() -> Vec<Image> {
-    let applets = ["serve", "sleep", "env", "echo", "fail", "cat", "tty", "stubborn", "socket", "hog"];
+    let applets = ["serve", "sleep", "env", "echo", "fail", "cat", "tty", "stubborn", "socket", "hog", "crash", "spam"];
     let app = Image {
         names: vec!["test".into()],
         entrypoint: vec!["serve".into(), "7777".into()],

@@ -88,6 +88,25 @@ async fn exec_passes_input_and_a_terminal() {
 }
 
 #[tokio::test]
+async fn what_was_executed_ends_with_its_container() {
+    let bed = Bed::start().await;
+    let pod = bed.serving("web").await;
+    let sleep = async || {
+        let options = ExecOptions { command: vec!["sleep".into(), "600".into()], ..ExecOptions::default() };
+        bed.node.exec("default", "web", options).await.unwrap()
+    };
+    let of_first_run = sleep().await;
+    bed.get(&pod, "/exit/3").await;
+    let (code, ..) = tokio::time::timeout(PATIENCE, drain(of_first_run)).await.expect("it ends with the container");
+    assert_eq!(code, 137);
+    bed.until("web", "ready after a restart", |pod| restarts(pod) == 1 && is_ready(pod)).await;
+    let of_second_run = sleep().await;
+    bed.delete("web", Some(1)).await;
+    let (code, ..) = tokio::time::timeout(PATIENCE, drain(of_second_run)).await.expect("it ends with the pod");
+    assert_eq!(code, 137);
+}
+
+#[tokio::test]
 async fn a_dropped_exec_kills_its_process() {
     let bed = Bed::start().await;
     bed.serving("web").await;
