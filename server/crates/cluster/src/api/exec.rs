@@ -3,15 +3,19 @@
 //! Source: k8s.io/apimachinery, "remotecommand" constants: 0 stdin, 1 stdout, 2 stderr, 3 the exit Status, 4 resize,
 //! and in version 5 255, which closes the channel that it names.
 use super::query::Query;
-use super::ws::{self, Socket};
+use super::offer::offer;
+use super::ws;
 use crate::kubelet::{Exec, ExecOptions};
 use crate::status::Status;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -20,6 +24,10 @@ const ERROR: u8 = 3;
 const RESIZE: u8 = 4;
 const CLOSE: u8 = 255;
 const CHUNK: usize = 16 * 1024;
+/// Messages of input that wait for the command; kubectl's have up to 32 KiB.
+const INPUT: usize = 16;
+/// How long input may wait before the client is listened to all the same. What comes then is lost.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Subprotocols, best first.
 pub(super) const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
@@ -38,7 +46,11 @@ pub(super) fn options(query: &Query) -> Result<ExecOptions, Status> {
 
 /// Runs until the command ends or the client leaves; then the command is killed. A command that could not be started is
 /// told over channel 3: kubectl takes a refused upgrade for a server without WebSockets and tries SPDY.
-pub(super) async fn run(socket: Socket, started: Result<Exec, Status>) {
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(socket: WebSocketStream<S>, started: Result<Exec, Status>) {
+    serve(socket, started, PATIENCE).await;
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(socket: WebSocketStream<S>, started: Result<Exec, Status>, patience: Duration) {
     let (mut sink, mut source) = socket.split();
     let (out, mut queue) = mpsc::channel::<Bytes>(4);
     let send = async move {
@@ -57,42 +69,70 @@ pub(super) async fn run(socket: Socket, started: Result<Exec, Status>) {
             return send.await;
         }
     };
-    let Exec { mut stdin, stdout, stderr, resize, exit } = exec;
-    let output = async move {
-        let (_, _, code) = tokio::join!(pump(STDOUT, stdout, &out), pump(STDERR, stderr, &out), exit);
-        let _ = out.send(framed(ERROR, exit_status(code).to_string().as_bytes())).await;
+    let Exec { stdin, stdout, stderr, resize, exit } = exec;
+    let (to_client, lost) = (out.downgrade(), CancellationToken::new());
+    let output = async {
+        let command = async { tokio::join!(pump(STDOUT, stdout, &out), pump(STDERR, stderr, &out), exit).2 };
+        let last = tokio::select! {
+            code = command => exit_status(code),
+            () = lost.cancelled() => Status::internal("the command read no input for so long that some of it was lost").to_json(),
+        };
+        let _ = out.send(framed(ERROR, last.to_string().as_bytes())).await;
+        drop(out);
     };
-    let input = async move {
+    let (input, waiting) = mpsc::channel::<Bytes>(INPUT);
+    let receive = async {
+        let mut input = Some(input);
+        // Whether input was thrown away. A command that never reads never notices; one that reads on must not take it for whole.
+        let mut thrown_away = false;
         while let Some(Ok(message)) = source.next().await {
             let Message::Binary(message) = message else { continue };
             match message.split_first() {
-                Some((&STDIN, bytes)) => write(&mut stdin, bytes).await,
+                Some((&STDIN, _)) => {
+                    let Some(input) = &input else { continue };
+                    if !thrown_away {
+                        thrown_away = !offer(input, message.slice(1..), &to_client, patience).await;
+                    } else if input.capacity() > 0 {
+                        lost.cancel();
+                    }
+                }
                 Some((&RESIZE, bytes)) => {
                     if let Some(size) = terminal_size(bytes) {
                         let _ = resize.try_send(size);
                     }
                 }
                 Some((&CLOSE, [STDIN])) => {
-                    if let Some(mut pipe) = stdin.take() {
-                        // A pipe closes by being dropped; what else there may be is told.
-                        let _ = pipe.shutdown().await;
+                    if thrown_away {
+                        lost.cancel();
                     }
+                    input = None;
                 }
                 _ => {}
             }
         }
     };
+    let write = async {
+        write(stdin, waiting).await;
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         _ = async { tokio::join!(output, send) } => {}
-        () = input => {}
+        () = receive => {}
+        () = write => {}
     }
 }
 
 /// Errors mean that the command has closed its input; what comes after is dropped, as a shell's pipe does.
-async fn write(stdin: &mut Option<Box<dyn AsyncWrite + Send + Unpin>>, bytes: &[u8]) {
-    let Some(pipe) = stdin else { return };
-    if pipe.write_all(bytes).await.is_err() || pipe.flush().await.is_err() {
-        *stdin = None;
+async fn write(mut stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>, mut input: mpsc::Receiver<Bytes>) {
+    while let Some(bytes) = input.recv().await {
+        let Some(pipe) = &mut stdin else { continue };
+        if pipe.write_all(&bytes).await.is_err() || pipe.flush().await.is_err() {
+            stdin = None;
+        }
+    }
+    if let Some(mut pipe) = stdin {
+        // A pipe closes by being dropped; what else there may be is told.
+        let _ = pipe.shutdown().await;
     }
 }
 
@@ -151,5 +191,64 @@ mod tests {
         assert_eq!(terminal_size(br#"{"Width":99999,"Height":40}"#), None);
         assert_eq!(exit_status(7)["details"]["causes"][0]["message"], "7");
         assert_eq!(exit_status(0)["status"], "Success");
+    }
+
+    /// A command that never reads its input, as `sleep` is, or that reads it once `read` is cancelled.
+    async fn deaf(read: CancellationToken) -> (WebSocketStream<tokio::io::DuplexStream>, impl Future<Output = ()>, mpsc::Receiver<()>) {
+        use futures::FutureExt;
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let (pipe, mut other) = tokio::io::duplex(1024);
+        let (alive, gone) = mpsc::channel(1);
+        let exit = async move {
+            let _alive = alive;
+            read.cancelled().await;
+            let _ = tokio::io::copy(&mut other, &mut tokio::io::sink()).await;
+            0
+        };
+        let exec = Exec {
+            stdin: Some(Box::new(pipe)),
+            stdout: Box::new(tokio::io::empty()),
+            stderr: Box::new(tokio::io::empty()),
+            resize: mpsc::channel(1).0,
+            exit: exit.boxed(),
+        };
+        let server = WebSocketStream::from_raw_socket(theirs, tokio_tungstenite::tungstenite::protocol::Role::Server, None).await;
+        let client = WebSocketStream::from_raw_socket(ours, tokio_tungstenite::tungstenite::protocol::Role::Client, None).await;
+        (client, serve(server, Ok(exec), Duration::from_millis(20)), gone)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_noticed_though_nobody_reads_its_input() {
+        let (mut client, served, mut gone) = deaf(CancellationToken::new()).await;
+        let talk = async {
+            for _ in 0..200 {
+                client.send(Message::Binary(framed(STDIN, &[0; 8192]))).await.unwrap();
+            }
+            drop(client);
+        };
+        let both = async { tokio::join!(talk, served) };
+        tokio::time::timeout(Duration::from_secs(20), both).await.expect("it ends with its client");
+        assert_eq!(gone.recv().await, None, "the command was killed");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_reads_on_after_input_was_lost_fails() {
+        let read = CancellationToken::new();
+        let (mut client, served, _gone) = deaf(read.clone()).await;
+        let talk = async {
+            for _ in 0..200 {
+                client.send(Message::Binary(framed(STDIN, &[0; 8192]))).await.unwrap();
+            }
+            read.cancel();
+            client.send(Message::Binary(framed(CLOSE, &[STDIN]))).await.unwrap();
+            while let Some(Ok(message)) = client.next().await {
+                if let Message::Binary(bytes) = message {
+                    return String::from_utf8_lossy(&bytes).into_owned();
+                }
+            }
+            String::new()
+        };
+        let (told, ()) = tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(talk, served) }).await.expect("it ends");
+        assert!(told.contains("some of it was lost"), "{told}");
     }
 }

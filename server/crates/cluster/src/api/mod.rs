@@ -10,6 +10,7 @@ mod forms;
 mod listener;
 mod logs;
 mod negotiate;
+mod offer;
 mod openapi;
 mod options;
 mod pods;

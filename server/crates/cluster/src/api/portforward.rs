@@ -1,6 +1,7 @@
 //! `pods/portforward` in its channel form, as kube-rs speaks it: of the i-th port, channel 2i carries data, 2i+1 an error.
 //!
 //! Source: k8s.io/kubelet, "portforward" over `v4.channel.k8s.io`; each channel opens with its port, little-endian.
+use super::offer::offer;
 use super::query::Query;
 use super::ws::{self, Socket};
 use crate::kubelet::Kubelet;
@@ -8,9 +9,11 @@ use crate::status::Status;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
 
 /// kubectl's tunnel and kube-rs' channels; kubectl offers only the first, kube-rs only the second.
 pub(super) const PROTOCOLS: [&str; 2] = [super::spdy::PROTOCOL, "v4.channel.k8s.io"];
@@ -18,6 +21,10 @@ pub(super) const PROTOCOLS: [&str; 2] = [super::spdy::PROTOCOL, "v4.channel.k8s.
 pub(super) const CURE: &str = "KUBECTL_PORT_FORWARD_WEBSOCKETS";
 /// Of one message; also what waits in memory for a slow client, a few times over.
 pub(super) const CHUNK: usize = 16 * 1024;
+/// Messages that wait for a connection to the pod to take them.
+pub(super) const INPUT: usize = 32;
+/// How long one connection may hold up all others of the same client; then it is cut off.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// Channel numbers are bytes.
 const MAX_PORTS: usize = 32;
 
@@ -55,8 +62,12 @@ pub(super) async fn run(socket: Socket, pod: Pod, ports: Vec<u16>) {
         // The only way to tell this client that the pod has closed its end.
         ws::close(&mut sink).await;
     };
-    let (inputs, receivers): (Vec<_>, Vec<_>) = ports.iter().map(|_| mpsc::channel::<Bytes>(4)).unzip();
-    let connections = ports.iter().zip(receivers).enumerate().map(|(i, (port, input))| forward(&pod, *port, 2 * i as u8, input, out.clone()));
+    let (inputs, receivers): (Vec<_>, Vec<_>) = ports.iter().map(|_| mpsc::channel::<Bytes>(INPUT)).unzip();
+    let mut inputs: Vec<_> = inputs.into_iter().map(|queue| Some((queue, CancellationToken::new()))).collect();
+    let resets: Vec<CancellationToken> = inputs.iter().flatten().map(|(_, reset)| reset.clone()).collect();
+    let to_client = out.downgrade();
+    let connections = ports.iter().zip(receivers).zip(resets).enumerate();
+    let connections = connections.map(|(i, ((port, input), reset))| forward(&pod, *port, 2 * i as u8, input, reset, out.clone()));
     let connections = futures::future::join_all(connections);
     drop(out);
     let receive = async move {
@@ -66,9 +77,12 @@ pub(super) async fn run(socket: Socket, pod: Pod, ports: Vec<u16>) {
                 continue;
             }
             let channel = message.split_to(1)[0];
-            if let Some(input) = inputs.get(usize::from(channel / 2)).filter(|_| channel.is_multiple_of(2)) {
-                // An error is a connection that has ended; what still comes for it is dropped.
-                let _ = input.send(message).await;
+            let Some(input) = inputs.get_mut(usize::from(channel / 2)).filter(|_| channel.is_multiple_of(2)) else { continue };
+            if let Some((queue, reset)) = input
+                && !offer(queue, message, &to_client, PATIENCE).await
+            {
+                reset.cancel();
+                *input = None;
             }
         }
     };
@@ -78,7 +92,7 @@ pub(super) async fn run(socket: Socket, pod: Pod, ports: Vec<u16>) {
     }
 }
 
-async fn forward(pod: &Pod, port: u16, channel: u8, mut input: mpsc::Receiver<Bytes>, out: mpsc::Sender<Bytes>) {
+async fn forward(pod: &Pod, port: u16, channel: u8, mut input: mpsc::Receiver<Bytes>, reset: CancellationToken, out: mpsc::Sender<Bytes>) {
     for channel in [channel, channel + 1] {
         if out.send(framed(channel, &port.to_le_bytes())).await.is_err() {
             return;
@@ -115,6 +129,9 @@ async fn forward(pod: &Pod, port: u16, channel: u8, mut input: mpsc::Receiver<By
     tokio::select! {
         () = read => {}
         () = write => {}
+        () = reset.cancelled() => {
+            let _ = out.send(framed(channel + 1, b"the pod took nothing for too long: the connection is cut off")).await;
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -78,7 +79,7 @@ pub(super) async fn open(upgrade: OnUpgrade) -> Option<Socket> {
 }
 
 /// Ends a socket with code 1000: kubectl takes an end without a code for a failure.
-pub(super) async fn close(sink: &mut SplitSink<Socket, Message>) {
+pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(sink: &mut SplitSink<WebSocketStream<S>, Message>) {
     let frame = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
     // An error is a client that has left already.
     let _ = sink.send(Message::Close(Some(frame))).await;

@@ -3,12 +3,14 @@
 //! Source: k8s.io/kubelet, "portforward", `httpStreamHandler`: the streams' headers name port and request.
 use super::frame::{self, Frame, Malformed};
 use super::headers::{Reader, Writer};
-use crate::api::portforward::{CHUNK, Pod};
+use crate::api::offer::offer;
+use crate::api::portforward::{CHUNK, INPUT, PATIENCE, Pod};
 use crate::api::ws::{self, Socket};
 use bytes::{Bytes, BytesMut};
 use futures::stream::{FuturesUnordered, SplitStream};
 use futures::{FutureExt, SinkExt, StreamExt, future::BoxFuture};
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
@@ -40,11 +42,20 @@ pub(in crate::api) async fn run(socket: Socket, pod: Pod) {
     tokio::join!(send, receive);
 }
 
+/// How long one stream of a pair may be without the other. Source: k8s.io/kubelet, `streamCreationTimeout`.
+const HALF_OPEN: Duration = Duration::from_secs(30);
+
 /// What is known of a request's two streams.
-#[derive(Default)]
 struct Pair {
     error: Option<u32>,
     data: Option<Data>,
+    since: Instant,
+}
+
+impl Pair {
+    fn has(&self, id: u32) -> bool {
+        self.error == Some(id) || self.data.as_ref().is_some_and(|data| data.id == id)
+    }
 }
 
 /// A data stream, seen from the connection it becomes.
@@ -124,16 +135,17 @@ impl Session {
             }
             Frame::Data { id, fin, bytes } => {
                 if let Some(input) = self.inputs.get(&id) {
-                    // An error is a connection that has ended.
-                    if !bytes.is_empty() {
-                        let _ = input.bytes.send(bytes).await;
+                    let taken = bytes.is_empty() || offer(&input.bytes, bytes, &self.out.downgrade(), PATIENCE).await;
+                    if !taken {
+                        input.reset.cancel();
                     }
-                    if fin {
+                    if fin || !taken {
                         self.inputs.remove(&id);
                     }
                 }
             }
             Frame::Reset { id, .. } => {
+                self.pairs.retain(|_, pair| !pair.has(id));
                 if let Some(input) = self.inputs.remove(&id) {
                     input.reset.cancel();
                 }
@@ -147,6 +159,7 @@ impl Session {
 
     async fn stream(&mut self, id: u32, fin: bool, headers: Bytes, open: usize) -> Result<Option<BoxFuture<'static, u32>>, Malformed> {
         let headers = self.reader.read(headers)?;
+        self.forget_half_open();
         let header = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let port = header("port").and_then(|port| port.parse::<u16>().ok()).filter(|port| *port > 0);
         let kind = header("streamtype").filter(|kind| ["error", "data"].contains(kind));
@@ -158,11 +171,12 @@ impl Session {
         let request = header("requestid").map_or_else(|| if kind == "error" { id } else { id.saturating_sub(2) }.to_string(), str::to_owned);
         let reply = Frame::SynReply { id, headers: self.writer.write(&[])? };
         self.send(&reply).await;
-        let pair = self.pairs.entry(request.clone()).or_default();
+        let new = || Pair { error: None, data: None, since: Instant::now() };
+        let pair = self.pairs.entry(request.clone()).or_insert_with(new);
         if kind == "error" {
             pair.error = Some(id);
         } else {
-            let (bytes, input) = mpsc::channel(4);
+            let (bytes, input) = mpsc::channel(INPUT);
             let reset = CancellationToken::new();
             pair.data = Some(Data { id, input, reset: reset.clone() });
             if !fin {
@@ -170,7 +184,7 @@ impl Session {
             }
         }
         match self.pairs.remove(&request) {
-            Some(Pair { error: Some(error), data: Some(data) }) => {
+            Some(Pair { error: Some(error), data: Some(data), .. }) => {
                 Ok(Some(forward(self.pod.clone(), port, error, data, self.out.clone()).boxed()))
             }
             Some(half) => {
@@ -178,6 +192,14 @@ impl Session {
                 Ok(None)
             }
             None => Ok(None),
+        }
+    }
+
+    /// A client that gave up on a pair need not say so.
+    fn forget_half_open(&mut self) {
+        let old: Vec<Pair> = self.pairs.extract_if(|_, pair| pair.since.elapsed() >= HALF_OPEN).map(|(_, pair)| pair).collect();
+        for data in old.into_iter().filter_map(|pair| pair.data) {
+            self.inputs.remove(&data.id);
         }
     }
 
@@ -238,5 +260,48 @@ async fn copy(stream: Box<dyn crate::kubelet::Duplex>, data: u32, mut input: mps
     tokio::select! {
         () = &mut read => {}
         () = write => read.await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct NoNode;
+
+    #[async_trait::async_trait]
+    impl crate::kubelet::Kubelet for NoNode {
+        async fn logs(&self, _: &str, _: &str, _: crate::kubelet::LogOptions) -> Result<crate::kubelet::LogStream, crate::Status> {
+            Err(crate::Status::internal("none"))
+        }
+        async fn exec(&self, _: &str, _: &str, _: crate::kubelet::ExecOptions) -> Result<crate::kubelet::Exec, crate::Status> {
+            Err(crate::Status::internal("none"))
+        }
+        async fn port_forward(&self, _: &str, _: &str, _: u16) -> Result<Box<dyn crate::kubelet::Duplex>, crate::Status> {
+            Err(crate::Status::internal("none"))
+        }
+    }
+
+    #[tokio::test]
+    async fn pairs_that_never_came_about_make_room_for_others() {
+        let pod = Pod { kubelet: std::sync::Arc::new(NoNode), namespace: "n".to_owned(), name: "p".to_owned() };
+        let (out, mut sent) = mpsc::channel(8);
+        let mut session = Session { pod, out, reader: Reader::new(), writer: Writer::new(), pairs: HashMap::new(), inputs: HashMap::new() };
+        let mut client = Writer::new();
+        let mut answers = Vec::new();
+        for i in 0..3 * MAX_PAIRS as u32 {
+            let (id, request) = (2 * i + 1, i.to_string());
+            let headers = client.write(&[("port", "80"), ("streamtype", "error"), ("requestid", &request)]).unwrap();
+            session.frame(Frame::SynStream { id, fin: false, headers }, 0).await.unwrap();
+            let mut bytes = BytesMut::from(&sent.recv().await.unwrap()[..]);
+            answers.push(matches!(frame::read(&mut bytes).unwrap(), Some(Frame::SynReply { .. })));
+            // Half of the clients say that they gave up, the others just do.
+            if i.is_multiple_of(2) {
+                session.frame(Frame::Reset { id, status: 5 }, 0).await.unwrap();
+            } else if let Some(pair) = session.pairs.get_mut(&request) {
+                pair.since = Instant::now().checked_sub(HALF_OPEN).unwrap();
+            }
+        }
+        assert!(answers.iter().all(|accepted| *accepted));
     }
 }
