@@ -1,5 +1,5 @@
 //! Joins the mesh to the embedded cluster: its kinds as data, its admission as hooks, its routes from the registry's objects.
-use ::cluster::{AdmissionHook, AdmissionRequest, Column, Kind, ListOptions, Object, Operation, Patch, Registry, Status, Subresource, WatchOptions, WriteOptions};
+use ::cluster::{AdmissionHook, AdmissionRequest, Column, Kind, ListOptions, Object, Operation, Patch, Registry, Status, Subresource, WatchOptions, WriteOptions, schema};
 use ::mesh::{Control, Decision, MeshInput, Report, SidecarTemplate, inject, validate};
 use futures::StreamExt;
 use futures::stream::select_all;
@@ -13,11 +13,14 @@ const GROUP: &str = "networking.istio.io";
 
 /// DestinationRule and VirtualService, with Istio's names and columns.
 pub fn kinds() -> Vec<Kind> {
+    schema::add_types(include_str!("mesh_schema.txt"));
     let mut rule = Kind::custom(GROUP, &["v1", "v1beta1", "v1alpha3"], "DestinationRule", "destinationrules");
+    rule.schema = "DestinationRule";
     rule.short_names = vec!["dr".to_owned()];
     rule.categories = vec!["istio-io".to_owned(), "networking-istio-io".to_owned()];
     rule.columns.insert(1, Column::new("Host", "string", |o| o["spec"]["host"].clone()));
     let mut route = Kind::custom(GROUP, &["v1", "v1beta1", "v1alpha3"], "VirtualService", "virtualservices");
+    route.schema = "VirtualService";
     route.short_names = vec!["vs".to_owned()];
     route.categories.clone_from(&rule.categories);
     route.columns.insert(1, Column::new("Gateways", "string", |o| list_cell(&o["spec"]["gateways"])));
@@ -148,4 +151,42 @@ fn conditions(reports: &[Report]) -> Value {
         return json!([{"type": "Reconciled", "status": "True"}]);
     }
     reports.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::cluster::{FieldValidation, Kinds, Store};
+
+    /// A route with what the sidecar honours and what it does not.
+    fn route(destination: Value) -> Value {
+        json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "r"}, "spec": {
+            "hosts": ["flaskapp"], "exportTo": ["."],
+            "http": [{
+                "name": "first", "match": [{"uri": {"prefix": "/a"}, "headers": {"x": {"exact": "y"}}, "withoutHeaders": {"z": {}}}],
+                "mirror": {"host": "flaskapp", "subset": "v2"}, "mirrorPercentage": {"value": 12.5}, "timeout": "1s",
+                "fault": {"delay": {"fixedDelay": "1s", "percentage": {"value": 0.1}}}, "corsPolicy": {"allowOrigins": [{"exact": "*"}]},
+                "headers": {"request": {"set": {"a": "b"}}}, "retries": {"attempts": 2, "perTryTimeout": "1s"}, "route": [destination],
+            }],
+        }})
+    }
+
+    #[tokio::test]
+    async fn fields_that_istio_does_not_know_are_refused_and_all_others_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::open(Store::open(folder.path().join("store")).unwrap(), Kinds::builtin().with(kinds()), Vec::new()).unwrap();
+        registry.ensure_namespaces(&["default"]).await.unwrap();
+        let routes = registry.kinds().find(GROUP, "virtualservices").unwrap().clone();
+        let strict = WriteOptions { validation: FieldValidation::Strict, ..WriteOptions::by("test") };
+        let create = async |destination: Value| registry.create(&routes, Some("default"), route(destination), &strict).await;
+        let misspelt = create(json!({"destination": {"host": "flaskapp"}, "wieght": 80})).await.unwrap_err();
+        assert_eq!(misspelt.message, "VirtualService in version \"v1\" cannot be handled as a VirtualService: strict decoding error: unknown field \"spec.http[0].route[0].wieght\"");
+        assert_eq!(create(json!({"destination": {"host": "flaskapp"}, "weight": "80"})).await.unwrap_err().code, 422);
+        let made = create(json!({"destination": {"host": "flaskapp", "port": {"number": 80}}, "weight": 80})).await.unwrap();
+        assert_eq!(made.object["spec"]["http"][0]["mirrorPercentage"]["value"], 12.5);
+        let rules = registry.kinds().find(GROUP, "destinationrules").unwrap().clone();
+        let rule = json!({"metadata": {"name": "r"}, "spec": {"host": "flaskapp", "subsets": [{"name": "v1", "labels": {"version": "v1"}}],
+            "trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}, "tls": {"mode": "ISTIO_MUTUAL"}, "outlierDetection": {"consecutive5xxErrors": 5}}}});
+        registry.create(&rules, Some("default"), rule, &strict).await.unwrap();
+    }
 }

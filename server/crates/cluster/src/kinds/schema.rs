@@ -1,7 +1,7 @@
 //! The types of the built-in kinds: which fields there are and how their lists merge. Read from `schema.txt`.
 use super::Kind;
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{LazyLock, PoisonError, RwLock};
 
 /// What a value must look like.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,20 +94,33 @@ pub struct TypeDef {
     pub name: &'static str,
     /// Whether apply takes it as a whole.
     pub atomic: bool,
+    /// Whether a custom kind brought it, see [`add_types`].
+    pub custom: bool,
     /// In alphabetical order, after apiVersion and kind.
     pub fields: Vec<FieldDef>,
 }
 
-static TYPES: LazyLock<HashMap<&'static str, TypeDef>> = LazyLock::new(|| parse(include_str!("schema.txt")));
+static TYPES: LazyLock<HashMap<&'static str, TypeDef>> = LazyLock::new(|| parse(include_str!("schema.txt"), false));
+/// Types are part of the program: once added they stay.
+static ADDED: RwLock<BTreeMap<&'static str, &'static TypeDef>> = RwLock::new(BTreeMap::new());
 
-/// All types, for an OpenAPI document.
+/// All built-in types.
 pub fn types() -> impl Iterator<Item = &'static TypeDef> {
     TYPES.values()
 }
 
+/// Makes the types of custom kinds known, from a text like `schema.txt`, for [`Kind::schema`] to name. Adding them again changes
+/// nothing; a built-in type of the same name stays.
+pub fn add_types(text: &'static str) {
+    let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+    for (name, of) in parse(text, true) {
+        added.entry(name).or_insert_with(|| Box::leak(Box::new(of)));
+    }
+}
+
 /// One type.
 pub fn type_named(name: &str) -> Option<&'static TypeDef> {
-    TYPES.get(name)
+    TYPES.get(name).or_else(|| ADDED.read().unwrap_or_else(PoisonError::into_inner).get(name).copied())
 }
 
 impl Shape {
@@ -158,7 +171,7 @@ impl Shape {
     }
 }
 
-fn parse(text: &'static str) -> HashMap<&'static str, TypeDef> {
+fn parse(text: &'static str, custom: bool) -> HashMap<&'static str, TypeDef> {
     let mut types: HashMap<&'static str, TypeDef> = HashMap::new();
     let mut current: Option<TypeDef> = None;
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -167,7 +180,7 @@ fn parse(text: &'static str) -> HashMap<&'static str, TypeDef> {
             && let Some(head) = words.next()
         {
             let name = head.trim_end_matches('=');
-            let next = TypeDef { name, atomic: name.len() < head.len(), fields: Vec::new() };
+            let next = TypeDef { name, atomic: name.len() < head.len(), custom, fields: Vec::new() };
             if let Some(done) = current.replace(next) {
                 types.insert(done.name, done);
             }

@@ -1,6 +1,6 @@
 //! Checks an object against the schema: unknown fields are reported and dropped, wrong types refused.
 use crate::Object;
-use crate::kinds::Kind;
+use crate::kinds::{Cause, Kind};
 use crate::kinds::schema::Shape;
 use crate::registry::FieldValidation;
 use crate::status::Status;
@@ -14,8 +14,14 @@ pub(crate) fn check(kind: &Kind, object: &mut Object, how: FieldValidation) -> R
     let refused = |why: String| {
         Status::bad_request(format!("{0} in version \"{version}\" cannot be handled as a {0}: {why}", kind.kind))
     };
-    if let Some(wrong) = found.wrong.into_iter().next() {
-        return Err(refused(wrong));
+    if let Some(Wrong { path, expected, is }) = found.wrong.into_iter().next() {
+        if kind.custom {
+            // A CustomResourceDefinition's schema is checked with all else that makes an object invalid.
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            let cause = Cause::invalid(&path, &is.into(), &format!("{path} in body must be of type {expected}: {is:?}"));
+            return Err(Status::invalid(&kind.kind, &kind.group, name, &[cause]));
+        }
+        return Err(refused(format!("{path}: expected {expected}, found {is}")));
     }
     let unknown: Vec<String> = found.unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
     match how {
@@ -28,7 +34,14 @@ pub(crate) fn check(kind: &Kind, object: &mut Object, how: FieldValidation) -> R
 #[derive(Default)]
 struct Found {
     unknown: Vec<String>,
-    wrong: Vec<String>,
+    wrong: Vec<Wrong>,
+}
+
+/// A value of another type than the schema says, in JSON's words.
+struct Wrong {
+    path: String,
+    expected: &'static str,
+    is: &'static str,
 }
 
 fn walk(shape: &Shape, value: &mut Value, path: &mut Vec<String>, found: &mut Found) {
@@ -59,24 +72,24 @@ fn walk(shape: &Shape, value: &mut Value, path: &mut Vec<String>, found: &mut Fo
         (Shape::Int, Value::Number(n)) if n.is_i64() || n.is_u64() => return,
         (Shape::Number | Shape::IntOrText | Shape::Quantity, Value::Number(_)) => return,
         (Shape::IntOrText | Shape::Quantity, Value::String(_)) => return,
-        (Shape::Custom | Shape::Type(_) | Shape::Map(..), _) => "an object",
-        (Shape::List(..), _) => "a list",
-        (Shape::Text, _) => "a string",
-        (Shape::Time | Shape::MicroTime, _) => "a time",
-        (Shape::Bool, _) => "true or false",
-        (Shape::Int, _) => "an integer",
-        (Shape::Number, _) => "a number",
-        (Shape::IntOrText | Shape::Quantity, _) => "a number or a string",
+        (Shape::Custom | Shape::Type(_) | Shape::Map(..), _) => "object",
+        (Shape::List(..), _) => "array",
+        (Shape::Text, _) => "string",
+        (Shape::Time | Shape::MicroTime, _) => "time",
+        (Shape::Bool, _) => "boolean",
+        (Shape::Int, _) => "integer",
+        (Shape::Number, _) => "number",
+        (Shape::IntOrText | Shape::Quantity, _) => "number or string",
     };
     let is = match value {
         Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     };
-    found.wrong.push(format!("{}: expected {expected}, found {is}", path.concat()));
+    found.wrong.push(Wrong { path: path.concat(), expected, is });
 }
 
 #[cfg(test)]
@@ -97,12 +110,26 @@ mod tests {
         assert_eq!(check(kind, &mut pruned, FieldValidation::Warn).unwrap().len(), 2);
         assert_eq!(pruned["spec"]["template"]["spec"]["containers"][0], json!({"name": "x"}));
         for (spec, words) in [
-            (json!({"replicas": "3"}), "spec.replicas: expected an integer, found a string"),
-            (json!({"template": []}), "spec.template: expected an object, found a list"),
-            (json!({"template": {"metadata": {"labels": {"a": 1}}}}), "spec.template.metadata.labels.a: expected a string, found a number"),
+            (json!({"replicas": "3"}), "spec.replicas: expected integer, found string"),
+            (json!({"template": []}), "spec.template: expected object, found array"),
+            (json!({"template": {"metadata": {"labels": {"a": 1}}}}), "spec.template.metadata.labels.a: expected string, found number"),
         ] {
             let e = check(kind, &mut json!({"spec": spec}), FieldValidation::Ignore).unwrap_err();
             assert!(e.message.ends_with(words), "{e}");
         }
+    }
+
+    #[test]
+    fn custom_kinds_may_bring_their_types() {
+        crate::kinds::schema::add_types("TestGauge metadata:ObjectMeta spec:TestGaugeSpec status:any\nTestGaugeSpec needles:[TestNeedle]\nTestNeedle at:int\n");
+        let kind = Kind { schema: "TestGauge", ..Kind::custom("test.io", &["v1"], "TestGauge", "testgauges") };
+        let gauge = |needle: Value| json!({"metadata": {"name": "g"}, "spec": {"needles": [needle]}, "status": {"anything": [1]}});
+        let checked = |needle: Value, how| check(&kind, &mut gauge(needle), how);
+        assert_eq!(checked(json!({"at": 1}), FieldValidation::Strict).unwrap(), [""; 0]);
+        let strict = checked(json!({"ta": 1}), FieldValidation::Strict).unwrap_err();
+        assert_eq!(strict.message, "TestGauge in version \"v1\" cannot be handled as a TestGauge: strict decoding error: unknown field \"spec.needles[0].ta\"");
+        assert_eq!(checked(json!({"ta": 1}), FieldValidation::Warn).unwrap(), ["unknown field \"spec.needles[0].ta\""]);
+        let wrong = checked(json!({"at": "1"}), FieldValidation::Ignore).unwrap_err();
+        assert_eq!((wrong.code, wrong.message.as_str()), (422, "TestGauge.test.io \"g\" is invalid: spec.needles[0].at: Invalid value: \"string\": spec.needles[0].at in body must be of type integer: \"string\""));
     }
 }

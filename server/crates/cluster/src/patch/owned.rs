@@ -1,7 +1,7 @@
 //! A set of fields, as `fieldsV1` has it: `f:` a field, `k:` an element by its keys, `v:` an element by its value.
 //!
 //! Source: Kubernetes "Server-Side Apply", "Field management".
-use crate::kinds::schema::{Merge, Shape};
+use crate::kinds::schema::{Merge, Shape, type_named};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -155,7 +155,8 @@ impl Owned {
     }
 
     fn own_maps(&mut self, shape: &Shape) {
-        if matches!(shape, Shape::Map(..) | Shape::Any) {
+        // A built-in type has all its parts from the start, as a Go struct has; a custom kind's come with what is written.
+        if matches!(shape, Shape::Map(..) | Shape::Any) || matches!(shape, Shape::Type(of) if type_named(of).is_some_and(|of| of.custom)) {
             self.member = true;
         }
         for (step, branch) in &mut self.below {

@@ -26,7 +26,7 @@ pub(super) fn add(schemas: &mut Map<String, Value>, kind: &Kind, version: &str) 
 
 /// Under which name a kind's schema stands.
 pub(super) fn name(kind: &Kind, version: &str) -> String {
-    match type_named(kind.schema) {
+    match type_named(kind.schema).filter(|of| !of.custom) {
         Some(of) => type_name(of.name, version),
         None => format!("{}.{version}.{}", kind.group.split('.').rev().collect::<Vec<_>>().join("."), kind.kind),
     }
@@ -38,7 +38,11 @@ pub(super) fn reference(name: &str) -> Value {
 
 /// kubectl shows what is after the last dot.
 fn type_name(of: &str, version: &str) -> String {
-    if of == "ObjectMeta" { OBJECT_META.to_owned() } else { format!("io.k8s.api.{version}.{of}") }
+    match of {
+        "ObjectMeta" => OBJECT_META.to_owned(),
+        of if type_named(of).is_some_and(|of| of.custom) => format!("custom.{version}.{of}"),
+        of => format!("io.k8s.api.{version}.{of}"),
+    }
 }
 
 fn add_type(schemas: &mut Map<String, Value>, of: &str, version: &str) {
