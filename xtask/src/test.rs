@@ -1,7 +1,7 @@
 //! `cargo xtask test`: what the tests need, then every test; and the server's integration tests again on a real cluster.
 use crate::browser_half::{self, Profile};
 use crate::real_suite::RealSuite;
-use crate::sh::{Result, cargo, run, target_dir};
+use crate::sh::{Result, cargo, error, run, target_dir};
 use crate::steps::Steps;
 use crate::{tidy, tools};
 use std::path::PathBuf;
@@ -47,8 +47,17 @@ impl Programs {
 }
 
 impl Test {
+    /// Arguments would be given to a run that `--only real` leaves out: no test at all would run, and that would be a success.
+    fn check(&self) -> Result<()> {
+        if self.only == Some(Only::Real) && !self.args.is_empty() {
+            return Err(error("--only real takes no arguments for `cargo test`: on a real cluster the suite runs as a whole. Leave out one or the other."));
+        }
+        Ok(())
+    }
+
     /// Sets up and runs them all; a step that cannot be done says what to install.
     pub fn run(self) -> Result<()> {
+        self.check()?;
         let real = if self.args.is_empty() && self.only != Some(Only::Embedded) { Some(RealSuite::choose()) } else { None };
         let embedded = self.only != Some(Only::Real);
         let mut steps = Steps::new(6 + usize::from(embedded) + real.as_ref().map_or(0, RealSuite::steps));
@@ -77,5 +86,18 @@ impl Test {
             real.run(&mut steps, &programs)?;
         }
         steps.save()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_run_no_test_is_refused() {
+        for (only, args, fits) in [(None, true, true), (Some(Only::Embedded), true, true), (Some(Only::Real), false, true), (Some(Only::Real), true, false)] {
+            let args = if args { vec!["-p".to_owned(), "mesh".to_owned()] } else { Vec::new() };
+            assert_eq!(Test { only, args }.check().is_ok(), fits);
+        }
     }
 }
