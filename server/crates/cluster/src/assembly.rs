@@ -8,7 +8,7 @@ use crate::controllers;
 use crate::events::{EventWriter, Recorder, events};
 use crate::kinds::{Kind, Kinds};
 use crate::kubeconfig;
-use crate::node::{Image, NetError, Network, Node, NodeConfig, NodeHandle, Routed, service_ip_admission};
+use crate::node::{Image, NetError, Network, Node, NodeConfig, NodeHandle, Routed, ignored_fields_admission, service_ip_admission};
 use crate::pki::{Pki, PkiError};
 use crate::registry::{AdmissionHook, Registry};
 use crate::statedir::{StateDir, StateDirError};
@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 /// File of the store in the state folder.
 const STORE: &str = "store.redb";
+/// File that says who changed what.
+const AUDIT: &str = "audit.log";
 /// What every client and the node count on; the controllers furnish them.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// Name of the one node.
@@ -118,7 +120,9 @@ impl Cluster {
         let pki = Pki::open(&dir)?;
         let tokens = Tokens::open(&dir)?;
         let network = Network::claim(dir.path())?;
-        let mut admission = config.admission;
+        // First of all: what a mesh's injection adds is not the writer's.
+        let mut admission = vec![ignored_fields_admission()];
+        admission.extend(config.admission);
         admission.push(service_ip_admission(network.clone()));
         let registry = Registry::open(store, Kinds::builtin().with(config.kinds), admission)?;
         let (recorder, writer) = events(registry.clone());
@@ -197,7 +201,7 @@ impl Cluster {
     /// Serves the API until `stop`; it ends within a second then. Errors: the store refuses its first write.
     pub fn serve_api(&self, listener: TcpListener, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
         let (tls, registry, kubelet) = (self.tls.clone(), self.registry.clone(), Arc::new(self.kubelet.clone()));
-        let auth = Auth { tokens: self.tokens.clone(), hosts: self.hosts.clone() };
+        let auth = Auth { tokens: self.tokens.clone(), hosts: self.hosts.clone(), audit: Some(self.dir.file(AUDIT)) };
         let prepared = self.prepare();
         async move {
             prepared.await?;

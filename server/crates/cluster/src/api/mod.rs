@@ -2,6 +2,7 @@
 //!
 //! A request passes phases, each refusing with a `Status`: Host and Origin → path → who → may they → the verb.
 //! **Invariant:** nothing here decides what an object means; that is the registry's, or the kubelet's.
+mod audit;
 mod body;
 mod crds;
 mod discovery;
@@ -29,6 +30,7 @@ use crate::auth::{Attributes, Decision, Hosts, Tokens, User, authorize};
 use crate::kubelet::Kubelet;
 use crate::registry::Registry;
 use crate::status::Status;
+use audit::Audit;
 use futures::FutureExt;
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -49,6 +51,8 @@ pub struct Auth {
     pub tokens: Tokens,
     /// Names by which the API may be addressed.
     pub hosts: Hosts,
+    /// File that says who changed what; none is written where it is none.
+    pub audit: Option<std::path::PathBuf>,
 }
 
 /// Serves the API until `stop`; then watches end, requests in flight finish, and it returns within a second.
@@ -61,7 +65,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let ending = stop.clone();
-    listener::run(listener, tls, stop, |tasks| Arc::new(Api { registry, kubelet, auth, tasks, stop: ending })).await;
+    let audit = Audit::new(auth.audit.clone());
+    listener::run(listener, tls, stop, |tasks| Arc::new(Api { registry, kubelet, auth, audit, tasks, stop: ending })).await;
 }
 
 /// What every request may use.
@@ -69,6 +74,7 @@ struct Api {
     registry: Registry,
     kubelet: Arc<dyn Kubelet>,
     auth: Auth,
+    audit: Audit,
     /// Upgraded connections live on after their request.
     tasks: Tasks,
     /// Ends watches and followed logs.
@@ -137,6 +143,9 @@ impl Api {
         let route = route?;
         let asked = attributes(&route, request.method(), &query, request.uri().path())?;
         if let Decision::Deny(why) = authorize(&user, &asked) {
+            if let Some(noted) = self.audit.begin(&self.registry, &user.name, &asked) {
+                self.audit.end(&self.registry, noted, 403);
+            }
             return Err(Status::forbidden(why).with_details(serde_json::json!({"name": asked.name, "group": asked.group, "kind": asked.resource})));
         }
         let Route::Resource(target) = route else {
@@ -145,12 +154,12 @@ impl Api {
             }
             return self.describe(&route, request.headers());
         };
-        let who = user.name.clone();
+        let noted = self.audit.begin(&self.registry, &user.name, &asked);
+        let api = self.clone();
         let answered = verbs::answer(Call { api: self, user, target, query, request }).await;
-        if !["get", "list", "watch"].contains(&asked.verb.as_str()) {
+        if let Some(noted) = noted {
             let code = answered.as_ref().map_or_else(|status| status.code, |answer| answer.status().as_u16());
-            tracing::debug!(target: "audit", user = %who, verb = %asked.verb, resource = %asked.resource, subresource = %asked.subresource,
-                namespace = %asked.namespace, name = %asked.name, code, "{who} asked to {} {}", asked.verb, asked.resource);
+            api.audit.end(&api.registry, noted, code);
         }
         answered
     }

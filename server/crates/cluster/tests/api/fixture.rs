@@ -49,7 +49,7 @@ impl TestApi {
         let registry = Registry::open(store, Kinds::builtin().with(vec![route]), Vec::new()).unwrap();
         registry.ensure_namespaces(&["default", "istio-app"]).await.unwrap();
         let stop = CancellationToken::new();
-        let auth = Auth { tokens: tokens.clone(), hosts: Hosts::default() };
+        let auth = Auth { tokens: tokens.clone(), hosts: Hosts::default(), audit: Some(state.file("audit.log")) };
         #[allow(clippy::disallowed_methods, reason = "a test may start the one task it is about")]
         let served = tokio::spawn(serve_api(listener, pki.server_config().unwrap(), registry.clone(), Arc::new(MadeUpNode), auth, stop.clone()));
         let client = client(&state.file("kubeconfig")).await;
@@ -63,6 +63,11 @@ impl TestApi {
 
     pub fn kubeconfig(&self, role: Role) -> PathBuf {
         self.state.file(kubeconfig_file(role))
+    }
+
+    /// What the audit log says so far.
+    pub fn audit(&self) -> String {
+        std::fs::read_to_string(self.state.file("audit.log")).unwrap_or_default()
     }
 
     /// Stops it; how long that took.

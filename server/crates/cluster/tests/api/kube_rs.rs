@@ -92,6 +92,21 @@ async fn status_and_scale_are_apart_from_the_spec() {
 }
 
 #[tokio::test]
+async fn the_audit_log_says_who_changed_what() {
+    let t = TestApi::start().await;
+    let deployments: Api<Deployment> = Api::default_namespaced(t.client.clone());
+    deployments.create(&PostParams::default(), &serde_json::from_value(deployment("v1", 1)).unwrap()).await.unwrap();
+    deployments.get("v1").await.unwrap();
+    deployments.patch_scale("v1", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 4}}))).await.unwrap();
+    let viewer: Api<Deployment> = Api::default_namespaced(t.client_of(cluster::Role::Viewer).await);
+    viewer.delete("v1", &DeleteParams::default()).await.unwrap_err();
+    let lines: Vec<serde_json::Value> = t.audit().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said: Vec<String> = lines.iter().map(|l| format!("{} {} {} {}", l["user"], l["verb"], l["subresource"], l["code"]).replace('"', "")).collect();
+    assert_eq!(said, ["owner create  201", "owner patch scale 200", "viewer delete  403"]);
+    assert_eq!(lines[1]["changes"], json!([[".spec.replicas", 1, 4]]));
+}
+
+#[tokio::test]
 async fn custom_kinds_are_served_in_every_version() {
     let t = TestApi::start().await;
     let resource = |version: &str| ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("networking.istio.io", version, "VirtualService"), "virtualservices");
