@@ -1,7 +1,7 @@
 //! Namespaces: the built-in ones exist, each has its default ServiceAccount, and one that ends empties itself first.
 //!
 //! [`plan`] is pure. Source: Kubernetes documentation, "Namespaces"; `NamespaceSpec.finalizers`.
-use super::object::{CONFIG_MAPS, KindName, NAMESPACES, SERVICE_ACCOUNTS, is_deleting, list, namespace, stamp};
+use super::object::{CONFIG_MAPS, KindName, NAMESPACES, PODS, SERVICE_ACCOUNTS, elapsed, is_deleting, list, name, namespace, stamp, time};
 use super::shell::{Change, Controller, Key, Source, View};
 use super::step::{How, Step};
 use crate::Object;
@@ -15,6 +15,12 @@ use std::time::Duration;
 const BUILT_IN: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 /// Holds a namespace until it is empty.
 const FINALIZER: &str = "kubernetes";
+
+/// For so long whoever deletes a namespace together with what is in it (`kubectl delete -f folder`) finds it still there. A real API
+/// server deletes nothing for 5 s; this one ends the pods meanwhile, which takes longest.
+const PODS_FIRST: Duration = Duration::from_secs(5);
+/// The same where no pods are left.
+const NO_PODS: Duration = Duration::from_millis(1500);
 
 /// What one plan looks at.
 pub(crate) struct Seen {
@@ -63,19 +69,40 @@ fn empty(seen: &Seen, namespace: &Arc<Object>) -> Vec<Step> {
     if seen.contents.is_empty() {
         return vec![Step::Finalize(namespace.clone())];
     }
-    let ending = |o: &Object| is_deleting(o);
+    let since = elapsed(time(namespace, "/metadata/deletionTimestamp").unwrap_or(seen.now), seen.now);
+    let patience = patience(&seen.contents);
+    let now = |kind: &KindName| since >= patience || *kind == PODS;
     let mut steps: Vec<Step> = seen
         .contents
         .iter()
-        .filter(|(_, o)| !ending(o))
+        .filter(|(kind, o)| now(kind) && !is_deleting(o))
         .map(|(kind, o)| Step::Delete(kind.clone(), o.clone(), How::Background))
         .collect();
+    if since < patience {
+        steps.push(Step::Again(patience - since));
+        return steps;
+    }
     if steps.is_empty() {
         steps.extend(said(seen, namespace));
         // Each end is an event; the clock is for finalizers that somebody takes away without an end.
         steps.push(Step::Again(Duration::from_secs(2)));
     }
     steps
+}
+
+/// How long what is not a pod stays. What the cluster itself puts into each namespace need not.
+fn patience(contents: &[(KindName, Arc<Object>)]) -> Duration {
+    let is_furniture = |kind: &KindName, o: &Object| match &*kind.plural {
+        "serviceaccounts" => name(o) == "default",
+        "configmaps" => name(o) == "kube-root-ca.crt",
+        "events" => true,
+        _ => false,
+    };
+    match contents {
+        contents if contents.iter().any(|(kind, _)| *kind == PODS) => PODS_FIRST,
+        contents if contents.iter().all(|(kind, o)| is_furniture(kind, o)) => Duration::ZERO,
+        _ => NO_PODS,
+    }
 }
 
 /// What still keeps it, in the condition that `kubectl describe namespace` shows.
@@ -152,7 +179,6 @@ impl Controller for Namespaces {
 
 #[cfg(test)]
 mod tests {
-    use super::super::object::PODS;
     use super::super::step::show;
     use super::*;
     use serde_json::Value;
@@ -179,15 +205,25 @@ mod tests {
 
     #[test]
     fn an_ending_namespace_empties_itself_waits_and_goes() {
-        let ending = json!({"metadata": {"name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"finalizers": [FINALIZER]}});
-        let pod = json!({"metadata": {"name": "p"}});
-        let leaving = json!({"metadata": {"name": "p", "deletionTimestamp": "2026-01-01T00:00:00Z"}});
-        for (contents, want) in [
-            (vec![(PODS, pod)], vec!["delete pods p"]),
-            (vec![(PODS, leaving)], vec!["status namespaces n", "again in 2000 ms"]),
-            (vec![], vec!["finalize n"]),
+        let ending = json!({"metadata": {"name": "n", "deletionTimestamp": "1970-01-01T00:00:00Z"}, "spec": {"finalizers": [FINALIZER]}});
+        let pod = || (PODS, json!({"metadata": {"name": "p"}}));
+        let leaving = || (PODS, json!({"metadata": {"name": "p", "deletionTimestamp": "1970-01-01T00:00:00Z"}}));
+        let settings = || (CONFIG_MAPS, json!({"metadata": {"name": "c"}}));
+        let root = || (CONFIG_MAPS, json!({"metadata": {"name": "kube-root-ca.crt"}}));
+        for (after, contents, want) in [
+            // Whoever deletes what is in it one by one finds it, while its pods end.
+            (0, vec![settings(), pod()], vec!["delete pods p", "again in 5000 ms"]),
+            (1, vec![settings(), leaving()], vec!["again in 4000 ms"]),
+            (1, vec![settings()], vec!["again in 500 ms"]),
+            (2, vec![settings()], vec!["delete configmaps c"]),
+            (0, vec![root()], vec!["delete configmaps kube-root-ca.crt"]),
+            (6, vec![settings(), leaving()], vec!["delete configmaps c"]),
+            (6, vec![leaving()], vec!["status namespaces n", "again in 2000 ms"]),
+            (0, vec![], vec!["finalize n"]),
         ] {
-            assert_eq!(show(&plan(&seen("n", Some(ending.clone()), contents))), want);
+            let mut seen = seen("n", Some(ending.clone()), contents);
+            seen.now = Timestamp::from_second(after).unwrap();
+            assert_eq!(show(&plan(&seen)), want);
         }
     }
 }
