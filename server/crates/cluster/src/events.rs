@@ -153,7 +153,9 @@ impl News {
             hash.update([0]);
         }
         let digits: String = hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
-        format!("{}.{digits}", self.about["name"].as_str().unwrap_or("unknown"))
+        // A name has at most 253 characters; the digits tell objects apart whose names begin alike.
+        let about: String = self.about["name"].as_str().unwrap_or("unknown").chars().take(253 - 1 - digits.len()).collect();
+        format!("{}.{digits}", about.trim_end_matches(['.', '-']))
     }
 
     fn to_json(&self, namespace: &str, name: &str, count: i64) -> Object {
@@ -173,4 +175,17 @@ impl News {
 
 fn seconds(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_about_an_object_with_a_long_name_can_be_named() {
+        let about = json!({"kind": "Pod", "name": "a".repeat(253), "uid": "u"});
+        let news = News { about, component: "kubelet", host: None, is_warning: false, reason: "R".into(), message: "m".into(), at: Timestamp::now() };
+        let object = news.to_json("default", &news.name(), 1);
+        assert_eq!(crate::kinds::validate_metadata("Event", &object), []);
+    }
 }

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 
 const LOCK: &str = "lock";
+/// The node's notes of its child processes.
+pub(crate) const CHILDREN: &str = "children";
 const API_PORT: &str = "api-port";
 /// Where `--reset` moves what was there; never moved again itself.
 const ASIDE: &str = "aside-";
@@ -152,7 +154,8 @@ impl StateDir {
         DirBuilder::new().mode(0o700).create(&aside)?;
         for entry in fs::read_dir(&self.path)? {
             let name = entry?.file_name();
-            let kept = name.to_str().is_some_and(|n| n == LOCK || n.starts_with(ASIDE));
+            // The notes of children stay: processes that an earlier run left over are still to be ended.
+            let kept = name.to_str().is_some_and(|n| n == LOCK || n == CHILDREN || n.starts_with(ASIDE));
             if !kept {
                 fs::rename(self.path.join(&name), aside.join(&name))?;
             }
@@ -240,9 +243,12 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("state");
         StateDir::open(&path, false).unwrap().write("store", "1").unwrap();
+        fs::create_dir(path.join(CHILDREN)).unwrap();
+        fs::write(path.join(CHILDREN).join("1-2-3"), "").unwrap();
         let dir = StateDir::open(&path, true).unwrap();
         assert_eq!(dir.read("store").unwrap(), None);
-        let aside = fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir()).unwrap();
+        assert!(path.join(CHILDREN).join("1-2-3").exists(), "who ends what was left over?");
+        let aside = fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir() && !p.ends_with(CHILDREN)).unwrap();
         assert_eq!(fs::read_to_string(aside.join("store")).unwrap(), "1");
     }
 

@@ -65,12 +65,13 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Status> {
         lines.push(json!({"type": "BOOKMARK", "object": &*shape.bookmark(&bookmark)}));
     }
     let lines = stream::iter(lines).map(|line| Ok(Bytes::from(format!("{line}\n")))).chain(stream::pending());
-    let seconds = call.query.number("timeoutSeconds")?.unwrap_or(1800);
+    let seconds: Option<u64> = call.query.number("timeoutSeconds")?;
+    let longest = seconds.filter(|s| *s > 0).map_or(super::watch::LONGEST, std::time::Duration::from_secs);
     let stop = call.api.stop.clone();
     let end = async move {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(std::time::Duration::from_secs(seconds)) => {}
+            () = tokio::time::sleep(longest) => {}
         }
     };
     Ok(respond::stream("application/json", lines.take_until(Box::pin(end))))

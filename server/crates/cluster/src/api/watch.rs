@@ -12,7 +12,7 @@ use std::io;
 use std::time::Duration;
 
 /// Where the client sets no limit; the real server takes between half an hour and an hour.
-const LONGEST: Duration = Duration::from_secs(45 * 60);
+pub(super) const LONGEST: Duration = Duration::from_secs(45 * 60);
 
 #[derive(Serialize)]
 struct Line<'a> {

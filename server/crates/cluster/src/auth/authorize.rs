@@ -57,18 +57,24 @@ impl User {
 /// What is asked for: a resource, or (where `resource` is empty) a path. Names and meanings are `ResourceAttributes`'.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: String,
+    /// API group; empty for the core group.
     pub group: String,
+    /// The plural.
     pub resource: String,
+    /// Empty for the main resource.
     pub subresource: String,
     /// Empty: cluster-wide, or all namespaces.
     pub namespace: String,
+    /// Empty: all of them; of a path the path.
     pub name: String,
 }
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
+    /// Go ahead.
     Allow,
     /// With the reason, for people.
     Deny(String),
@@ -106,12 +112,21 @@ pub fn authorize(user: &User, asked: &Attributes) -> Decision {
         Role::Owner => Decision::Allow,
         Role::Presenter if reads => Decision::Allow,
         Role::Presenter if CLUSTER_SCOPED.contains(&asked.resource.as_str()) => refuse(user, asked, "a presenter only reads what is outside namespaces"),
-        Role::Presenter if asked.namespace.starts_with("kube-") => refuse(user, asked, "a presenter does not change the cluster's own namespaces"),
+        Role::Presenter if is_system(asked) => refuse(user, asked, "a presenter does not change the cluster's own namespaces"),
         Role::Presenter => Decision::Allow,
         Role::Viewer if asked.resource == "secrets" => refuse(user, asked, "a viewer reads no secrets"),
         Role::Viewer if reads => Decision::Allow,
         Role::Viewer => refuse(user, asked, "a viewer only looks on"),
     }
+}
+
+/// Whether it is about one of the cluster's own namespaces, or in one; without a name it is about all of them.
+fn is_system(asked: &Attributes) -> bool {
+    let is_system = |namespace: &str| namespace.starts_with("kube-") || namespace == "default";
+    if asked.resource == "namespaces" {
+        return is_system(&asked.name) || asked.verb == "deletecollection";
+    }
+    asked.namespace.starts_with("kube-")
 }
 
 /// The words of a real API server, with ours after the colon.
@@ -178,6 +193,11 @@ mod tests {
             ("create -/namespaces - istio-app", [true, true, false, false]),
             ("get -/namespaces - team-a", [true, true, true, true]),
             ("delete -/namespaces - team-a", [true, true, false, false]),
+            ("delete -/namespaces - kube-system", [true, false, false, false]),
+            ("patch -/namespaces - default", [true, false, false, false]),
+            ("update -/namespaces/finalize - kube-node-lease", [true, false, false, false]),
+            ("deletecollection -/namespaces", [true, false, false, false]),
+            ("get -/namespaces - kube-system", [true, true, true, false]),
             ("patch apps/deployments istio-app v1", [true, true, false, false]),
             ("patch apps/deployments team-a v1", [true, true, false, true]),
             ("update apps/deployments/scale team-a v1", [true, true, false, true]),

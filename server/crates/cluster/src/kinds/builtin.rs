@@ -2,6 +2,9 @@
 use super::columns as c;
 use super::{Column, Kind, defaults, validate};
 
+/// More than the node has addresses for; a workload of 100,000 shall not fill the memory with pods that can never run.
+const MOST_PODS: usize = 2_000;
+
 fn kind(group: &str, kind: &str, plural: &str, short: &[&str], columns: Vec<Column>) -> Kind {
     let mut all = vec![Column::new("Name", "string", c::name)];
     all.extend(columns);
@@ -46,6 +49,7 @@ fn node() -> Kind {
     Kind {
         namespaced: false,
         subresources: owned(&["status"]),
+        status_at_creation: true,
         selectable: owned(&["spec.unschedulable"]),
         schema: "Node",
         ..kind("", "Node", "nodes", &["no"], vec![
@@ -71,6 +75,7 @@ fn pod() -> Kind {
         validate: validate::pod,
         validate_update: validate::pod_update,
         generation: true,
+        most: Some(MOST_PODS),
         selectable: owned(&[
             "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
             "status.phase", "status.podIP", "status.nominatedNodeName",

@@ -44,11 +44,6 @@ impl Cause {
     pub fn forbidden(field: &str, detail: &str) -> Cause {
         Cause::new("FieldValueForbidden", field, format!("Forbidden: {detail}"))
     }
-
-    /// What the field names does not exist.
-    pub fn not_found(field: &str, value: &Value) -> Cause {
-        Cause::new("FieldValueNotFound", field, format!("Not found: {value}"))
-    }
 }
 
 impl Status {

@@ -49,14 +49,17 @@ pub(super) fn new_pod(o: &mut Object) {
     o["status"] = json!({"phase": "Pending", "qosClass": qos(&o["spec"])});
 }
 
-fn qos(spec: &Value) -> &'static str {
+/// `status.qosClass`. A request that is missing is what the limit is.
+pub(crate) fn qos(spec: &Value) -> &'static str {
     let containers: Vec<&Value> = ["initContainers", "containers"]
         .iter()
         .flat_map(|list| spec[*list].as_array().into_iter().flatten())
         .map(|container| &container["resources"])
         .collect();
     let some = |r: &&Value| ["limits", "requests"].iter().any(|f| ["cpu", "memory"].iter().any(|q| !r[*f][*q].is_null()));
-    let full = |r: &&Value| ["cpu", "memory"].iter().all(|q| !r["limits"][*q].is_null() && r["limits"][*q] == r["requests"][*q]);
+    let full = |r: &&Value| {
+        ["cpu", "memory"].iter().all(|q| !r["limits"][*q].is_null() && (r["requests"][*q].is_null() || r["limits"][*q] == r["requests"][*q]))
+    };
     if !containers.iter().any(some) {
         "BestEffort"
     } else if containers.iter().all(full) {

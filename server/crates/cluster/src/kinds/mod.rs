@@ -9,6 +9,7 @@ pub mod schema;
 
 pub use cause::Cause;
 pub use columns::age;
+pub(crate) use defaults::qos;
 pub(crate) use validate::metadata as validate_metadata;
 
 use crate::Object;
@@ -69,6 +70,10 @@ pub struct Kind {
     pub subresources: Vec<String>,
     /// Defined by a CustomResourceDefinition: merge instead of strategic merge patch, all lists atomic.
     pub custom: bool,
+    /// Whoever creates it reports its status, too: what is sent counts. Else a new object's status is the server's.
+    pub status_at_creation: bool,
+    /// How many there may be in the cluster; more are refused as by a quota.
+    pub most: Option<usize>,
     /// Columns of Table output.
     pub columns: Vec<Column>,
     /// Fills in what the server defaults. Runs on every write.
@@ -138,6 +143,8 @@ impl Kind {
             validate_update: |_, _| Vec::new(),
             generation: true,
             selectable: Vec::new(),
+            status_at_creation: false,
+            most: None,
             schema: "",
         }
     }

@@ -176,9 +176,7 @@ pub(super) fn workload(o: &Object) -> Vec<Cause> {
     let (spec, mut causes) = (&o["spec"], Vec::new());
     let template_labels = &spec["template"]["metadata"]["labels"];
     let selector = &spec["selector"];
-    if spec["replicas"].as_i64().is_some_and(|n| n < 0) {
-        causes.push(Cause::invalid("spec.replicas", &spec["replicas"], "must be greater than or equal to 0"));
-    }
+    at_least_zero(&spec["replicas"], "spec.replicas", &mut causes);
     if selector.is_null() {
         causes.push(Cause::required("spec.selector", ""));
     }
@@ -208,11 +206,37 @@ pub(super) fn workload(o: &Object) -> Vec<Cause> {
         causes.push(Cause::forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'"));
     }
     let rolling = &strategy["rollingUpdate"];
+    for (field, most) in [("maxUnavailable", 100), ("maxSurge", i64::from(i32::MAX))] {
+        count_or_percent(&rolling[field], &format!("spec.strategy.rollingUpdate.{field}"), most, &mut causes);
+    }
+    for field in ["minReadySeconds", "progressDeadlineSeconds", "revisionHistoryLimit"] {
+        at_least_zero(&spec[field], &format!("spec.{field}"), &mut causes);
+    }
     let zero = |v: &Value| *v == 0 || *v == "0" || *v == "0%";
     if zero(&rolling["maxUnavailable"]) && zero(&rolling["maxSurge"]) {
         causes.push(Cause::invalid("spec.strategy.rollingUpdate.maxUnavailable", &rolling["maxUnavailable"], "may not be 0 when `maxSurge` is 0"));
     }
     causes
+}
+
+/// The API's type is a 32-bit number.
+fn at_least_zero(value: &Value, field: &str, causes: &mut Vec<Cause>) {
+    if value.as_i64().is_some_and(|n| n < 0) {
+        causes.push(Cause::invalid(field, value, "must be greater than or equal to 0"));
+    } else if value.as_i64().is_some_and(|n| n > i64::from(i32::MAX)) || value.as_u64().is_some_and(|n| n > i32::MAX as u64) {
+        causes.push(Cause::invalid(field, value, &format!("must be less than or equal to {}", i32::MAX)));
+    }
+}
+
+/// A number, or a percentage of at most `most`.
+fn count_or_percent(value: &Value, field: &str, most: i64, causes: &mut Vec<Cause>) {
+    let Some(text) = value.as_str() else { return at_least_zero(value, field, causes) };
+    let digits = text.strip_suffix('%').filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
+    match digits.map(|digits| digits.parse::<i64>().unwrap_or(i64::MAX)) {
+        None => causes.push(Cause::invalid(field, value, "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")),
+        Some(percent) if percent > most => causes.push(Cause::invalid(field, value, "must not be greater than 100%")),
+        Some(_) => {}
+    }
 }
 
 pub(super) fn workload_update(old: &Object, new: &Object) -> Vec<Cause> {

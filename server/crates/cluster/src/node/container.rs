@@ -263,6 +263,18 @@ impl Container {
         }
     }
 
+    /// Takes another image: a run of the old one is ended, a start that waits for a better time is tried at once. True for the former.
+    pub fn replace(&mut self, now: Now, spec: ContainerSpec, grace: Duration) -> bool {
+        self.spec = Arc::new(spec);
+        self.failures = 0;
+        if let State::Waiting { due: Some(due), .. } = &mut self.state {
+            *due = now.mono;
+        }
+        let runs = matches!(self.state, State::Running(_)) && !self.stopping;
+        self.stop(now.mono, now.mono + grace);
+        runs
+    }
+
     /// Indices of the probes to start now.
     pub fn due_probes(&mut self, now: Now) -> Vec<usize> {
         let started = self.started;

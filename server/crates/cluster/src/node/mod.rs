@@ -7,6 +7,7 @@ mod container;
 mod pod;
 mod pod_status;
 mod restart;
+mod ignored;
 mod worker;
 mod report;
 mod agent;
@@ -33,6 +34,7 @@ mod cluster_ip;
 mod node_object;
 
 pub use handle::NodeHandle;
+pub use ignored::admission as ignored_fields_admission;
 pub use image::Image;
 pub use net::{NetError, Network};
 pub use service_ips::admission as service_ip_admission;
@@ -46,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::Recorder;
 use crate::registry::Registry;
+use crate::statedir::CHILDREN;
 use image::Images;
 use leftovers::Records;
 pub use shared::Routed;
@@ -81,7 +84,7 @@ impl Node {
     /// Kills what an earlier node left over, and starts the thread that starts children. Must be called in a runtime.
     /// Errors: the state folder cannot be written, this program's own file cannot be found.
     pub fn new(config: NodeConfig, registry: Registry, recorder: &Recorder, network: Arc<Network>) -> io::Result<Node> {
-        let records = Records::open(config.state_dir.join("children"))?;
+        let records = Records::open(config.state_dir.join(CHILDREN))?;
         let left = records.kill_leftovers()?;
         if left > 0 {
             tracing::info!(node.leftovers = left, "Killed {left} processes that an earlier run had left over");

@@ -42,8 +42,21 @@ pub struct Network {
 struct Slots {
     range: std::ops::Range<u32>,
     next: u32,
-    /// And since when.
-    used: BTreeMap<u32, Instant>,
+    used: BTreeMap<u32, Taken>,
+}
+
+/// An address in use.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    since: Instant,
+    /// Whether an object that has it was seen in the store: then it is free as soon as none is.
+    seen: bool,
+}
+
+impl Taken {
+    fn now() -> Taken {
+        Taken { since: Instant::now(), seen: false }
+    }
 }
 
 impl Slots {
@@ -56,7 +69,7 @@ impl Slots {
         let found = (0..len)
             .map(|step| self.range.start + (self.next - self.range.start + step) % len)
             .find(|slot| !self.used.contains_key(slot))?;
-        self.used.insert(found, Instant::now());
+        self.used.insert(found, Taken::now());
         self.next = if found + 1 == self.range.end { self.range.start } else { found + 1 };
         Some(found)
     }
@@ -119,15 +132,22 @@ impl Network {
 
     /// Notes an address as taken; false where it is not of this block or somebody has it already.
     pub fn reserve_service_ip(&self, ip: Ipv4Addr) -> bool {
-        self.is_service_ip(ip) && lock(&self.services).used.insert(u32::from(ip) - self.base, Instant::now()).is_none()
+        let mut slots = lock(&self.services);
+        let is_free = self.is_service_ip(ip) && !slots.used.contains_key(&(u32::from(ip) - self.base));
+        if is_free {
+            slots.used.insert(u32::from(ip) - self.base, Taken::now());
+        }
+        is_free
     }
 
-    /// Takes the addresses in use, and frees others that were taken longer ago than `patience`.
+    /// Takes the addresses in use, and frees others: those whose Service has gone, and those that were taken longer ago than
+    /// `patience` for a Service that never came.
     pub fn settle_service_ips(&self, in_use: &HashSet<Ipv4Addr>, patience: Duration) {
         let mut slots = lock(&self.services);
-        slots.used.retain(|slot, since| in_use.contains(&Ipv4Addr::from(self.base + slot)) || since.elapsed() < patience);
+        let is_used = |slot: u32| in_use.contains(&Ipv4Addr::from(self.base + slot));
+        slots.used.retain(|slot, taken| is_used(*slot) || !taken.seen && taken.since.elapsed() < patience);
         for ip in in_use.iter().filter(|ip| self.is_service_ip(**ip)) {
-            slots.used.entry(u32::from(*ip) - self.base).or_insert_with(Instant::now);
+            slots.used.entry(u32::from(*ip) - self.base).or_insert_with(Taken::now).seen = true;
         }
     }
 
@@ -206,6 +226,12 @@ mod tests {
         assert!(!network.reserve_service_ip(ip));
         network.release_service_ip(ip);
         assert!(network.reserve_service_ip(ip));
+        let patience = Duration::from_secs(600);
+        network.settle_service_ips(&HashSet::new(), patience);
+        assert!(!network.reserve_service_ip(ip), "its Service may still come");
+        network.settle_service_ips(&HashSet::from([ip]), patience);
+        network.settle_service_ips(&HashSet::new(), patience);
+        assert!(network.reserve_service_ip(ip), "its Service is gone");
         assert!(!network.reserve_service_ip(Ipv4Addr::LOCALHOST));
     }
 

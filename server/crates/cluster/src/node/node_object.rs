@@ -52,6 +52,12 @@ async fn register(shared: &Shared, boot: Timestamp) -> Result<(), Status> {
         }
         Err(error) => return Err(error),
     };
+    // Another instance may have taken the block that this one had before.
+    let cidr = shared.network.cidr();
+    if old["spec"]["podCIDR"] != cidr.as_str() {
+        let spec = json!({"podCIDR": cidr, "podCIDRs": [cidr]});
+        shared.registry.patch(&kind, None, name, Subresource::None, Patch::Merge(json!({"spec": spec})), &by).await?;
+    }
     let status = status(shared, &old, boot);
     if old["status"] == status {
         return Ok(());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::container::{Container, Now, State, Verdict};
 use super::process::Exit;
-use super::spec::{PodSpec, ProbeKind, RestartPolicy, Role};
+use super::spec::{ContainerSpec, PodSpec, ProbeKind, RestartPolicy, Role};
 
 /// From SIGTERM to SIGKILL at least, also where waiting for the traffic to end took the whole grace period.
 const LEAST_GRACE: Duration = Duration::from_secs(1);
@@ -33,6 +33,13 @@ pub enum Input {
         reason: Cow<'static, str>,
         /// For people.
         message: String,
+    },
+    /// It has another image now.
+    Changed {
+        /// Which container.
+        index: usize,
+        /// As it is to run.
+        spec: ContainerSpec,
     },
     /// Its program is no program.
     StartError {
@@ -181,6 +188,12 @@ impl Pod {
             Input::NotStarted { index, reason, message } => {
                 event(&mut actions, true, index, "Failed", message.clone());
                 self.containers[index].retry_later(now, reason, message);
+            }
+            Input::Changed { index, spec } => {
+                let message = format!("Container {} definition changed, will be restarted", spec.name);
+                if self.containers[index].replace(now, spec, self.grace) {
+                    event(&mut actions, false, index, "Killing", message);
+                }
             }
             Input::StartError { index, id, message } => {
                 event(&mut actions, true, index, "Failed", format!("Error: {message}"));

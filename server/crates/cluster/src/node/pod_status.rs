@@ -8,6 +8,7 @@ use super::container::{Container, Ended, State};
 use super::pod::Pod;
 use super::spec::Role;
 use crate::Object;
+use crate::kinds::qos;
 
 /// What a status says besides the containers.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub fn build(pod: &Pod, facts: &Facts, before: &Object, now: Timestamp) -> Value
         "hostIPs": [{"ip": facts.host_ip.to_string()}],
         "startTime": seconds(facts.started),
         "containerStatuses": apps.iter().map(|container| container_status(container)).collect::<Vec<_>>(),
-        "qosClass": qos(before),
+        "qosClass": qos(&before["spec"]),
     });
     if let Some(ip) = facts.pod_ip {
         status["podIP"] = ip.to_string().into();
@@ -162,32 +163,6 @@ fn terminated(ended: &Ended) -> Value {
         terminated["message"] = ended.message.as_str().into();
     }
     json!({"terminated": terminated})
-}
-
-/// Source: Kubernetes, "Pod Quality of Service Classes".
-fn qos(pod: &Object) -> &'static str {
-    let containers: Vec<&Value> = ["containers", "initContainers"]
-        .iter()
-        .flat_map(|list| pod["spec"][*list].as_array().map(Vec::as_slice).unwrap_or_default())
-        .collect();
-    let get = |container: &Value, list: &str, what: &str| container["resources"][list][what].clone();
-    let names = ["cpu", "memory"];
-    let none = |container: &&Value| {
-        names.iter().all(|what| get(container, "requests", what).is_null() && get(container, "limits", what).is_null())
-    };
-    let full = |container: &&Value| {
-        names.iter().all(|what| {
-            let (request, limit) = (get(container, "requests", what), get(container, "limits", what));
-            !limit.is_null() && (request.is_null() || request == limit)
-        })
-    };
-    if containers.iter().all(none) {
-        "BestEffort"
-    } else if containers.iter().all(full) {
-        "Guaranteed"
-    } else {
-        "Burstable"
-    }
 }
 
 /// A time as Kubernetes writes it: whole seconds.

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::ignored;
 use super::environment::OUTBOUND;
 use super::exec::Inside;
 use super::launch::{Failure, Home, Launched, field_path, launch};
@@ -160,7 +161,11 @@ impl Worker {
 
     fn on_news(&mut self) {
         let news = self.news.borrow_and_update().clone();
+        let changed = news.object["metadata"]["generation"] != self.object["metadata"]["generation"];
         self.object = news.object;
+        if changed {
+            self.follow_images();
+        }
         let metadata = &self.object["metadata"];
         if news.gone {
             self.deleting = true;
@@ -169,6 +174,22 @@ impl Worker {
             self.deleting = true;
             let grace = metadata["deletionGracePeriodSeconds"].as_u64().unwrap_or(30);
             self.feed(Input::End { grace: Duration::from_secs(grace), drain: true });
+        }
+    }
+
+    /// Images are what may change of a pod's containers.
+    fn follow_images(&mut self) {
+        let new = PodSpec::read(&self.object);
+        let pairs = new.containers.iter().zip(&self.spec.containers).enumerate();
+        let changed: Vec<usize> = pairs.filter(|(_, (new, old))| new.image != old.image).map(|(index, _)| index).collect();
+        self.spec = Arc::new(new);
+        for index in changed {
+            let spec = self.spec.containers[index].clone();
+            if self.lease.is_some() {
+                self.feed(Input::Changed { index, spec });
+            } else {
+                self.pod.containers[index].spec = Arc::new(spec);
+            }
         }
     }
 
@@ -197,6 +218,10 @@ impl Worker {
         self.shared.enter(self.namespace(), self.name(), &self.entry);
         self.facts.pod_ip = Some(ips.pod);
         self.lease = Some(lease);
+        let is_own = |container: &Value| !container["image"].as_str().and_then(|image| self.shared.images.find(image)).is_some_and(|image| image.proxy);
+        for (field, why) in ignored::fields(&self.object["spec"], is_own) {
+            self.shared.recorder.record(&self.object, None, true, "FieldIgnored", format!("spec.{field}: {why}"));
+        }
         restart::unblocked(&mut self.pod);
         Ok(())
     }

@@ -121,7 +121,7 @@ fn uid() -> String {
 
 /// Takes what only the server sets from a new object and sets it.
 pub(super) fn new_object(kind: &Kind, object: &mut Object) {
-    if kind.has("status") && kind.kind != "Node" {
+    if kind.has("status") && !kind.status_at_creation {
         if kind.custom { remove(object, "status"); } else { object["status"] = json!({}); }
     }
     let sent = object["metadata"].take();

@@ -72,6 +72,7 @@ impl Request {
         if txn.get(&self.key).is_some() {
             return Err(Status::already_exists(&self.kind.resource(), &self.key.name));
         }
+        self.fits_quota(txn)?;
         prepare::new_object(&self.kind, &mut object);
         (self.kind.defaults)(&mut object);
         (self.kind.prepare)(&mut object);
@@ -111,7 +112,7 @@ impl Request {
         if !self.applied {
             managed::written(&self.kind, Some(old), &mut new, &self.options.field_manager, self.sub.name());
         }
-        if self.kind.generation && prepare::spec_differs(&self.kind, old, &new) {
+        if self.kind.generation && self.sub != Subresource::Binding && prepare::spec_differs(&self.kind, old, &new) {
             new["metadata"]["generation"] = (old["metadata"]["generation"].as_i64().unwrap_or(0) + 1).into();
         }
         if **old == new {
@@ -144,6 +145,17 @@ impl Request {
         }
         self.note(|outcome| outcome.changed = true);
         Change::Delete(self.key, last)
+    }
+
+    fn fits_quota(&self, txn: &Txn<'_>) -> Result<(), Status> {
+        let (resource, name) = (self.kind.resource(), &self.key.name);
+        let Some(most) = self.kind.most else { return Ok(()) };
+        let used = txn.count(&resource);
+        if used < most {
+            return Ok(());
+        }
+        let words = format!("exceeded quota: cluster, requested: {resource}=1, used: {resource}={used}, limited: {resource}={most}");
+        Err(Status::forbidden(format!("{resource} \"{name}\" is forbidden: {words}")))
     }
 
     fn namespace_takes_more(&self, txn: &Txn<'_>, object: &Object) -> Result<(), Status> {

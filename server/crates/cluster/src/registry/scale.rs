@@ -34,7 +34,7 @@ pub(crate) fn of(workload: &Object) -> Object {
 }
 
 /// The workload with the Scale's replicas. Errors: 422 where they are no number ≥ 0.
-pub(super) fn put(kind: &Kind, workload: &Object, scale: &Object) -> Result<Object, Status> {
+pub(super) fn put(workload: &Object, scale: &Object) -> Result<Object, Status> {
     let wanted = scale["spec"].get("replicas").unwrap_or(&Value::Null);
     // An absent number is 0, as it is for the real server's Scale type.
     let replicas = if wanted.is_null() { Some(0) } else { wanted.as_i64() };
@@ -48,7 +48,6 @@ pub(super) fn put(kind: &Kind, workload: &Object, scale: &Object) -> Result<Obje
         same["metadata"]["resourceVersion"] = scale["metadata"]["resourceVersion"].clone();
         return Ok(same);
     }
-    let _ = kind;
     let mut new = workload.clone();
     new["spec"]["replicas"] = replicas.into();
     new["metadata"]["resourceVersion"] = scale["metadata"]["resourceVersion"].clone();
@@ -56,13 +55,13 @@ pub(super) fn put(kind: &Kind, workload: &Object, scale: &Object) -> Result<Obje
 }
 
 /// The workload after a patch of its Scale.
-pub(super) fn patch(kind: &Kind, workload: &Object, patch: &Patch) -> Result<Object, Status> {
+pub(super) fn patch(workload: &Object, patch: &Patch) -> Result<Object, Status> {
     let scale = of(workload);
     let patched = match patch {
         Patch::Json(operations) => patch::json(&scale, operations)?,
         Patch::Merge(changes) | Patch::Strategic(changes) | Patch::Apply(changes) => patch::merge(&scale, changes),
     };
-    put(kind, workload, &patched)
+    put(workload, &patched)
 }
 
 /// The pod with its node. Errors: 409 where it has another one, 400 without a target.

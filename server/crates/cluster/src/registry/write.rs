@@ -30,7 +30,7 @@ impl Registry {
             return self
                 .decide(request.clone(), move |txn| {
                     let old = existing(txn, &request)?;
-                    let new = if sub == Subresource::Scale { scale::put(&request.kind, &old, &object)? } else { scale::bind(&old, &object)? };
+                    let new = if sub == Subresource::Scale { scale::put(&old, &object)? } else { scale::bind(&old, &object)? };
                     request.update(txn, &old, new)
                 })
                 .await;
@@ -62,7 +62,7 @@ impl Registry {
                 return Err(Status::not_found(&request.kind.resource(), &request.key.name));
             };
             let new = if sub == Subresource::Scale {
-                scale::patch(&request.kind, &old, &patch)?
+                scale::patch(&old, &patch)?
             } else {
                 request.patched(&old, ns.as_deref(), &patch)?
             };

@@ -46,11 +46,6 @@ impl FieldSelector {
         self.0.iter().map(|requirement| requirement.path.as_str())
     }
 
-    /// The one name asked for, where there is one: a verb may then look it up.
-    pub fn exact_name(&self) -> Option<&str> {
-        self.0.iter().find(|r| r.equal && r.path == "metadata.name").map(|r| r.value.as_str())
-    }
-
     /// Whether the object fits; an absent field is the empty string.
     pub fn matches(&self, object: &Object) -> bool {
         self.0.iter().all(|requirement| {

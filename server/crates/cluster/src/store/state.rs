@@ -58,6 +58,10 @@ impl State {
         self.objects.get(&key.resource)?.get(&(key.namespace.clone(), key.name.clone())).cloned()
     }
 
+    pub(super) fn count(&self, resource: &str) -> usize {
+        self.objects.get(resource).map_or(0, BTreeMap::len)
+    }
+
     pub(super) fn list(&self, resource: &str, namespace: Option<&str>) -> Vec<Arc<Object>> {
         let Some(names) = self.objects.get(resource) else { return Vec::new() };
         match namespace {

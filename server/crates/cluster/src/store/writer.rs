@@ -35,6 +35,20 @@ pub struct Txn<'a> {
 }
 
 impl Txn<'_> {
+    /// How many objects of a resource there are.
+    pub fn count(&self, resource: &str) -> usize {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut count = state.count(resource);
+        for (key, written) in self.batch.iter().filter(|(key, _)| key.resource == resource) {
+            match (state.get(key).is_some(), written.is_some()) {
+                (false, true) => count += 1,
+                (true, false) => count -= 1,
+                _ => {}
+            }
+        }
+        count
+    }
+
     /// The object as this write must see it.
     pub fn get(&self, key: &Key) -> Option<Arc<Object>> {
         match self.batch.get(key) {

@@ -107,6 +107,39 @@ async fn a_start_that_fails_is_no_restart_and_keeps_the_log_of_the_crash() {
 }
 
 #[tokio::test]
+async fn another_image_replaces_what_runs_and_mends_what_does_not() {
+    let bed = Bed::start().await;
+    let kind = bed.registry.kinds().find("", "pods").unwrap();
+    let set = async |name: &str, image: &str| {
+        let patch = crate::Patch::Strategic(json!({"spec": {"containers": [{"name": "app", "image": image}]}}));
+        bed.registry.patch(kind, Some("default"), name, crate::Subresource::None, patch, &WriteOptions::by("test")).await.unwrap();
+    };
+    bed.pod("broken", json!({"containers": [{"name": "app", "image": "nginx"}]})).await;
+    bed.until("broken", "without an image", |pod| state(pod) == "ErrImagePull").await;
+    set("broken", "test").await;
+    bed.until("broken", "running", |pod| state(pod) == "running").await;
+    set("broken", "test:2").await;
+    let pod = bed.until("broken", "running the other image", |pod| restarts(pod) == 1 && state(pod) == "running").await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["image"], "test:2");
+}
+
+#[tokio::test]
+async fn what_is_not_honoured_is_told_by_a_warning_and_an_event() {
+    let bed = Bed::start().await;
+    let kind = bed.registry.kinds().find("", "pods").unwrap();
+    let container = json!({"name": "app", "image": "test", "workingDir": "/app"});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"nodeName": "node", "containers": [container]}});
+    let made = bed.registry.create(kind, Some("default"), pod, &WriteOptions::by("test")).await.unwrap();
+    assert_eq!(made.warnings, ["spec.containers[0].workingDir: containers of this node run in /"]);
+    bed.until("p", "running", |pod| state(pod) == "running").await;
+    let deadline = Instant::now() + PATIENCE;
+    while !bed.event_reasons("p").iter().any(|reason| reason == "FieldIgnored") {
+        assert!(Instant::now() < deadline, "{:?}", bed.event_reasons("p"));
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_probe_that_talks_much_does_not_hang() {
     let bed = Bed::start().await;
     let probe = json!({"exec": {"command": ["spam", "300000"]}, "periodSeconds": 1, "timeoutSeconds": 5});

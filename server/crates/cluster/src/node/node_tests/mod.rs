@@ -79,7 +79,7 @@ impl Bed {
         let program = tokio::task::spawn_blocking(testpod).await.unwrap();
         let network = Network::claim(state.path()).unwrap();
         let store = Store::open(state.path().join("store")).unwrap();
-        let registry = Registry::open(store, Kinds::builtin(), vec![service_ip_admission(network.clone())]).unwrap();
+        let registry = Registry::open(store, Kinds::builtin(), vec![ignored_fields_admission(), service_ip_admission(network.clone())]).unwrap();
         registry.ensure_namespaces(&["default"]).await.unwrap();
         let (recorder, writer) = events(registry.clone());
         let config = NodeConfig {

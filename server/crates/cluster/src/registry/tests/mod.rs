@@ -231,6 +231,41 @@ async fn an_object_never_becomes_too_large_or_too_deep_to_be_read_again() {
 }
 
 #[tokio::test]
+async fn there_may_be_so_many_pods_and_no_more() {
+    let t = Fixture::new().await;
+    let most = t.kind("pods").most.unwrap();
+    for names in (0..most).collect::<Vec<_>>().chunks(200) {
+        let pods = names.iter().map(|i| t.create("pods", pod(&format!("p{i}"))));
+        futures::future::join_all(pods).await.into_iter().for_each(|made| drop(made.unwrap()));
+    }
+    let refused = t.create("pods", pod("more")).await.unwrap_err();
+    assert_eq!((refused.code, refused.message), (403, format!("pods \"more\" is forbidden: exceeded quota: cluster, requested: pods=1, used: pods={most}, limited: pods={most}")));
+    let now = DeleteOptions { grace_period_s: Some(0), ..DeleteOptions::default() };
+    t.registry.delete(&t.kind("pods"), Some("default"), "p0", &now).await.unwrap();
+    t.create("pods", pod("more")).await.unwrap();
+}
+
+#[tokio::test]
+async fn numbers_of_a_workload_are_checked() {
+    let t = Fixture::new().await;
+    for (path, value, words) in [
+        ("/spec/replicas", json!(3_000_000_000_u64), "spec.replicas: Invalid value: 3000000000: must be less than or equal to 2147483647"),
+        ("/spec/replicas", json!(-1), "must be greater than or equal to 0"),
+        ("/spec/strategy", json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "many"}}), "spec.strategy.rollingUpdate.maxSurge: Invalid value: \"many\": a valid percent string must be"),
+        ("/spec/strategy", json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "150%"}}), "maxUnavailable: Invalid value: \"150%\": must not be greater than 100%"),
+        ("/spec/strategy", json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": -1}}), "must be greater than or equal to 0"),
+    ] {
+        let mut wrong = deployment("web");
+        wrong["spec"][path.rsplit('/').next().unwrap()] = value;
+        let refused = t.create("deployments", wrong).await.unwrap_err();
+        assert!(refused.code == 422 && refused.message.contains(words), "{refused}");
+    }
+    let mut right = deployment("web");
+    right["spec"]["strategy"] = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "200%", "maxUnavailable": "100%"}});
+    t.create("deployments", right).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_watch_sees_objects_enter_and_leave_its_selector() {
     let t = Fixture::new().await;
     let kind = t.kind("configmaps");
@@ -310,7 +345,8 @@ async fn a_pod_is_bound_once() {
         let (r, k, o) = (t.registry.clone(), t.kind("pods"), json!({"target": {"name": node}}));
         async move { r.update(&k, Some("default"), "p", Subresource::Binding, o, &WriteOptions::by("scheduler")).await }
     };
-    assert_eq!(bind("n").await.unwrap().object["spec"]["nodeName"], "n");
+    let bound = bind("n").await.unwrap().object;
+    assert_eq!((&bound["spec"]["nodeName"], &bound["metadata"]["generation"]), (&json!("n"), &json!(1)));
     assert_eq!(bind("m").await.unwrap_err().code, 409);
 }
 
