@@ -64,6 +64,44 @@ async fn a_route_that_others_change_is_theirs_until_somebody_clicks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_others_add_to_a_route_of_ours_stays() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "");
+    panel.until_reason("Deployed", "Deployed");
+    panel.ask("weights", r#"{"v1": 80, "v2": 20}"#);
+    let routes = api(&panel, "networking.istio.io", "VirtualService", "virtualservices").await;
+    let rules = api(&panel, "networking.istio.io", "DestinationRule", "destinationrules").await;
+    let hosts = json!(["flaskapp", "other"]);
+    let says = |status: &Value| status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "RoutePresent").unwrap()["message"].to_string();
+
+    // Another host is no claim on the weights.
+    patch(&routes, "flaskapp-vs", "kubectl-patch", json!({"spec": {"hosts": hosts}})).await;
+    panel.until("the other host is seen", |s| says(s).contains("other"));
+    let moved = panel.post("weights", r#"{"v1": 70, "v2": 30}"#);
+    assert_eq!(moved.status, 200, "{}", moved.text);
+    assert_eq!(routes.get("flaskapp-vs").await.unwrap().data["spec"]["hosts"], hosts);
+
+    // With a claim on the weights as well, adopting these takes nothing else away.
+    patch(&routes, "flaskapp-vs", "kubectl-edit", http(60, 20)).await;
+    panel.until("the claim is shown", |s| s["claim"]["manager"] == "kubectl-edit");
+    panel.ask("adopt", "");
+    panel.until("theirs is ours", |s| s["wished"] == json!({"v1": 75, "v2": 25}) && reason(s, "RouteOurs") == "RouteOurs");
+    assert_eq!(routes.get("flaskapp-vs").await.unwrap().data["spec"]["hosts"], hosts);
+
+    // A subset that somebody removed comes back by the banner's button, and by a move of the slider; theirs stays.
+    let theirs = json!([{"name": "v1", "labels": {"version": "v1", "tier": "gold"}}]);
+    for verb in [("route", r#"{"present": true}"#), ("weights", r#"{"v1": 50, "v2": 50}"#)] {
+        patch(&rules, "flaskapp", "kubectl-edit", json!({"spec": {"subsets": theirs}})).await;
+        panel.until("the missing subset is named", |s| reason(s, "RoutePresent") == "SubsetMissing");
+        let answer = panel.post(verb.0, verb.1);
+        assert!(matches!(answer.status, 200 | 202), "{}", answer.text);
+        panel.until("it is back", |s| matches!(reason(s, "RoutePresent").as_str(), "RoutePresent" | "RouteSaysMore") && s["operation"].is_null());
+        let subsets = rules.get("flaskapp").await.unwrap().data["spec"]["subsets"].clone();
+        assert_eq!(subsets, json!([theirs[0], {"name": "v2", "labels": {"version": "v2"}}]), "{verb:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_others_break_is_named() {
     let panel = TestPanel::start();
     panel.ask("deploy", "");
@@ -136,9 +174,45 @@ async fn what_others_made_is_never_touched() {
     let status = panel.until("it is refused", |s| s["operation"]["error"]["code"] == "not_ours");
     assert_eq!(status["pods"], json!([]), "nothing was half done");
     panel.ask("teardown", "");
-    panel.until("clean-up is over", |s| s["operation"].is_null());
+    let status = panel.until("clean-up is over", |s| s["operation"].is_null());
+    assert_eq!((reason(&status, "Clean").as_str(), left(&status)), ("LeftOver", Some("service/flaskapp")), "what stands in the way is told");
     assert_eq!(services.get("flaskapp").await.unwrap().data["spec"]["selector"]["app"], "theirs");
     assert!(namespaces.get_opt(&panel.namespace).await.unwrap().is_some(), "their namespace stays");
+}
+
+fn left(status: &Value) -> Option<&str> {
+    status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Clean").unwrap()["args"]["left"].as_str()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_up_takes_no_kind_that_it_does_not_know() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "");
+    panel.until_reason("Deployed", "Deployed");
+    // A kind that the panel deals with in no other way; more than a page of what is ours, and one behind it that is not; a pod under
+    // our label that no Deployment looks after.
+    let leases = api(&panel, "coordination.k8s.io", "Lease", "leases").await;
+    create(&leases, "somebody", json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "theirs"}, "spec": {}})).await;
+    let maps = api(&panel, "", "ConfigMap", "configmaps").await;
+    let ours = json!({"app.kubernetes.io/managed-by": "demo-panel"});
+    let map = |name: String, labels: &Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}});
+    futures::future::join_all((0..260).map(|n| create(&maps, "demo-panel", map(format!("ours-{n}"), &ours)))).await;
+    create(&maps, "somebody", map("theirs".to_owned(), &json!({}))).await;
+    let pods = api(&panel, "", "Pod", "pods").await;
+    let image = pods.list(&Default::default()).await.unwrap().items[0].data["spec"]["containers"][0]["image"].clone();
+    create(&pods, "kubectl-run", json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stray", "labels": ours},
+        "spec": {"containers": [{"name": "c", "image": image, "command": ["sleep", "3600"]}]}})).await;
+
+    panel.ask("teardown", "");
+    let status = panel.until_reason("Clean", "LeftOver");
+    let mut told: Vec<&str> = left(&status).unwrap_or_default().split(", ").collect();
+    told.sort_unstable();
+    assert_eq!(told, ["configmap/theirs", "lease/theirs"]);
+    assert!(leases.get_opt("theirs").await.unwrap().is_some(), "it is still there");
+    leases.delete("theirs", &Default::default()).await.unwrap();
+    maps.delete("theirs", &Default::default()).await.unwrap();
+    panel.ask("teardown", "");
+    panel.until_reason("Clean", "Clean");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,6 +113,8 @@ pub mod reasons {
     pub const ROUTE_SAYS_MORE: &str = "RouteSaysMore";
     /// RoutePresent False: the route names a subset that no DestinationRule has; `subset`.
     pub const SUBSET_MISSING: &str = "SubsetMissing";
+    /// RoutePresent Unknown: the cluster does not let routes be listed; `why`.
+    pub const ROUTE_UNSEEN: &str = "RouteUnseen";
     /// RoutePresent Unknown: Istio's kinds are not served here.
     pub const NO_MESH: &str = "NoMesh";
     /// RouteAcknowledged True; `ms`.
@@ -143,6 +145,8 @@ pub mod reasons {
     pub const CLEANING: &str = "Cleaning";
     /// Clean False: objects remain; `left` (kind/name, comma separated), `whose`.
     pub const LEFT_OVER: &str = "LeftOver";
+    /// `LEFT_OVER` in the language table where what is left cannot be told; `unseen` (kinds). Never sent.
+    pub const LEFT_UNSEEN: &str = "LeftUnseen";
     /// ClusterReachable False: the credentials are not accepted any more; `since`, `why`.
     pub const CREDENTIALS_REFUSED: &str = "CredentialsRefused";
     /// ClusterReachable Unknown: it answers 429, and the panel waits as long as it says.

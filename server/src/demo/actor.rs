@@ -113,6 +113,8 @@ fn too_long(space: &Space) -> ApiError {
 struct Progress {
     applied: BTreeSet<Id>,
     otherwise_empty: Option<bool>,
+    /// The uid of the namespace that was looked through.
+    namespace: Option<String>,
 }
 
 impl Progress {
@@ -132,6 +134,11 @@ impl Progress {
                 space.writer.apply(KindName::Namespace, ns, &object, false).await.map_err(|e| failed("make the namespace", &e))?;
             }
             Step::Apply(Id::ROUTE, _) => super::weights::make_route(space).await?,
+            Step::Apply(Id::RULE, _) => {
+                super::lease::may_act(space).await?;
+                super::weights::make_subsets(space).await?;
+                self.applied.insert(Id::RULE);
+            }
             Step::Apply(id, inject) => {
                 // The Lease needs the namespace, so it could not be had before that was made; from here on another panel shall see it.
                 super::lease::may_act(space).await?;
@@ -153,12 +160,20 @@ impl Progress {
                 }
             }
             Step::LookAround => {
-                let left = teardown::look_around(space).await?;
+                let (presence, uid) = look(space).await.map(|(presence, uid, _)| (presence, uid))?;
+                let left = teardown::look_around(space, presence == Presence::Ours).await;
                 self.otherwise_empty = Some(left.is_empty());
+                self.namespace = uid;
                 space.facts.send_modify(|f| f.left = left);
             }
             Step::DeleteNamespace => {
-                space.writer.delete(KindName::Namespace, ns, ns, None).await.map_err(|e| failed("delete the namespace", &e))?;
+                // The one that was looked through: another of its name may hold anything.
+                let uid = self.namespace.clone();
+                match space.writer.delete(KindName::Namespace, ns, ns, uid).await {
+                    Ok(()) => {}
+                    Err(ApplyError::Stale) => self.otherwise_empty = None,
+                    Err(e) => return Err(failed("delete the namespace", &e)),
+                }
                 // Its controller takes a moment; looking again tells.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -171,27 +186,22 @@ impl Progress {
 
 /// Whose the namespace is. What holds one that is being removed is put into the facts.
 pub async fn namespace(space: &Space) -> Result<Presence, ApiError> {
-    let found = look(space).await;
-    let held = match &found {
-        Ok((Presence::Terminating, held)) => held.clone(),
-        Ok(_) => None,
-        Err(_) => return found.map(|(presence, _)| presence),
-    };
+    let (presence, _, held) = look(space).await?;
     space.facts.send_if_modified(|f| std::mem::replace(&mut f.namespace_held, held.clone()) != held);
-    found.map(|(presence, _)| presence)
+    Ok(presence)
 }
 
-async fn look(space: &Space) -> Result<(Presence, Option<String>), ApiError> {
+/// Whose the namespace is, its uid, and what holds it where it is being removed.
+async fn look(space: &Space) -> Result<(Presence, Option<String>, Option<String>), ApiError> {
     match space.cluster.api(KindName::Namespace, "").get_opt(space.ns.as_str()).await {
-        Ok(None) => Ok((Presence::Absent, None)),
+        Ok(None) => Ok((Presence::Absent, None, None)),
         Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => {
             let held = found.try_parse().map_or_else(|_| "it does not say why".to_owned(), |typed| super::namespaces::held(&typed));
-            Ok((Presence::Terminating, Some(held)))
+            Ok((Presence::Terminating, None, Some(held)))
         }
-        Ok(Some(found)) if ours(&found) => Ok((Presence::Ours, None)),
-        Ok(Some(_)) => Ok((Presence::Foreign, None)),
+        Ok(Some(found)) => Ok((if ours(&found) { Presence::Ours } else { Presence::Foreign }, found.metadata.uid, None)),
         // Without the right to look, the namespace is somebody else's: used, and never made or removed.
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok((Presence::Foreign, None)),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok((Presence::Foreign, None, None)),
         Err(error) => Err(api_error("read the namespace", &error)),
     }
 }
@@ -215,12 +225,22 @@ fn refused(refusal: &Refusal) -> ApiError {
         Refusal::NotDeployed(id) => {
             ApiError::new(Code::NotDeployed, format!("There is no {id} to give a sidecar to."), "Deploy the demo first.")
         }
+        Refusal::MeshUnseen(why) => unseen(why),
         Refusal::NoMesh => ApiError::new(
             Code::NotFound,
             "This cluster does not serve Istio's networking.istio.io.",
             "Install Istio, or use the embedded cluster.",
         ),
     }
+}
+
+/// Istio's objects may not be looked at.
+pub fn unseen(why: &str) -> ApiError {
+    ApiError::new(
+        Code::Forbidden,
+        format!("The cluster does not let the panel look at its routes: {why}."),
+        "Give the panel's user that right, or use another kubeconfig.",
+    )
 }
 
 /// An object of this name exists without our label.

@@ -1,6 +1,6 @@
 //! What is so, from facts. Pure; each reason's words stand here and nowhere else.
 use super::facts::{Agent, Facts};
-use super::observe::{client_pod, mesh_served};
+use super::observe::{client_pod, mesh_served, mesh_unseen};
 use super::plan::{Observed, Presence};
 use super::proxies::same;
 use super::pods::PodSeen;
@@ -228,6 +228,9 @@ fn route_present(s: &Scene) -> Condition {
     if !mesh_served(s.world) {
         return is(kind, Unknown, reasons::NO_MESH, "this cluster does not serve Istio's kinds", &[]);
     }
+    if let Some(why) = mesh_unseen(s.world) {
+        return is(kind, Unknown, reasons::ROUTE_UNSEEN, format!("whether there is a route cannot be told: {why}"), &[("why", why)]);
+    }
     let Some(seen) = route::find(s.world, s.ns) else {
         return is(kind, False, reasons::NO_ROUTE, "there is no route", &[]);
     };
@@ -236,7 +239,11 @@ fn route_present(s: &Scene) -> Condition {
         let message = format!("the route names subset {subset}, which no DestinationRule defines");
         return is(kind, False, reasons::SUBSET_MISSING, message, &[("subset", subset)]);
     }
-    let more = route::says_more(&seen.object, s.ns);
+    let mut more = route::says_more(&seen.object, s.ns);
+    let passed_over = route::passed_over(s.world, s.ns);
+    if !passed_over.is_empty() {
+        more.push(format!("{} is about the same host and newer, so Istio does not look at it", passed_over.join(", ")));
+    }
     if !more.is_empty() {
         let what = more.join("; ");
         return is(kind, True, reasons::ROUTE_SAYS_MORE, format!("the route says more than weights: {what}"), &[("what", what)]);
@@ -280,7 +287,10 @@ fn weights_apply(s: &Scene) -> Condition {
         let message = format!("{name} has no sidecar, so the weights are not looked at: requests are balanced evenly");
         return is(kind, False, reasons::CLIENT_HAS_NO_SIDECAR, message, &[("pod", name)]);
     }
-    let ready = |version: &str| s.pods.iter().any(|p| p.app == "flaskapp" && p.view.version == version && p.ready);
+    let ready = |subset: &str| {
+        let version = route::version_of(s.world, s.ns, subset);
+        s.pods.iter().any(|p| p.app == "flaskapp" && p.view.version == version && p.ready)
+    };
     if let Some((version, weight)) = wished.iter().find(|(version, weight)| weight.percent() > 0 && !ready(version)) {
         let message = format!("{version} has {} % of the requests and no ready pod: those requests fail", weight.percent());
         return is(kind, False, reasons::VERSION_NOT_READY, message, &[("version", version.to_owned())]);
@@ -318,6 +328,9 @@ fn route_ours(s: &Scene) -> Condition {
     is(kind, False, reasons::CHANGED_BY_OTHER, message, &[("manager", claim.manager.clone()), ("theirs", theirs), ("ours", ours)])
 }
 
+/// Left-overs that are named; a namespace that others use may hold thousands.
+const MOST_NAMED: usize = 10;
+
 fn clean(s: &Scene) -> Condition {
     let kind = kinds::CLEAN;
     let ours = s.observed.objects.iter().filter(|(_, o)| matches!(o.presence, Presence::Ours | Presence::Terminating));
@@ -334,10 +347,21 @@ fn clean(s: &Scene) -> Condition {
     if s.facts.left.is_empty() {
         return is(kind, True, reasons::CLEAN, "nothing of the demo is left", &[]);
     }
-    let (what, mut whose): (Vec<String>, Vec<String>) = s.facts.left.iter().cloned().unzip();
+    let (mut what, mut whose): (Vec<String>, Vec<String>) = s.facts.left.theirs.iter().cloned().unzip();
+    let more = what.len().saturating_sub(MOST_NAMED);
+    what.truncate(MOST_NAMED);
+    what.extend((more > 0).then(|| format!("{more} more")));
     whose.sort();
     whose.dedup();
     let (left, whose) = (what.join(", "), whose.join(", "));
-    let message = format!("nothing of the panel's is left; the namespace stays for {left}, made by {whose}");
+    let unseen: Vec<&str> = s.facts.left.unseen.iter().map(|(kind, _)| kind.as_str()).collect();
+    let unseen = unseen.join(", ");
+    if left.is_empty() {
+        let message = format!("nothing of the panel's is left; the namespace stays, because it cannot be told whether it holds {unseen}: they cannot be listed");
+        // Other words for the same state: the page need not know the difference.
+        return Condition { reason: reasons::LEFT_OVER.to_owned(), ..is(kind, False, reasons::LEFT_UNSEEN, message, &[("unseen", unseen)]) };
+    }
+    let cannot_tell = if unseen.is_empty() { String::new() } else { format!("; it cannot be told whether it holds {unseen}") };
+    let message = format!("nothing of the panel's is left; the namespace stays for {left}, made by {whose}{cannot_tell}");
     is(kind, False, reasons::LEFT_OVER, message, &[("left", left), ("whose", whose)])
 }

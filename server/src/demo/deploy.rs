@@ -10,7 +10,7 @@ use app::types::{ApiError, Operation, Verb};
 pub fn deploy(space: &Space, by: &str) -> Result<Operation, ApiError> {
     let goal = Goal { present: [Id::SERVICE, Id::V1, Id::V2, Id::CLIENT_SERVICE, Id::CLIENT].into(), ..Goal::default() };
     let command = "kubectl apply -f kubernetes/demo/00-namespace.yaml -f kubernetes/demo/flaskapp.yaml -f kubernetes/demo/client.yaml";
-    space.facts.send_modify(|f| f.left.clear());
+    space.facts.send_modify(|f| f.left = Default::default());
     let line = Line { by: by.to_owned(), verb: Some(Verb::Deploy), what: "deploy".to_owned(), command: command.to_owned(), ..Line::default() };
     Ok(space.pursue(Verb::Deploy, by, goal, line))
 }

@@ -2,6 +2,7 @@
 use super::lease::Held;
 use super::plan::Goal;
 use super::sidecars::Counts;
+use super::teardown::Left;
 use super::trouble::Denied;
 use app::types::{ApiError, LogEntry, Operation, Rate, Split, TimesMs, Verb};
 use std::collections::{BTreeMap, VecDeque};
@@ -69,8 +70,8 @@ pub struct Facts {
     pub wished_by: String,
     /// Whether the demo was ready once since it was deployed.
     pub was_ready: bool,
-    /// What a clean-up left in the way, and whose it is.
-    pub left: Vec<(String, String)>,
+    /// What a clean-up found of others.
+    pub left: Left,
     /// Rights that the panel lacks, and what does not work without them.
     pub denied: Vec<Denied>,
     /// Where the namespace is being removed: what holds it.

@@ -4,6 +4,7 @@
 use super::conditions::client_without_sidecar;
 use super::facts::{Agent, now_ms};
 use super::observe::{client_pod, demo_pods};
+use super::route;
 use super::space::{Space, ToAgent};
 use super::verdict::verdict;
 use crate::k8s::open;
@@ -254,7 +255,7 @@ impl Follower<'_> {
         let frame = Frame {
             at_ms: snapshot.at_ms,
             run: snapshot.run,
-            verdict: verdict(status.wished.as_ref(), with_sidecar, since),
+            verdict: verdict(status.wished.as_ref().and_then(|w| route::by_version(&self.space.now(), self.space.ns.as_str(), w)).as_ref(), with_sidecar, since),
             counts: snapshot.counts,
             errors: snapshot.errors,
             target_rate: snapshot.target_rate,

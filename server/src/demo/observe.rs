@@ -1,6 +1,7 @@
 //! From what was watched to what planning and conditions need. Pure.
 use super::plan::{ObjectSeen, Observed, Presence};
 use super::pods::{self, INJECT_LABEL, PodSeen};
+use super::route;
 use crate::k8s::{Id, KindName, Problem, World, ours};
 use kube::api::DynamicObject;
 
@@ -22,7 +23,7 @@ pub fn client_pod(pods: &[PodSeen]) -> Option<&PodSeen> {
 /// Everything planning needs, but the namespace's own presence and what else it holds.
 pub fn observe(world: &World) -> Observed {
     let pods = demo_pods(world);
-    let mut observed = Observed { mesh: mesh_served(world), ..Observed::default() };
+    let mut observed = Observed { mesh: mesh_served(world), mesh_unseen: mesh_unseen(world), subset_missing: subset_missing(world), ..Observed::default() };
     for id in Id::ALL {
         if let Some(seen) = world.get(id.kind, id.name) {
             observed.objects.insert(id, object(id, &seen.object, &pods));
@@ -36,15 +37,43 @@ pub fn observe(world: &World) -> Observed {
             }
         }
     }
-    let our_pods = world.all(KindName::Pod).filter(|s| ours(&s.object));
-    observed.pods = our_pods.filter_map(|s| s.object.metadata.name.clone()).collect();
+    for seen in world.all(KindName::Pod).filter(|s| ours(&s.object)) {
+        let (meta, name) = (&seen.object.metadata, seen.object.metadata.name.clone().unwrap_or_default());
+        let controlled = meta.owner_references.iter().flatten().any(|owner| owner.controller == Some(true));
+        // Nobody else would ever remove it.
+        if !controlled && meta.deletion_timestamp.is_none() {
+            observed.strays.push((KindName::Pod, name.clone(), meta.uid.clone()));
+        }
+        // Pods of somebody's Deployment stay with it, whatever label they were given.
+        let workload = pods::read(&seen.object).view.workload;
+        let theirs = world.get(KindName::Deployment, &workload).is_some_and(|d| presence(&d.object) == Presence::Foreign);
+        if !(controlled && theirs) {
+            observed.pods.push(name);
+        }
+    }
     observed
 }
 
-/// Whether Istio's kinds are served.
+/// Whether Istio's kinds are served; a cluster that does not let them be listed serves them.
 pub fn mesh_served(world: &World) -> bool {
-    let missing = |kind| matches!(world.problem(kind), Some(Problem::Missing | Problem::Failed(_)));
+    let missing = |kind| world.problem(kind) == Some(&Problem::Missing);
     !missing(KindName::VirtualService) && !missing(KindName::DestinationRule)
+}
+
+/// Why Istio's objects cannot be seen though the kinds are served, in the cluster's words.
+pub fn mesh_unseen(world: &World) -> Option<String> {
+    [KindName::VirtualService, KindName::DestinationRule].into_iter().find_map(|kind| match world.problem(kind) {
+        Some(Problem::Failed(why)) => Some(why.trim_end_matches('.').to_owned()),
+        _ => None,
+    })
+}
+
+/// Whether the route names a subset that no DestinationRule defines.
+fn subset_missing(world: &World) -> bool {
+    let all = || world.all(KindName::VirtualService);
+    let Some(ns) = all().find_map(|s| s.object.metadata.namespace.clone()) else { return false };
+    let defined = route::defined_subsets(world, &ns);
+    route::find(world, &ns).is_some_and(|seen| route::subsets(&seen.object).iter().any(|subset| !defined.contains(subset)))
 }
 
 /// Whose an object is.

@@ -74,6 +74,10 @@ pub struct Observed {
     pub pods: Vec<String>,
     /// Whether DestinationRule and VirtualService are served.
     pub mesh: bool,
+    /// Why these cannot be seen, though they are served.
+    pub mesh_unseen: Option<String>,
+    /// Whether the route names a subset that no DestinationRule defines.
+    pub subset_missing: bool,
     /// Whether the namespace holds anything that is not ours; nothing while it has not been looked.
     pub otherwise_empty: Option<bool>,
     /// What this operation has applied already.
@@ -116,6 +120,8 @@ pub enum Refusal {
     NotDeployed(Id),
     /// Istio's kinds are not served.
     NoMesh,
+    /// They are, and may not be looked at; the cluster's words.
+    MeshUnseen(String),
 }
 
 const WORKLOADS: [Id; 3] = [Id::V1, Id::V2, Id::CLIENT];
@@ -163,9 +169,18 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
     match goal.route {
         Some(true) => {
             // The subsets come first: a route to a subset that a proxy does not know fails requests.
+            if !seen.mesh {
+                return vec![Step::Refuse(Refusal::NoMesh)];
+            }
+            if let Some(why) = &seen.mesh_unseen {
+                return vec![Step::Refuse(Refusal::MeshUnseen(why.clone()))];
+            }
             for id in [Id::RULE, Id::ROUTE] {
+                let lacking = id == Id::RULE && seen.subset_missing;
                 match seen.seen(id).presence {
-                    _ if !seen.mesh => return vec![Step::Refuse(Refusal::NoMesh)],
+                    Presence::Foreign if lacking => return vec![Step::Refuse(Refusal::NotOurs(id))],
+                    Presence::Ours if lacking && seen.applied.contains(&id) => waiting.push("its subsets to appear".to_owned()),
+                    Presence::Ours if lacking => steps.push(Step::Apply(id, None)),
                     Presence::Absent if seen.applied.contains(&id) => waiting.push(format!("{id} to appear")),
                     Presence::Absent => steps.push(Step::Apply(id, None)),
                     Presence::Terminating => waiting.push(format!("the old {id} to be gone")),
@@ -217,7 +232,7 @@ fn teardown(seen: &Observed) -> Vec<Step> {
         return steps;
     }
     match (seen.namespace, seen.otherwise_empty) {
-        (Presence::Ours, None) => vec![Step::LookAround],
+        (Presence::Ours | Presence::Foreign, None) => vec![Step::LookAround],
         (Presence::Ours, Some(true)) => vec![Step::DeleteNamespace],
         (Presence::Terminating, _) => vec![Step::Wait(namespace_gone(seen))],
         _ => Vec::new(),
@@ -279,11 +294,16 @@ mod tests {
             ("inject what is not there", &inject, seen(&[]), "NotDeployed"),
             ("subsets before weights", &route, seen(&[]), "+destinationrule/flaskapp +virtualservice/flaskapp-vs"),
             ("route is there", &route, seen(&[(Id::RULE, ready(true)), (Id::ROUTE, ready(false))]), ""),
+            ("a subset of the route is missing", &route, Observed { subset_missing: true, ..seen(&[(Id::RULE, ready(true)), (Id::ROUTE, ready(true))]) }, "+destinationrule/flaskapp"),
+            ("in somebody's rule", &route, Observed { subset_missing: true, ..seen(&[(Id::RULE, ready(false)), (Id::ROUTE, ready(true))]) }, "NotOurs"),
+            ("the mesh may not be looked at", &route, Observed { mesh_unseen: Some("forbidden".to_owned()), ..seen(&[]) }, "MeshUnseen"),
             ("no mesh", &route, no_mesh, "NoMesh"),
             ("weights before subsets", &unroute, seen(&[(Id::RULE, ready(true)), (Id::ROUTE, ready(true))]), "-virtualservice/flaskapp-vs -destinationrule/flaskapp"),
             ("clean up", &clean, seen(&both), "-deployment/flaskapp-v1 -service/flaskapp"),
             ("others' objects stay", &clean, seen(&[(Id::SERVICE, ready(false))]), "look"),
             ("pods are ending", &clean, pods, "wait"),
+            ("somebody's namespace is looked at, too", &clean, Observed { namespace: Presence::Foreign, ..seen(&[]) }, "look"),
+            ("and stays", &clean, Observed { namespace: Presence::Foreign, otherwise_empty: Some(true), ..seen(&[]) }, ""),
             ("namespace in use", &clean, full, ""),
             ("namespace empty", &clean, alone, "-ns"),
         ] {

@@ -2,7 +2,7 @@
 //!
 //! Proxies follow within milliseconds on the embedded cluster, about 100 ms with Istio. Repeating it changes nothing.
 //! Errors: `not_deployed`, `bad_request`, `weight_owned`, `not_ours`, `refused`.
-use super::actor::{failed, not_ours};
+use super::actor::{failed, not_ours, unseen};
 use super::facts::{Facts, Line};
 use super::observe::observe;
 use super::plan::Presence;
@@ -100,6 +100,9 @@ fn check(space: &Space, world: &World, split: &Split) -> Result<(), ApiError> {
             "Install Istio, or use the embedded cluster.",
         ));
     }
+    if let Some(why) = &seen.mesh_unseen {
+        return Err(unseen(why));
+    }
     let mut known = route::defined_subsets(world, space.ns.as_str());
     let deployments = world.all(KindName::Deployment).filter_map(|d| {
         let labels = &d.object.data["spec"]["template"]["metadata"]["labels"];
@@ -116,30 +119,59 @@ fn check(space: &Space, world: &World, split: &Split) -> Result<(), ApiError> {
     }
 }
 
+/// Makes the DestinationRule where there is none, and puts in what the route names and it lacks.
+pub async fn make_subsets(space: &Space) -> Result<(), ApiError> {
+    let _turn = space.route_turn.lock().await;
+    let world = space.now();
+    let named = route::find(&world, space.ns.as_str()).map_or_else(Vec::new, |seen| route::subsets(&seen.object));
+    add_subsets(space, &named).await
+}
+
 /// Sees to it that a DestinationRule defines every subset of the split.
 async fn ensure_subsets(space: &Space, split: &Split) -> Result<(), ApiError> {
-    let (world, ns) = (space.now(), space.ns.as_str());
-    let defined = route::defined_subsets(&world, ns);
+    let defined = route::defined_subsets(&space.now(), space.ns.as_str());
     if split.iter().all(|(name, _)| defined.iter().any(|d| d == name)) {
         return Ok(());
     }
-    let mut object = space.manifests.object(Id::RULE, ns, None);
-    if let Some(rule) = world.get(Id::RULE.kind, Id::RULE.name) {
-        if !ours(&rule.object) {
-            return Err(not_ours(Id::RULE));
-        }
-        object["spec"]["subsets"] = rule.object.data["spec"]["subsets"].clone();
-    }
-    if let Some(subsets) = object["spec"]["subsets"].as_array_mut() {
-        for (name, _) in split.iter() {
-            if !subsets.iter().any(|s| s["name"] == name) {
-                subsets.push(json!({"name": name, "labels": {"version": name}}));
-            }
-        }
-    }
-    space.writer.apply(Id::RULE.kind, ns, &object, false).await.map_err(|e| failed(&format!("apply {}", Id::RULE), &e))?;
+    let named: Vec<String> = split.iter().map(|(name, _)| name.to_owned()).collect();
+    add_subsets(space, &named).await?;
     proxies::know_subsets(space, split).await;
     Ok(())
+}
+
+/// Adds subsets to our DestinationRule. All that it says stays, so an edit by others is no conflict: the list, atomic under
+/// server-side apply, is written as it was read with what it lacks, only while that is the newest.
+async fn add_subsets(space: &Space, named: &[String]) -> Result<(), ApiError> {
+    let ns = space.ns.as_str();
+    let mut base = space.now().get(Id::RULE.kind, Id::RULE.name).cloned();
+    for _ in 0..RETRIES {
+        let mut object = space.manifests.object(Id::RULE, ns, None);
+        let made = object["spec"]["subsets"].clone();
+        if let Some(rule) = &base {
+            if !ours(&rule.object) {
+                return Err(not_ours(Id::RULE));
+            }
+            object["spec"]["subsets"] = match &rule.object.data["spec"]["subsets"] {
+                Value::Array(subsets) => subsets.clone().into(),
+                _ => json!([]),
+            };
+            object["metadata"]["resourceVersion"] = json!(rule.object.metadata.resource_version);
+        }
+        if let Some(subsets) = object["spec"]["subsets"].as_array_mut() {
+            for name in named {
+                if !subsets.iter().any(|s| s["name"] == **name) {
+                    let ready_made = made.as_array().into_iter().flatten().find(|s| s["name"] == **name).cloned();
+                    subsets.push(ready_made.unwrap_or_else(|| json!({"name": name, "labels": {"version": name}})));
+                }
+            }
+        }
+        match space.writer.apply(Id::RULE.kind, ns, &object, base.is_some()).await {
+            Ok(_) => return Ok(()),
+            Err(ApplyError::Stale) => base = reread(space, Id::RULE, Id::RULE.name).await?,
+            Err(error) => return Err(failed(&format!("apply {}", Id::RULE), &error)),
+        }
+    }
+    Err(failed(&format!("apply {}", Id::RULE), &ApplyError::Stale))
 }
 
 /// Makes the route where there is none, half and half.
@@ -161,16 +193,25 @@ async fn write(space: &Space, by: &str, split: &Split, force: Force) -> Result<S
     let ns = space.ns.as_str();
     let mut base = route::find(&space.now(), ns).cloned();
     for _ in 0..RETRIES {
+        let name = base.as_ref().and_then(|b| b.object.metadata.name.clone()).unwrap_or_else(|| Id::ROUTE.name.to_owned());
+        let version = |seen: &Option<Arc<Seen>>| seen.as_ref().and_then(|s| s.object.metadata.resource_version.clone());
         let object = wanted(space, base.as_deref(), by, split)?;
         match space.writer.apply(Id::ROUTE.kind, ns, &object, force == Force::Clicked).await {
             Ok(stored) if force == Force::Clicked => match space.writer.own_route(ns, stored).await {
                 Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
-                Err(ApplyError::Stale) => base = reread(space, base.as_deref()).await?,
+                Err(ApplyError::Stale) => base = reread(space, Id::ROUTE, &name).await?,
                 Err(error) => return Err(failed("take the route over", &error)),
             },
             Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
-            Err(ApplyError::Stale) => base = reread(space, base.as_deref()).await?,
-            Err(ApplyError::Owned(managers)) => return Err(owned(&managers, base.as_deref(), ns, &space.facts.borrow())),
+            Err(ApplyError::Stale) => base = reread(space, Id::ROUTE, &name).await?,
+            Err(ApplyError::Owned(managers)) => {
+                // What differs may be no more than what the watch has not shown yet.
+                let newest = reread(space, Id::ROUTE, &name).await?;
+                if version(&newest) == version(&base) {
+                    return Err(owned(&managers, base.as_deref(), ns, &space.facts.borrow()));
+                }
+                base = newest;
+            }
             Err(error) => return Err(failed("set the weights", &error)),
         }
     }
@@ -185,6 +226,13 @@ fn wanted(space: &Space, base: Option<&Seen>, by: &str, split: &Split) -> Result
         annotate(&mut object, by, split);
         return Ok(object);
     };
+    if !route::in_mesh(&base.object) {
+        return Err(ApiError::new(
+            Code::NotOurs,
+            "The VirtualService is for requests through a gateway alone: its weights say nothing about those inside the mesh.",
+            "Add `mesh` to its gateways, or give the mesh a VirtualService of its own.",
+        ));
+    }
     let Some(http) = route::with_weights(&base.object.data["spec"]["http"], split, ns) else {
         return Err(ApiError::new(
             Code::NotOurs,
@@ -195,9 +243,16 @@ fn wanted(space: &Space, base: Option<&Seen>, by: &str, split: &Split) -> Result
     let name = base.object.metadata.name.clone().unwrap_or_default();
     if ours(&base.object) && name == Id::ROUTE.name {
         let mut object = space.manifests.object(Id::ROUTE, ns, None);
+        // What others have set of it beside the weights (more hosts, say) is theirs to change back: it is written as it was read.
+        if let Some(spec) = object["spec"].as_object_mut() {
+            for (field, value) in spec.iter_mut() {
+                value.clone_from(&base.object.data["spec"][field.as_str()]);
+            }
+            spec.retain(|_, value| !value.is_null());
+        }
         object["spec"]["http"] = http;
         annotate(&mut object, by, split);
-        if base.route_owners.iter().any(|owner| owner != MANAGER) {
+        if base.owners.iter().any(|owner| owner != MANAGER) {
             object["metadata"]["resourceVersion"] = json!(base.object.metadata.resource_version);
         }
         return Ok(object);
@@ -215,10 +270,9 @@ fn annotate(object: &mut Value, by: &str, split: &Split) {
     object["metadata"]["annotations"] = json!({status::WEIGHTS_NOTE: written, status::BY_NOTE: by});
 }
 
-async fn reread(space: &Space, base: Option<&Seen>) -> Result<Option<Arc<Seen>>, ApiError> {
-    let name = base.and_then(|b| b.object.metadata.name.clone()).unwrap_or_else(|| Id::ROUTE.name.to_owned());
-    let read = space.cluster.api(Id::ROUTE.kind, space.ns.as_str()).get_opt(&name).await;
-    Ok(read.map_err(|e| crate::k8s::api_error("read the route", &e))?.map(|object| Arc::new(Seen::read(object))))
+async fn reread(space: &Space, id: Id, name: &str) -> Result<Option<Arc<Seen>>, ApiError> {
+    let read = space.cluster.api(id.kind, space.ns.as_str()).get_opt(name).await;
+    Ok(read.map_err(|e| crate::k8s::api_error(&format!("read {id}"), &e))?.map(|object| Arc::new(Seen::read(object))))
 }
 
 fn owned(managers: &[String], base: Option<&Seen>, ns: &str, facts: &Facts) -> ApiError {

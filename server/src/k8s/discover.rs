@@ -13,10 +13,10 @@ pub const KNOWN: [&str; 3] = ["v1", "v1beta1", "v1alpha3"];
 /// The versions that serve both VirtualService and DestinationRule, newest first; empty where Istio's kinds are not there.
 /// Errors: the cluster does not answer, or does not let the panel ask.
 pub async fn istio_versions(client: &Client) -> Result<Vec<&'static str>, kube::Error> {
-    let Some(group) = get(client, &format!("/apis/{ISTIO}")).await? else { return Ok(Vec::new()) };
+    let Some(group) = document(client, &format!("/apis/{ISTIO}")).await? else { return Ok(Vec::new()) };
     let mut served = Vec::new();
     for version in newest_first(&group) {
-        let resources = get(client, &format!("/apis/{ISTIO}/{version}")).await?.unwrap_or_default();
+        let resources = document(client, &format!("/apis/{ISTIO}/{version}")).await?.unwrap_or_default();
         let has = |plural: &str| resources["resources"].as_array().is_some_and(|all| all.iter().any(|r| r["name"] == plural));
         if has("virtualservices") && has("destinationrules") {
             served.push(version);
@@ -32,7 +32,7 @@ fn newest_first(group: &Value) -> Vec<&'static str> {
 }
 
 /// A document of discovery; nothing where it is not there.
-async fn get(client: &Client, path: &str) -> Result<Option<Value>, kube::Error> {
+pub async fn document(client: &Client, path: &str) -> Result<Option<Value>, kube::Error> {
     let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
     match client.request::<Value>(request).await {
         Ok(document) => Ok(Some(document)),

@@ -19,6 +19,8 @@ pub struct Seen {
     pub object: DynamicObject,
     /// Field managers that own `.spec.http`; empty for what has none.
     pub route_owners: Vec<String>,
+    /// Field managers that own anything of `.spec`.
+    pub owners: Vec<String>,
 }
 
 /// Why a kind's objects are not known.
@@ -198,20 +200,21 @@ fn read(kind: KindName, object: DynamicObject) -> (Key, Arc<Seen>) {
 impl Seen {
     /// Reads who owns the route, then prunes.
     pub fn read(mut object: DynamicObject) -> Seen {
-        let route_owners = route_owners(&object);
+        let route_owners = owners(&object, |spec| spec.get("f:http").is_some());
+        let owners = owners(&object, |spec| !spec.is_null());
         object.metadata.managed_fields = None;
         if let Some(annotations) = &mut object.metadata.annotations {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
-        Seen { object, route_owners }
+        Seen { object, route_owners, owners }
     }
 }
 
-/// Managers whose fields include `.spec.http`, which is one atomic field under server-side apply.
-fn route_owners(object: &DynamicObject) -> Vec<String> {
+/// Managers whose fields of `.spec` are such; `http` is one atomic field under server-side apply.
+fn owners(object: &DynamicObject, such: impl Fn(&serde_json::Value) -> bool) -> Vec<String> {
     let entries = object.metadata.managed_fields.iter().flatten();
     let mut owners: Vec<String> = entries
-        .filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| fields.0["f:spec"].get("f:http").is_some()))
+        .filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| such(&fields.0["f:spec"])))
         .filter_map(|entry| entry.manager.clone())
         .collect();
     owners.dedup();

@@ -43,25 +43,24 @@ const fn right(group: &'static str, resource: &'static str, sub: &'static str, v
     Right { group, resource, sub, verb, stops }
 }
 
-/// Every right the panel uses, by resource. What it does without is none of these.
+/// Every right the panel uses, by resource; no other. `kubernetes/panel/role.yaml` grants these and no more, but for those on the
+/// namespace itself that a Role cannot give: there whoever applies it has made the namespace.
 pub const RIGHTS: [Right; 38] = [
-    right("", "services", "", "get", &[]),
     right("", "services", "", "list", ALL),
     right("", "services", "", "watch", ALL),
     right("", "services", "", "create", &[Verb::Deploy, Verb::Client]),
     right("", "services", "", "patch", &[Verb::Deploy, Verb::Client]),
     right("", "services", "", "delete", &[Verb::Teardown]),
-    right("apps", "deployments", "", "get", &[]),
     right("apps", "deployments", "", "list", ALL),
     right("apps", "deployments", "", "watch", ALL),
     right("apps", "deployments", "", "create", &[Verb::Deploy, Verb::Client]),
     right("apps", "deployments", "", "patch", &[Verb::Deploy, Verb::Client, Verb::Inject]),
     right("apps", "deployments", "", "delete", &[Verb::Teardown]),
     right("apps", "deployments", "scale", "patch", &[]),
-    right("", "pods", "", "get", &[]),
     right("", "pods", "", "list", ALL),
     right("", "pods", "", "watch", ALL),
     right("", "pods", "", "create", &[]),
+    right("", "pods", "", "delete", &[]),
     right("", "pods", "exec", "get", &[Verb::Verify]),
     right("", "pods", "exec", "create", &[Verb::Verify]),
     right("", "pods", "portforward", "get", &[Verb::Load]),
@@ -80,8 +79,17 @@ pub const RIGHTS: [Right; 38] = [
     right(ISTIO, "destinationrules", "", "delete", &[Verb::Teardown]),
     right("coordination.k8s.io", "leases", "", "get", &[]),
     right("coordination.k8s.io", "leases", "", "create", &[]),
-    right("coordination.k8s.io", "leases", "", "patch", &[]),
+    right("coordination.k8s.io", "leases", "", "update", &[]),
+    right("coordination.k8s.io", "leases", "", "delete", &[]),
+    right("", "resourcequotas", "", "list", &[]),
+    right("", "limitranges", "", "list", &[]),
+    right("", "namespaces", "", "get", &[]),
+];
+
+/// Rights on the namespace while there is none of its name, or it is the panel's own: it is applied (a patch that may create) and removed.
+pub const NAMESPACE_RIGHTS: [Right; 3] = [
     right("", "namespaces", "", "create", &[]),
+    right("", "namespaces", "", "patch", &[]),
     right("", "namespaces", "", "delete", &[]),
 ];
 
@@ -229,4 +237,43 @@ pub struct Facts {
     pub limits: Read<Vec<Limit>>,
     /// Nodes with what is free on them.
     pub nodes: Read<Vec<NodeSeen>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    /// `verb group/resource` of every rule in the manifests of a file.
+    fn granted(file: &str, kind: &str, name: &str) -> BTreeSet<String> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../kubernetes").join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let role = documents.into_iter().find(|d| d["kind"] == kind && d["metadata"]["name"] == name).unwrap();
+        let all = |rule: &Value, field: &str| rule[field].as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        let mut granted = BTreeSet::new();
+        for rule in role["rules"].as_array().unwrap() {
+            for group in all(rule, "apiGroups") {
+                for resource in all(rule, "resources") {
+                    granted.extend(all(rule, "verbs").iter().map(|verb| format!("{verb} {group}/{resource}")));
+                }
+            }
+        }
+        granted
+    }
+
+    #[test]
+    fn the_role_grants_what_is_used_and_no_more() {
+        let sub = |r: &Right| if r.sub.is_empty() { String::new() } else { format!("/{}", r.sub) };
+        let used: BTreeSet<String> = RIGHTS.iter().map(|r| format!("{} {}/{}{}", r.verb, r.group, r.resource, sub(r))).collect();
+        assert_eq!(used.len(), RIGHTS.len(), "no right is listed twice");
+        assert_eq!(granted("panel/role.yaml", "Role", "demo-panel"), used);
+        let looks = granted("panel/viewer.yaml", "Role", "demo-panel-viewer");
+        assert!(looks.iter().all(|right| ["get ", "list ", "watch "].iter().any(|verb| right.starts_with(verb))), "{looks:?}");
+        let reads = ["deployments", "nodes", "pods", "endpointslices", "mutatingwebhookconfigurations"];
+        let of_cluster = granted("panel-preflight/cluster-role.yaml", "ClusterRole", "demo-panel-preflight");
+        let resources: BTreeSet<&str> = of_cluster.iter().filter_map(|right| right.strip_prefix("list ")?.rsplit('/').next()).collect();
+        assert_eq!((resources, of_cluster.len()), (reads.into(), reads.len()), "what gather.rs lists outside the namespace");
+    }
 }

@@ -1,5 +1,5 @@
 //! Asks the cluster everything the preflight page tells. Nothing is changed: the trial pod is a dry run.
-use super::facts::{Amount, Facts, Limit, NamespaceSeen, NodeSeen, Quota, RIGHTS, Read, Requirement, Right, Trial, Webhook};
+use super::facts::{Amount, Facts, Limit, NAMESPACE_RIGHTS, NamespaceSeen, NodeSeen, Quota, RIGHTS, Read, Requirement, Right, Trial, Webhook};
 use super::quantity::quantity;
 use crate::demo::pods::INJECT_LABEL;
 use crate::k8s::{Cluster, Id, Manifests, api_error, istio_versions, istiods, label, ours, post, reason_of, whoami};
@@ -86,7 +86,7 @@ async fn namespace(cluster: &Cluster, ns: &str) -> Read<NamespaceSeen> {
 
 /// Asks for every right, a few at a time.
 pub async fn rights(cluster: &Cluster, ns: &str) -> Vec<(Right, Option<bool>)> {
-    let asked = RIGHTS.into_iter().map(|right| async move { (right, may(cluster, ns, &right).await) });
+    let asked = RIGHTS.into_iter().chain(NAMESPACE_RIGHTS).map(|right| async move { (right, may(cluster, ns, &right).await) });
     futures::stream::iter(asked).buffered(AT_ONCE).collect().await
 }
 

@@ -55,7 +55,8 @@ fn namespace(f: &Facts) -> Check {
             None if seen.ours => line(Ok, "NamespaceOurs").done(),
             None => line(Ok, "NamespaceOthers").done(),
         },
-        Read::Missing if may(f, "namespaces", "create") == Some(false) => {
+        // Applied, so that repeating it changes nothing: that takes both.
+        Read::Missing if ["create", "patch"].iter().any(|verb| may(f, "namespaces", verb) == Some(false)) => {
             line(Fail, "NamespaceCannotBeMade").mend(format!("kubectl create namespace {}", f.ns)).stops(&[Verb::Deploy, Verb::Client]).done()
         }
         Read::Missing => line(Ok, "NamespaceAbsent").done(),

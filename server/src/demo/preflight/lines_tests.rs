@@ -1,5 +1,5 @@
 //! Facts in, lines out.
-use super::super::facts::{Amount, Limit, NamespaceSeen, NodeSeen, Quota, RIGHTS, Read, Trial, Webhook};
+use super::super::facts::{Amount, Limit, NAMESPACE_RIGHTS, NamespaceSeen, NodeSeen, Quota, RIGHTS, Read, Trial, Webhook};
 use super::super::webhook::tests::istio;
 use super::*;
 use crate::k8s::Istiod;
@@ -18,7 +18,7 @@ fn well() -> Facts {
         user: "ann".into(),
         version: Result::Ok("v1.36.3".into()),
         namespace: Read::Known(NamespaceSeen { ours: true, ..NamespaceSeen::default() }),
-        rights: RIGHTS.into_iter().map(|right| (right, Some(true))).collect(),
+        rights: RIGHTS.into_iter().chain(NAMESPACE_RIGHTS).map(|right| (right, Some(true))).collect(),
         istio: Read::Known(vec!["v1", "v1beta1"]),
         istiods: Read::Known(vec![Istiod { name: "istiod".into(), revision: "default".into(), version: "1.31.0".into(), ready: 1, wanted: 1 }]),
         webhooks: Read::Known(istio("default")),
@@ -45,7 +45,7 @@ fn a_cluster_in_order_has_nothing_to_mend() {
         assert!(!check.what.is_empty() && !check.reason.is_empty(), "{check:?}");
     }
     assert_eq!(all[0].reason, "It answers as v1.36.3 and knows the panel as ann.");
-    assert_eq!(all.len(), 18, "{:?}", all.iter().map(|c| &c.id).collect::<Vec<_>>());
+    assert_eq!(all.len(), 20, "{:?}", all.iter().map(|c| &c.id).collect::<Vec<_>>());
 }
 
 #[test]
@@ -71,6 +71,14 @@ fn each_trouble_has_its_line_its_reason_and_its_command() {
             Box::new(move |f| {
                 f.namespace = Read::Missing;
                 denied("namespaces", "create")(f);
+            }),
+            "fail: It is not there, and the panel may not make it. [deploy,client] $ kubectl create namespace istio-app",
+        ),
+        (
+            "namespace",
+            Box::new(move |f| {
+                f.namespace = Read::Missing;
+                denied("namespaces", "patch")(f);
             }),
             "fail: It is not there, and the panel may not make it. [deploy,client] $ kubectl create namespace istio-app",
         ),
