@@ -101,10 +101,18 @@ fn labels() -> Vec<(String, String)> {
     for (name, words) in asked {
         // A copy without git has neither.
         if let Ok(said) = output(cmd("git").args(&words)) {
-            labels.push((name.to_owned(), said));
+            labels.push((name.to_owned(), without_user(&said)));
         }
     }
     labels.into_iter().map(|(name, value)| (format!("org.opencontainers.image.{name}"), value)).collect()
+}
+
+/// An address without who fetches from it: a token in a remote's URL is for this machine alone.
+fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (host, path) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
+    let host = host.rsplit('@').next().unwrap_or(host);
+    if path.is_empty() { format!("{scheme}://{host}") } else { format!("{scheme}://{host}/{path}") }
 }
 
 /// A release build that needs no library. With `--target` given the flag is not for proc macros, which must be shared libraries.
@@ -135,4 +143,21 @@ pub fn debug_archive_of(program: &Path) -> Result<PathBuf> {
     let out = default_archive().with_file_name("demo-panel-image-debug.tar");
     pack(program, &out, "", "latest", false)?;
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_does_not_say_by_which_token_its_source_was_fetched() {
+        for (url, shown) in [
+            ("https://ann:secret@example.org/a/b.git", "https://example.org/a/b.git"),
+            ("https://example.org/a@b.git", "https://example.org/a@b.git"),
+            ("git@example.org:a/b.git", "git@example.org:a/b.git"),
+            ("0123abcd", "0123abcd"),
+        ] {
+            assert_eq!(without_user(url), shown);
+        }
+    }
 }
