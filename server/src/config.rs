@@ -23,6 +23,8 @@ enum Command {
     Serve(Box<Serve>),
     /// Print how to point kubectl at the embedded cluster
     Kubeconfig(StateDir),
+    /// Print the token that the panel made for itself
+    Token(MadeToken),
     #[command(flatten)]
     Role(Role),
 }
@@ -34,6 +36,8 @@ pub enum Action {
     Serve(Box<Serve>),
     /// Print how to point kubectl at the embedded cluster.
     Kubeconfig(PathBuf),
+    /// Print the token that the panel made for itself, from this file.
+    Token(Option<PathBuf>),
     /// Be what runs inside a pod.
     Role(Role),
 }
@@ -89,6 +93,14 @@ impl StateDir {
     }
 }
 
+/// Where a token is kept that nobody gave.
+#[derive(Clone, Debug, Args)]
+pub struct MadeToken {
+    /// File for a token that the panel makes where --token-file is not given, or that file is not there
+    #[arg(long, env = "DEMO_PANEL_MADE_TOKEN_FILE", value_name = "FILE")]
+    pub made_token_file: Option<PathBuf>,
+}
+
 /// Settings of `serve`.
 #[derive(Clone, Debug, Args)]
 pub struct Serve {
@@ -133,6 +145,8 @@ pub struct Serve {
     /// File with the token that people must give; needed outside loopback
     #[arg(long, env = "DEMO_PANEL_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub made_token: MadeToken,
     /// TLS certificate chain, PEM
     #[arg(long, env = "DEMO_PANEL_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
@@ -180,7 +194,7 @@ impl Serve {
     /// Whether the settings fit together.
     pub fn check(&self) -> Result<(), ConfigError> {
         let tls = self.tls_cert.is_some() || self.tls_self_signed || self.tls_terminated_by_proxy;
-        let guarded = tls && self.token_file.is_some();
+        let guarded = tls && (self.token_file.is_some() || self.made_token.made_token_file.is_some());
         if !self.listen.ip().is_loopback() && !guarded {
             return Err(ConfigError::Exposed(self.listen));
         }
@@ -213,6 +227,7 @@ impl Cli {
         match self.command {
             Some(Command::Role(role)) => Ok(Action::Role(role)),
             Some(Command::Kubeconfig(state)) => Ok(Action::Kubeconfig(state.path()?)),
+            Some(Command::Token(made)) => Ok(Action::Token(made.made_token_file)),
             Some(Command::Serve(serve)) => serve.check().map(|()| Action::Serve(serve)),
             None => self.serve.check().map(|()| Action::Serve(Box::new(self.serve))),
         }
@@ -231,6 +246,7 @@ mod tests {
                 Err(e) => format!("refused: {}", e.to_string().split(':').next().unwrap_or_default()),
                 Ok(Action::Role(_)) => "role".to_owned(),
                 Ok(Action::Kubeconfig(dir)) => format!("kubeconfig {}", dir.display()),
+                Ok(Action::Token(file)) => format!("token {}", file.unwrap_or_default().display()),
                 Ok(Action::Serve(s)) => format!("serve {} {}", s.listen, s.cluster().as_str()),
             },
         }
@@ -258,6 +274,8 @@ mod tests {
             ("--state-dir /s --listen 0.0.0.0:3000", "refused"),
             ("--state-dir /s --listen 0.0.0.0:3000 --token-file /t", "refused"),
             ("--state-dir /s --listen 0.0.0.0:3000 --token-file /t --tls-self-signed", "serve 0.0.0.0:3000 embedded"),
+            ("--state-dir /s --listen 0.0.0.0:3000 --made-token-file /t --tls-self-signed", "serve 0.0.0.0:3000 embedded"),
+            ("token --made-token-file /t", "token /t"),
             ("--state-dir /s --listen [::1]:3000", "serve [::1]:3000 embedded"),
             ("--state-dir /s --api-listen 0.0.0.0:1", "refused"),
             ("--kubeconfig /k", "serve 127.0.0.1:3000 kubeconfig"),

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         // A role is a process of its own: it builds its own small runtime.
         Ok(Action::Role(role)) => roles::run(role),
         Ok(Action::Kubeconfig(state_dir)) => startup::print_kubeconfig(&state_dir),
+        Ok(Action::Token(made)) => startup::print_token(made.as_deref()),
         Ok(Action::Serve(config)) => startup::serve(*config),
         Err(error) => {
             eprintln!("demo-panel: {error}");

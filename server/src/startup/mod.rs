@@ -4,6 +4,7 @@ mod images;
 mod mesh;
 mod remote;
 mod tls;
+mod token;
 mod tried;
 
 use crate::config::{ClusterChoice, Serve};
@@ -20,6 +21,8 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 use tokio::net::TcpListener;
 use tracing::info;
+
+pub use token::print_token;
 
 /// Why the program cannot start: one line, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +93,7 @@ struct Started {
 
 async fn run(config: Serve) -> Result<bool, StartError> {
     let shutdown = shutdown_signal().map_err(|e| StartError::new(format!("cannot watch for signals: {e}"), "Report this: it is a defect."))?;
-    let token = token(config.token_file.as_deref())?;
+    let token = token::token(config.token_file.as_deref(), config.made_token.made_token_file.as_deref())?;
     let tls = tls::acceptor(&config)?;
     let manifests = Manifests::parse(ImageSource::of(&config)).map_err(|e| StartError::new(e, "Report this: it is a defect."))?;
     let prometheus = config.prometheus_url.as_ref().map(Prometheus::at).transpose();
@@ -160,17 +163,6 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> StartError {
         }
         _ => StartError::new(format!("cannot listen on {address}: {error}"), "Choose another with --listen."),
     }
-}
-
-fn token(file: Option<&Path>) -> Result<Option<String>, StartError> {
-    let Some(file) = file else { return Ok(None) };
-    let shown = file.display();
-    let text = std::fs::read_to_string(file).map_err(|e| StartError::new(format!("cannot read the token in {shown}: {e}"), "Check --token-file."))?;
-    let token = text.trim();
-    if token.len() < 16 {
-        return Err(StartError::new(format!("the token in {shown} is shorter than 16 characters"), "Make one with `openssl rand -hex 32`."));
-    }
-    Ok(Some(token.to_owned()))
 }
 
 /// Differs between builds: a page of another one reloads itself.
