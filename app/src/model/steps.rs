@@ -251,14 +251,14 @@ pub fn banners(status: &Status) -> Vec<Banner> {
         .filter(|c| !moot(c))
         .filter_map(|c| {
             let (weight, mend) = match c.reason.as_str() {
-                reasons::UNREACHABLE | reasons::CREDENTIALS_REFUSED | reasons::SLOWED_DOWN | reasons::NAMESPACE_TERMINATING | reasons::FORBIDDEN => (0, None),
+                reasons::UNREACHABLE | reasons::CREDENTIALS_REFUSED | reasons::SLOWED_DOWN | reasons::NAMESPACE_TERMINATING | reasons::FORBIDDEN | reasons::NOT_READY => (0, None),
                 reasons::HELD_BY_OTHER => (0, Some(Action::TakeOver)),
                 reasons::HOLDER_UNKNOWN => (11, None),
                 _ if c.kind == kinds::PODS_RUN => (1, None),
                 reasons::CHANGED_BY_OTHER => (1, None),
                 reasons::CLIENT_HAS_NO_SIDECAR if c.kind == kinds::WEIGHTS_APPLY && status.wished.is_some() => (2, Some(Action::Inject)),
                 reasons::SUBSET_MISSING => (2, Some(Action::RouteCreate)),
-                reasons::ROUTE_SAYS_MORE => (10, None),
+                reasons::ROUTE_SAYS_MORE | reasons::ROUTE_IN_PART => (10, None),
                 reasons::VERSION_NOT_READY => (3, Some(Action::DeployAgain)),
                 reasons::DEGRADED => (4, Some(Action::DeployAgain)),
                 reasons::CLIENT_SCALED_TO_ZERO => (5, Some(Action::Client)),

@@ -47,6 +47,8 @@ pub mod kinds {
     pub const CLIENT_READY: &str = "ClientReady";
     /// DestinationRule and VirtualService are there and fit each other.
     pub const ROUTE_PRESENT: &str = "RoutePresent";
+    /// The mesh does all that the route's objects ask for.
+    pub const ROUTE_HONOURED: &str = "RouteHonoured";
     /// The client's sidecar has the route that was asked for.
     pub const ROUTE_ACKNOWLEDGED: &str = "RouteAcknowledged";
     /// Weights decide where the client's requests go.
@@ -113,6 +115,16 @@ pub mod reasons {
     pub const ROUTE_SAYS_MORE: &str = "RouteSaysMore";
     /// RoutePresent False: the route names a subset that no DestinationRule has; `subset`.
     pub const SUBSET_MISSING: &str = "SubsetMissing";
+    /// RouteHonoured True.
+    pub const ROUTE_HONOURED: &str = "RouteHonoured";
+    /// RouteHonoured False: a field is left out, or Istio's analysis finds fault; `what`.
+    pub const ROUTE_IN_PART: &str = "RouteInPart";
+    /// PodsRun False: an admission webhook says no; `workload`, `why`.
+    pub const ADMISSION_DENIES: &str = "AdmissionDenies";
+    /// PodsRun False: a quota takes no pod whose containers do not say what they ask for; `workload`, `why`.
+    pub const QUOTA_WANTS_FIGURES: &str = "QuotaWantsFigures";
+    /// `IMAGE_NOT_PULLED` in the language table where the image is not the demo's. Never sent.
+    pub const OTHER_IMAGE_NOT_PULLED: &str = "OtherImageNotPulled";
     /// RoutePresent Unknown: the cluster does not let routes be listed; `why`.
     pub const ROUTE_UNSEEN: &str = "RouteUnseen";
     /// RoutePresent Unknown: Istio's kinds are not served here.
@@ -169,6 +181,8 @@ pub mod reasons {
     pub const PERMITTED: &str = "Permitted";
     /// Permitted False; `what`, `off` (verbs that are off until then, comma separated).
     pub const FORBIDDEN: &str = "Forbidden";
+    /// Permitted False: rights are had, and something else is missing that the preflight names; `what`, `off`.
+    pub const NOT_READY: &str = "NotReady";
     /// NamespaceFree True.
     pub const NAMESPACE_FREE: &str = "NamespaceFree";
     /// NamespaceFree False: it is being removed and something holds it; `ns`, `held`.

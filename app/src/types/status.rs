@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct ClusterView {
     /// `embedded`, `kubeconfig` or `in-cluster`.
     pub kind: String,
-    /// Name of the kubeconfig's context.
+    /// Name of the kubeconfig's context, and where its server is: `kind-demo (127.0.0.1:6443)`.
     pub context: String,
     /// Version of the API server, `v1.36.2`.
     pub version: String,

@@ -9,34 +9,71 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// How often rights that are missing are asked for again: somebody may grant them.
+/// How often it is seen whether rights that are missing were granted, or what is missing has come.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// How often a namespace is looked at while it ends.
+/// How often what is missing is looked at again where nothing says that it changed.
+const ASK_ANYWAY: Duration = Duration::from_secs(300);
+/// How often a namespace is looked at, which is not watched.
+const LOOK: Duration = Duration::from_secs(60);
+/// How often while it ends.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Runs as long as the namespace is looked after.
 pub async fn run(space: &Space) {
     let mut world = space.world.subscribe();
     let _ = space.settled().await;
-    // Nothing once all rights are had: a quiet namespace costs nothing.
-    let mut rights_due = Some(Instant::now());
+    let mut asked = Asked::default();
+    let mut missing_due = Instant::now() + ASK_ANYWAY;
+    let (mut rights_due, mut look_due) = (Some(Instant::now()), Instant::now());
     loop {
         if rights_due.is_some_and(|due| Instant::now() >= due) {
-            rights(space).await;
+            asked.rights(space).await;
+            // Nothing once all rights are had.
             rights_due = (!space.facts.borrow().denied.is_empty()).then(|| Instant::now() + ASK_AGAIN);
         }
         let now = world.borrow_and_update().clone();
-        namespace(space, &now).await;
+        let held = space.facts.borrow().namespace_held.is_some();
+        if held || now.ending() || Instant::now() >= look_due {
+            // What it says is put into the facts there.
+            let _ = actor::namespace(space).await;
+            look_due = Instant::now() + LOOK;
+        }
+        if space.facts.borrow().missing.is_empty() {
+            missing_due = Instant::now() + ASK_ANYWAY;
+        } else if Instant::now() >= missing_due {
+            let missing = preflight::missing(&preflight::preflight(&space.cluster, &space.manifests, &space.ns).await);
+            space.facts.send_if_modified(|f| std::mem::replace(&mut f.missing, missing.clone()) != missing);
+            missing_due = Instant::now() + ASK_ANYWAY;
+        }
         injection(space, &now).await;
         let held = space.facts.borrow().namespace_held.is_some();
-        let pause = if held { LOOK_AGAIN } else { ASK_AGAIN };
+        let due = if held { Instant::now() + LOOK_AGAIN } else { look_due };
         tokio::select! {
-            () = tokio::time::sleep(pause), if held || rights_due.is_some() => {}
-            () = space.recheck.notified() => rights_due = Some(Instant::now()),
+            () = tokio::time::sleep_until(rights_due.map_or(due, |rights| rights.min(due))) => {}
+            () = space.recheck.notified() => (rights_due, asked) = (Some(Instant::now()), Asked::default()),
             // What changes together is looked at together.
             Ok(()) = world.changed() => tokio::time::sleep(Duration::from_millis(300)).await,
             else => return,
         }
+    }
+}
+
+/// What was asked about rights, so that forty questions are not asked while the answer to one stays the same.
+#[derive(Default)]
+struct Asked {
+    rules: Option<serde_json::Value>,
+    at: Option<Instant>,
+}
+
+impl Asked {
+    async fn rights(&mut self, space: &Space) {
+        let rules = preflight::rules(&space.cluster, space.ns.as_str()).await;
+        let as_before = rules.is_none() || rules == self.rules;
+        if as_before && self.at.is_some_and(|at| at.elapsed() < ASK_ANYWAY) {
+            return;
+        }
+        (self.rules, self.at) = (rules, Some(Instant::now()));
+        rights(space).await;
     }
 }
 
@@ -57,24 +94,22 @@ async fn rights(space: &Space) {
     }
 }
 
-/// Whether the namespace is being removed. It is asked only while something in it ends, or it was ending.
-async fn namespace(space: &Space, world: &World) {
-    let known = space.facts.borrow().namespace_held.is_some();
-    if known || world.ending() {
-        // What it says is put into the facts there.
-        let _ = actor::namespace(space).await;
+/// Why pods that ask for a sidecar have none: asked when that is first seen, and again when the namespace's labels change.
+async fn injection(space: &Space, world: &World) {
+    let ignored = |p: &PodSeen| (p.wants_sidecar == Some(true) || p.wants_sidecar.is_none() && injects(space)) && !p.view.sidecar && !p.terminating;
+    let any = demo_pods(world).iter().any(ignored);
+    let (known, labels) = { let f = space.facts.borrow(); (f.injection_why.clone(), f.namespace_labels.clone()) };
+    match known {
+        Some((of, _)) if any && of == labels => {}
+        _ if any => {
+            let why = preflight::why_not_injected(&space.cluster, &space.manifests, space.ns.as_str()).await;
+            space.facts.send_modify(|f| f.injection_why = Some((labels, why)));
+        }
+        Some(_) => space.facts.send_modify(|f| f.injection_why = None),
+        None => {}
     }
 }
 
-/// Why pods that ask for a sidecar have none: asked once, when that is first seen.
-async fn injection(space: &Space, world: &World) {
-    let ignored = |p: &PodSeen| p.wants_sidecar == Some(true) && !p.view.sidecar && !p.terminating;
-    let any = demo_pods(world).iter().any(ignored);
-    let known = space.facts.borrow().injection_why.is_some();
-    if any && !known {
-        let why = preflight::why_not_injected(&space.cluster, &space.manifests, space.ns.as_str()).await;
-        space.facts.send_modify(|f| f.injection_why = Some(why));
-    } else if !any && known {
-        space.facts.send_modify(|f| f.injection_why = None);
-    }
+fn injects(space: &Space) -> bool {
+    super::observe::namespace_injects(&space.facts.borrow().namespace_labels)
 }

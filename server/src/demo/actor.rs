@@ -5,7 +5,7 @@ use super::space::Space;
 use super::teardown;
 use crate::k8s::{ApplyError, Id, KindName, api_error, ours};
 use app::types::{ApiError, Code, Verb};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -63,6 +63,10 @@ async fn carry_out(space: &Space, id: u64, began: Instant) -> Result<bool, ApiEr
     let (mut world, mut facts) = (space.world.subscribe(), space.facts.subscribe());
     let mut progress = Progress::default();
     space.settled().await?;
+    if space.facts.borrow().goal.teardown {
+        // A change of weights that is past its checks ends first; those after it see that everything goes.
+        drop(space.route_turn.lock().await);
+    }
     loop {
         let goal = {
             let facts = facts.borrow_and_update();
@@ -160,10 +164,10 @@ impl Progress {
                 }
             }
             Step::LookAround => {
-                let (presence, uid) = look(space).await.map(|(presence, uid, _)| (presence, uid))?;
-                let left = teardown::look_around(space, presence == Presence::Ours).await;
+                let seen = look(space).await?;
+                let left = teardown::look_around(space, seen.presence == Presence::Ours).await;
                 self.otherwise_empty = Some(left.is_empty());
-                self.namespace = uid;
+                self.namespace = seen.uid;
                 space.facts.send_modify(|f| f.left = left);
             }
             Step::DeleteNamespace => {
@@ -186,22 +190,40 @@ impl Progress {
 
 /// Whose the namespace is. What holds one that is being removed is put into the facts.
 pub async fn namespace(space: &Space) -> Result<Presence, ApiError> {
-    let (presence, _, held) = look(space).await?;
-    space.facts.send_if_modified(|f| std::mem::replace(&mut f.namespace_held, held.clone()) != held);
-    Ok(presence)
+    let seen = look(space).await?;
+    space.facts.send_if_modified(|f| {
+        let before = (std::mem::replace(&mut f.namespace_held, seen.held.clone()), std::mem::replace(&mut f.namespace_labels, seen.labels.clone()));
+        before != (seen.held.clone(), seen.labels.clone())
+    });
+    Ok(seen.presence)
 }
 
-/// Whose the namespace is, its uid, and what holds it where it is being removed.
-async fn look(space: &Space) -> Result<(Presence, Option<String>, Option<String>), ApiError> {
+/// The namespace, as it is.
+#[derive(Default)]
+struct Looked {
+    presence: Presence,
+    uid: Option<String>,
+    labels: BTreeMap<String, String>,
+    /// What holds it where it is being removed.
+    held: Option<String>,
+}
+
+async fn look(space: &Space) -> Result<Looked, ApiError> {
     match space.cluster.api(KindName::Namespace, "").get_opt(space.ns.as_str()).await {
-        Ok(None) => Ok((Presence::Absent, None, None)),
-        Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => {
-            let held = found.try_parse().map_or_else(|_| "it does not say why".to_owned(), |typed| super::namespaces::held(&typed));
-            Ok((Presence::Terminating, None, Some(held)))
+        Ok(None) => Ok(Looked::default()),
+        Ok(Some(found)) => {
+            let (uid, labels) = (found.metadata.uid.clone(), found.metadata.labels.clone().unwrap_or_default());
+            let presence = match found.metadata.deletion_timestamp {
+                Some(_) => Presence::Terminating,
+                None if ours(&found) => Presence::Ours,
+                None => Presence::Foreign,
+            };
+            let held = (presence == Presence::Terminating)
+                .then(|| found.try_parse().map_or_else(|_| "it does not say why".to_owned(), |typed| super::namespaces::held(&typed)));
+            Ok(Looked { presence, uid, labels, held })
         }
-        Ok(Some(found)) => Ok((if ours(&found) { Presence::Ours } else { Presence::Foreign }, found.metadata.uid, None)),
         // Without the right to look, the namespace is somebody else's: used, and never made or removed.
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok((Presence::Foreign, None, None)),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Looked { presence: Presence::Foreign, ..Looked::default() }),
         Err(error) => Err(api_error("read the namespace", &error)),
     }
 }

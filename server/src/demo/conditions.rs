@@ -1,13 +1,14 @@
 //! What is so, from facts. Pure; each reason's words stand here and nowhere else.
 use super::facts::{Agent, Facts};
-use super::observe::{client_pod, mesh_served, mesh_unseen};
+use super::observe::{client_pod, mesh_served, mesh_unseen, namespace_injects};
 use super::plan::{Observed, Presence};
 use super::proxies::same;
 use super::pods::PodSeen;
 use super::route;
 use super::sidecars::sidecars_count;
 use super::trouble::{held, namespace_free, permitted, pods_run};
-use crate::k8s::{Id, MANAGER, Reach, World};
+use crate::k8s::{Id, KindName, MANAGER, Reach, World};
+use kube::api::DynamicObject;
 use app::types::{Condition, ConditionStatus, RouteClaim, Split, kinds, reasons};
 
 /// All that conditions are told from.
@@ -54,6 +55,7 @@ pub fn conditions(s: &Scene) -> Vec<Condition> {
         injected(s),
         client_ready(s),
         route_present(s),
+        route_honoured(s),
         acknowledged(s),
         weights_apply(s),
         load_running(s),
@@ -170,18 +172,25 @@ fn injected(s: &Scene) -> Condition {
     let pods: Vec<&PodSeen> = present.iter().flat_map(|id| of(s, *id)).collect();
     let rolling = present.iter().any(|id| s.observed.objects.get(id).is_some_and(|o| o.waiting.is_some()));
     let has_sidecars = pods.iter().any(|p| p.view.sidecar) && !rolling;
-    if !present.iter().any(asks) && !has_sidecars {
+    // What a template does not say, the namespace says for it.
+    let by_namespace = namespace_injects(&s.facts.namespace_labels);
+    let template_asks = |id: &Id| s.observed.objects.get(id).is_some_and(|o| o.inject.unwrap_or(by_namespace));
+    if !present.iter().any(asks) && !has_sidecars && !(by_namespace && present.iter().any(template_asks)) {
         return is(kind, False, reasons::NOT_INJECTED, "no workload asks for a sidecar", &[]);
     }
     let ignored = |p: &&&PodSeen| p.wants_sidecar == Some(true) && !p.view.sidecar;
     if let Some(pod) = pods.iter().find(ignored) {
         let asked = || "the injection webhook did not add it".to_owned();
-        let (pod, why) = (pod.view.name.clone(), s.facts.injection_why.clone().unwrap_or_else(asked));
+        let (pod, why) = (pod.view.name.clone(), s.facts.injection_why.clone().map_or_else(asked, |(_, why)| why));
         let message = format!("{pod} asks for a sidecar and has none: {why}");
         return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", pod), ("why", why)]);
     }
-    // The template asks and a pod does not: it is of an older template, and nothing rolls it.
-    if let Some(pod) = pods.iter().find(|p| p.wants_sidecar != Some(true) && !p.view.sidecar && asks_for(s, p)).filter(|_| !rolling) {
+    // Its template or its namespace asks and it has none: it was made before, and nothing makes it anew. A rollout that runs does.
+    let before = |p: &&&PodSeen| {
+        let id = present.iter().find(|id| id.name == p.view.workload);
+        !p.view.sidecar && id.is_some_and(|id| template_asks(id) && !replacing(s, *id))
+    };
+    if let Some(pod) = pods.iter().find(before) {
         let (pod, why) = (pod.view.name.clone(), "it was made before the label".to_owned());
         let message = format!("{pod} has no sidecar: {why}");
         return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", pod), ("why", why)]);
@@ -195,8 +204,14 @@ fn injected(s: &Scene) -> Condition {
     is(kind, False, reasons::INJECTING, format!("{ready} of {} pods have a ready sidecar; {waiting}", pods.len()), &args)
 }
 
-fn asks_for(s: &Scene, pod: &PodSeen) -> bool {
-    s.observed.objects.iter().any(|(id, o)| id.name == pod.view.workload && o.inject == Some(true))
+/// Whether a workload's controller has pods of an older template left to replace, or has not looked at the newest yet. A paused one
+/// replaces nothing.
+fn replacing(s: &Scene, id: Id) -> bool {
+    let Some(seen) = s.world.get(id.kind, id.name) else { return false };
+    let (spec, status) = (&seen.object.data["spec"], &seen.object.data["status"]);
+    let noticed = status["observedGeneration"].as_i64().unwrap_or(0) >= seen.object.metadata.generation.unwrap_or(0);
+    let count = |field: &str| status[field].as_u64().unwrap_or(0);
+    spec["paused"] != true && (!noticed || count("updatedReplicas") < count("replicas") || count("updatedReplicas") < wanted(s, id) as u64)
 }
 
 fn client_ready(s: &Scene) -> Condition {
@@ -249,6 +264,39 @@ fn route_present(s: &Scene) -> Condition {
         return is(kind, True, reasons::ROUTE_SAYS_MORE, format!("the route says more than weights: {what}"), &[("what", what)]);
     }
     is(kind, True, reasons::ROUTE_PRESENT, "DestinationRule and VirtualService are there", &[])
+}
+
+/// Whether the mesh does all that the route's objects ask for. Sources: `Reconciled`, which the embedded mesh writes; Istio's own
+/// analysis, `status.validationMessages`, where it is turned on.
+fn route_honoured(s: &Scene) -> Condition {
+    let kind = kinds::ROUTE_HONOURED;
+    let about = |seen: &&std::sync::Arc<crate::k8s::Seen>| seen.object.data["spec"]["host"].as_str().is_some_and(|h| route::is_demo_host(h, s.ns));
+    let rules = s.world.all(KindName::DestinationRule).filter(about).map(|seen| (KindName::DestinationRule, seen));
+    let objects = route::find(s.world, s.ns).map(|seen| (KindName::VirtualService, seen)).into_iter().chain(rules);
+    let said: Vec<String> = objects.flat_map(|(kind, seen)| dishonoured(kind, &seen.object)).collect();
+    match said.is_empty() {
+        true => is(kind, True, reasons::ROUTE_HONOURED, "the mesh reports nothing it leaves out of the route", &[]),
+        false => {
+            let what = said.join("; ");
+            is(kind, False, reasons::ROUTE_IN_PART, format!("the mesh does not do all that the route asks for: {what}"), &[("what", what)])
+        }
+    }
+}
+
+fn dishonoured(kind: KindName, object: &DynamicObject) -> Vec<String> {
+    let status = &object.data["status"];
+    let name = format!("{}/{}", kind.word(), object.metadata.name.as_deref().unwrap_or_default());
+    let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().trim_end_matches('.').to_owned();
+    let conditions = status["conditions"].as_array().into_iter().flatten().filter(|c| c["type"] == "Reconciled" && c["status"] == "False");
+    let of_mesh = conditions.map(|c| if c["message"].is_string() { text(&c["message"]) } else { text(&c["reason"]) });
+    let messages = status["validationMessages"].as_array().into_iter().flatten();
+    // Levels: UNKNOWN, ERROR, WARNING, INFO; what is only worth knowing takes nothing away.
+    let of_istio = messages.filter(|m| m["level"] != "INFO" && m["level"] != 12).map(|m| {
+        let code = m["type"]["code"].as_str().map_or(String::new(), |code| format!(" ({code})"));
+        let said = [&m["message"], &m["description"], &m["type"]["name"]].into_iter().find(|v| v.is_string()).map_or(String::new(), text);
+        format!("{said}{code}")
+    });
+    of_mesh.chain(of_istio).map(|said| format!("{name}: {said}")).collect()
 }
 
 /// The weights say something the client would not look at: the first trap of the walkthrough.
@@ -365,3 +413,7 @@ fn clean(s: &Scene) -> Condition {
     let message = format!("nothing of the panel's is left; the namespace stays for {left}, made by {whose}{cannot_tell}");
     is(kind, False, reasons::LEFT_OVER, message, &[("left", left), ("whose", whose)])
 }
+
+#[cfg(test)]
+#[path = "conditions_tests.rs"]
+mod tests;

@@ -74,6 +74,8 @@ pub struct Facts {
     pub left: Left,
     /// Rights that the panel lacks, and what does not work without them.
     pub denied: Vec<Denied>,
+    /// What else was found missing before a deploy, in one clause each, and what does not work without it.
+    pub missing: Vec<Denied>,
     /// Where the namespace is being removed: what holds it.
     pub namespace_held: Option<String>,
     /// What the client's sidecars have counted, by version.
@@ -81,7 +83,10 @@ pub struct Facts {
     /// Who acts on the namespace.
     pub held: Held,
     /// Why pods that ask for a sidecar have none, as far as the cluster says; asked when that is seen.
-    pub injection_why: Option<String>,
+    /// With the namespace's labels at that time.
+    pub injection_why: Option<(BTreeMap<String, String>, String)>,
+    /// The namespace's labels, as they were seen last.
+    pub namespace_labels: BTreeMap<String, String>,
     next_id: u64,
 }
 

@@ -12,16 +12,19 @@ use app::types::{ApiError, Code, Operation, Verb};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use futures::StreamExt;
 use kube::api::{Api, DeleteParams, PostParams, Preconditions};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
 use std::time::Duration;
 use tracing::{info, warn};
 
 /// The Lease's name.
 const NAME: &str = "demo-panel";
 /// After this long without a renewal the holder is thought gone.
-const LASTS: Duration = Duration::from_secs(30);
-/// How often a held Lease is renewed, and another's looked at.
-const RENEW: Duration = Duration::from_secs(10);
+const LASTS: Duration = Duration::from_secs(60);
+/// How often a held Lease is renewed, and another's end thought of.
+const RENEW: Duration = Duration::from_secs(25);
 
 /// Annotation: the holder's process, so that one that ended without giving it back is not waited for by the next of that machine.
 const PROCESS: &str = "demo-panel/process";
@@ -74,7 +77,7 @@ fn held_by(lease: Option<Lease>, me: &str, now: Timestamp) -> Lease {
     };
     lease.spec = Some(LeaseSpec {
         holder_identity: Some(me.to_owned()),
-        lease_duration_seconds: Some(i32::try_from(LASTS.as_secs()).unwrap_or(30)),
+        lease_duration_seconds: Some(i32::try_from(LASTS.as_secs()).unwrap_or(60)),
         acquire_time: if still { before.acquire_time } else { Some(MicroTime(now)) },
         renew_time: Some(MicroTime(now)),
         lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(!still)),
@@ -94,12 +97,14 @@ enum Seize {
     Clicked,
 }
 
-/// Gets or renews the Lease. Written with the version that was read, so that of two who try one wins.
-async fn hold(space: &Space, me: &str, seize: Seize) -> Result<Held, kube::Error> {
+/// Gets or renews the Lease. Written with the version that was read, so that of two who try one wins; `known` is what was seen last,
+/// so that a renewal is one call.
+async fn hold(space: &Space, me: &str, seize: Seize, known: &mut Option<Lease>) -> Result<Held, kube::Error> {
     let api = api(space);
     for _ in 0..3 {
         let now = Timestamp::now();
-        let found = api.get_opt(NAME).await?;
+        let remembered = known.take().filter(|lease| read(lease, me, now) == Held::Ours);
+        let found = if remembered.is_some() { remembered } else { api.get_opt(NAME).await? };
         let said = found.as_ref().map_or(Held::Free, |lease| read(lease, me, now));
         if matches!(said, Held::Other { .. }) && seize == Seize::No {
             return Ok(said);
@@ -108,9 +113,12 @@ async fn hold(space: &Space, me: &str, seize: Seize) -> Result<Held, kube::Error
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let written = if found.is_some() { api.replace(NAME, &params, &wished).await } else { api.create(&params, &wished).await };
         match written {
-            Ok(_) => return Ok(Held::Ours),
-            // Somebody else was quicker: see who.
-            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Ok(stored) => {
+                *known = Some(stored);
+                return Ok(Held::Ours);
+            }
+            // Somebody else was quicker, or it is not there any more: see who.
+            Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 && found.is_some() => {}
             Err(error) => return Err(error),
         }
     }
@@ -128,10 +136,15 @@ pub async fn run(space: &Space) {
     let Some(me) = space.identity.as_deref() else { return std::future::pending().await };
     let (mut world, mut facts) = (space.world.subscribe(), space.facts.subscribe());
     let _ = space.settled().await;
+    let mut known = None;
+    // Another panel's taking over is seen at once, not at the next renewal.
+    let one = watcher::Config::default().fields(&format!("metadata.name={NAME}")).timeout(290);
+    let mut watched = std::pin::pin!(watcher::watcher(api(space), one).default_backoff());
+    let mut watching = true;
     loop {
         let mine = space.facts.borrow().held == Held::Ours;
         if needed(space) {
-            let held = told(space, hold(space, me, Seize::No).await);
+            let held = told(space, hold(space, me, Seize::No, &mut known).await);
             keep(space, held);
         } else if mine {
             release(space).await;
@@ -150,6 +163,20 @@ pub async fn run(space: &Space) {
         while settled() {
             tokio::select! {
                 () = tokio::time::sleep_until(due) => break,
+                Some(event) = watched.next(), if watching => match event {
+                    Ok(Event::Apply(lease) | Event::InitApply(lease)) => {
+                        let held = read(&lease, me, Timestamp::now());
+                        known = Some(lease);
+                        keep(space, held);
+                    }
+                    Ok(Event::Delete(_)) => {
+                        known = None;
+                        keep(space, Held::Free);
+                    }
+                    Ok(Event::Init | Event::InitDone) => {}
+                    // Without the right to watch, the renewals have to do.
+                    Err(error) => watching = !matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403),
+                },
                 Ok(()) = world.changed() => {}
                 Ok(()) = facts.changed() => {}
                 else => return,
@@ -211,7 +238,7 @@ pub async fn may_act(space: &Space) -> Result<(), ApiError> {
     let known = space.facts.borrow().held.clone();
     let held = match known {
         Held::Ours => return Ok(()),
-        _ => told(space, hold(space, me, Seize::No).await),
+        _ => told(space, hold(space, me, Seize::No, &mut None).await),
     };
     keep(space, held.clone());
     if matches!(held, Held::Other { .. }) { Err(refusal(&held)) } else { Ok(()) }
@@ -223,7 +250,7 @@ pub async fn take_over(space: &Space, by: &str) -> Result<Operation, ApiError> {
     let (Some(me), Held::Other { holder, .. }) = (space.identity.as_deref(), &before) else {
         return Err(ApiError::new(Code::NotFound, "No other panel acts on this namespace.", "There is nothing to take over."));
     };
-    let held = hold(space, me, Seize::Clicked).await.map_err(|e| api_error("take over the Lease", &e))?;
+    let held = hold(space, me, Seize::Clicked, &mut None).await.map_err(|e| api_error("take over the Lease", &e))?;
     keep(space, held);
     let command = format!(
         r#"kubectl -n {} patch lease {NAME} --type merge -p '{{"spec":{{"holderIdentity":"{me}","renewTime":"{}"}}}}'"#,
@@ -271,9 +298,9 @@ mod tests {
         assert_eq!((read(&ann, "ann", at(9)), spec(&ann).lease_transitions), (Held::Ours, Some(1)));
         let other = |since: i64| Held::Other { holder: "ann".into(), since_ms: u64::try_from((1_000_000 + since) * 1000).unwrap() };
         for (what, lease, now, said) in [
-            ("fresh", ann.clone(), 29, other(0)),
-            ("renewed keeps its beginning", held_by(Some(ann.clone()), "ann", at(25)), 50, other(0)),
-            ("run out", ann.clone(), 31, Held::Free),
+            ("fresh", ann.clone(), 59, other(0)),
+            ("renewed keeps its beginning", held_by(Some(ann.clone()), "ann", at(25)), 80, other(0)),
+            ("run out", ann.clone(), 61, Held::Free),
             ("given back", { let mut l = ann.clone(); l.spec.as_mut().unwrap().holder_identity = Some(String::new()); l }, 1, Held::Free),
             ("empty", Lease::default(), 0, Held::Free),
         ] {

@@ -189,7 +189,13 @@ impl ControlPlane for Demo {
     }
 
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
-        Ok(preflight::preflight(&self.cluster, &self.manifests, ns).await)
+        let told = preflight::preflight(&self.cluster, &self.manifests, ns).await;
+        // What the page says is missing turns off what needs it there, not only in its words.
+        if let Ok(space) = self.space(ns) {
+            let missing = preflight::missing(&told);
+            space.facts.send_if_modified(|f| std::mem::replace(&mut f.missing, missing.clone()) != missing);
+        }
+        Ok(told)
     }
 
     async fn deploy(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {

@@ -76,6 +76,14 @@ fn subset_missing(world: &World) -> bool {
     route::find(world, &ns).is_some_and(|seen| route::subsets(&seen.object).iter().any(|subset| !defined.contains(subset)))
 }
 
+/// Whether a namespace's labels ask for sidecars. Source: Istio documentation, "Installing the Sidecar", controlling the policy.
+pub fn namespace_injects(labels: &std::collections::BTreeMap<String, String>) -> bool {
+    match labels.get("istio-injection") {
+        Some(value) => value == "enabled",
+        None => labels.contains_key("istio.io/rev"),
+    }
+}
+
 /// Whose an object is.
 pub fn presence(object: &DynamicObject) -> Presence {
     if object.metadata.deletion_timestamp.is_some() {

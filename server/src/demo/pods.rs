@@ -22,8 +22,8 @@ pub struct PodSeen {
     pub app: String,
     /// Why no node takes it, in the scheduler's words; nothing where one does.
     pub unschedulable: Option<String>,
-    /// The image that it cannot get.
-    pub unpulled: Option<String>,
+    /// The container whose image it cannot get, and the image.
+    pub unpulled: Option<(String, String)>,
 }
 
 const PROXY: &str = "istio-proxy";
@@ -90,12 +90,13 @@ fn unschedulable(pod: &DynamicObject) -> Option<String> {
 /// Kubelet's reasons for an image that is not there.
 const NOT_PULLED: [&str; 6] = ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable"];
 
-fn unpulled(pod: &DynamicObject) -> Option<String> {
+fn unpulled(pod: &DynamicObject) -> Option<(String, String)> {
     let mut statuses = items(&pod.data, "/status/initContainerStatuses").chain(items(&pod.data, "/status/containerStatuses"));
     let waiting = statuses.find(|s| text(s, "/state/waiting/reason").is_some_and(|r| NOT_PULLED.contains(&r)))?;
     let mut containers = items(&pod.data, "/spec/initContainers").chain(items(&pod.data, "/spec/containers"));
     let image = containers.find(|c| c["name"] == waiting["name"]).and_then(|c| c["image"].as_str());
-    Some(image.or(waiting["image"].as_str()).unwrap_or_default().to_owned())
+    let name = waiting["name"].as_str().unwrap_or_default().to_owned();
+    Some((name, image.or(waiting["image"].as_str()).unwrap_or_default().to_owned()))
 }
 
 /// The Deployment's name: the ReplicaSet's without its hash.

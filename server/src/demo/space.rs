@@ -5,6 +5,7 @@ use super::{about, actor, hub, lease, proxies, sidecars, status};
 use crate::k8s::{Cluster, Manifests, Reach, World, Writer, watch};
 use app::types::{ApiError, Code, Frame, LoadRequest, Namespace, Operation, Split, Status, Verb};
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch as latest};
@@ -50,6 +51,8 @@ pub struct Space {
     pub history: Mutex<VecDeque<Frame>>,
     /// Held while a route is written, so that changes do not overtake each other.
     pub route_turn: tokio::sync::Mutex<()>,
+    /// Changes of weights that were asked for so far.
+    pub moves: AtomicU64,
     /// To the hub.
     pub to_agent: mpsc::Sender<ToAgent>,
     agent_inbox: Mutex<Option<mpsc::Receiver<ToAgent>>>,
@@ -74,6 +77,7 @@ impl Space {
             frames: latest::Sender::new(None),
             history: Mutex::new(VecDeque::new()),
             route_turn: tokio::sync::Mutex::new(()),
+            moves: AtomicU64::new(0),
             agent_inbox: Mutex::new(Some(inbox)),
             ns,
             cluster,

@@ -27,7 +27,7 @@ enum Trouble {
     /// No node takes it.
     Unschedulable { pod: String, why: String },
     /// Its image cannot be had.
-    NotPulled { pod: String, image: String, why: String },
+    NotPulled { pod: String, container: String, image: String, why: String },
     /// A container ends again and again.
     Crashing { pod: String, why: String },
 }
@@ -43,7 +43,12 @@ fn trouble(world: &World, pods: &[PodSeen]) -> Option<Trouble> {
     let of_pods = || pods.iter().filter(|p| !p.ready && !p.terminating);
     not_made
         .or_else(|| of_pods().find_map(|p| Some(Trouble::Unschedulable { pod: p.view.name.clone(), why: p.unschedulable.clone()? })))
-        .or_else(|| of_pods().find_map(|p| Some(Trouble::NotPulled { pod: p.view.name.clone(), image: p.unpulled.clone()?, why: p.view.why.clone() })))
+        .or_else(|| {
+            of_pods().find_map(|p| {
+                let (container, image) = p.unpulled.clone()?;
+                Some(Trouble::NotPulled { pod: p.view.name.clone(), container, image, why: p.view.why.clone() })
+            })
+        })
         .or_else(|| of_pods().find(|p| p.view.phase.contains("CrashLoopBackOff")).map(|p| Trouble::Crashing { pod: p.view.name.clone(), why: p.view.why.clone() }))
 }
 
@@ -56,8 +61,12 @@ pub fn pods_run(s: &Scene) -> Condition {
             let why = why.trim_end_matches('.').to_owned();
             let (reason, message) = if why.contains("exceeded quota") {
                 (reasons::QUOTA_EXCEEDED, format!("{workload} gets no pod, the namespace's quota is used up: {why}. Raise the quota, or remove what uses it"))
-            } else if why.contains("webhook") {
-                (reasons::WEBHOOK_REFUSES, format!("{workload} gets no pod, a webhook refuses it: {why}. See whether the webhook's backend runs"))
+            } else if why.contains("failed quota") {
+                (reasons::QUOTA_WANTS_FIGURES, format!("{workload} gets no pod, a quota wants every container to say what it asks for: {why}. Give the namespace a LimitRange with defaults"))
+            } else if why.contains("failed calling webhook") {
+                (reasons::WEBHOOK_REFUSES, format!("{workload} gets no pod, an admission webhook cannot be called: {why}. See whether the webhook's backend runs"))
+            } else if why.contains("webhook") && why.contains("denied the request") {
+                (reasons::ADMISSION_DENIES, format!("{workload} gets no pod, an admission webhook denies it: {why}. Change what it objects to, or ask who keeps that webhook"))
             } else {
                 (reasons::POD_REFUSED, format!("{workload} gets no pod: {why}"))
             };
@@ -67,7 +76,13 @@ pub fn pods_run(s: &Scene) -> Condition {
             let message = format!("no node takes {pod}: {why}");
             is(kind, False, reasons::UNSCHEDULABLE, message, &[("pod", pod), ("why", why)])
         }
-        Some(Trouble::NotPulled { pod, image, why }) => {
+        Some(Trouble::NotPulled { pod, container, image, why }) if container.starts_with("istio-") => {
+            let message = format!("{pod} cannot get the image `{image}` of {container}: {why}. See whether the nodes reach that registry");
+            let args = [("pod", pod), ("container", container), ("image", image), ("why", why)];
+            // Other words for the same state: the page need not know the difference.
+            Condition { reason: reasons::IMAGE_NOT_PULLED.to_owned(), ..is(kind, False, reasons::OTHER_IMAGE_NOT_PULLED, message, &args) }
+        }
+        Some(Trouble::NotPulled { pod, image, why, .. }) => {
             let message = format!("{pod} cannot get its image `{image}`: {why}. Put it where the nodes find it, or start the panel with --image");
             is(kind, False, reasons::IMAGE_NOT_PULLED, message, &[("pod", pod), ("image", image), ("why", why)])
         }
@@ -86,15 +101,24 @@ fn name(verb: Verb) -> String {
 /// Whether the panel's user may do all that the panel does. `off` names the verbs that are not to be asked for.
 pub fn permitted(s: &Scene) -> Condition {
     let kind = kinds::PERMITTED;
-    let denied = &s.facts.denied;
-    if denied.is_empty() {
+    let (denied, missing) = (&s.facts.denied, &s.facts.missing);
+    if denied.is_empty() && missing.is_empty() {
         return is(kind, True, reasons::PERMITTED, "the panel may do all it offers", &[]);
     }
-    let mut off: Vec<String> = denied.iter().flat_map(|d| d.stops.iter().map(|v| name(*v))).collect();
+    let mut off: Vec<String> = denied.iter().chain(missing).flat_map(|d| d.stops.iter().map(|v| name(*v))).collect();
     off.sort();
     off.dedup();
-    let what = denied.iter().map(|d| d.what.as_str()).collect::<Vec<_>>().join(", ");
     let off = off.join(", ");
+    let words = |all: &[Denied], between: &str| all.iter().map(|d| d.what.as_str()).collect::<Vec<_>>().join(between);
+    let lacking = words(missing, "; ");
+    if denied.is_empty() {
+        let message = format!("{lacking}; off until that is mended and seen by the preflight: {off}");
+        return is(kind, False, reasons::NOT_READY, message, &[("what", lacking), ("off", off)]);
+    }
+    let mut what = words(denied, ", ");
+    if !lacking.is_empty() {
+        what = format!("{what}; besides, {lacking}");
+    }
     is(kind, False, reasons::FORBIDDEN, format!("the panel may not {what}; off until it may: {off}"), &[("what", what), ("off", off)])
 }
 
@@ -156,11 +180,23 @@ mod tests {
             ("well", vec![pod("flaskapp-v1", "v1", true, true)], "none"),
             ("quota", vec![failing(quota)], "QuotaExceeded flaskapp-v1"),
             ("webhook", vec![failing(down)], "WebhookRefuses flaskapp-v1"),
+            ("a webhook says no", vec![failing(r#"admission webhook "policy.example" denied the request: no latest tag"#)], "AdmissionDenies flaskapp-v1"),
+            ("a quota on limits", vec![failing(r#"pods "flaskapp-v1-abc-x" is forbidden: failed quota: small: must specify limits.cpu for: flaskapp"#)], "QuotaWantsFigures flaskapp-v1"),
             ("limits", vec![failing(limit)], "PodRefused flaskapp-v1"),
             (
                 "image",
                 vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("ImagePullBackOff", "Back-off pulling image \"registry/simple-flask-app:2\""))],
                 "ImageNotPulled registry/simple-flask-app:2",
+            ),
+            (
+                "the sidecar's image",
+                vec![with(&|p| {
+                    p["spec"]["initContainers"] = json!([{"name": "istio-proxy", "image": "istio/proxyv2:1", "restartPolicy": "Always"}]);
+                    let mut waits = waiting("ErrImagePull", "no such host");
+                    waits["name"] = "istio-proxy".into();
+                    p["status"]["initContainerStatuses"] = json!([waits]);
+                })],
+                "ImageNotPulled istio/proxyv2:1",
             ),
             (
                 "never pulled",
@@ -183,6 +219,7 @@ mod tests {
             let shown = if told.status == True { "none".to_owned() } else { format!("{} {about}", told.reason) };
             assert_eq!(shown, found, "{what}: {}", told.message);
             // The cluster's own words are in the sentence.
+            assert!(!told.zh.is_empty() && told.message.contains("--image") == (found.ends_with("simple-flask-app:2")), "{what}: {}", told.message);
             assert!(told.args.get("why").is_none_or(|why| told.message.contains(why.as_str())), "{what}: {}", told.message);
         }
     }
@@ -196,6 +233,12 @@ mod tests {
         let mut facts = crate::demo::facts::Facts::default();
         facts.denied = denied;
         let (world, reach, observed) = (World::of(vec![]), Default::default(), Default::default());
+        let scene = Scene { ns: "n", world: &world, observed: &observed, pods: &[], facts: &facts, reach: &reach, wished: None, claim: None };
+        let mut lacks = facts.clone();
+        lacks.denied.clear();
+        lacks.missing = vec![Denied { what: "no webhook matches revision `canary`".into(), stops: vec![Verb::Inject] }];
+        let told = permitted(&Scene { facts: &lacks, ..scene });
+        assert_eq!((told.reason.as_str(), told.args["off"].as_str()), ("NotReady", "inject"), "{}", told.message);
         let scene = Scene { ns: "n", world: &world, observed: &observed, pods: &[], facts: &facts, reach: &reach, wished: None, claim: None };
         assert_eq!(permitted(&scene).message, "the panel may not patch deployments.apps, create pods/exec; off until it may: deploy, inject, verify");
     }

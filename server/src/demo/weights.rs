@@ -13,19 +13,26 @@ use crate::k8s::{ApplyError, Id, KindName, MANAGER, ROUTE_HOST, Seen, World, our
 use app::types::{ApiError, Code, Shifted, Split, TimesMs, Verb};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::info;
 
 /// How often a route that somebody else changes at the same time is read again.
 const RETRIES: usize = 5;
+/// A change that waited this long for its turn is not what people want any more where a newer one waits.
+const STALE: Duration = Duration::from_secs(2);
 /// Longest wait for acknowledgements before the answer says who is missing.
 const ACK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Sets the weights; answers when every client-side proxy has them, or after 1 s.
 pub async fn weights(space: &Space, by: &str, split: Split) -> Result<Shifted, ApiError> {
     let asked = Instant::now();
+    let place = space.moves.fetch_add(1, Ordering::Relaxed) + 1;
     let _turn = space.route_turn.lock().await;
+    if asked.elapsed() > STALE && space.moves.load(Ordering::Relaxed) != place {
+        return Err(ApiError::new(Code::Refused, format!("{split} was not set: the cluster was slow, and a newer change waited behind it."), "The newest one counts."));
+    }
     let world = space.settled().await?;
     check(space, &world, &split)?;
     let outcome = shift(space, by, &split, asked, Force::No).await;

@@ -6,7 +6,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
 use tower::{Layer, Service};
 
 /// Labels of a call. All of them come from the panel's own code: there are few.
@@ -19,8 +22,25 @@ pub struct Call {
 }
 
 /// Counts of calls; a cheap handle.
-#[derive(Clone, Debug, Default)]
-pub struct Calls(pub Family<Call, Counter>);
+#[derive(Clone, Debug)]
+pub struct Calls(pub Family<Call, Counter>, Arc<Mutex<Instant>>);
+
+impl Default for Calls {
+    fn default() -> Calls {
+        Calls(Family::default(), Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Calls {
+    /// How long ago the last answer came that shows a cluster in order.
+    pub fn silence(&self) -> Duration {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    fn heard(&self) {
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
 
 impl<S> Layer<S> for Calls {
     type Service = Counted<S>;
@@ -55,6 +75,10 @@ where
         Box::pin(async move {
             let answer = answering.await;
             let code = answer.as_ref().map_or(0, |response| response.status().as_u16());
+            // A refusal of the credentials, or a failure, is for the probe to tell.
+            if (200..500).contains(&code) && code != 401 {
+                calls.heard();
+            }
             calls.0.get_or_create(&Call { verb, resource, code }).inc();
             answer
         })

@@ -88,7 +88,12 @@ pub fn api_error(what: &str, error: &kube::Error) -> ApiError {
         return ApiError::new(
             Code::ClusterUnreachable,
             format!("Could not {what}: the cluster does not answer ({})", root_cause(error)),
-            "Nothing was lost. The panel goes on trying; see whether the cluster runs.",
+            // What was sent and not answered may be done yet.
+            if root_cause(error).starts_with(super::patience::NO_ANSWER) {
+                "It may have been done all the same: look, then try again."
+            } else {
+                "Nothing was lost. The panel goes on trying; see whether the cluster runs."
+            },
         );
     };
     let (code, hint) = match status.code {
@@ -100,6 +105,7 @@ pub fn api_error(what: &str, error: &kube::Error) -> ApiError {
             (Code::Refused, "A webhook that the cluster asks before it accepts this does not answer: see whether what is behind it runs.")
         }
         403 => (Code::Forbidden, "Give the panel's user that right, or use another kubeconfig."),
+        404 if status.message.starts_with("namespaces ") => (Code::NotFound, "There is no such namespace: deploying makes it, where the panel may."),
         404 => (Code::NotFound, "Deploy the demo first, or see whether Istio's kinds are installed."),
         409 => (Code::Refused, "Somebody else changed it at the same time: look, then try again."),
         422 | 400 => (Code::Refused, CHECKS_REFUSED),
@@ -140,6 +146,8 @@ pub fn client(mut config: Config) -> Result<(Client, Receiver<u64>, Calls), kube
     connector.set_connect_timeout(config.connect_timeout);
     // A watch is silent for minutes: this finds out when its other end is gone.
     connector.set_keepalive(Some(KEEPALIVE));
+    connector.set_keepalive_interval(Some(Duration::from_secs(5)));
+    connector.set_keepalive_retries(Some(3));
     let https = config.rustls_https_connector_with_connector(connector)?;
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(https);
     let service = ServiceBuilder::new()
@@ -170,17 +178,17 @@ pub struct Reach {
     pub mesh: String,
 }
 
-/// How often the cluster is asked while it answers: a watch that breaks asks at once.
-const EASY: Duration = Duration::from_secs(10);
+/// After this long without an answer to anything the cluster is asked; a watch that breaks asks at once.
+const EASY: Duration = Duration::from_secs(30);
 /// How often while it does not.
 const ANXIOUS: Duration = Duration::from_secs(1);
-/// Every so many answers the mesh is looked at again.
-const LOOK_AGAIN: u32 = 6;
+/// How often whom it takes the panel for, and its mesh, are looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
-/// Asks the cluster for its version again and again, once for everybody who looks.
+/// Asks the cluster for its version when nothing was heard from it, once for everybody who looks.
 pub async fn probe(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reach>, stop: &CancellationToken) {
     let mut slow = cluster.slow.clone();
-    let mut answers = 0u32;
+    let mut looked: Option<tokio::time::Instant> = None;
     loop {
         let asking = tokio::time::timeout(Duration::from_secs(3), cluster.client.apiserver_version());
         let answer = match asking.await {
@@ -190,9 +198,13 @@ pub async fn probe(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reach>, 
             Err(_) if *slow.borrow() > now_ms() => Ok(out.borrow().version.clone()),
             Err(_) => Err((false, "no answer within 3 s".to_owned())),
         };
-        let again = answer.is_ok() && (answers % LOOK_AGAIN == 0 || out.borrow().failing.is_some());
-        let about = if again { Some(about(cluster).await) } else { None };
-        answers = if answer.is_ok() { answers.wrapping_add(1) } else { 0 };
+        let due = looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
+        let about = if answer.is_ok() && (due || out.borrow().failing.is_some()) {
+            looked = Some(tokio::time::Instant::now());
+            Some(about(cluster).await)
+        } else {
+            None
+        };
         let pause = if answer.is_ok() { EASY } else { ANXIOUS };
         log_change(&out.borrow().failing, &answer);
         out.send_if_modified(|reach| {
@@ -209,10 +221,16 @@ pub async fn probe(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reach>, 
             }
             *reach != before
         });
-        tokio::select! {
-            () = wait(pause, &mut slow, now_ms, out) => {}
-            () = cluster.suspect.notified() => {}
-            () = stop.cancelled() => return,
+        loop {
+            tokio::select! {
+                () = wait(pause, &mut slow, now_ms, out) => {}
+                () = cluster.suspect.notified() => break,
+                () = stop.cancelled() => return,
+            }
+            // Whatever else was answered meanwhile says as much as its version would.
+            if out.borrow().failing.is_some() || cluster.calls.silence() >= EASY || looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN) {
+                break;
+            }
         }
     }
 }

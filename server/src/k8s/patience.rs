@@ -17,6 +17,18 @@ const TRIES: u32 = 5;
 /// and look at the page; and an API server under pressure asks for twice as much each time.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// Longest wait for the beginning of an answer to a write: what comes later is no answer to the person who asked, and others wait
+/// behind it.
+const WRITE: Duration = Duration::from_secs(10);
+/// The same for a read; a watch begins at once, too.
+const READ: Duration = Duration::from_secs(30);
+/// How the error begins that is in its place.
+pub const NO_ANSWER: &str = "no answer within";
+
+async fn in_time<T>(patience: Duration, answering: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
+    tokio::time::timeout(patience, answering).await.unwrap_or_else(|_| Err(format!("{NO_ANSWER} {} s", patience.as_secs()).into()))
+}
+
 /// Waits where the cluster asks for it. `until` carries the end of the wait: milliseconds since the Unix epoch.
 #[derive(Clone)]
 pub struct Patience {
@@ -75,7 +87,7 @@ where
                 let method = request.method().clone();
                 poll_fn(|cx| held(&inner).poll_ready(cx)).await?;
                 let answering = held(&inner).call(request);
-                let answer = answering.await?;
+                let answer = in_time(if method == Method::GET { READ } else { WRITE }, answering).await?;
                 let Some(wait) = wait(&method, answer.status(), answer.headers(), tries) else { return Ok(answer) };
                 if answer.status() == StatusCode::TOO_MANY_REQUESTS {
                     tell(&until, wait);
@@ -148,6 +160,12 @@ mod tests {
             }
             std::future::ready(Ok(response))
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_answered_is_given_up() {
+        let answer = in_time(Duration::ZERO, std::future::pending::<Result<(), BoxError>>()).await;
+        assert_eq!(answer.unwrap_err().to_string(), "no answer within 0 s");
     }
 
     #[tokio::test]

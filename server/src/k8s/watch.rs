@@ -104,8 +104,8 @@ pub async fn watch(cluster: &Cluster, ns: &str, out: &Sender<Arc<World>>, stop: 
 }
 
 async fn watch_kind(cluster: &Cluster, ns: &str, kind: KindName, out: &Sender<Arc<World>>) {
-    // 30 s: a connection that fell silent is noticed 5 s after that.
-    let config = watcher::Config::default().timeout(30);
+    // As long as the library lets a watch be: each renewal is a call. A connection whose other end is gone is noticed by its keep-alive.
+    let config = watcher::Config::default().timeout(290);
     let mut pause = Pause::default();
     loop {
         let mut events = std::pin::pin!(watcher::watcher(cluster.api(kind, ns), config.clone()));
@@ -118,8 +118,11 @@ async fn watch_kind(cluster: &Cluster, ns: &str, kind: KindName, out: &Sender<Ar
                 }
                 Err(error) => {
                     let restart = note(kind, ns, &error, out);
-                    cluster.suspect.notify_one();
-                    tokio::time::sleep(pause.next()).await;
+                    if !restart {
+                        cluster.suspect.notify_one();
+                    }
+                    // What is not served, or may not be seen, is not there again in a moment.
+                    tokio::time::sleep(pause.next(if restart { RARELY } else { OFTEN })).await;
                     if restart && kind.of_mesh() {
                         // Istio may have come meanwhile, or serve another version than the newest.
                         let _ = cluster.find_istio().await;
@@ -221,7 +224,11 @@ fn owners(object: &DynamicObject, such: impl Fn(&serde_json::Value) -> bool) -> 
     owners
 }
 
-/// How long to wait after a failure: 0.2 s, doubled up to 5 s, with jitter, so that many watches do not come back at once.
+/// Longest wait after a failure to reach the cluster, and after a refusal by it.
+const OFTEN: Duration = Duration::from_secs(5);
+const RARELY: Duration = Duration::from_secs(60);
+
+/// How long to wait after a failure: 0.2 s, doubled up to a limit, with jitter, so that many watches do not come back at once.
 struct Pause(Duration);
 
 impl Default for Pause {
@@ -231,9 +238,9 @@ impl Default for Pause {
 }
 
 impl Pause {
-    fn next(&mut self) -> Duration {
-        let base = self.0;
-        self.0 = (base * 2).min(Duration::from_secs(5));
+    fn next(&mut self, most: Duration) -> Duration {
+        let base = self.0.min(most);
+        self.0 = base * 2;
         let mut byte = [0u8; 1];
         // Without randomness there is no jitter; that is no reason to fail.
         let _ = getrandom::fill(&mut byte);

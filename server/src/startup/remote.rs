@@ -33,7 +33,10 @@ pub async fn connect(kubeconfig: Kubeconfig, context: Option<String>, kind: &str
     let user = chosen.and_then(|c| c.user).unwrap_or_default();
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|e| tried.unusable(&e))?;
-    client(config, ClusterView { kind: kind.to_owned(), context: name, user, ..ClusterView::default() }, tried)
+    // A context's name is its owner's choice; whose machine it leads to is told beside it.
+    let host = config.cluster_url.authority().map(ToString::to_string).filter(|_| kind == "kubeconfig");
+    let context = host.map_or_else(|| name.clone(), |host| format!("{name} ({host})"));
+    client(config, ClusterView { kind: kind.to_owned(), context, user, ..ClusterView::default() }, tried)
 }
 
 /// The cluster that this program is a pod of.

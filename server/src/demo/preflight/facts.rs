@@ -45,7 +45,7 @@ const fn right(group: &'static str, resource: &'static str, sub: &'static str, v
 
 /// Every right the panel uses, by resource; no other. `kubernetes/panel/role.yaml` grants these and no more, but for those on the
 /// namespace itself that a Role cannot give: there whoever applies it has made the namespace.
-pub const RIGHTS: [Right; 38] = [
+pub const RIGHTS: [Right; 40] = [
     right("", "services", "", "list", ALL),
     right("", "services", "", "watch", ALL),
     right("", "services", "", "create", &[Verb::Deploy, Verb::Client]),
@@ -78,6 +78,8 @@ pub const RIGHTS: [Right; 38] = [
     right(ISTIO, "destinationrules", "", "patch", &[Verb::Route, Verb::Weights]),
     right(ISTIO, "destinationrules", "", "delete", &[Verb::Teardown]),
     right("coordination.k8s.io", "leases", "", "get", &[]),
+    right("coordination.k8s.io", "leases", "", "list", &[]),
+    right("coordination.k8s.io", "leases", "", "watch", &[]),
     right("coordination.k8s.io", "leases", "", "create", &[]),
     right("coordination.k8s.io", "leases", "", "update", &[]),
     right("coordination.k8s.io", "leases", "", "delete", &[]),
@@ -175,6 +177,19 @@ pub struct Amount {
     pub memory: f64,
 }
 
+/// What of the demo is in the namespace already: it counts in a quota's use, and is replaced, not added to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Own {
+    /// Its pods.
+    pub pods: f64,
+    /// What these request.
+    pub asks: Amount,
+    /// Its Services.
+    pub services: f64,
+    /// Its Deployments.
+    pub deployments: f64,
+}
+
 /// A ResourceQuota: by resource what is allowed, and what is used of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Quota {
@@ -231,6 +246,8 @@ pub struct Facts {
     pub webhooks: Read<Vec<Webhook>>,
     /// The trial pod.
     pub trial: Read<Trial>,
+    /// What of the demo is there; nothing where it may not be looked at.
+    pub own: Own,
     /// Quotas of the namespace.
     pub quotas: Read<Vec<Quota>>,
     /// Limits on containers in the namespace.

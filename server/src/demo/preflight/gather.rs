@@ -1,8 +1,8 @@
 //! Asks the cluster everything the preflight page tells. Nothing is changed: the trial pod is a dry run.
-use super::facts::{Amount, Facts, Limit, NAMESPACE_RIGHTS, NamespaceSeen, NodeSeen, Quota, RIGHTS, Read, Requirement, Right, Trial, Webhook};
+use super::facts::{Amount, Facts, Limit, NAMESPACE_RIGHTS, NamespaceSeen, NodeSeen, Own, Quota, RIGHTS, Read, Requirement, Right, Trial, Webhook};
 use super::quantity::quantity;
 use crate::demo::pods::INJECT_LABEL;
-use crate::k8s::{Cluster, Id, Manifests, api_error, istio_versions, istiods, label, ours, post, reason_of, whoami};
+use crate::k8s::{Cluster, Id, MANAGED_BY, MANAGER, Manifests, api_error, istio_versions, istiods, label, ours, post, reason_of, whoami};
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, Pod, PodSpec, ResourceQuota};
@@ -25,7 +25,7 @@ pub async fn gather(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Facts
     if let Err((why, _)) = &version {
         return unanswered(cluster, ns, version.clone(), why);
     }
-    let (user, namespace, rights, istio, istiods, webhooks, trial, quotas, limits, nodes) = tokio::join!(
+    let (user, namespace, rights, istio, istiods, webhooks, trial, own, quotas, limits, nodes) = tokio::join!(
         whoami(&cluster.client),
         namespace(cluster, ns),
         rights(cluster, ns),
@@ -33,13 +33,14 @@ pub async fn gather(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Facts
         istiods(&cluster.client),
         webhooks(cluster),
         trial(cluster, manifests, ns),
+        own(cluster, ns),
         quotas(cluster, ns),
         limits(cluster, ns),
         nodes(cluster),
     );
     let user = user.unwrap_or_else(|| cluster.view.user.clone());
     let (istio, istiods) = (read("ask for Istio's versions", istio), read("list deployments in istio-system", istiods));
-    Facts { ns: ns.to_owned(), user, version, namespace, rights, istio, istiods, webhooks, trial, quotas, limits, nodes }
+    Facts { ns: ns.to_owned(), user, version, namespace, rights, istio, istiods, webhooks, trial, own, quotas, limits, nodes }
 }
 
 fn unanswered(cluster: &Cluster, ns: &str, version: Result<String, (String, bool)>, why: &str) -> Facts {
@@ -53,6 +54,7 @@ fn unanswered(cluster: &Cluster, ns: &str, version: Result<String, (String, bool
         istiods: Read::CannotTell(why.to_owned()),
         webhooks: Read::CannotTell(why.to_owned()),
         trial: Read::CannotTell(why.to_owned()),
+        own: Own::default(),
         quotas: Read::CannotTell(why.to_owned()),
         limits: Read::CannotTell(why.to_owned()),
         nodes: Read::CannotTell(why.to_owned()),
@@ -88,6 +90,13 @@ async fn namespace(cluster: &Cluster, ns: &str) -> Read<NamespaceSeen> {
 pub async fn rights(cluster: &Cluster, ns: &str) -> Vec<(Right, Option<bool>)> {
     let asked = RIGHTS.into_iter().chain(NAMESPACE_RIGHTS).map(|right| async move { (right, may(cluster, ns, &right).await) });
     futures::stream::iter(asked).buffered(AT_ONCE).collect().await
+}
+
+/// What the cluster says of the panel's rights in one answer, to be compared with another such answer; nothing where it does not say.
+pub async fn rules(cluster: &Cluster, ns: &str) -> Option<serde_json::Value> {
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": ns}});
+    let said = post(&cluster.client, "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", &review).await.ok()?;
+    Some(said["status"].clone())
 }
 
 async fn may(cluster: &Cluster, ns: &str, right: &Right) -> Option<bool> {
@@ -222,6 +231,18 @@ fn amount(of: Option<&BTreeMap<String, Quantity>>, key: &str) -> f64 {
 
 fn amounts(of: Option<BTreeMap<String, Quantity>>) -> BTreeMap<String, f64> {
     of.unwrap_or_default().into_iter().filter_map(|(key, q)| Some((key, quantity(&q.0)?))).collect()
+}
+
+async fn own(cluster: &Cluster, ns: &str) -> Own {
+    let ours = ListParams::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), ns);
+    let (services, deployments) = (cluster.api(crate::k8s::KindName::Service, ns), cluster.api(crate::k8s::KindName::Deployment, ns));
+    let (pods, services, deployments) = tokio::join!(pods.list(&ours), services.list_metadata(&ours), deployments.list_metadata(&ours));
+    let specs: Vec<PodSpec> = pods.map(|list| list.items.into_iter().filter_map(|pod| pod.spec).collect()).unwrap_or_default();
+    let asks = specs.iter().map(requests).fold(Amount::default(), |sum, a| Amount { cpu: sum.cpu + a.cpu, memory: sum.memory + a.memory });
+    // A namespace holds far fewer than 2^52 of anything.
+    let number = |n: usize| n as f64;
+    Own { pods: number(specs.len()), asks, services: number(services.map_or(0, |l| l.items.len())), deployments: number(deployments.map_or(0, |l| l.items.len())) }
 }
 
 async fn quotas(cluster: &Cluster, ns: &str) -> Read<Vec<Quota>> {

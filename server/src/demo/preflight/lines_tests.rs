@@ -1,5 +1,5 @@
 //! Facts in, lines out.
-use super::super::facts::{Amount, Limit, NAMESPACE_RIGHTS, NamespaceSeen, NodeSeen, Quota, RIGHTS, Read, Trial, Webhook};
+use super::super::facts::{Amount, Limit, NAMESPACE_RIGHTS, NamespaceSeen, NodeSeen, Own, Quota, RIGHTS, Read, Trial, Webhook};
 use super::super::webhook::tests::istio;
 use super::*;
 use crate::k8s::Istiod;
@@ -23,6 +23,7 @@ fn well() -> Facts {
         istiods: Read::Known(vec![Istiod { name: "istiod".into(), revision: "default".into(), version: "1.31.0".into(), ready: 1, wanted: 1 }]),
         webhooks: Read::Known(istio("default")),
         trial: Read::Known(Trial::Injected { native: true, image: "istio/proxyv2:1.31.0".into(), asks }),
+        own: Own::default(),
         quotas: Read::Known(vec![]),
         limits: Read::Known(vec![]),
         nodes: Read::Known(vec![NodeSeen { name: "n".into(), free: Amount { cpu: 2.0, memory: 4096.0 * MEBI }, free_pods: 100, ..NodeSeen::default() }]),
@@ -150,6 +151,14 @@ fn each_trouble_has_its_line_its_reason_and_its_command() {
             "quota",
             Box::new(|f| f.quotas = Read::Known(vec![Quota { name: "small".into(), items: vec![("requests.cpu".into(), 0.5, 0.1)] }])),
             r#"warn: small leaves room to deploy, not to roll out sidecars, when old and new pods run side by side: requests.cpu has 400m of 500m left, it needs 600m. $ kubectl -n istio-app patch resourcequota small --type merge -p '{"spec":{"hard":{"requests.cpu":"700m"}}}'"#,
+        ),
+        (
+            "quota",
+            Box::new(|f| {
+                f.own = Own { pods: 3.0, asks: Amount { cpu: 0.3, memory: 384.0 * MEBI }, services: 2.0, deployments: 3.0 };
+                f.quotas = Read::Known(vec![Quota { name: "fits".into(), items: vec![("pods".into(), 6.0, 3.0), ("services".into(), 2.0, 2.0)] }]);
+            }),
+            "ok: fits leaves room for the demo: pods 6 of 6, services 2 of 2.",
         ),
         (
             "limits",

@@ -10,8 +10,9 @@ mod quantity;
 mod room;
 mod webhook;
 
-pub use gather::rights;
+pub use gather::{rights, rules};
 
+use super::trouble::Denied;
 use crate::k8s::{Cluster, Manifests, mesh_name};
 use app::types::{CheckStatus, Namespace, Preflight, Verb};
 
@@ -26,6 +27,13 @@ pub async fn why_not_injected(cluster: &Cluster, manifests: &Manifests, ns: &str
         (_, CheckStatus::Ok | CheckStatus::Warn) => format!("no webhook acted on it, though {}", lower(&webhook.reason)),
         _ => lower(&webhook.reason),
     }
+}
+
+/// What a preflight found missing besides rights, which are asked for by themselves; and what does not work without it.
+pub fn missing(told: &Preflight) -> Vec<Denied> {
+    let lines = told.checks.iter().filter(|check| check.status == CheckStatus::Fail && !check.stops.is_empty());
+    let others = lines.filter(|check| !check.id.starts_with("rights-") && !matches!(check.id.as_str(), "api" | "namespace"));
+    others.map(|check| Denied { what: lower(&check.reason), stops: check.stops.clone() }).collect()
 }
 
 /// A sentence as a clause.

@@ -1,5 +1,5 @@
 //! Whether the demo fits: quotas, limits, nodes. Pure.
-use super::facts::{Amount, Facts, NodeSeen, Quota, Read, Trial};
+use super::facts::{Amount, Facts, NodeSeen, Own, Quota, Read, Trial};
 use super::line::Line;
 use super::lines::{cannot_tell, look};
 use super::quantity::{bytes, cores, shown};
@@ -33,6 +33,18 @@ fn takes(resource: &str, pods: f64, asks: Amount) -> Option<f64> {
     }
 }
 
+/// The quota as it would be without what of the demo is there already.
+fn without(own: &Own, quota: &Quota) -> Quota {
+    let has = Amount { cpu: own.asks.cpu / own.pods.max(1.0), memory: own.asks.memory / own.pods.max(1.0) };
+    let back = |resource: &str| match resource {
+        "services" | "count/services" => own.services,
+        "count/deployments.apps" => own.deployments,
+        _ => takes(resource, own.pods, has).unwrap_or(0.0),
+    };
+    let items = quota.items.iter().map(|(resource, hard, used)| (resource.clone(), *hard, (used - back(resource)).max(0.0)));
+    Quota { name: quota.name.clone(), items: items.collect() }
+}
+
 fn short(quota: &Quota, pods: f64, asks: Amount) -> Vec<String> {
     let lacking = |(resource, hard, used): &(String, f64, f64)| {
         let needs = takes(resource, pods, asks)?;
@@ -46,7 +58,6 @@ fn left(quota: &Quota) -> String {
     quota.items.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// What the pods of the demo that run already would give back is not counted: a quota in use shows as used.
 pub fn quota(f: &Facts) -> Check {
     let id = "quota";
     let quotas = match &f.quotas {
@@ -56,6 +67,7 @@ pub fn quota(f: &Facts) -> Check {
         Read::CannotTell(why) => return cannot_tell(id, why, look(&format!("-n {} describe resourcequota", f.ns))),
     };
     let asks = pod_asks(f);
+    let quotas: &[Quota] = &quotas.iter().map(|quota| without(&f.own, quota)).collect::<Vec<_>>();
     let raise = |quota: &Quota, pods: f64| {
         let item = quota.items.iter().find(|(resource, hard, used)| takes(resource, pods, asks).is_some_and(|needs| needs > hard - used));
         item.map_or_else(String::new, |(resource, _, used)| {
