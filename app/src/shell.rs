@@ -28,7 +28,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
         }
         First::Past(past) => view! { <PastPage past/> }.into_any(),
         First::Preflight(told) => view! { <PreflightPage told/> }.into_any(),
-        First::SignIn(refused) => view! { <SignIn refused/> }.into_any(),
+        First::SignIn { refused, query } => view! { <SignIn refused query/> }.into_any(),
         First::Failed(error) => view! { <Failed error/> }.into_any(),
         First::NotFound => view! { <NotFound/> }.into_any(),
     };
@@ -39,7 +39,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>
                 <meta name="color-scheme" content="light dark"/>
-                <title>"demo-panel"</title>
+                <title>{lang.t(Key::PageTitle)}</title>
                 <link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='10' height='16' rx='3' fill='%230067a8'/%3E%3Crect x='11' width='5' height='16' rx='2' fill='%23b4500b'/%3E%3C/svg%3E"/>
                 <link rel="stylesheet" href=style/>
                 {scripts}

@@ -34,6 +34,16 @@ fn a_token_is_typed_once_and_a_cookie_stands_for_it() {
     assert_eq!(panel.send("POST", "/sign-in", &[form[0], ("Origin", "https://evil.example")], "token=x").status, 403);
     assert_eq!(panel.send("POST", "/api/demo/deploy", &[form[0], ("Cookie", &cookie)], "a=b").status, 415);
 
+    // Back to the panel one came from, and to nowhere else.
+    let asked = panel.send("GET", "/?namespace=other", &html, "");
+    assert!(asked.head.contains("location: /sign-in?namespace=other"), "{}", asked.head);
+    let page = panel.send("GET", "/sign-in?namespace=other", &html, "");
+    assert!(page.text.contains(r#"action="/sign-in?namespace=other""#), "{}", page.text);
+    for (query, back) in [("?namespace=other", "/?namespace=other"), ("?namespace=//evil.example", "/"), ("", "/")] {
+        let entered = panel.send("POST", &format!("/sign-in{query}"), &form, &format!("token={TOKEN}"));
+        assert!(entered.head.contains(&format!("location: {back}\r\n")), "{query}: {}", entered.head);
+    }
+
     for i in 0..5 {
         let wrong = panel.send("POST", "/sign-in", &form, "token=wrong");
         assert_eq!(wrong.status, 401, "try {i}");

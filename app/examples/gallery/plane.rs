@@ -30,7 +30,7 @@ impl Gallery {
             act(world);
             world.log(by, verb, what, None);
         });
-        Ok(Operation { id: 1, verb, by: by.to_owned(), since: now_ms(), step: String::new(), error: None })
+        Ok(Operation { id: 1, verb, by: by.to_owned(), since: now_ms(), step: String::new(), zh: String::new(), error: None })
     }
 }
 

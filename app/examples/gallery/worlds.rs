@@ -142,7 +142,7 @@ impl World {
             "quota" => self.say(kinds::PODS_RUN, "False", reasons::QUOTA_EXCEEDED, "flaskapp-v2 gets no pod, the namespace's quota is used up: pods \"flaskapp-v2-77fb8d5c4f-x\" is forbidden: exceeded quota: team, requested: pods=1, used: pods=6, limited: pods=6. Raise the quota, or remove what uses it", &[]),
             "webhook" => self.say(kinds::INJECTED, "False", reasons::INJECTION_IGNORED, &format!("{pod} asks for a sidecar and has none: no webhook matches revision `canary` of the namespace's label; there is default"), &[]),
             "rights" => self.say(kinds::PERMITTED, "False", reasons::FORBIDDEN, "the panel may not patch deployments.apps, create pods/exec; off until it may: client, deploy, inject, verify", &[("what", "patch deployments.apps, create pods/exec"), ("off", "client, deploy, inject, verify")]),
-            "held" => self.say(kinds::HELD, "False", reasons::HELD_BY_OTHER, "panel laptop-3f2a17 acts on this namespace since 14:02:31 UTC; this one looks on", &[("holder", "laptop-3f2a17"), ("since", "14:02:31 UTC")]),
+            "held" => self.say(kinds::HELD, "False", reasons::HELD_BY_OTHER, "panel laptop-3f2a17 acts on this namespace since 14:02:31 UTC; this one is read-only", &[("holder", "laptop-3f2a17"), ("since", "14:02:31 UTC")]),
             "ending" => self.say(kinds::NAMESPACE_FREE, "False", reasons::NAMESPACE_TERMINATING, "namespace ending is being removed and not gone yet: Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances", &[]),
             "slow" => self.say(kinds::CLUSTER_REACHABLE, "Unknown", reasons::SLOWED_DOWN, "the cluster asks to slow down (429); the panel waits as long as it says", &[]),
             "signed-off" => self.say(kinds::CLUSTER_REACHABLE, "False", reasons::CREDENTIALS_REFUSED, "the cluster does not accept the panel's credentials any more: 401 Unauthorized. Give it new ones; it takes no others by itself", &[]),
@@ -171,6 +171,7 @@ impl World {
                 load: LoadView::default(),
                 operation: None,
                 log: vec![],
+                commands: Default::default(),
             },
             frames: VecDeque::new(),
             rate: 0,
@@ -303,7 +304,7 @@ impl World {
         let command = "kubectl -n istio-app patch virtualservice flaskapp-vs --type merge -p '{\"spec\":{\"http\":[…]}}'".to_owned();
         let at_ms = self.frames.back().map_or_else(|| now_ms() - 61_000, |f| f.at_ms);
         let (split, times) = split.map_or((None, None), |(s, t)| (Some(s), Some(t)));
-        self.status.log.insert(0, LogEntry { id, at_ms, by: by.into(), verb: Some(verb), what: what.into(), command, split, times, error: None });
+        self.status.log.insert(0, LogEntry { id, at_ms, by: by.into(), verb: Some(verb), zh: app::text::clause(what), what: app::text::sentence(what), command, split, times, error: None });
         self.status.log.truncate(50);
     }
 
@@ -420,5 +421,5 @@ impl World {
 }
 
 fn operation(verb: Verb, step: &str) -> Operation {
-    Operation { id: 5, verb, by: "browser 77aa".into(), since: now_ms(), step: step.into(), error: None }
+    Operation { id: 5, verb, by: "browser 77aa".into(), since: now_ms(), step: step.into(), zh: app::text::clause(step), error: None }
 }

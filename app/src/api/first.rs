@@ -33,8 +33,13 @@ pub enum First {
     Past(crate::types::Past),
     /// What stands between the cluster and the demo.
     Preflight(crate::types::Preflight),
-    /// Nobody has signed in; why the last token was not taken.
-    SignIn(Option<crate::text::SignInWord>),
+    /// Nobody has signed in.
+    SignIn {
+        /// Why the last token was not taken.
+        refused: Option<crate::text::SignInWord>,
+        /// The panel to come back to: `?namespace=…`, or nothing.
+        query: String,
+    },
     /// The panel cannot be shown.
     Failed(crate::types::ApiError),
     /// There is no such page.

@@ -4,7 +4,7 @@
 //! touch the browser, so the server renders the same code and opens nothing.
 use super::Snapshot;
 use crate::model::History;
-use crate::types::{Frame, Hello, Namespace, Split, Status, kinds, reasons};
+use crate::types::{ConditionStatus, Frame, Hello, Namespace, Split, Status, kinds};
 use leptos::prelude::*;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
@@ -53,7 +53,7 @@ impl Live {
 
     /// Whether the controls may be used.
     pub fn is_usable(&self) -> bool {
-        !matches!(self.link.get(), Link::Stale(_)) && self.status.with(|s| s.condition(kinds::CLUSTER_REACHABLE).is_none_or(|c| c.reason != reasons::UNREACHABLE))
+        !matches!(self.link.get(), Link::Stale(_)) && self.status.with(|s| s.condition(kinds::CLUSTER_REACHABLE).is_none_or(|c| c.status != ConditionStatus::False))
     }
 
     fn take_frame(&self, frame: Frame) {
@@ -153,6 +153,7 @@ impl Wiring {
             let _ = source.add_event_listener_with_callback(event, handler.as_ref().unchecked_ref());
             handlers.push(handler);
         };
+        on("alive", Box::new(|_, _| {}));
         on("hello", Box::new(|wiring, data| wiring.hello(&data)));
         on("history", Box::new(|wiring, data| {
             if let Ok(frames) = read::<Vec<Frame>>(&data) {
@@ -210,6 +211,14 @@ impl Wiring {
         if !matches!(self.live.link.get_untracked(), Link::Stale(_)) {
             self.live.link.set(Link::Stale(self.live.server_now_ms().min(now_of(&self.live))));
         }
+        // A stream cannot say why it was refused; whoever is signed out is sent to the sign-in page, and back here afterwards.
+        let asked = window().fetch_with_str(&format!("/api/demo/status?namespace={}", self.ns));
+        leptos::task::spawn_local(async move {
+            let answer = wasm_bindgen_futures::JsFuture::from(asked).await;
+            if answer.is_ok_and(|answer| answer.unchecked_into::<web_sys::Response>().status() == 401) {
+                let _ = window().location().reload();
+            }
+        });
         let wiring = self.clone();
         set_timeout(move || wiring.open(lost.tries + 1), back_off(lost.tries));
     }
@@ -230,9 +239,8 @@ impl Wiring {
             return;
         }
         self.live.now_ms.set(self.live.server_now_ms());
-        // A connection that died without a word: a running load is never silent for so long.
-        let silent = self.stream.with_value(|s| s.as_ref().is_some_and(|s| browser_now_ms() - s.heard_ms > SILENCE_MS));
-        if silent && self.live.frame.with_untracked(|f| f.target_rate > 0.0) {
+        // A connection that died without a word: the server says every three seconds that it is alive.
+        if self.stream.with_value(|s| s.as_ref().is_some_and(|s| browser_now_ms() - s.heard_ms > SILENCE_MS)) {
             self.lost();
         } else if self.stream.with_value(Option::is_none) && self.live.link.get_untracked() == Link::Hidden {
             self.open(0);
@@ -245,8 +253,8 @@ fn read<T: serde::de::DeserializeOwned>(data: &str) -> serde_json::Result<T> {
     serde_json::from_slice(data.as_bytes())
 }
 
-/// Longest silence of a stream while load runs, milliseconds: fifty frames.
-const SILENCE_MS: i64 = 5_000;
+/// Longest silence of a stream, milliseconds.
+const SILENCE_MS: i64 = 10_000;
 
 /// Half a second, doubling, at most five.
 fn back_off(tries: u32) -> Duration {

@@ -1,6 +1,6 @@
 //! What people must be told: a lost connection, the traps, somebody else's hand on the route.
 use super::page::{flag, say};
-use super::Page;
+use super::{Page, Same};
 use super::rail::label;
 use crate::api::{Ask, Link};
 use crate::model::{Action, banners, wall_clock};
@@ -24,7 +24,7 @@ pub fn Banners(page: Page, ask: Callback<Ask>) -> impl IntoView {
             {move || told.get().into_iter().map(|banner| {
                     let (says, mend, claim) = (banner.says, banner.mend, banner.claim);
                     let reason = says.reason.clone();
-                    let grave = reason == reasons::UNREACHABLE;
+                    let grave = matches!(reason.as_str(), reasons::UNREACHABLE | reasons::CREDENTIALS_REFUSED);
                     view! {
                         <div class="message" class:bad=grave class:warn=!grave data-testid="banner" data-reason=reason>
                             <p class="grow">{say(move || text::condition(page.lang.get(), &says))}</p>
@@ -40,9 +40,10 @@ pub fn Banners(page: Page, ask: Callback<Ask>) -> impl IntoView {
 #[component]
 fn Mend(page: Page, ask: Callback<Ask>, action: Action) -> impl IntoView {
     view! {
-        <button type="button" data-testid="banner-mend" disabled=flag(move || page.off() || !page.may(action.verb())) on:click=move |_| ask.run(action.ask(Rate::default()))>
+        <button type="button" data-testid="banner-mend" disabled=flag(move || !page.ready_for(action.verb())) on:click=move |_| ask.run(action.ask(Rate::default()))>
             {say(move || label(page, action, 0))}
         </button>
+        <Same page text=say(move || page.command(action.command()))/>
     }
 }
 
@@ -62,12 +63,13 @@ fn Claim(page: Page, ask: Callback<Ask>) -> impl IntoView {
     };
     view! {
         <span class="pair">
-            <button type="button" data-testid="adopt" title=move || title(Key::AdoptTitle) disabled=flag(move || page.off()) on:click=move |_| ask.run(Ask::Adopt)>
+            <button type="button" data-testid="adopt" title=move || title(Key::AdoptTitle) disabled=flag(move || !page.may("adopt")) on:click=move |_| ask.run(Ask::Adopt)>
                 {page.t(Key::Adopt)} {move || value(true)}
             </button>
-            <button type="button" data-testid="revert" title=move || title(Key::RevertTitle) disabled=flag(move || page.off()) on:click=move |_| ask.run(Ask::Revert)>
+            <button type="button" data-testid="revert" title=move || title(Key::RevertTitle) disabled=flag(move || !page.may("revert")) on:click=move |_| ask.run(Ask::Revert)>
                 {page.t(Key::Revert)} {move || value(false)}
             </button>
+            <Same page text=say(move || page.command("adopt"))/>
         </span>
     }
 }

@@ -59,7 +59,7 @@ fn NoLoad(page: Page, rates: Rates) -> impl IntoView {
         <div class="no-load" data-testid="no-load">
             <strong>{page.t(Key::NoLoadTitle)}</strong>
             <p class="muted">{say(move || page.lang.get().t(if client() { Key::NoLoadText } else { Key::NoClientText }))}</p>
-            <button type="button" class="primary" data-testid="load-start" disabled=flag(move || page.off() || !client()) on:click=move |_| rates.start.run(())>
+            <button type="button" class="primary" data-testid="load-start" disabled=flag(move || !page.may("load") || !client()) on:click=move |_| rates.start.run(())>
                 {say(move || page.lang.get().fill(Key::DoStart, &[("rate", &rates.shown.get().to_string())]))}
             </button>
         </div>
@@ -138,7 +138,7 @@ fn Changes(page: Page, width: RwSignal<f64>, height: RwSignal<f64>, origin_ms: u
                         newest_label = entry.at_ms;
                     }
                     let label = free.then(|| {
-                        (format!("{} {}", text::entry(lang, entry), text::who(lang, &entry.by, &me)), short_times(page, entry))
+                        (format!("{} {}", text::either(lang, &entry.what, &entry.zh), text::who(lang, &entry.by, &me)), short_times(page, entry))
                     });
                     Change { at_ms: entry.at_ms, label }
                 })

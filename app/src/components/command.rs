@@ -1,10 +1,21 @@
 //! A kubectl command with a button that copies it.
-use super::page::say;
+use super::page::{flag, say};
 use super::Page;
 use crate::api;
 use crate::text::Key;
 use leptos::prelude::*;
 use std::time::Duration;
+
+/// The command that does the same as a button, folded away. Nothing where there is none.
+#[component]
+pub fn Same(page: Page, #[prop(into)] text: Signal<String>) -> impl IntoView {
+    view! {
+        <details class="same" hidden=flag(move || text.with(String::is_empty))>
+            <summary>{page.t(Key::SameByKubectl)}</summary>
+            <Command page text/>
+        </details>
+    }
+}
 
 /// One line of code, cut short by the room there is, copied whole.
 #[component]

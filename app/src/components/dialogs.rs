@@ -1,8 +1,6 @@
 //! Native dialogs: what clean-up will remove, and what the keys do.
 use super::page::{flag, say};
-use super::{Command, Page};
-use crate::api::Ask;
-use crate::model::kubectl;
+use super::{Page, Same};
 use crate::text::Key;
 use leptos::html::Dialog;
 use leptos::prelude::*;
@@ -17,7 +15,6 @@ fn close(node: NodeRef<Dialog>) {
 #[component]
 pub fn CleanUpDialog(page: Page, node: NodeRef<Dialog>, confirm: Callback<()>) -> impl IntoView {
     let text = move || page.lang.get().fill(Key::CleanText, &[("ns", &page.namespace()), ("cluster", &page.cluster())]);
-    let command = Signal::derive(move || page.ns.with_value(|ns| kubectl(ns, &Ask::Teardown)));
     let yes = move |_| {
         close(node);
         confirm.run(());
@@ -30,13 +27,13 @@ pub fn CleanUpDialog(page: Page, node: NodeRef<Dialog>, confirm: Callback<()>) -
                 <li>{page.t(Key::CleanRoute)}</li>
                 <li>{page.t(Key::CleanApp)}</li>
                 <li>{page.t(Key::CleanClient)}</li>
-                <li>{page.t(Key::CleanNamespace)}</li>
+                <li>{page.t(Key::CleanNamespace)} <code>{say(move || page.command("teardown_namespace"))}</code></li>
             </ul>
             <p class="muted">{page.t(Key::CleanOnlyOurs)}</p>
-            <details class="same"><summary>{page.t(Key::SameByKubectl)}</summary><Command page text=command/></details>
+            <Same page text=say(move || page.command("teardown"))/>
             <div class="row end">
                 <button type="button" autofocus=true data-testid="cleanup-cancel" on:click=move |_| close(node)>{page.t(Key::Cancel)}</button>
-                <button type="button" class="danger solid" data-testid="cleanup-confirm" disabled=flag(move || page.off()) on:click=yes>{page.t(Key::CleanConfirm)}</button>
+                <button type="button" class="danger solid" data-testid="cleanup-confirm" disabled=flag(move || !page.may("teardown")) on:click=yes>{page.t(Key::CleanConfirm)}</button>
             </div>
         </dialog>
     }

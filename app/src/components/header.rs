@@ -13,7 +13,7 @@ pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, help: Callback<(
     let link = move || match page.live.link.get() {
         Link::Stale(_) => ("bad", Key::Reconnecting),
         Link::Hidden => ("idle", Key::Paused),
-        Link::Live | Link::Opening if !reachable() => ("bad", Key::LiveNow),
+        Link::Live | Link::Opening if !reachable() => ("bad", Key::ClusterSilent),
         Link::Live | Link::Opening => ("good", Key::LiveNow),
     };
     let theme = move || {
@@ -43,10 +43,10 @@ pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, help: Callback<(
                 <span class="hidden" data-testid="link">{say(move || page.lang.get().t(link().1))}</span>
             </span>
             <div class="acts">
-                <button type="button" data-testid="load-stop" disabled=flag(move || page.off() || rates.running.get() == 0) on:click=move |_| rates.stop.run(())>
+                <button type="button" data-testid="load-stop" disabled=flag(move || !page.may("load") || rates.running.get() == 0) on:click=move |_| rates.stop.run(())>
                     {page.t(Key::StopLoad)}
                 </button>
-                <button type="button" class="danger" data-testid="cleanup" disabled=flag(move || page.off() || nothing() || !page.may("teardown")) on:click=move |_| clean_up.run(())>
+                <button type="button" class="danger" data-testid="cleanup" disabled=flag(move || nothing() || !page.may("teardown")) on:click=move |_| clean_up.run(())>
                     {page.t(Key::CleanUpMore)}
                 </button>
             </div>

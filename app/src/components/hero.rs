@@ -1,10 +1,10 @@
 //! Nothing deployed: one big button, what it will make, and where. Deploying and cleaning up: what is being waited for.
 use super::page::{flag, say};
-use super::{Command, Page};
+use super::{Page, Same};
 use crate::api::Ask;
-use crate::model::{kubectl, running};
+use crate::model::{StepState, steps};
 use crate::text::{self, Key};
-use crate::types::{Verb, kinds, reasons};
+use crate::types::{kinds, reasons};
 use leptos::prelude::*;
 
 /// What stands where there is nothing to split.
@@ -12,12 +12,13 @@ use leptos::prelude::*;
 pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
     let reason = move |kind: &str| page.live.status.with(|s| s.condition(kind).map_or(String::new(), |c| c.reason.clone()));
     let state = Memo::new(move |_| {
-        let verb = |v| page.live.status.with(|s| running(s, v));
-        match () {
-            () if verb(Verb::Teardown) || reason(kinds::CLEAN) == reasons::CLEANING => Key::CleaningTitle,
-            () if verb(Verb::Deploy) || reason(kinds::DEPLOYED) == reasons::DEPLOYING => Key::DeployingTitle,
-            () if reason(kinds::CLEAN) == reasons::LEFT_OVER => Key::LeftOverTitle,
-            () => Key::HeroTitle,
+        let [deploy, .., clean] = page.live.status.with(steps).map(|s| s.state);
+        match (clean, deploy) {
+            (StepState::Busy, _) => Key::CleaningTitle,
+            (_, StepState::Busy) => Key::DeployingTitle,
+            (_, StepState::Failed) if reason(kinds::DEPLOYED) != reasons::NOT_DEPLOYED => Key::NotReadyTitle,
+            _ if reason(kinds::CLEAN) == reasons::LEFT_OVER => Key::LeftOverTitle,
+            _ => Key::HeroTitle,
         }
     });
     let words = move || {
@@ -25,12 +26,12 @@ pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
         let says = |kind: &str| page.live.status.with(|s| s.condition(kind).map(|c| text::condition(lang, c))).unwrap_or_default();
         match state.get() {
             Key::CleaningTitle | Key::LeftOverTitle => says(kinds::CLEAN),
-            Key::DeployingTitle => says(kinds::DEPLOYED),
+            Key::DeployingTitle | Key::NotReadyTitle => says(kinds::DEPLOYED),
             _ => lang.fill(Key::HeroText, &[("ns", &page.namespace()), ("cluster", &page.cluster())]),
         }
     };
     let fresh = move || state.get() == Key::HeroTitle;
-    let command = Signal::derive(move || page.ns.with_value(|ns| kubectl(ns, &Ask::Deploy)));
+    let failed = move || state.get() == Key::NotReadyTitle;
     view! {
         <section class="card hero" data-testid="hero">
             <h2 class="headline">{say(move || page.lang.get().t(state.get()))}</h2>
@@ -42,12 +43,14 @@ pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
                     <li><code>"deployment/simple-flask-app-client"</code><span>{page.t(Key::HeroClient)}</span></li>
                     <li><code>"service/…"</code><span>{page.t(Key::HeroServices)}</span></li>
                 </ul>
-                <button type="button" class="primary huge" data-testid="hero-deploy" disabled=flag(move || !page.idle() || !page.may("deploy")) on:click=move |_| ask.run(Ask::Deploy)>
-                    {page.t(Key::DoDeploy)}
-                </button>
-                <p class="muted">{page.t(Key::HeroAfter)}</p>
-                <details class="same"><summary>{page.t(Key::SameByKubectl)}</summary><Command page text=command/></details>
             </Show>
+            <Show when=move || fresh() || failed()>
+                <button type="button" class="primary huge" data-testid="hero-deploy" disabled=flag(move || !page.ready_for("deploy")) on:click=move |_| ask.run(Ask::Deploy)>
+                    {say(move || page.lang.get().t(if failed() { Key::DoDeployAgain } else { Key::DoDeploy }))}
+                </button>
+                <Same page text=say(move || page.command("deploy"))/>
+            </Show>
+            <Show when=fresh><p class="muted">{page.t(Key::HeroAfter)}</p></Show>
             <Show when=move || state.get() == Key::DeployingTitle>
                 <svg class="progress" width="100%" height="6" aria-hidden="true">
                     <rect class="ground" width="100%" height="6" rx="3"/>

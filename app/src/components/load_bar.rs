@@ -22,7 +22,7 @@ pub fn LoadBar(
         let rate = rates.shown.get();
         RATES.iter().rposition(|r| *r <= rate).unwrap_or(0)
     };
-    let off = flag(move || page.off() || page.live.status.with(|s| s.pods.is_empty()));
+    let off = flag(move || !page.may("load") || page.live.status.with(|s| s.pods.is_empty()));
     let stopped = Memo::new(move |_| rates.running.get() == 0 && start.get());
     let first = rates.shown.get_untracked().to_string();
     let first_place = untrack(place).to_string();

@@ -41,7 +41,7 @@ fn Line(page: Page, entry: Signal<LogEntry>) -> impl IntoView {
         <li data-testid=format!("log-{id}")>
             <time>{say(move || wall_clock(at_ms, page.zone_min.get()))}</time>
             <div>
-                <b>{say(move || entry.with(|e| text::entry(page.lang.get(), e)))}</b> " " <span class="muted">{who}</span>
+                <b>{say(move || entry.with(|e| text::either(page.lang.get(), &e.what, &e.zh).to_owned()))}</b> " " <span class="muted">{who}</span>
                 {move || Some(times()).filter(|t| !t.is_empty()).map(|t| view! { <span class="times" title=long>{t}</span> })}
                 {move || error().map(|e| view! { <small class="bad">{page.lang.get().t(Key::FailedEntry)} ": " {e}</small> })}
                 {(!command.is_empty()).then(|| view! { <Command page text=command.clone()/> })}

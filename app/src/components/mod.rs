@@ -34,7 +34,7 @@ mod weights;
 
 pub use banners::Banners;
 pub use chart::Chart;
-pub use command::Command;
+pub use command::{Command, Same};
 pub use dialogs::{CleanUpDialog, KeysDialog};
 pub use error_banner::ErrorBanner;
 pub use header::Header;

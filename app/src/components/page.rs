@@ -51,14 +51,19 @@ impl Page {
         !self.live.is_usable()
     }
 
-    /// Whether the panel's user may do this; `verb` as in the path.
+    /// Whether this can be asked for: the controls are on, the panel's user may do it, and no other panel acts. `verb` as in the path.
     pub fn may(self, verb: &str) -> bool {
-        !self.live.status.with(|s| is_off(s, verb))
+        !self.off() && !self.live.status.with(|s| is_off(s, verb))
     }
 
-    /// Whether verbs may be asked for: the connection stands, and nothing this browser asked for is unanswered.
-    pub fn idle(self) -> bool {
-        !self.off() && self.asking.get() == 0
+    /// The kubectl command for what a button does; see [`crate::types::Status::commands`].
+    pub fn command(self, name: &str) -> String {
+        self.live.status.with(|s| s.commands.get(name).cloned().unwrap_or_default())
+    }
+
+    /// Whether this can be asked for, and nothing this browser asked for is unanswered.
+    pub fn ready_for(self, verb: &str) -> bool {
+        self.may(verb) && self.asking.get() == 0
     }
 
     /// Whether the browser has taken over and hears the server: `true` or `false`, for tests.

@@ -1,8 +1,8 @@
 //! The walkthrough: each step with its state in words, the current one with its one button.
 use super::page::{flag, say};
-use super::{Command, Page, Rates};
+use super::{Page, Rates, Same};
 use crate::api::Ask;
-use crate::model::{Action, Step, StepName, StepState, kubectl, steps};
+use crate::model::{Action, Step, StepName, StepState, steps};
 use crate::text::{self, Key};
 use crate::types::{Rate, kinds};
 use leptos::prelude::*;
@@ -24,7 +24,7 @@ fn StepLine(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
     let state = Memo::new(move |_| step.with(|s| s.state));
     let current = Memo::new(move |_| step.with(|s| s.current));
     let action = Memo::new(move |_| step.with(|s| s.action.filter(|_| s.current && s.state != StepState::Busy)));
-    let back = Memo::new(move |_| step.with(|s| s.back.filter(|_| s.state != StepState::Busy)));
+    let back = Memo::new(move |_| step.with(|s| s.back));
     let run = move |action: Action| match action {
         Action::CleanUp => clean_up.run(()),
         Action::LoadStart => rates.start.run(()),
@@ -32,14 +32,17 @@ fn StepLine(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
         other => ask.run(other.ask(Rate::default())),
     };
     let button = move |action: Action, class: &'static str| {
-        let disabled = flag(move || !page.idle() || !page.may(action.verb()));
+        let disabled = flag(move || !page.ready_for(action.verb()));
         view! {
             <button type="button" class=class data-testid=testid(action) disabled=disabled on:click=move |_| run(action)>
                 {say(move || label(page, action, rates.shown.get()))}
             </button>
         }
     };
-    let command = move || action.get().map(|a| page.ns.with_value(|ns| kubectl(ns, &a.ask(Rate::try_from(f64::from(rates.shown.get())).unwrap_or_default()))));
+    let same = move |button: Memo<Option<Action>>| {
+        let command = say(move || button.get().map_or(String::new(), |a| page.command(a.command()).replace("%rate%", &rates.shown.get().to_string())));
+        view! { <Same page text=command/> }
+    };
     view! {
         <li class="step" data-testid=format!("step-{}", id(name)) data-state=say(move || state_name(state.get())) aria-current=move || current.get().then_some("step")>
             <span class="number" aria-hidden="true">
@@ -55,10 +58,9 @@ fn StepLine(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
                 <span class="hidden">{say(move || page.lang.get().t(state_key(state.get())))}</span>
                 <span class="says">{say(move || step.with(|s| says(page, s)))}</span>
                 {move || action.get().map(|a| button(a, "primary"))}
+                {same(action)}
                 {move || back.get().map(|a| button(a, "small back"))}
-                {move || command().map(|text| view! {
-                    <details class="same"><summary>{page.t(Key::SameByKubectl)}</summary><Command page text/></details>
-                })}
+                {same(back)}
             </div>
         </li>
     }
@@ -67,12 +69,13 @@ fn StepLine(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
 /// The state in words: the operation's step while it is being worked at, else the condition's, else what the step is for.
 fn says(page: Page, step: &Step) -> String {
     let lang = page.lang.get();
-    let working = page.live.status.with(|s| s.operation.as_ref().filter(|op| op.error.is_none()).map(|op| text::working(lang, op)));
+    let working = page.live.status.with(|s| s.operation.as_ref().filter(|op| op.error.is_none()).map(|op| text::either(lang, &op.step, &op.zh).to_owned()));
     let hint = match step.name {
         StepName::Deploy => Key::HintDeploy,
         StepName::Verify => Key::HintVerify,
         StepName::Inject => Key::HintInject,
         StepName::Load => Key::HintLoad,
+        StepName::Shift if step.action.is_some() => Key::HintRoute,
         StepName::Shift if page.live.status.with(|s| s.is(kinds::INJECTED)) => Key::HintShift,
         StepName::Shift => Key::HintShiftWaits,
         StepName::CleanUp => Key::HintCleanUp,

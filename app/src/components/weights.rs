@@ -2,9 +2,9 @@
 use super::rail::label;
 use super::symbol::colour;
 use super::page::{flag, say};
-use super::{Command, ErrorBanner, Page, Shifter, Slider, Symbol};
+use super::{ErrorBanner, Page, Same, Shifter, Slider, Symbol};
 use crate::api::Ask;
-use crate::model::{Action, SliderMode, Window, fixed, kubectl_shift, presets, versions, wall_clock, with_share};
+use crate::model::{Action, SliderMode, Window, fixed, presets, versions, wall_clock, with_share};
 use crate::text::{self, Key, thousands};
 use crate::types::{LogEntry, Rate, Verdict};
 use leptos::prelude::*;
@@ -37,7 +37,7 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
         let last = if last.answers() > 0 { last } else { window.get() };
         names.with(|names| names.iter().map(|v| last.share(v)).collect::<Option<Vec<f64>>>())
     });
-    let disabled = Signal::derive(move || page.off() || !page.may("weights") || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute | SliderMode::Many));
+    let disabled = Signal::derive(move || !page.may("weights") || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute | SliderMode::Many));
     let note = move || match (page.off(), mode.get()) {
         (true, _) => Some(Key::OffWhileStale),
         (_, SliderMode::NeedsSidecars) => Some(Key::NeedsSidecars),
@@ -70,7 +70,7 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
                 <div class="note" data-testid="slider-note">
                     <span>{page.t(key)}</span>
                     {(key == Key::NeedsSidecars).then(|| view! {
-                        <button type="button" data-testid="note-inject" disabled=flag(move || !page.idle()) on:click=move |_| ask.run(Action::Inject.ask(Rate::default()))>
+                        <button type="button" data-testid="note-inject" disabled=flag(move || !page.ready_for("inject")) on:click=move |_| ask.run(Action::Inject.ask(Rate::default()))>
                             {say(move || label(page, Action::Inject, 0))}
                         </button>
                     })}
@@ -78,10 +78,10 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
             })}
             <Settings page shifter names disabled/>
             <ErrorBanner lang=page.lang.into() error=shifter.refused.into() dismiss=Callback::new(move |()| shifter.refused.set(None))/>
-            <details class="same">
-                <summary>{page.t(Key::SameByKubectl)}</summary>
-                <Command page text=Signal::derive(move || page.ns.with_value(|ns| shifter.split.with(|split| kubectl_shift(ns, split.as_ref().unwrap_or(&with_share(50))))))/>
-            </details>
+            <Same page text=say(move || shifter.split.with(|split| {
+                let set = |text: String, (name, weight): (&str, crate::types::Weight)| text.replace(&format!("%{name}%"), &weight.percent().to_string());
+                split.as_ref().unwrap_or(&with_share(50)).iter().fold(page.command("weights"), set)
+            }))/>
         </section>
     }
 }

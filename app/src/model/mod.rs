@@ -1,7 +1,6 @@
 //! The page's logic without a page: no signals, no clock, no browser. All of it is tested by tables.
 mod clock;
 mod coalesce;
-mod commands;
 mod fixed;
 mod history;
 mod scene;
@@ -10,7 +9,6 @@ mod versions;
 
 pub use clock::{age, wall_clock};
 pub use coalesce::Coalescer;
-pub use commands::{kubectl, kubectl_shift};
 pub use fixed::fixed;
 pub use history::{History, Window};
 pub use scene::{SPAN_MS, Scene, Size, scene};

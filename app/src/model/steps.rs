@@ -59,6 +59,16 @@ impl Action {
         }
     }
 
+    /// The name of its command in [`Status::commands`].
+    pub fn command(self) -> &'static str {
+        match self {
+            Action::Uninject => "uninject",
+            Action::LoadStop => "load_stop",
+            Action::RouteRemove => "unroute",
+            other => other.verb(),
+        }
+    }
+
     /// What it asks for. `rate`: the load that a start means. Clean-up is asked about first.
     pub fn ask(self, rate: Rate) -> Ask {
         match self {
@@ -117,40 +127,36 @@ pub fn steps(status: &Status) -> [Step; 6] {
     let failed = |verb: Verb| status.operation.as_ref().is_some_and(|op| op.verb == verb && op.error.is_some());
     let deployed = status.is(kinds::DEPLOYED);
     let there = deployed || !status.pods.is_empty();
-    let state = |done: bool, busy: bool, bad: bool| match (busy, done, bad) {
-        (true, ..) => StepState::Busy,
-        (_, true, _) => StepState::Done,
-        (.., true) => StepState::Failed,
+    // Something keeps the pods from running, so that waiting alone is of no use.
+    let stuck = status.condition(kinds::PODS_RUN).is_some_and(|c| c.status == ConditionStatus::False);
+    // What runs is busy, whatever came of it before; what is so counts more than an old failure; pods that come by themselves count last.
+    let state = |verb: &[Verb], done: bool, bad: bool, coming: bool| match (verb.iter().any(|v| running(status, *v)), done) {
+        (true, _) => StepState::Busy,
+        (_, true) => StepState::Done,
+        _ if bad || verb.iter().any(|v| failed(*v)) => StepState::Failed,
+        _ if coming => if stuck { StepState::Failed } else { StepState::Busy },
         _ => StepState::Todo,
     };
     let route = status.is(kinds::ROUTE_PRESENT);
     let injected = status.is(kinds::INJECTED);
     let loading = status.is(kinds::LOAD_RUNNING);
-    let cleaning = running(status, Verb::Teardown) || reason(status, kinds::CLEAN) == reasons::CLEANING;
-    let client = !matches!(reason(status, kinds::CLIENT_READY), reasons::NO_CLIENT | reasons::CLIENT_SCALED_TO_ZERO);
+    let said = |kind: &str, wanted: &str| reason(status, kind) == wanted;
+    let cleaning = running(status, Verb::Teardown) || said(kinds::CLEAN, reasons::CLEANING);
+    let client = !matches!(reason(status, kinds::CLIENT_READY), reasons::NO_CLIENT | reasons::CLIENT_SCALED_TO_ZERO) && !failed(Verb::Client);
 
-    let deploy = state(
-        deployed,
-        running(status, Verb::Deploy) || reason(status, kinds::DEPLOYED) == reasons::DEPLOYING,
-        failed(Verb::Deploy) || reason(status, kinds::DEPLOYED) == reasons::DEGRADED,
-    );
-    let verify = state(status.is(kinds::VERIFIED), running(status, Verb::Verify), failed(Verb::Verify) || reason(status, kinds::VERIFIED) == reasons::VERIFY_FAILED);
-    let inject = state(
-        injected,
-        running(status, Verb::Inject) || reason(status, kinds::INJECTED) == reasons::INJECTING,
-        failed(Verb::Inject) || reason(status, kinds::INJECTED) == reasons::INJECTION_IGNORED,
-    );
+    let deploy = state(&[Verb::Deploy], deployed, said(kinds::DEPLOYED, reasons::DEGRADED), said(kinds::DEPLOYED, reasons::DEPLOYING));
+    let verify = state(&[Verb::Verify], status.is(kinds::VERIFIED), said(kinds::VERIFIED, reasons::VERIFY_FAILED), false);
+    let injecting = said(kinds::INJECTED, reasons::INJECTING);
+    let ignored = said(kinds::INJECTED, reasons::INJECTION_IGNORED);
+    let inject = state(&[Verb::Inject], injected, ignored, injecting);
     let load = state(
+        &[Verb::Load, Verb::Client],
         loading,
-        running(status, Verb::Load) || running(status, Verb::Client) || (there && reason(status, kinds::CLIENT_READY) == reasons::CLIENT_STARTING),
-        deployed && (!client || failed(Verb::Load) || status.condition(kinds::LOAD_RUNNING).is_some_and(|c| c.reason == reasons::AGENT_UNREACHABLE)),
+        deployed && (!client || said(kinds::LOAD_RUNNING, reasons::AGENT_UNREACHABLE)),
+        there && said(kinds::CLIENT_READY, reasons::CLIENT_STARTING),
     );
-    let shift = state(
-        false,
-        running(status, Verb::Route),
-        failed(Verb::Weights) || failed(Verb::Route) || matches!(reason(status, kinds::ROUTE_PRESENT), reasons::SUBSET_MISSING),
-    );
-    let clean = state(false, cleaning, there && reason(status, kinds::CLEAN) == reasons::LEFT_OVER);
+    let shift = state(&[Verb::Route, Verb::Weights], false, said(kinds::ROUTE_PRESENT, reasons::SUBSET_MISSING), false);
+    let clean = if cleaning { StepState::Busy } else { state(&[Verb::Teardown], false, there && said(kinds::CLEAN, reasons::LEFT_OVER), false) };
     let left_over = reason(status, kinds::CLEAN) == reasons::LEFT_OVER && !there;
 
     let step = |name, state, kind: &str, action: Option<Action>, back: Option<Action>| Step {
@@ -161,7 +167,7 @@ pub fn steps(status: &Status) -> [Step; 6] {
         action,
         back,
     };
-    let any_sidecar = injected || status.pods.iter().any(|pod| pod.sidecar);
+    let any_sidecar = injected || injecting || ignored || status.pods.iter().any(|pod| pod.sidecar);
     let mut rail = [
         step(StepName::Deploy, deploy, kinds::DEPLOYED, Some(if deploy == StepState::Failed { Action::DeployAgain } else { Action::Deploy }), None),
         step(StepName::Verify, verify, kinds::VERIFIED, there.then_some(Action::Verify), (verify == StepState::Done).then_some(Action::VerifyAgain)),

@@ -36,6 +36,7 @@ fn status(conditions: &[(&str, &str, &str)], wished: Option<u8>, sidecars: bool)
         load: Default::default(),
         operation: None,
         log: vec![],
+        commands: Default::default(),
     }
 }
 
@@ -60,6 +61,7 @@ const DEPLOYED: (&str, &str, &str) = (kinds::DEPLOYED, "True", reasons::DEPLOYED
 const VERIFIED: (&str, &str, &str) = (kinds::VERIFIED, "True", reasons::VERIFIED);
 const INJECTED: (&str, &str, &str) = (kinds::INJECTED, "True", reasons::INJECTED);
 const LOADING: (&str, &str, &str) = (kinds::LOAD_RUNNING, "True", reasons::LOAD_RUNNING);
+const STUCK: (&str, &str, &str) = (kinds::PODS_RUN, "False", reasons::IMAGE_NOT_PULLED);
 const ROUTED: (&str, &str, &str) = (kinds::ROUTE_PRESENT, "True", reasons::ROUTE_PRESENT);
 
 #[test]
@@ -80,15 +82,47 @@ fn the_rail_follows_the_walkthrough() {
         (vec![(kinds::DEPLOYED, "False", reasons::DEGRADED)], "[! DeployAgain] - - - - -"),
         (vec![DEPLOYED, (kinds::CLEAN, "False", reasons::CLEANING)], "✓ - - - - [… CleanUp]"),
         (vec![(kinds::CLEAN, "False", reasons::LEFT_OVER)], "- - - - - [- CleanUp]"),
+        // Nobody works at it and something keeps the pods from running: waiting is not enough.
+        (vec![(kinds::DEPLOYED, "False", reasons::DEPLOYING), STUCK], "[! DeployAgain] - - - - -"),
+        (vec![DEPLOYED, VERIFIED, (kinds::INJECTED, "False", reasons::INJECTING), STUCK], "✓ ✓ [! InjectAgain] - - -"),
     ] {
         assert_eq!(show(&status(&conditions, None, false)), rail, "{conditions:?}");
     }
 }
 
 #[test]
+fn a_failed_operation_leaves_a_button_whatever_the_condition_still_says() {
+    for (conditions, verb, failed, rail) in [
+        (vec![(kinds::DEPLOYED, "False", reasons::DEPLOYING)], Verb::Deploy, false, "[… Deploy] - - - - -"),
+        (vec![(kinds::DEPLOYED, "False", reasons::DEPLOYING)], Verb::Deploy, true, "[! DeployAgain] - - - - -"),
+        (vec![(kinds::DEPLOYED, "False", reasons::DEPLOYING), STUCK], Verb::Deploy, false, "[… Deploy] - - - - -"),
+        (vec![(kinds::DEPLOYED, "False", reasons::NOT_DEPLOYED)], Verb::Deploy, true, "[! DeployAgain] - - - - -"),
+        // It came up after all.
+        (vec![DEPLOYED], Verb::Deploy, true, "✓ [- Verify] - - - -"),
+        (vec![DEPLOYED, VERIFIED, (kinds::INJECTED, "False", reasons::INJECTING)], Verb::Inject, true, "✓ ✓ [! InjectAgain] - - -"),
+        (vec![DEPLOYED, VERIFIED, INJECTED], Verb::Inject, true, "✓ ✓ ✓ [- LoadStart] - -"),
+        (vec![DEPLOYED, VERIFIED, INJECTED, (kinds::CLIENT_READY, "False", reasons::CLIENT_STARTING)], Verb::Client, true, "✓ ✓ ✓ [! Client] - -"),
+        (vec![DEPLOYED, (kinds::CLEAN, "False", reasons::IN_USE)], Verb::Teardown, true, "✓ [- Verify] - - - !"),
+    ] {
+        let mut now = status(&conditions, None, false);
+        let error = failed.then(|| ApiError::new(Code::Timeout, "m", "h"));
+        now.operation = Some(Operation { id: 1, verb, by: "curl".into(), since: 0, step: "x".into(), error, zh: String::new() });
+        assert_eq!(show(&now), rail, "{conditions:?} {verb:?} failed: {failed}");
+    }
+}
+
+#[test]
+fn a_step_can_be_taken_back_while_it_is_stuck() {
+    for (reason, back) in [(reasons::NOT_INJECTED, None), (reasons::INJECTING, Some(Action::Uninject)), (reasons::INJECTION_IGNORED, Some(Action::Uninject))] {
+        let now = status(&[DEPLOYED, (kinds::INJECTED, "False", reason)], None, false);
+        assert_eq!(steps(&now)[2].back, back, "{reason}");
+    }
+}
+
+#[test]
 fn an_operation_is_seen_before_its_condition() {
     let mut now = status(&[], None, false);
-    let operation = Operation { id: 1, verb: Verb::Deploy, by: "curl".into(), since: 0, step: "x".into(), error: None };
+    let operation = Operation { id: 1, verb: Verb::Deploy, by: "curl".into(), since: 0, step: "x".into(), error: None, zh: String::new() };
     now.operation = Some(operation.clone());
     assert_eq!(show(&now), "[… Deploy] - - - - -");
     now.operation = Some(Operation { error: Some(ApiError::new(Code::Timeout, "m", "h")), ..operation });

@@ -43,8 +43,6 @@ enum Focus {
     Nothing,
     /// A range moves itself.
     Range,
-    /// Enter and the space bar belong to it.
-    Button,
     Field,
     Dialog,
 }
@@ -57,22 +55,21 @@ fn focus() -> Focus {
     match element.tag_name().as_str() {
         "INPUT" if element.get_attribute("type").as_deref() == Some("range") => Focus::Range,
         "INPUT" | "TEXTAREA" | "SELECT" => Focus::Field,
-        "BUTTON" | "A" | "SUMMARY" => Focus::Button,
         _ => Focus::Nothing,
     }
 }
 
 /// Whether the key meant something.
 fn handle(page: Page, shifter: Shifter, rates: Rates, help: Callback<()>, key: &str, focus: Focus) -> bool {
-    let usable = untrack(|| page.live.is_usable());
+    let may = |verb: &str| untrack(|| page.may(verb));
     match key {
         "p" => page.projector.update(|on| *on = !*on),
         "Escape" if page.projector.get_untracked() => page.projector.set(false),
         "?" => help.run(()),
-        "l" if usable && page.live.status.with_untracked(|s| !s.pods.is_empty()) => {
+        "l" if may("load") && page.live.status.with_untracked(|s| !s.pods.is_empty()) => {
             if rates.running.get_untracked() > 0 { rates.stop.run(()) } else { rates.start.run(()) }
         }
-        _ if usable && page.live.status.with_untracked(|s| matches!(slider_mode(s), SliderMode::Live | SliderMode::NoRoute)) => {
+        _ if may("weights") && page.live.status.with_untracked(|s| matches!(slider_mode(s), SliderMode::Live | SliderMode::NoRoute)) => {
             return move_share(page, shifter, key, focus);
         }
         _ => return false,
@@ -92,7 +89,8 @@ fn move_share(page: Page, shifter: Shifter, key: &str, focus: Focus) -> bool {
         "PageDown" if focus != Focus::Range && projector => share.saturating_sub(10),
         "Home" if focus != Focus::Range && projector => 0,
         "End" if focus != Focus::Range && projector => 100,
-        "Enter" if !typed.is_empty() && focus != Focus::Button => {
+        // Also where a button has the focus, as the mouse leaves it: who types a share means the share.
+        "Enter" if !typed.is_empty() => {
             page.typed.set(String::new());
             // Digits are the share of v2, as in the field beside the slider.
             100 - typed.parse::<u8>().unwrap_or(0).min(100)

@@ -3,14 +3,14 @@ use crate::api;
 use crate::text::SignInWord;
 use leptos::prelude::*;
 
-/// Asks for the token. `refused` says why the last one was not taken.
+/// Asks for the token. `refused` says why the last one was not taken, `query` which panel to come back to.
 #[component]
-pub fn SignIn(refused: Option<SignInWord>) -> impl IntoView {
+pub fn SignIn(refused: Option<SignInWord>, query: String) -> impl IntoView {
     let lang = api::prefs().lang;
     let t = move |word: SignInWord| word.said(lang);
     view! {
         <main class="lonely">
-            <form class="card" method="post" action="/sign-in" data-testid="sign-in">
+            <form class="card" method="post" action=format!("/sign-in{query}") data-testid="sign-in">
                 <h1>"demo-panel"</h1>
                 <p>{t(SignInWord::Lead)}</p>
                 <label class="token" for="token">{t(SignInWord::Token)}

@@ -69,7 +69,7 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
         dismissed.set(live.status.with_untracked(|s| s.operation.as_ref().map_or(0, |op| op.id)));
     });
     view! {
-        <div class="page" class:projector=page.projector class:stale=flag(move || !live.is_usable()) data-testid="page" data-ready=say(move || page.ready())>
+        <div class="page" class:projector=page.projector data-testid="page" data-ready=say(move || page.ready())>
             <Header page rates clean_up=Callback::new(move |()| open(clean)) help=Callback::new(move |()| open(help))/>
             <main id="main">
                 <nav class="rail" aria-label=page.t(Key::Steps)>

@@ -8,23 +8,28 @@ use crate::types::reasons;
 
 /// The sentence for a condition.
 pub fn condition(lang: Lang, condition: &Condition) -> String {
-    if lang == Lang::Zh && !condition.zh.is_empty() { &condition.zh } else { &condition.message }.clone()
+    super::either(lang, &condition.message, &condition.zh).to_owned()
 }
 
 /// A condition's sentence in Chinese; empty where the table has none, or an argument is missing.
 #[cfg(any(feature = "ssr", test))]
 pub fn in_chinese(condition: &Condition) -> String {
-    chinese(&condition.reason).and_then(|template| fill(template, |name| condition.args.get(name).cloned())).unwrap_or_default()
+    let arg = |name: &str| {
+        let value = condition.args.get(name)?;
+        let zh = super::clause(value);
+        Some(if zh.is_empty() { value.clone() } else { zh })
+    };
+    chinese(&condition.reason).and_then(|template| fill(template, arg)).map(|text| text.trim_end_matches('：').to_owned()).unwrap_or_default()
 }
 
 #[cfg(any(feature = "ssr", test))]
 fn chinese(reason: &str) -> Option<&'static str> {
     Some(match reason {
         reasons::REACHABLE => "集群可以访问",
-        reasons::UNREACHABLE => "集群自 {since} 起没有响应",
+        reasons::UNREACHABLE => "集群自 {since} 起没有响应：{why}",
         reasons::NOT_DEPLOYED => "尚未部署",
         reasons::DEPLOYING => "Pod 就绪 {ready}/{wanted}：{waiting}",
-        reasons::DEPLOYED => "{workloads} 个工作负载，全部运行中",
+        reasons::DEPLOYED => "已就绪：{workloads}",
         reasons::DEGRADED => "{workload} 未就绪：{why}",
         reasons::NOT_VERIFIED => "尚未验证",
         reasons::VERIFIED => "{path} 在 {ms} 毫秒内应答",
@@ -37,14 +42,14 @@ fn chinese(reason: &str) -> Option<&'static str> {
         reasons::CLIENT_SCALED_TO_ZERO => "有人把客户端缩容到 0",
         reasons::CLIENT_STARTING => "{pod} 正在启动：{why}",
         reasons::CLIENT_READY => "{pod} 已就绪",
-        reasons::NO_ROUTE => "没有路由",
-        reasons::ROUTE_PRESENT => "路由已存在",
+        reasons::NO_ROUTE => "没有路由（VirtualService）",
+        reasons::ROUTE_PRESENT => "DestinationRule 与 VirtualService 已存在",
         reasons::ROUTE_SAYS_MORE => "路由不止于权重：{what}",
         reasons::SUBSET_MISSING => "路由提到了子集 {subset}，但没有 DestinationRule 定义它",
         reasons::NO_MESH => "此集群不提供 Istio 的资源类型",
         reasons::ACKNOWLEDGED => "所有 sidecar 在 {ms} 毫秒内确认",
         reasons::PENDING => "{pod} 的 sidecar 尚未确认",
-        reasons::CLIENT_HAS_NO_SIDECAR => "{pod} 没有 sidecar，因此不理会权重：请求按普通方式均衡",
+        reasons::CLIENT_HAS_NO_SIDECAR => "{pod} 没有 sidecar，因此权重不起作用：请求平均分配",
         reasons::VERSION_NOT_READY => "{version} 有权重，却没有就绪的 Pod",
         reasons::WEIGHTS_APPLY => "权重生效",
         reasons::LOAD_STOPPED => "负载已停止",

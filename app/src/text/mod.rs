@@ -2,6 +2,8 @@
 //!
 //! Plain texts are keyed by [`Key`]; a key without a text in both languages does not compile. Conditions and errors are
 //! worded from their `reason` and `code`, with the server's own sentence where this table has none.
+#[cfg(any(feature = "ssr", test))]
+mod clauses;
 mod conditions;
 mod errors;
 mod log;
@@ -13,11 +15,13 @@ mod sign_in;
 mod table;
 mod verdict;
 
+#[cfg(any(feature = "ssr", test))]
+pub use clauses::{clause, sentence};
 pub use conditions::condition;
 #[cfg(any(feature = "ssr", test))]
 pub use conditions::in_chinese;
 pub use errors::{ErrorText, error};
-pub use log::{entry, who, working};
+pub use log::{either, who};
 #[cfg(any(feature = "ssr", test))]
 pub use past::PastWord;
 pub use preflight::{Word, check, troubles, verb};

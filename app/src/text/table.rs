@@ -21,11 +21,12 @@ macro_rules! table {
 
 table! {
     // header
+    PageTitle: "demo-panel: Istio traffic splitting, live", "demo-panel：Istio 流量分配演示";
     ClusterEmbedded: "embedded cluster", "内置集群";
     ClusterKubeconfig: "cluster {context}", "集群 {context}";
     ClusterInCluster: "in-cluster", "集群内";
     NamespaceIs: "namespace {ns}", "命名空间 {ns}";
-    Preflight: "Preflight", "检查";
+    Preflight: "Preflight", "预检";
     NoMeshHere: "no mesh", "无网格";
     StopLoad: "Stop load", "停止负载";
     CleanUpMore: "Clean up …", "清理…";
@@ -40,6 +41,7 @@ table! {
     SkipToMain: "Skip to the weights", "跳到权重";
     Paused: "paused", "已暂停";
     LiveNow: "live", "实时";
+    ClusterSilent: "the cluster does not answer", "集群没有响应";
     Reconnecting: "reconnecting", "重新连接中";
     // steps
     Steps: "Steps", "步骤";
@@ -57,7 +59,8 @@ table! {
     HintVerify: "curl from inside a pod", "从 Pod 内部发起 curl";
     HintInject: "adds istio-proxy, restarts the pods", "加入 istio-proxy 并重启 Pod";
     HintLoad: "requests from the client pod", "由客户端 Pod 发出请求";
-    HintShift: "drag: it applies while you drag", "拖动即生效";
+    HintShift: "drag: sets the weights in VirtualService flaskapp-vs", "拖动滑块：设置 VirtualService flaskapp-vs 中的权重";
+    HintRoute: "DestinationRule flaskapp (the subsets), then VirtualService flaskapp-vs (the weights)", "先 DestinationRule flaskapp（子集），再 VirtualService flaskapp-vs（权重）";
     HintShiftWaits: "weights need sidecars", "权重需要 sidecar";
     HintCleanUp: "removes only what was made here", "只移除在此创建的对象";
     DoDeploy: "Deploy the demo", "部署演示";
@@ -70,22 +73,23 @@ table! {
     DoTakeOver: "Take over", "接管";
     DoUninject: "Remove sidecars", "移除 sidecar";
     DoStart: "Start {rate}/s", "启动 {rate}/s";
-    DoRouteCreate: "Make the route", "创建路由";
-    DoRouteRemove: "Remove the route", "移除路由";
+    DoRouteCreate: "Create route", "创建路由";
+    DoRouteRemove: "Remove route", "移除路由";
     SameByKubectl: "The same by kubectl", "等效的 kubectl 命令";
     Copy: "Copy", "复制";
     Copied: "Copied", "已复制";
     CopyCommand: "Copy this command: {command}", "复制此命令：{command}";
     // hero
     HeroTitle: "Nothing is deployed yet", "尚未部署任何内容";
-    HeroText: "One click makes, in namespace {ns} ({cluster}):", "一键将在命名空间 {ns}（{cluster}）中创建：";
+    HeroText: "This panel shows how Istio splits requests between two versions of an app. One click creates, in namespace {ns} ({cluster}):", "本面板演示 Istio 如何在应用的两个版本之间分配请求。一键将在命名空间 {ns}（{cluster}）中创建：";
     HeroV1: "the first version of the demo app, one pod", "演示应用的第一个版本，一个 Pod";
     HeroV2: "the second version, one pod", "第二个版本，一个 Pod";
     HeroClient: "the client that makes the load, one pod", "产生负载的客户端，一个 Pod";
     HeroServices: "a Service for the app and one for the client", "应用与客户端各一个 Service";
-    HeroAfter: "Then you inject sidecars, start the load, and drag the slider.", "随后注入 sidecar、启动负载并拖动滑块。";
+    HeroAfter: "Then you inject sidecars, start the load, and drag the slider: it writes a DestinationRule and a VirtualService.", "随后注入 sidecar、启动负载并拖动滑块：滑块会写入 DestinationRule 与 VirtualService。";
     DeployingTitle: "Deploying", "正在部署";
     DeployingText: "Each pod says below what it is waiting for.", "下方列出每个 Pod 正在等待什么。";
+    NotReadyTitle: "The demo is not ready", "演示尚未就绪";
     CleaningTitle: "Cleaning up", "正在清理";
     LeftOverTitle: "Something is left", "仍有残留";
     // weights
@@ -108,14 +112,14 @@ table! {
     ByOther: "by {who}", "由 {who}";
     Typing: "{version}: {n} % — Enter applies", "{version}：{n}% — 回车生效";
     NeedsSidecars: "Weights need sidecars: inject", "权重需要 sidecar：请先注入";
-    NoRouteYet: "No route yet: the requests are balanced plainly. Drag to make one.", "尚无路由：请求按普通方式均衡。拖动滑块即可创建。";
+    NoRouteYet: "No route yet: requests are spread evenly. Drag to create one (DestinationRule and VirtualService).", "尚无路由：请求平均分配。拖动滑块即可创建（DestinationRule 与 VirtualService）。";
     OffWhileStale: "The controls are off while the connection is lost.", "连接中断期间，控件已停用。";
     WeightRange: "A share is a whole number from 0 to 100.", "份额应为 0 到 100 的整数。";
     MoreVersions: "More than two versions: type a share, the others keep their proportion.", "超过两个版本：输入一个份额，其余按原比例分配。";
     // chart
     LiveTraffic: "Live traffic, last 60 s", "实时流量，最近 60 秒";
-    ChartLabel: "Share of each version over the last 60 seconds, seen and wished", "最近 60 秒各版本的份额：实际与期望";
-    LegendWished: "wished", "期望";
+    ChartLabel: "Share of each version over the last 60 seconds, actual and target", "最近 60 秒各版本的份额：实际与目标";
+    LegendWished: "target", "目标";
     LegendMark: "one mark a request; outlined: failed", "每个标记一个请求；空心：失败";
     LegendMarks: "one mark for {n} requests; outlined: failed", "每个标记 {n} 个请求；空心：失败";
     NoLoadTitle: "No load: nothing to see yet", "没有负载：暂无可看";
@@ -129,17 +133,17 @@ table! {
     // numbers
     Verdict: "Verdict", "结论";
     Success: "Success", "成功率";
-    RateWishedAchieved: "Rate, wished / achieved", "速率，期望 / 实际";
+    RateWishedAchieved: "Rate, target / actual", "速率，目标 / 实际";
     Percentiles: "p50 · p90 · p99", "p50 · p90 · p99";
     Failed: "Failed", "失败";
     VerdictNoTraffic: "No request since the last change: start the load to see where they go.", "自上次更改以来没有请求：启动负载即可看到去向。";
     VerdictNone: "Nothing has been measured yet.", "尚无测量数据。";
     VerdictTooFew: "{n} requests cannot tell {wish} from {versus}: {needed} more would.", "{n} 个请求无法区分 {wish} 与 {versus}：还需 {needed} 个。";
-    VerdictInKeeping: "{seen} went to {version} (± {margin}): in keeping with {wish}.", "{seen} 流向 {version}（± {margin}）：符合 {wish}。";
+    VerdictInKeeping: "{seen} went to {version} (± {margin}): consistent with {wish}.", "{seen} 流向 {version}（± {margin}）：符合 {wish}。";
     VerdictMore: "{needed} more requests would tell it from {versus}.", "再有 {needed} 个请求即可与 {versus} 区分。";
-    VerdictOff: "{seen} went to {version} (± {margin}): not in keeping with {wish}.", "{seen} 流向 {version}（± {margin}）：不符合 {wish}。";
-    VerdictNoSidecar: "The client has no sidecar, so nobody looks at the weights: {seen} went to {version} (± {margin}), plain balancing.", "客户端没有 sidecar，权重无人理会：{seen} 流向 {version}（± {margin}），属于普通均衡。";
-    VerdictNoRoute: "No route: {seen} went to {version} (± {margin}), by plain balancing.", "没有路由：{seen} 流向 {version}（± {margin}），属于普通均衡。";
+    VerdictOff: "{seen} went to {version} (± {margin}): not consistent with {wish}.", "{seen} 流向 {version}（± {margin}）：不符合 {wish}。";
+    VerdictNoSidecar: "The client has no sidecar, so the weights have no effect: {seen} went to {version} (± {margin}), spread evenly.", "客户端没有 sidecar，权重不起作用：{seen} 流向 {version}（± {margin}），属于平均分配。";
+    VerdictNoRoute: "No route: {seen} went to {version} (± {margin}), spread evenly.", "没有路由：{seen} 流向 {version}（± {margin}），属于平均分配。";
     // pods
     Pods: "Pods", "Pod";
     PodName: "Name", "名称";
@@ -147,7 +151,7 @@ table! {
     PodStatus: "Status", "状态";
     PodAge: "Age", "时长";
     NoPods: "No pod of the demo in namespace {ns}.", "命名空间 {ns} 中没有演示的 Pod。";
-    AsSidecarsCount: "As the sidecars count", "sidecar 的计数";
+    AsSidecarsCount: "Counted by the sidecars", "sidecar 的计数";
     // log
     Log: "What just happened", "刚刚发生";
     NoLog: "Nothing yet. Whatever is done here, or by kubectl, is told here with its command.", "暂无记录。此处或 kubectl 所做的一切都会连同命令列在这里。";

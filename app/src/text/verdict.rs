@@ -42,10 +42,10 @@ mod tests {
             versus: 25.0,
         };
         for (kind, needed, text) in [
-            (VerdictKind::InKeeping, 380, "20.4 % went to v2 (± 0.7): in keeping with 80/20. 380 more requests would tell it from 75/25."),
-            (VerdictKind::InKeeping, 0, "20.4 % went to v2 (± 0.7): in keeping with 80/20."),
+            (VerdictKind::InKeeping, 380, "20.4 % went to v2 (± 0.7): consistent with 80/20. 380 more requests would tell it from 75/25."),
+            (VerdictKind::InKeeping, 0, "20.4 % went to v2 (± 0.7): consistent with 80/20."),
             (VerdictKind::TooFew, 380, "11,994 requests cannot tell 80/20 from 75/25: 380 more would."),
-            (VerdictKind::OffTarget, 0, "20.4 % went to v2 (± 0.7): not in keeping with 80/20."),
+            (VerdictKind::OffTarget, 0, "20.4 % went to v2 (± 0.7): not consistent with 80/20."),
         ] {
             assert_eq!(verdict(Lang::En, &Verdict { kind, needed, ..base.clone() }), text);
             assert!(!verdict(Lang::Zh, &Verdict { kind, needed, ..base.clone() }).is_empty());

@@ -193,7 +193,7 @@ pub mod reasons {
     pub const NOT_COUNTED: &str = "NotCounted";
     /// Held True.
     pub const HELD_HERE: &str = "HeldHere";
-    /// Held False: another panel acts, this one looks on; `holder`, `since`. Offer to take over.
+    /// Held False: another panel acts, this one is read-only; `holder`, `since`. Offer to take over.
     pub const HELD_BY_OTHER: &str = "HeldByOther";
     /// Held Unknown: leases may not be written; `why`.
     pub const HOLDER_UNKNOWN: &str = "HolderUnknown";

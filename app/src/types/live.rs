@@ -1,7 +1,7 @@
 //! What the live stream carries (`GET /api/demo/live`, server-sent events).
 //!
 //! Events: `hello` (one, first: [`Hello`]), `history` (one: the last 60 s as `Vec<Frame>`, two a second),
-//! `status` (a whole [`super::Status`], when it changes), `traffic` (a [`Frame`], ten a second).
+//! `status` (a whole [`super::Status`], when it changes), `traffic` (a [`Frame`], ten a second), `alive` (after 3 s without another).
 use super::Split;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! The state of the demo in one namespace, and the bodies of the verbs.
 use super::{ApiError, Condition, Namespace, Rate, Split};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The cluster the panel drives. Named at the top of the page, always.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +87,9 @@ pub struct Operation {
     pub since: u64,
     /// The step it is at, an English sentence.
     pub step: String,
+    /// The same in Chinese; empty where the language table has no entry.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zh: String,
     /// Why it stopped; nothing while it runs.
     pub error: Option<ApiError>,
 }
@@ -119,8 +123,11 @@ pub struct LogEntry {
     pub by: String,
     /// What was done, where it is one of ours.
     pub verb: Option<Verb>,
-    /// What happened, an English sentence fragment: `80/20`, `load 200/s`.
+    /// What happened, in a few English words: `80/20`, `Load 200/s`.
     pub what: String,
+    /// The same in Chinese; empty where the language table has no entry.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zh: String,
     /// The kubectl command that does the same; empty where there is none.
     pub command: String,
     /// The new weights, where it is a change of weights: a line in the chart.
@@ -168,6 +175,10 @@ pub struct Status {
     /// What was done, newest first, at most 50.
     #[serde(default)]
     pub log: Vec<LogEntry>,
+    /// The kubectl command that does the same as a button: by verb, and `uninject`, `unroute`, `load_stop`, `teardown_namespace`.
+    /// `%rate%` stands for the rate, `%v1%` for the share of version `v1`, and so on.
+    #[serde(default)]
+    pub commands: BTreeMap<String, String>,
 }
 
 impl Status {

@@ -1,6 +1,7 @@
 //! Pursues a namespace's goal: observe, plan, do; wait when there is nothing to do. The only place where steps are carried out.
 use super::observe::observe;
 use super::plan::{Observed, Presence, Refusal, Step, plan};
+use super::pods::INJECT_LABEL;
 use super::space::Space;
 use super::teardown;
 use crate::k8s::{ApplyError, Id, KindName, api_error, ours};
@@ -108,7 +109,7 @@ fn too_long(space: &Space) -> ApiError {
     ApiError::new(
         Code::Timeout,
         format!("It took longer than {} s: {step}.", PATIENCE.as_secs()),
-        "The pods' reasons are in the table; `kubectl describe pod` has more. It goes on by itself if the cause goes away.",
+        "The reasons are in the table of pods; `kubectl describe` has more. Remove the cause, then try again.",
     )
 }
 
@@ -151,7 +152,13 @@ impl Progress {
                     // The template says what it said: something in it has to change for new pods to be made.
                     object["spec"]["template"]["metadata"]["annotations"][MADE_ANEW] = super::facts::now_ms().to_string().into();
                 }
-                space.writer.apply(id.kind, ns, &object, false).await.map_err(|e| failed(&format!("apply {id}"), &e))?;
+                // Whoever clicked on sidecars has decided about the label, whatever wrote it last; about nothing else.
+                let clicked = space.facts.borrow().goal.inject.contains_key(&id);
+                let applied = match clicked {
+                    true => space.writer.apply_over(id.kind, ns, &object, &format!(".labels.{INJECT_LABEL}")).await,
+                    false => space.writer.apply(id.kind, ns, &object, false).await,
+                };
+                applied.map_err(|e| failed(&format!("apply {id}"), &e))?;
                 self.applied.insert(id);
             }
             Step::ScaleUp(id) => space.writer.scale_up(ns, id).await.map_err(|e| failed(&format!("scale {id}"), &e))?,
@@ -231,7 +238,7 @@ async fn look(space: &Space) -> Result<Looked, ApiError> {
 /// A failed write in people's words.
 pub fn failed(what: &str, error: &ApplyError) -> ApiError {
     match error {
-        ApplyError::Owned(managers) => ApiError::new(
+        ApplyError::Owned { managers, .. } => ApiError::new(
             Code::Refused,
             format!("Could not {what}: {} changed the same fields.", managers.join(", ")),
             "Undo that change (`kubectl get … --show-managed-fields -o yaml` shows it), then try again.",

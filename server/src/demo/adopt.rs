@@ -26,7 +26,7 @@ pub async fn take(space: &Space, by: &str, verb: Verb) -> Result<Operation, ApiE
         ApiError::new(Code::NotFound, "There are no weights to take over.", "Set the weights instead.")
     })?;
     let mut begun = None;
-    space.facts.send_modify(|f| begun = Some(f.begin(verb, by, &format!("taking the route over from {}", claim.manager))));
+    space.facts.send_modify(|f| begun = Some(f.begin_if_idle(verb, by, &format!("taking the route over from {}", claim.manager))));
     let operation = begun.unwrap_or_else(|| super::facts::Facts::default().begin(verb, by, ""));
     let outcome = shift(space, by, &split, asked, Force::Clicked).await;
     space.facts.send_modify(|f| f.end(operation.id, outcome.as_ref().err().cloned()));

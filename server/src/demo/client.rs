@@ -1,4 +1,5 @@
 //! Makes the load client alone. Accepted at once. Errors later, in the operation: `not_ours`, `refused`, `timeout`.
+use super::commands::{Part, apply};
 use super::facts::Line;
 use super::plan::Goal;
 use super::space::Space;
@@ -8,7 +9,6 @@ use app::types::{ApiError, Operation, Verb};
 /// The client's Service and Deployment.
 pub fn client(space: &Space, by: &str) -> Result<Operation, ApiError> {
     let goal = Goal { present: [Id::CLIENT_SERVICE, Id::CLIENT].into(), ..Goal::default() };
-    let command = "kubectl apply -f kubernetes/demo/00-namespace.yaml -f kubernetes/demo/client.yaml";
-    let line = Line { by: by.to_owned(), verb: Some(Verb::Client), what: "client".to_owned(), command: command.to_owned(), ..Line::default() };
+    let line = Line { by: by.to_owned(), verb: Some(Verb::Client), what: "client".to_owned(), command: apply(space, Part::Client), ..Line::default() };
     Ok(space.pursue(Verb::Client, by, goal, line))
 }

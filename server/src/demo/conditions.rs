@@ -1,5 +1,6 @@
 //! What is so, from facts. Pure; each reason's words stand here and nowhere else.
 use super::facts::{Agent, Facts};
+use super::lease::clock;
 use super::observe::{client_pod, mesh_served, mesh_unseen, namespace_injects};
 use super::plan::{Observed, Presence};
 use super::proxies::same;
@@ -8,6 +9,7 @@ use super::route;
 use super::sidecars::sidecars_count;
 use super::trouble::{held, namespace_free, permitted, pods_run};
 use crate::k8s::{Id, KindName, MANAGER, Reach, World};
+use app::text::sentence;
 use kube::api::DynamicObject;
 use app::types::{Condition, ConditionStatus, RouteClaim, Split, kinds, reasons};
 
@@ -38,12 +40,19 @@ pub fn is(kind: &str, status: ConditionStatus, reason: &str, message: impl Into<
         kind: kind.to_owned(),
         status,
         reason: reason.to_owned(),
-        message: message.into(),
+        message: full_stop(sentence(&message.into())),
         args: args.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
         zh: String::new(),
     };
     told.zh = app::text::in_chinese(&told);
     told
+}
+
+fn full_stop(mut message: String) -> String {
+    if !message.is_empty() && !message.ends_with(['.', '!', '?']) {
+        message.push('.');
+    }
+    message
 }
 
 /// One condition of each kind.
@@ -74,15 +83,15 @@ fn reachable(s: &Scene) -> Condition {
     match &s.reach.failing {
         Some((since_ms, why)) if s.reach.refused => {
             let message = format!("the cluster does not accept the panel's credentials any more: {why}. Give it new ones; it takes no others by itself");
-            is(kind, False, reasons::CREDENTIALS_REFUSED, message, &[("since", since_ms.to_string()), ("why", why.clone())])
+            is(kind, False, reasons::CREDENTIALS_REFUSED, message, &[("since", clock(*since_ms)), ("why", why.clone())])
         }
         None if s.reach.slow_until_ms.is_some() => {
             is(kind, Unknown, reasons::SLOWED_DOWN, "the cluster asks to slow down (429); the panel waits as long as it says", &[])
         }
         None => is(kind, True, reasons::REACHABLE, "the cluster answers", &[]),
         Some((since_ms, why)) => {
-            let since = since_ms.to_string();
-            is(kind, False, reasons::UNREACHABLE, format!("the cluster does not answer: {why}"), &[("since", since), ("why", why.clone())])
+            let since = clock(*since_ms);
+            is(kind, False, reasons::UNREACHABLE, format!("the cluster does not answer since {since}: {why}"), &[("since", since), ("why", why.clone())])
         }
     }
 }
@@ -125,13 +134,21 @@ fn lacking(s: &Scene, id: Id) -> Option<String> {
     Some(why.unwrap_or_else(|| format!("{ready} of {wanted} pods are ready")))
 }
 
+/// A sentence, with what is waited for where that is known.
+fn told_with(sentence: String, waiting: &str) -> String {
+    if waiting.is_empty() { sentence } else { format!("{sentence}; {waiting}") }
+}
+
 fn waiting_list<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> String {
     pods.map(|p| format!("{}: {}", p.view.name, p.view.phase)).collect::<Vec<_>>().join(", ")
 }
 
 fn deployed(s: &Scene) -> Condition {
     let kind = kinds::DEPLOYED;
-    if !APP.iter().any(|id| there(s, *id)) {
+    // A single object of such a name that somebody else made is no demo; all of them are.
+    let ours = |id: &Id| s.observed.objects.get(id).is_some_and(|o| o.presence == Presence::Ours);
+    let whole = APP.iter().all(|id| there(s, *id));
+    if !APP.iter().any(|id| ours(id)) && !whole {
         return is(kind, False, reasons::NOT_DEPLOYED, "the demo is not deployed", &[]);
     }
     if is_ready(s) {
@@ -139,7 +156,9 @@ fn deployed(s: &Scene) -> Condition {
         let workloads = workloads.join(", ");
         return is(kind, True, reasons::DEPLOYED, format!("{workloads} are ready"), &[("workloads", workloads)]);
     }
-    if s.facts.was_ready {
+    let coming = |id: Id| there(s, id) && wanted(s, id) > of(s, id).filter(|p| p.ready).count();
+    let deploying = !s.facts.goal.present.is_empty() || coming(Id::V1) || coming(Id::V2);
+    if s.facts.was_ready || !deploying {
         let missing = APP.into_iter().find(|id| !there(s, *id)).map(|id| (id.name, "it is not there".to_owned()));
         let lack = || [Id::V1, Id::V2].into_iter().find_map(|id| lacking(s, id).map(|why| (id.name, why)));
         let (workload, why) = missing.or_else(lack).unwrap_or(("flaskapp", String::new()));
@@ -150,7 +169,7 @@ fn deployed(s: &Scene) -> Condition {
     let wanted: usize = [Id::V1, Id::V2].iter().map(|id| wanted(s, *id)).sum();
     let waiting = waiting_list([Id::V1, Id::V2].iter().flat_map(|id| of(s, *id)).filter(|p| !p.ready));
     let args = [("ready", ready.to_string()), ("wanted", wanted.to_string()), ("waiting", waiting.clone())];
-    is(kind, False, reasons::DEPLOYING, format!("{ready} of {wanted} pods are ready; {waiting}"), &args)
+    is(kind, False, reasons::DEPLOYING, told_with(format!("{ready} of {wanted} pods are ready"), &waiting), &args)
 }
 
 fn verified(s: &Scene) -> Condition {
@@ -201,7 +220,7 @@ fn injected(s: &Scene) -> Condition {
     }
     let waiting = waiting_list(pods.iter().copied().filter(|p| !p.sidecar_ready));
     let args = [("ready", ready.to_string()), ("wanted", pods.len().to_string()), ("waiting", waiting.clone())];
-    is(kind, False, reasons::INJECTING, format!("{ready} of {} pods have a ready sidecar; {waiting}", pods.len()), &args)
+    is(kind, False, reasons::INJECTING, told_with(format!("{ready} of {} pods have a ready sidecar", pods.len()), &waiting), &args)
 }
 
 /// Whether a workload's controller has pods of an older template left to replace, or has not looked at the newest yet. A paused one
@@ -232,7 +251,7 @@ fn client_ready(s: &Scene) -> Condition {
             is(kind, False, reasons::CLIENT_STARTING, format!("{name} is not ready: {why}"), &[("pod", name), ("why", why)])
         }
         None => {
-            let args = [("pod", String::new()), ("why", "it has no pod yet".to_owned())];
+            let args = [("pod", Id::CLIENT.name.to_owned()), ("why", "it has no pod yet".to_owned())];
             is(kind, False, reasons::CLIENT_STARTING, "the load client has no pod yet", &args)
         }
     }
@@ -328,11 +347,11 @@ fn acknowledged(s: &Scene) -> Condition {
 fn weights_apply(s: &Scene) -> Condition {
     let kind = kinds::WEIGHTS_APPLY;
     let Some(wished) = s.wished else {
-        return is(kind, False, reasons::NO_ROUTE, "there is no route, so requests are balanced evenly", &[]);
+        return is(kind, False, reasons::NO_ROUTE, "there is no route (VirtualService), so requests are spread evenly", &[]);
     };
     if let Some(pod) = client_without_sidecar(s.pods) {
         let name = pod.view.name.clone();
-        let message = format!("{name} has no sidecar, so the weights are not looked at: requests are balanced evenly");
+        let message = format!("{name} has no sidecar, so the weights have no effect: its requests are spread evenly");
         return is(kind, False, reasons::CLIENT_HAS_NO_SIDECAR, message, &[("pod", name)]);
     }
     let ready = |subset: &str| {
@@ -370,9 +389,9 @@ fn route_ours(s: &Scene) -> Condition {
     let Some(claim) = s.claim else {
         return is(kind, True, reasons::ROUTE_OURS, format!("nobody but {MANAGER} has changed the route"), &[]);
     };
-    let show = |split: &Option<Split>| split.as_ref().map_or(String::new(), Split::to_string);
+    let show = |split: &Option<Split>| split.as_ref().map_or("–".to_owned(), Split::to_string);
     let (theirs, ours) = (show(&claim.theirs), show(&claim.ours));
-    let message = format!("the route is owned by {}: {theirs}{}", claim.manager, if ours.is_empty() { String::new() } else { format!("; the panel's was {ours}") });
+    let message = format!("the route is owned by {}: {theirs}{}", claim.manager, if claim.ours.is_none() { String::new() } else { format!("; the panel's was {ours}") });
     is(kind, False, reasons::CHANGED_BY_OTHER, message, &[("manager", claim.manager.clone()), ("theirs", theirs), ("ours", ours)])
 }
 
@@ -387,7 +406,7 @@ fn clean(s: &Scene) -> Condition {
     left.extend(s.observed.strays.iter().map(|(kind, name, _)| format!("{}/{name}", kind.word())));
     if s.facts.goal.teardown {
         let left = left.join(", ");
-        return is(kind, False, reasons::CLEANING, format!("still there: {left}"), &[("left", left)]);
+        return is(kind, False, reasons::CLEANING, if left.is_empty() { "making sure that nothing is left".to_owned() } else { format!("still there: {left}") }, &[("left", left)]);
     }
     if !left.is_empty() {
         return is(kind, False, reasons::IN_USE, "the demo is deployed", &[]);

@@ -1,5 +1,6 @@
 //! Makes Services, Deployments and the client. Accepted at once; pods take about a second. Repeating it changes nothing,
 //! but brings back what was scaled to 0. Errors later, in the operation: `not_ours`, `refused`, `timeout`.
+use super::commands::{Part, apply};
 use super::facts::Line;
 use super::plan::Goal;
 use super::space::Space;
@@ -9,8 +10,7 @@ use app::types::{ApiError, Operation, Verb};
 /// The whole demo but its route.
 pub fn deploy(space: &Space, by: &str) -> Result<Operation, ApiError> {
     let goal = Goal { present: [Id::SERVICE, Id::V1, Id::V2, Id::CLIENT_SERVICE, Id::CLIENT].into(), ..Goal::default() };
-    let command = "kubectl apply -f kubernetes/demo/00-namespace.yaml -f kubernetes/demo/flaskapp.yaml -f kubernetes/demo/client.yaml";
     space.facts.send_modify(|f| f.left = Default::default());
-    let line = Line { by: by.to_owned(), verb: Some(Verb::Deploy), what: "deploy".to_owned(), command: command.to_owned(), ..Line::default() };
+    let line = Line { by: by.to_owned(), verb: Some(Verb::Deploy), what: "deploy".to_owned(), command: apply(space, Part::Deploy), ..Line::default() };
     Ok(space.pursue(Verb::Deploy, by, goal, line))
 }

@@ -4,6 +4,7 @@ use super::plan::Goal;
 use super::sidecars::Counts;
 use super::teardown::Left;
 use super::trouble::Denied;
+use app::text::sentence;
 use app::types::{ApiError, LogEntry, Operation, Rate, Split, TimesMs, Verb};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -93,17 +94,26 @@ pub struct Facts {
 impl Facts {
     /// Begins an operation in place of what was under way.
     pub fn begin(&mut self, verb: Verb, by: &str, step: &str) -> Operation {
-        let operation =
-            Operation { id: self.id(), verb, by: by.to_owned(), since: now_ms(), step: step.to_owned(), error: None };
+        let operation = self.aside(verb, by, step);
         self.operation = Some(operation.clone());
         operation
+    }
+
+    /// An operation that is told to who asked for it, and takes nobody's place.
+    pub fn aside(&mut self, verb: Verb, by: &str, step: &str) -> Operation {
+        Operation { id: self.id(), verb, by: by.to_owned(), since: now_ms(), step: sentence(step), zh: app::text::clause(step), error: None }
+    }
+
+    /// The same, in the place of what was under way unless a goal is pursued: that one keeps its place.
+    pub fn begin_if_idle(&mut self, verb: Verb, by: &str, step: &str) -> Operation {
+        if self.goal == Goal::default() { self.begin(verb, by, step) } else { self.aside(verb, by, step) }
     }
 
     /// Tells where an operation is; nothing happens where a newer one has taken its place.
     pub fn step(&mut self, id: u64, step: &str) -> bool {
         match &mut self.operation {
-            Some(operation) if operation.id == id && operation.step != step => {
-                step.clone_into(&mut operation.step);
+            Some(operation) if operation.id == id && operation.step != sentence(step) => {
+                (operation.step, operation.zh) = (sentence(step), app::text::clause(step));
                 true
             }
             _ => false,
@@ -132,7 +142,8 @@ impl Facts {
             at_ms: now_ms(),
             by: line.by,
             verb: line.verb,
-            what: line.what,
+            zh: app::text::clause(&line.what),
+            what: sentence(&line.what),
             command: line.command,
             split: line.split,
             times: line.times,

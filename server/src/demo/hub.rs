@@ -200,6 +200,8 @@ fn spec(request: &LoadRequest) -> LoadSpec {
 impl Follower<'_> {
     async fn command(&mut self, command: ToAgent, asked: &mut LoadRequest) -> Result<(), AgentError> {
         match command {
+            // Who asked has given up and was told so: no load may start behind their back. A stop is never late.
+            ToAgent::Load(request, answer) if answer.is_closed() && request.rate != Rate::default() => Ok(()),
             ToAgent::Load(request, answer) => {
                 let outcome = self.commands.set_load(&spec(&request)).await;
                 let told = match &outcome {

@@ -1,5 +1,6 @@
 //! Adds or removes sidecars: an explicit `"true"` or `"false"` on the pod templates, then a rollout.
 //! Accepted at once; pods are replaced one by one. Errors: `not_deployed`; later, in the operation: `not_ours`, `refused`, `timeout`.
+use super::commands;
 use super::facts::Line;
 use super::observe::observe;
 use super::plan::{Goal, Presence};
@@ -23,12 +24,8 @@ pub async fn inject(space: &Space, by: &str, request: InjectRequest) -> Result<O
         return Err(ApiError::new(Code::NotDeployed, format!("There is no {absent} to inject."), "Deploy the demo first."));
     }
     let names: Vec<&str> = ids.iter().map(|id| id.name).collect();
-    let what = format!("{} {}", if request.inject { "inject" } else { "un-inject" }, names.join(", "));
-    let patch = format!(
-        r#"{{"spec":{{"template":{{"metadata":{{"labels":{{"sidecar.istio.io/inject":"{}"}}}}}}}}}}"#,
-        request.inject
-    );
-    let command = format!("kubectl -n {} patch deployment {} -p '{patch}'", space.ns, names.join(" "));
+    let what = format!("{} sidecars: {}", if request.inject { "inject" } else { "remove" }, names.join(", "));
+    let command = commands::inject(space, &names, request.inject);
     let goal = Goal { inject: ids.into_iter().map(|id| (id, request.inject)).collect(), ..Goal::default() };
     Ok(space.pursue(Verb::Inject, by, goal, Line { by: by.to_owned(), verb: Some(Verb::Inject), what, command, ..Line::default() }))
 }

@@ -2,7 +2,8 @@
 //!
 //! Held only while the panel has something in the namespace, so that a clean namespace has no Lease. Where leases may not be
 //! written the panel goes on without, and says so. Source: Kubernetes API reference, "Lease".
-use super::facts::{Line, now_ms};
+use super::commands;
+use super::facts::Line;
 use super::observe::observe;
 use super::plan::Presence;
 use super::process;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 /// The Lease's name.
-const NAME: &str = "demo-panel";
+pub const NAME: &str = "demo-panel";
 /// After this long without a renewal the holder is thought gone.
 const LASTS: Duration = Duration::from_secs(60);
 /// How often a held Lease is renewed, and another's end thought of.
@@ -223,7 +224,7 @@ fn keep(space: &Space, held: Held) {
 
 fn refusal(held: &Held) -> ApiError {
     let Held::Other { holder, since_ms } = held else { return ApiError::new(Code::HeldElsewhere, "Another panel acts on this namespace.", "Take over first.") };
-    ApiError::new(Code::HeldElsewhere, format!("Panel {holder} acts on this namespace since {}; this one looks on.", clock(*since_ms)), "Take over first, if that is meant.")
+    ApiError::new(Code::HeldElsewhere, format!("Panel {holder} acts on this namespace since {}; this one is read-only.", clock(*since_ms)), "Take over first, if that is meant.")
 }
 
 /// `14:02:31 UTC`.
@@ -252,15 +253,11 @@ pub async fn take_over(space: &Space, by: &str) -> Result<Operation, ApiError> {
     };
     let held = hold(space, me, Seize::Clicked, &mut None).await.map_err(|e| api_error("take over the Lease", &e))?;
     keep(space, held);
-    let command = format!(
-        r#"kubectl -n {} patch lease {NAME} --type merge -p '{{"spec":{{"holderIdentity":"{me}","renewTime":"{}"}}}}'"#,
-        space.ns,
-        Timestamp::now()
-    );
+    let command = commands::takeover(space, me);
     let mut operation = None;
     space.facts.send_modify(|f| {
-        f.note(Line { by: by.to_owned(), verb: Some(Verb::Takeover), what: format!("took over from {holder}"), command, ..Line::default() });
-        operation = Some(Operation { id: 0, verb: Verb::Takeover, by: by.to_owned(), since: now_ms(), step: "done".to_owned(), error: None });
+        f.note(Line { by: by.to_owned(), verb: Some(Verb::Takeover), what: format!("take over from {holder}"), command, ..Line::default() });
+        operation = Some(f.aside(Verb::Takeover, by, "done"));
     });
     operation.ok_or_else(|| ApiError::new(Code::Internal, "Nothing was done.", "Try again."))
 }

@@ -1,4 +1,5 @@
 //! Starts, changes or stops the load: the hub tells the client's agent. Errors: `no_client`, `cluster_unreachable`, `bad_request`.
+use super::commands;
 use super::facts::Line;
 use super::space::{Space, ToAgent};
 use app::types::{ApiError, Code, LoadRequest, Operation, Verb};
@@ -15,17 +16,17 @@ pub async fn load(space: &Space, by: &str, request: LoadRequest) -> Result<Opera
         Ok(Ok(outcome)) => outcome,
         _ => Err(gone()),
     };
-    let what = if rate == 0 { "load off".to_owned() } else { format!("load {rate}/s") };
-    let command = format!(
-        r#"kubectl -n {} port-forward deployment/simple-flask-app-client 7070 & curl -X PUT localhost:7070/v1/load -H 'content-type: application/json' -d '{{"rate":{rate}}}'"#,
-        space.ns
-    );
+    let what = match request.requests {
+        _ if rate == 0 => "load off".to_owned(),
+        Some(n) => format!("{n} requests at {rate}/s"),
+        None => format!("load {rate}/s"),
+    };
+    let command = commands::load(space, &rate.to_string(), request.requests);
     let mut operation = None;
     space.facts.send_modify(|f| {
         let line = Line { by: by.to_owned(), verb: Some(Verb::Load), what, command, error: outcome.as_ref().err().cloned(), ..Line::default() };
         f.note(line);
-        let mut told = super::facts::Facts::default();
-        operation = Some(told.begin(Verb::Load, by, "done"));
+        operation = Some(f.aside(Verb::Load, by, "done"));
     });
     outcome?;
     operation.ok_or_else(gone)

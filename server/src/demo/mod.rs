@@ -14,6 +14,7 @@ mod status;
 mod space;
 mod about;
 mod actor;
+mod commands;
 mod proxies;
 mod sidecars;
 mod hub;
@@ -42,6 +43,7 @@ use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use commands::{Address, Part};
 pub use space::Space;
 
 /// Namespaces looked after at once: each has five watches.
@@ -56,6 +58,7 @@ pub struct Demo {
     begin: mpsc::UnboundedSender<Arc<Space>>,
     stop: CancellationToken,
     build: String,
+    address: Address,
     identity: Option<String>,
     /// For what was before the panel's own memory; nothing where none was named.
     prometheus: Option<Prometheus>,
@@ -70,9 +73,17 @@ pub struct Runner {
 }
 
 impl Demo {
-    /// Nothing runs before the [`Runner`] does. `stop` ends every namespace's parts. `identity`: what this panel calls itself on a
-    /// cluster that other panels may act on, too.
-    pub fn new(cluster: Cluster, manifests: Manifests, build: String, identity: Option<String>, prometheus: Option<Prometheus>, stop: CancellationToken) -> (Arc<Demo>, Runner) {
+    /// Nothing runs before the [`Runner`] does. `stop` ends every namespace's parts. `address`: how a shell reaches this panel.
+    /// `identity`: what it calls itself on a cluster that other panels may act on, too.
+    pub fn new(
+        cluster: Cluster,
+        manifests: Manifests,
+        build: String,
+        address: Address,
+        identity: Option<String>,
+        prometheus: Option<Prometheus>,
+        stop: CancellationToken,
+    ) -> (Arc<Demo>, Runner) {
         let (begin, begun) = mpsc::unbounded_channel();
         let (reach, seen) = latest::channel(Reach::default());
         let demo = Demo {
@@ -83,6 +94,7 @@ impl Demo {
             begin,
             stop: stop.clone(),
             build,
+            address,
             identity,
             prometheus,
         };
@@ -108,7 +120,7 @@ impl Demo {
             };
             victim.stop.cancel();
         }
-        let space = Space::new(ns.clone(), self.cluster.clone(), self.manifests.clone(), self.reach.clone(), self.identity.clone(), self.stop.child_token());
+        let space = Space::new(ns.clone(), self.cluster.clone(), self.manifests.clone(), self.reach.clone(), self.address.clone(), self.identity.clone(), self.stop.child_token());
         spaces.insert(ns.clone(), space.clone());
         // The runner is gone only when the program ends.
         let _ = self.begin.send(space.clone());
@@ -120,6 +132,11 @@ impl Demo {
         let space = self.space(ns)?;
         lease::may_act(&space).await?;
         Ok(space)
+    }
+
+    /// The demo's objects as the panel would apply them, as YAML. Changes nothing.
+    pub async fn manifests(&self, ns: &Namespace, part: Part) -> Result<String, ApiError> {
+        commands::manifests(&*self.space(ns)?, part).await
     }
 
     /// Id of this build.
@@ -168,7 +185,7 @@ impl ControlPlane for Demo {
         // A namespace that was just begun has nothing to show yet; where the cluster does not answer, that is what is shown.
         let _ = space.settled().await;
         let (world, facts, reach) = (space.now(), space.facts.borrow().clone(), space.reach.borrow().clone());
-        Ok(status::compose(ns, &space.cluster.view, &world, &facts, &reach).0)
+        Ok(status::compose(&space, &world, &facts, &reach).0)
     }
 
     async fn history(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError> {

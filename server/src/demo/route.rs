@@ -68,6 +68,17 @@ fn rule_index(http: &Value, ns: &str) -> Option<usize> {
     rules[..looked_at].iter().rposition(decides)
 }
 
+/// Where the deciding rule is, and the subsets of its destinations in their order. Nothing where a subset is named twice, or none.
+pub fn destinations(object: &DynamicObject, ns: &str) -> Option<(usize, Vec<String>)> {
+    let http = &object.data["spec"]["http"];
+    let index = rule_index(http, ns)?;
+    let route = http[index]["route"].as_array()?;
+    let subsets: Option<Vec<String>> = route.iter().map(|d| d["destination"]["subset"].as_str().map(str::to_owned)).collect();
+    let subsets = subsets?;
+    let once = subsets.iter().collect::<std::collections::BTreeSet<_>>().len() == subsets.len();
+    once.then_some((index, subsets))
+}
+
 /// The weights a VirtualService means. Nothing where it has no rule for the host, or destinations without subset.
 pub fn split(object: &DynamicObject, ns: &str) -> Option<Split> {
     if !in_mesh(object) {

@@ -1,5 +1,6 @@
 //! Makes DestinationRule and VirtualService (50/50), or removes them. Accepted at once.
 //! Errors later, in the operation: `not_ours`, `not_found` where Istio's kinds are not served.
+use super::commands::{Part, apply, unroute};
 use super::facts::Line;
 use super::plan::Goal;
 use super::space::Space;
@@ -9,10 +10,10 @@ use app::types::{ApiError, Operation, RouteRequest, Verb};
 pub fn route(space: &Space, by: &str, request: RouteRequest) -> Result<Operation, ApiError> {
     let goal = Goal { route: Some(request.present), ..Goal::default() };
     let (what, command) = if request.present {
-        ("route 50/50", "kubectl apply -f kubernetes/demo/destination-rule.yaml -f kubernetes/demo/virtual-service.yaml")
+        ("create route 50/50", apply(space, Part::Route))
     } else {
-        ("no route", "kubectl delete -f kubernetes/demo/virtual-service.yaml -f kubernetes/demo/destination-rule.yaml")
+        ("remove route", unroute(space))
     };
-    let line = Line { by: by.to_owned(), verb: Some(Verb::Route), what: what.to_owned(), command: command.to_owned(), ..Line::default() };
+    let line = Line { by: by.to_owned(), verb: Some(Verb::Route), what: what.to_owned(), command, ..Line::default() };
     Ok(space.pursue(Verb::Route, by, goal, line))
 }

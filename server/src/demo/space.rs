@@ -1,4 +1,5 @@
 //! One namespace: its watched objects, its facts, and the parts that keep it going.
+use super::commands::Address;
 use super::facts::{Facts, Line};
 use super::plan::Goal;
 use super::{about, actor, hub, lease, proxies, sidecars, status};
@@ -56,6 +57,8 @@ pub struct Space {
     /// To the hub.
     pub to_agent: mpsc::Sender<ToAgent>,
     agent_inbox: Mutex<Option<mpsc::Receiver<ToAgent>>>,
+    /// How a shell reaches this panel, for the commands it prints.
+    pub address: Address,
     /// What this panel calls itself where other panels may act on the namespace, too.
     pub identity: Option<String>,
     /// Told when the cluster refused something for want of a right.
@@ -66,7 +69,7 @@ pub struct Space {
 
 impl Space {
     /// Nothing runs yet.
-    pub fn new(ns: Namespace, cluster: Cluster, manifests: Arc<Manifests>, reach: latest::Receiver<Reach>, identity: Option<String>, stop: CancellationToken) -> Arc<Space> {
+    pub fn new(ns: Namespace, cluster: Cluster, manifests: Arc<Manifests>, reach: latest::Receiver<Reach>, address: Address, identity: Option<String>, stop: CancellationToken) -> Arc<Space> {
         let (to_agent, inbox) = mpsc::channel(16);
         let empty = status::empty(&ns, &cluster.view);
         Arc::new(Space {
@@ -84,6 +87,7 @@ impl Space {
             manifests,
             reach,
             to_agent,
+            address,
             identity,
             recheck: tokio::sync::Notify::new(),
             stop,

@@ -1,4 +1,5 @@
 //! What the page shows of a namespace, put together again whenever something changes.
+use super::commands;
 use super::conditions::{Scene, conditions, is_ready};
 use super::facts::{Facts, Line};
 use super::observe::{demo_pods, observe};
@@ -26,6 +27,7 @@ pub fn empty(ns: &Namespace, cluster: &ClusterView) -> Status {
         load: LoadView::default(),
         operation: None,
         log: Vec::new(),
+        commands: Default::default(),
     }
 }
 
@@ -41,9 +43,9 @@ pub fn claim(seen: &Seen, ns: &str, facts: &Facts) -> Option<RouteClaim> {
     Some(RouteClaim { manager: manager.clone(), theirs: route::split(&seen.object, ns), ours: our_weights(seen, facts) })
 }
 
-/// Puts a status together. Pure.
-pub fn compose(ns: &Namespace, cluster: &ClusterView, world: &World, facts: &Facts, reach: &Reach) -> (Status, bool) {
-    let name = ns.as_str();
+/// Puts a status together, from its arguments alone and what never changes of the namespace; and whether the demo is ready.
+pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (Status, bool) {
+    let name = space.ns.as_str();
     let (observed, pods) = (observe(world), demo_pods(world));
     let seen = route::find(world, name);
     let wished = seen.and_then(|s| route::split(&s.object, name));
@@ -66,7 +68,7 @@ pub fn compose(ns: &Namespace, cluster: &ClusterView, world: &World, facts: &Fac
         (None, Some(seen)) => seen.object.metadata.annotations.as_ref().and_then(|a| a.get(BY_NOTE)).cloned().unwrap_or_default(),
         (None, None) => String::new(),
     };
-    let mut cluster = cluster.clone();
+    let mut cluster = space.cluster.view.clone();
     cluster.version.clone_from(&reach.version);
     cluster.mesh.clone_from(&reach.mesh);
     if !reach.user.is_empty() {
@@ -74,7 +76,7 @@ pub fn compose(ns: &Namespace, cluster: &ClusterView, world: &World, facts: &Fac
     }
     let status = Status {
         cluster,
-        namespace: ns.clone(),
+        namespace: space.ns.clone(),
         conditions,
         pods: pods.into_iter().map(|p| p.view).collect(),
         wished,
@@ -83,6 +85,7 @@ pub fn compose(ns: &Namespace, cluster: &ClusterView, world: &World, facts: &Fac
         load: LoadView { rate: facts.load },
         operation: facts.operation.clone(),
         log: facts.log.iter().cloned().collect(),
+        commands: commands::all(space, world),
     };
     (status, ready)
 }
@@ -93,7 +96,7 @@ pub async fn run(space: &Space) {
     loop {
         let (status, ready) = {
             let (world, facts, reach) = (world.borrow_and_update().clone(), facts.borrow_and_update().clone(), reach.borrow_and_update().clone());
-            compose(&space.ns, &space.cluster.view, &world, &facts, &reach)
+            compose(space, &world, &facts, &reach)
         };
         remember(space, &status, ready);
         space.status.send_if_modified(|shown| {

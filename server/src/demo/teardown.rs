@@ -1,5 +1,6 @@
 //! Removes everything that carries our label, waits until it is gone, and tells what is left and whose it is.
 //! Accepted at once. Errors later, in the operation: `forbidden`, `timeout`.
+use super::commands;
 use super::facts::Line;
 use super::observe::mesh_served;
 use super::plan::Goal;
@@ -11,7 +12,7 @@ use tokio::sync::oneshot;
 
 /// Clean-up. It cancels what is under way.
 pub async fn teardown(space: &Space, by: &str) -> Result<Operation, ApiError> {
-    let command = format!("kubectl -n {} delete virtualservices,destinationrules,deployments,services -l app.kubernetes.io/managed-by={MANAGER}", space.ns);
+    let command = commands::teardown(space);
     let line = Line { by: by.to_owned(), verb: Some(Verb::Teardown), what: "clean up".to_owned(), command, ..Line::default() };
     // The load ends with its pod anyway; this only makes the end orderly.
     let (answer, _) = oneshot::channel();

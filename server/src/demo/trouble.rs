@@ -87,7 +87,7 @@ pub fn pods_run(s: &Scene) -> Condition {
             is(kind, False, reasons::IMAGE_NOT_PULLED, message, &[("pod", pod), ("image", image), ("why", why)])
         }
         Some(Trouble::Crashing { pod, why }) => {
-            let message = format!("{pod} ends again and again: {why}");
+            let message = format!("{pod} keeps crashing: {why}");
             is(kind, False, reasons::POD_CRASHES, message, &[("pod", pod), ("why", why)])
         }
     }
@@ -141,7 +141,7 @@ pub fn held(s: &Scene) -> Condition {
         Held::Free | Held::Ours => is(kind, True, reasons::HELD_HERE, "no other panel acts on the namespace", &[]),
         Held::Other { holder, since_ms } => {
             let since = clock(*since_ms);
-            let message = format!("panel {holder} acts on this namespace since {since}; this one looks on");
+            let message = format!("panel {holder} acts on this namespace since {since}; this one is read-only");
             is(kind, False, reasons::HELD_BY_OTHER, message, &[("holder", holder.clone()), ("since", since)])
         }
         Held::CannotTell(why) => {
@@ -240,6 +240,6 @@ mod tests {
         let told = permitted(&Scene { facts: &lacks, ..scene });
         assert_eq!((told.reason.as_str(), told.args["off"].as_str()), ("NotReady", "inject"), "{}", told.message);
         let scene = Scene { ns: "n", world: &world, observed: &observed, pods: &[], facts: &facts, reach: &reach, wished: None, claim: None };
-        assert_eq!(permitted(&scene).message, "the panel may not patch deployments.apps, create pods/exec; off until it may: deploy, inject, verify");
+        assert_eq!(permitted(&scene).message, "The panel may not patch deployments.apps, create pods/exec; off until it may: deploy, inject, verify.");
     }
 }

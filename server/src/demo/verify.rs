@@ -1,5 +1,6 @@
 //! Asks a pod from inside: `curl http://127.0.0.1:7777/env/PATH` in a flaskapp pod, through the API server.
 //! Answers when the pod has, or after 10 s; what it said is the condition `Verified`. Errors: `not_deployed`.
+use super::commands;
 use super::facts::Line;
 use super::observe::demo_pods;
 use super::space::Space;
@@ -16,18 +17,13 @@ pub async fn verify(space: &Space, by: &str) -> Result<Operation, ApiError> {
         return Err(ApiError::new(Code::NotDeployed, "There is no flaskapp pod to ask.", "Deploy the demo first."));
     };
     let name = pod.view.name.clone();
-    let command = format!("kubectl -n {} exec {name} -c flaskapp -- {}", space.ns, COMMAND.join(" "));
+    let command = commands::verify(space, &name);
     let line = Line { by: by.to_owned(), verb: Some(Verb::Verify), what: format!("verify {name}"), command, ..Line::default() };
     let (mut operation, mut entry) = (None, 0);
     space.facts.send_modify(|f| {
         entry = f.note(line);
         // A verb that runs keeps its place: asking a pod changes nothing.
-        operation = Some(if f.goal == Default::default() {
-            f.begin(Verb::Verify, by, &format!("asking {name}"))
-        } else {
-            let mut idle = super::facts::Facts::default();
-            idle.begin(Verb::Verify, by, &format!("asking {name}"))
-        });
+        operation = Some(f.begin_if_idle(Verb::Verify, by, &format!("asking {name}")));
     });
     let operation = operation.unwrap_or_else(|| super::facts::Facts::default().begin(Verb::Verify, by, ""));
     let began = Instant::now();

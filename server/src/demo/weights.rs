@@ -3,6 +3,7 @@
 //! Proxies follow within milliseconds on the embedded cluster, about 100 ms with Istio. Repeating it changes nothing.
 //! Errors: `not_deployed`, `bad_request`, `weight_owned`, `not_ours`, `refused`.
 use super::actor::{failed, not_ours, unseen};
+use super::commands;
 use super::facts::{Facts, Line};
 use super::observe::observe;
 use super::plan::Presence;
@@ -79,12 +80,11 @@ pub async fn shift(space: &Space, by: &str, split: &Split, asked: Instant, force
 }
 
 fn note(space: &Space, by: &str, split: &Split, times: TimesMs) -> u64 {
-    let patch = json!({"spec": {"http": route::new_http(split)}});
     let line = Line {
         by: by.to_owned(),
         verb: Some(Verb::Weights),
         what: split.to_string(),
-        command: format!("kubectl -n {} patch virtualservice {} --type merge -p '{patch}'", space.ns, Id::ROUTE.name),
+        command: commands::weights_to(space, &space.now(), split).unwrap_or_default(),
         split: Some(split.clone()),
         times: Some(times),
         error: None,
@@ -211,7 +211,7 @@ async fn write(space: &Space, by: &str, split: &Split, force: Force) -> Result<S
             },
             Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
             Err(ApplyError::Stale) => base = reread(space, Id::ROUTE, &name).await?,
-            Err(ApplyError::Owned(managers)) => {
+            Err(ApplyError::Owned { managers, .. }) => {
                 // What differs may be no more than what the watch has not shown yet.
                 let newest = reread(space, Id::ROUTE, &name).await?;
                 if version(&newest) == version(&base) {

@@ -6,9 +6,14 @@ use serde_json::{Value, json};
 /// Why a write did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// Other field managers own what was to be written; their names.
-    #[error("owned by {}", .0.join(", "))]
-    Owned(Vec<String>),
+    /// Other field managers own what was to be written.
+    #[error("owned by {}", managers.join(", "))]
+    Owned {
+        /// Their names.
+        managers: Vec<String>,
+        /// What they own of it: `.spec.replicas`.
+        fields: Vec<String>,
+    },
     /// It changed since it was read: read again.
     #[error("it changed since it was read")]
     Stale,
@@ -37,6 +42,14 @@ impl Writer {
         let mut params = PatchParams::apply(MANAGER);
         params.force = force;
         self.cluster.api(kind, ns).patch(name, &params, &Patch::Apply(&object)).await.map_err(classify)
+    }
+
+    /// The same, but over other managers' claims on this one field: a person clicked for that field, and for no other.
+    pub async fn apply_over(&self, kind: KindName, ns: &str, object: &Value, field: &str) -> Result<DynamicObject, ApplyError> {
+        match self.apply(kind, ns, object, false).await {
+            Err(ApplyError::Owned { fields, .. }) if fields.iter().all(|f| f.ends_with(field)) => self.apply(kind, ns, object, true).await,
+            answered => answered,
+        }
     }
 
     /// Makes the panel the only owner of `.spec.http`. A forced apply of equal values leaves the others as owners beside it, so that
@@ -83,7 +96,8 @@ fn classify(error: kube::Error) -> ApplyError {
     }
     let causes = status.details.iter().flat_map(|d| d.causes.iter()).filter(|c| c.reason == "FieldManagerConflict");
     // `conflict with "kubectl-edit" using networking.istio.io/v1`: the manager is the quoted part.
-    let mut managers: Vec<String> = causes.filter_map(|c| c.message.split('"').nth(1).map(str::to_owned)).collect();
+    let named = |message: &str| message.split('"').nth(1).map(str::to_owned);
+    let (mut managers, fields): (Vec<String>, Vec<String>) = causes.filter_map(|c| Some((named(&c.message)?, c.field.clone()))).unzip();
     managers.dedup();
-    if managers.is_empty() { ApplyError::Stale } else { ApplyError::Owned(managers) }
+    if managers.is_empty() { ApplyError::Stale } else { ApplyError::Owned { managers, fields } }
 }

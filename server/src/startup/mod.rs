@@ -8,7 +8,7 @@ mod token;
 mod tried;
 
 use crate::config::{ClusterChoice, Serve};
-use crate::demo::Demo;
+use crate::demo::{Address, Demo};
 use crate::k8s::{self, ImageSource, Manifests};
 use crate::prometheus::Prometheus;
 use crate::tasks::{Stage, Tasks, shutdown_signal};
@@ -107,7 +107,7 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         ClusterChoice::Kubeconfig => remote::from_kubeconfig(config.kubeconfig.as_deref(), config.context.clone()).await?,
         ClusterChoice::InCluster => remote::in_cluster().await?,
     };
-    let (demo, runner) = Demo::new(started.cluster.clone(), manifests, build_id(), started.identity.clone(), prometheus, tasks.token(Stage::Load));
+    let (demo, runner) = Demo::new(started.cluster.clone(), manifests, build_id(), reached(&config, address), started.identity.clone(), prometheus, tasks.token(Stage::Load));
     tasks.start(Stage::Load, "demo", |_| async move {
         runner.run().await;
         Ok(())
@@ -121,11 +121,30 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         leptos: web::leptos_options(),
         stop: tasks.token(Stage::Web),
     };
-    let scheme = if tls.is_some() { "https" } else { "http" };
     tasks.start(Stage::Web, "web", |stop| web::serve(listener, tls, web::router(state), stop));
-    announce(&format!("{scheme}://{address}"), &started.lines);
+    announce(&format!("{}://{address}", scheme(&config)), &started.lines);
     info!(%address, cluster = config.cluster().as_str(), "The panel is up");
     Ok(tasks.run_until(shutdown).await)
+}
+
+fn scheme(config: &Serve) -> &'static str {
+    if config.tls_cert.is_some() || config.tls_self_signed { "https" } else { "http" }
+}
+
+/// How a shell reaches the panel: as its first public URL says, else where it listens.
+fn reached(config: &Serve, address: SocketAddr) -> Address {
+    let ip = if address.ip().is_unspecified() { std::net::IpAddr::from([127, 0, 0, 1]) } else { address.ip() };
+    let own = format!("{}://{}", scheme(config), SocketAddr::new(ip, address.port()));
+    let url = config.public_urls.first().map_or(own, |url| url.to_string().trim_end_matches('/').to_owned());
+    let mut options = String::new();
+    if config.tls_self_signed {
+        options.push_str(" -k");
+    }
+    if config.token_file.is_some() {
+        // Where the token lies is known to whoever may read it; it is printed nowhere.
+        options.push_str(r#" -H "Authorization: Bearer $DEMO_PANEL_TOKEN""#);
+    }
+    Address { url, options }
 }
 
 /// Tells people, and tests, where things are.

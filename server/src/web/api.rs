@@ -1,6 +1,7 @@
 //! The verbs as JSON: `/api/demo/{verb}?namespace=istio-app`. The same implementation as the page's.
 use super::AppState;
 use super::failure::{Failure, failure};
+use crate::demo::Part;
 use app::types::{Code, Namespace, Operation, Past, Preflight, Shifted, Status};
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
@@ -93,6 +94,25 @@ pub async fn past(State(state): State<AppState>, InNamespace(ns): InNamespace) -
     Ok(Json(state.plane.past(&ns).await?))
 }
 
+/// `GET manifests`: what *Deploy* applies, as YAML for `kubectl apply -f -`.
+pub async fn all_manifests(State(state): State<AppState>, InNamespace(ns): InNamespace) -> Result<Response, Failure> {
+    yaml(state.demo.manifests(&ns, Part::Deploy).await?)
+}
+
+/// `GET manifests/client` and `manifests/route`.
+pub async fn manifests(State(state): State<AppState>, Path(part): Path<String>, InNamespace(ns): InNamespace) -> Result<Response, Failure> {
+    let part = match part.as_str() {
+        "client" => Part::Client,
+        "route" => Part::Route,
+        _ => return Err(failure(Code::NotFound, "There are no such manifests.", "There are manifests, manifests/client and manifests/route.")),
+    };
+    yaml(state.demo.manifests(&ns, part).await?)
+}
+
+fn yaml(text: String) -> Result<Response, Failure> {
+    Ok(([(axum::http::header::CONTENT_TYPE, "text/yaml; charset=utf-8")], text).into_response())
+}
+
 /// `POST weights`: answers when every client-side proxy has them, or after 1 s.
 async fn weights(state: &AppState, ns: &Namespace, by: &str, request: Request) -> Result<Json<Shifted>, Failure> {
     let Decoded(split) = Decoded::from_request(request, state).await?;
@@ -140,7 +160,7 @@ fn unknown_verb() -> Failure {
     failure(
         Code::NotFound,
         "There is no such verb.",
-        "GET status, live, preflight, history; POST deploy, client, inject, route, weights, adopt, revert, load, verify, takeover, teardown.",
+        "GET status, live, preflight, history, manifests; POST deploy, client, inject, route, weights, adopt, revert, load, verify, takeover, teardown.",
     )
 }
 

@@ -2,7 +2,7 @@
 use super::AppState;
 use super::failure::failure;
 use super::gate::Refused;
-use super::sign_in::SIGN_IN;
+use super::sign_in::{SIGN_IN, come_back};
 use app::types::Code;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -110,7 +110,7 @@ pub async fn guard(State(state): State<AppState>, request: Request, next: Next) 
 fn turned_away(refused: Refused, parts: &http::request::Parts) -> Response {
     let accepts = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if refused != Refused::TooMany && parts.method == Method::GET && accepts.contains("text/html") && !parts.uri.path().starts_with("/api") {
-        return (StatusCode::SEE_OTHER, [(header::LOCATION, SIGN_IN)]).into_response();
+        return (StatusCode::SEE_OTHER, [(header::LOCATION, format!("{SIGN_IN}{}", come_back(parts.uri.query())))]).into_response();
     }
     if refused == Refused::TooMany {
         return failure(Code::TooManyRequests, "Too many wrong tokens came from this address.", "Wait five minutes, then try again.").into_response();

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use app::types::Hello;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
 use serde::Serialize;
@@ -15,9 +15,15 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
+/// A silent stream says after so long that it is alive: page and server notice within 10 s that the other is gone. Pages hear no comments.
+const ALIVE: Duration = Duration::from_secs(3);
+
 /// Opens a stream: `hello`, `history`, `status`, then `status` and `traffic` as they come.
 pub async fn live(State(state): State<AppState>, InNamespace(ns): InNamespace) -> Result<Response, Failure> {
     let space = state.demo.space(&ns)?;
+    // Before the status is put together: a change meanwhile is sent after it.
+    let mut statuses = space.status.subscribe();
+    statuses.mark_changed();
     let status = state.plane.status(&ns).await?;
     let first = [
         event("hello", &Hello { build: state.demo.build_id().to_owned() }),
@@ -25,7 +31,7 @@ pub async fn live(State(state): State<AppState>, InNamespace(ns): InNamespace) -
         event("status", &status),
     ];
     let viewer = state.metrics.viewer();
-    let (statuses, mut frames, stop) = (space.status.subscribe(), space.frames.subscribe(), state.stop.clone());
+    let (mut frames, stop) = (space.frames.subscribe(), state.stop.clone());
     // The newest frame goes out at once.
     frames.mark_changed();
     let opening: VecDeque<Event> = first.into_iter().flatten().collect();
@@ -48,6 +54,7 @@ pub async fn live(State(state): State<AppState>, InNamespace(ns): InNamespace) -
                     let frame = frames.borrow_and_update().clone();
                     frame.and_then(|frame| event("traffic", &*frame))
                 }
+                () = tokio::time::sleep(ALIVE) => event("alive", &()),
             };
             opening.extend(next);
         }
@@ -56,8 +63,7 @@ pub async fn live(State(state): State<AppState>, InNamespace(ns): InNamespace) -
 }
 
 fn answer(stream: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
-    // The comment tells page and server within 10 s that the other is gone.
-    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(5)).text("alive")).into_response();
+    let mut response = Sse::new(stream).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies in front shall not collect events.
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));

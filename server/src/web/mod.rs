@@ -64,6 +64,8 @@ pub fn router(state: AppState) -> Router {
         .route("/api/demo/status", get(api::status).fallback(api::wrong_method))
         .route("/api/demo/preflight", get(api::preflight).fallback(api::wrong_method))
         .route("/api/demo/history", get(api::past).fallback(api::wrong_method))
+        .route("/api/demo/manifests", get(api::all_manifests).fallback(api::wrong_method))
+        .route("/api/demo/manifests/{part}", get(api::manifests).fallback(api::wrong_method))
         .route("/api/demo/{verb}", get(api::not_a_read).post(api::verb).fallback(api::wrong_method))
         .route("/api", any(api::not_found))
         .route("/api/{*rest}", any(api::not_found))

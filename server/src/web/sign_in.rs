@@ -5,6 +5,7 @@ use super::guard::Peer;
 use super::pages::render;
 use app::api::First;
 use app::text::SignInWord;
+use app::types::Namespace;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -20,9 +21,16 @@ struct Typed {
     token: String,
 }
 
+/// What of an address is kept while people sign in: which namespace it was about.
+pub fn come_back(query: Option<&str>) -> String {
+    let named = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("namespace=")?.parse::<Namespace>().ok());
+    named.map_or_else(String::new, |ns| format!("?namespace={ns}"))
+}
+
 /// The form.
 pub async fn page(State(state): State<AppState>, request: Request) -> Response {
-    render(state, request, First::SignIn(None)).await
+    let query = come_back(request.uri().query());
+    render(state, request, First::SignIn { refused: None, query }).await
 }
 
 /// What was typed into it: to the panel, or back with the reason.
@@ -32,19 +40,25 @@ pub async fn enter(State(state): State<AppState>, peer: Option<Extension<Peer>>,
     let Ok(Form(typed)) = Form::<Typed>::from_request(Request::from_parts(parts.clone(), body), &()).await else {
         return back(state, parts, SignInWord::Wrong, StatusCode::BAD_REQUEST).await;
     };
+    let to_panel = (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/{}", come_back(parts.uri.query())))]);
     match state.gate.sign_in(&typed.token, from) {
-        Ok(cookie) => (StatusCode::SEE_OTHER, [(header::LOCATION, header::HeaderValue::from_static("/")), (header::SET_COOKIE, cookie)]).into_response(),
+        Ok(cookie) => {
+            let mut response = to_panel.into_response();
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+            response
+        }
         Err(Refused::TooMany) => back(state, parts, SignInWord::TooMany, StatusCode::TOO_MANY_REQUESTS).await,
         Err(Refused::Wrong) => back(state, parts, SignInWord::Wrong, StatusCode::UNAUTHORIZED).await,
         // No token is set: there is nothing to sign in to.
-        Err(Refused::SignedOut) => (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response(),
+        Err(Refused::SignedOut) => to_panel.into_response(),
     }
 }
 
 async fn back(state: AppState, mut parts: http::request::Parts, why: SignInWord, status: StatusCode) -> Response {
+    let query = come_back(parts.uri.query());
     // The page is drawn as for a GET; what was typed is not in it.
     parts.method = http::Method::GET;
-    let mut response = render(state, Request::from_parts(parts, axum::body::Body::empty()), First::SignIn(Some(why))).await;
+    let mut response = render(state, Request::from_parts(parts, axum::body::Body::empty()), First::SignIn { refused: Some(why), query }).await;
     *response.status_mut() = status;
     response
 }
