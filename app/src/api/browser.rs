@@ -31,18 +31,11 @@ pub fn keep_prefs(lang: Lang, theme: Theme) {
     }
 }
 
-/// Puts `text` on the clipboard. `false` where the browser has none for this page (plain http from another host).
-pub fn copy(text: &str) -> bool {
+/// Puts `text` on the clipboard. `false` where the browser has none for this page (plain http from another host), or the person says no.
+pub async fn copy(text: &str) -> bool {
     let navigator = window().navigator();
     match js_sys::Reflect::get(navigator.as_ref(), &"clipboard".into()) {
-        Ok(clipboard) if !clipboard.is_undefined() => {
-            // The promise fails where the person says no: then nothing was copied, and nothing else is wrong.
-            let promise = navigator.clipboard().write_text(text);
-            leptos::task::spawn_local(async move {
-                let _ = wasm_bindgen_futures::JsFuture::from(promise).await;
-            });
-            true
-        }
+        Ok(clipboard) if !clipboard.is_undefined() => wasm_bindgen_futures::JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok(),
         _ => false,
     }
 }

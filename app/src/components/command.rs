@@ -23,13 +23,15 @@ pub fn Command(page: Page, #[prop(into)] text: Signal<String>) -> impl IntoView 
     let copied = RwSignal::new(false);
     let code = NodeRef::<leptos::html::Code>::new();
     let copy = move |_| {
-        if api::copy(&text.get_untracked()) {
-            copied.set(true);
-            set_timeout(move || copied.set(false), Duration::from_millis(1500));
-        } else if let (Some(code), Ok(Some(selection))) = (code.get_untracked(), window().get_selection()) {
-            // No clipboard here: selected, so that the person's own copy key takes it.
-            let _ = selection.select_all_children(&code);
-        }
+        leptos::task::spawn_local(async move {
+            if api::copy(&text.get_untracked()).await {
+                copied.set(true);
+                set_timeout(move || copied.set(false), Duration::from_millis(1500));
+            } else if let (Some(code), Ok(Some(selection))) = (code.get_untracked(), window().get_selection()) {
+                // Not copied: selected, so that the person's own copy key takes it.
+                let _ = selection.select_all_children(&code);
+            }
+        });
     };
     view! {
         <span class="command">

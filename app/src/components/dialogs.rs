@@ -2,6 +2,7 @@
 use super::page::{flag, say};
 use super::{Page, Same};
 use crate::text::Key;
+use crate::types::kinds;
 use leptos::html::Dialog;
 use leptos::prelude::*;
 
@@ -24,9 +25,10 @@ pub fn CleanUpDialog(page: Page, node: NodeRef<Dialog>, confirm: Callback<()>) -
             <h2 class="headline" id="clean-title">{page.t(Key::CleanTitle)}</h2>
             <p>{text}</p>
             <ul class="list">
-                <li>{page.t(Key::CleanRoute)}</li>
-                <li>{page.t(Key::CleanApp)}</li>
-                <li>{page.t(Key::CleanClient)}</li>
+                {move || page.live.status.with(|s| {
+                    let left = s.condition(kinds::CLEAN).and_then(|c| c.args.get("left")).map_or("", String::as_str);
+                    left.split(", ").filter(|name| !name.starts_with("pod/")).map(|name| view! { <li><code>{name.to_owned()}</code></li> }).collect_view()
+                })}
                 <li>{page.t(Key::CleanNamespace)} <code>{say(move || page.command("teardown_namespace"))}</code></li>
             </ul>
             <p class="muted">{page.t(Key::CleanOnlyOurs)}</p>

@@ -166,10 +166,7 @@ table! {
     ServerSays: "The server says", "服务器消息";
     // clean-up dialog
     CleanTitle: "Clean up the demo?", "清理此演示？";
-    CleanText: "The load stops, and these are removed from namespace {ns} ({cluster}):", "将停止负载，并从命名空间 {ns}（{cluster}）中移除：";
-    CleanRoute: "VirtualService flaskapp-vs and DestinationRule flaskapp", "VirtualService flaskapp-vs 与 DestinationRule flaskapp";
-    CleanApp: "Deployments flaskapp-v1 and flaskapp-v2 with their pods, Service flaskapp", "Deployment flaskapp-v1、flaskapp-v2 及其 Pod，Service flaskapp";
-    CleanClient: "Deployment and Service simple-flask-app-client", "Deployment 与 Service simple-flask-app-client";
+    CleanText: "The load stops, and these are removed, with their pods, from namespace {ns} ({cluster}):", "将停止负载，并从命名空间 {ns}（{cluster}）中移除以下对象及其 Pod：";
     CleanNamespace: "the namespace, if the panel made it and nothing else is in it", "命名空间（仅当由面板创建且已空）";
     CleanOnlyOurs: "Only objects labelled app.kubernetes.io/managed-by=demo-panel. What others made stays.", "仅移除带有 app.kubernetes.io/managed-by=demo-panel 标签的对象，他人创建的保留。";
     CleanConfirm: "Remove all this", "全部移除";

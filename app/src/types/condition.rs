@@ -197,6 +197,6 @@ pub mod reasons {
     pub const HELD_BY_OTHER: &str = "HeldByOther";
     /// Held Unknown: leases may not be written; `why`.
     pub const HOLDER_UNKNOWN: &str = "HolderUnknown";
-    /// Clean False: the demo is in use.
+    /// Clean False: the demo is in use; `left`, what a clean-up would remove (kind/name, comma separated).
     pub const IN_USE: &str = "InUse";
 }

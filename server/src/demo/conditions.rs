@@ -409,7 +409,7 @@ fn clean(s: &Scene) -> Condition {
         return is(kind, False, reasons::CLEANING, if left.is_empty() { "making sure that nothing is left".to_owned() } else { format!("still there: {left}") }, &[("left", left)]);
     }
     if !left.is_empty() {
-        return is(kind, False, reasons::IN_USE, "the demo is deployed", &[]);
+        return is(kind, False, reasons::IN_USE, "the demo is deployed", &[("left", left.join(", "))]);
     }
     if s.facts.left.is_empty() {
         return is(kind, True, reasons::CLEAN, "nothing of the demo is left", &[]);
@@ -436,3 +436,6 @@ fn clean(s: &Scene) -> Condition {
 #[cfg(test)]
 #[path = "conditions_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[path = "wording_tests.rs"]
+mod wording;

@@ -32,10 +32,10 @@ fn what_the_mesh_leaves_out_of_a_route_is_told() {
         {"type": {"code": "IST0102"}, "level": "INFO"},
     ]});
     for (what, status, reason, message) in [
-        ("nothing said", json!({}), "RouteHonoured", "the mesh reports nothing it leaves out of the route"),
-        ("reconciled", json!({"conditions": [{"type": "Reconciled", "status": "True"}]}), "RouteHonoured", "the mesh reports nothing it leaves out of the route"),
-        ("a field", ignored, "RouteInPart", "the mesh does not do all that the route asks for: virtualservice/flaskapp-vs: spec.http[0].corsPolicy is not supported"),
-        ("Istio's analysis", analysed, "RouteInPart", "the mesh does not do all that the route asks for: virtualservice/flaskapp-vs: ReferencedResourceNotFound (IST0101)"),
+        ("nothing said", json!({}), "RouteHonoured", "The mesh reports nothing it leaves out of the route."),
+        ("reconciled", json!({"conditions": [{"type": "Reconciled", "status": "True"}]}), "RouteHonoured", "The mesh reports nothing it leaves out of the route."),
+        ("a field", ignored, "RouteInPart", "The mesh does not do all that the route asks for: virtualservice/flaskapp-vs: spec.http[0].corsPolicy is not supported."),
+        ("Istio's analysis", analysed, "RouteInPart", "The mesh does not do all that the route asks for: virtualservice/flaskapp-vs: ReferencedResourceNotFound (IST0101)."),
     ] {
         let said = told(kinds::ROUTE_HONOURED, vec![route(&[("v1", 1)], status)], &Facts::default());
         assert_eq!((said.0.as_str(), said.1.as_str()), (reason, message), "{what}");
@@ -74,6 +74,6 @@ fn a_pod_that_was_made_before_the_label_is_told() {
     ] {
         let said = told(kinds::INJECTED, vec![deployment, plain.clone()], &facts);
         assert_eq!(said.0, reason, "{what}: {}", said.1);
-        assert!(reason != "InjectionIgnored" || said.1.ends_with("it was made before the label"), "{what}: {}", said.1);
+        assert!(reason != "InjectionIgnored" || said.1.ends_with("it was made before the label."), "{what}: {}", said.1);
     }
 }

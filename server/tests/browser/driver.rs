@@ -176,6 +176,23 @@ impl Browser {
         body.send_keys(key).await.expect("the page takes keys");
     }
 
+    /// Presses keys where the focus is.
+    pub async fn press_here(&self, keys: &str) {
+        let focused = self.client.active_element().await.expect("something has the focus");
+        focused.send_keys(keys).await.expect("the page takes keys");
+    }
+
+    /// Opens another page.
+    pub async fn go(&self, url: &str) {
+        self.client.goto(url).await.expect("the page opens");
+    }
+
+    /// The page is not wider than its window.
+    pub async fn fits(&self, state: &str, width: u32) {
+        let wider = self.script("return document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
+        assert_eq!(wider, json!(0), "{state} scrolls sideways at {width} pixels");
+    }
+
     /// Runs script in the page.
     pub async fn script(&self, script: &str) -> Value {
         self.client.execute(script, vec![]).await.unwrap_or_else(|e| panic!("script failed: {e}\n{script}"))
@@ -199,8 +216,7 @@ impl Browser {
                 self.look(width, height, scheme).await;
                 let png = self.client.screenshot().await.expect("a screenshot");
                 std::fs::write(folder.join(format!("{state}-{width}-{scheme}.png")), png).expect("the screenshot is written");
-                let wider = self.script("return document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
-                assert_eq!(wider, json!(0), "{state} scrolls sideways at {width} pixels");
+                self.fits(&state, width).await;
             }
         }
         self.look(1440, 900, "light").await;

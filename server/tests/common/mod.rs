@@ -154,6 +154,13 @@ impl TestPanel {
         TestPanel::with(&["--token-file", token.to_str().unwrap()])
     }
 
+    /// The same on a folder and at an address that another one has used.
+    pub fn guarded_at(dir: Arc<tempfile::TempDir>, token: &Path, listen: &str) -> TestPanel {
+        let mut line = command_at(&dir.path().join("state"), listen);
+        line.arg("--token-file").arg(token);
+        TestPanel::run(line, dir)
+    }
+
     /// On a new folder, with more words on its command line.
     pub fn with(words: &[&str]) -> TestPanel {
         let dir = Arc::new(tempfile::tempdir().unwrap());
