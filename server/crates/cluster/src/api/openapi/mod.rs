@@ -43,6 +43,14 @@ pub(super) fn document(kinds: &Kinds, group: &str, version: &str, headers: &Head
         add_paths(&mut paths, kind, version);
         schemas::add(&mut schemas, kind, version);
     }
+    if group.is_empty() {
+        // kubectl asks here whether a manifest of `kind: List` may be validated by the server. It takes it apart itself, and sends
+        // none of it here; but without an answer it wants `/openapi/v2`.
+        let list = json!({"group": "", "version": version, "kind": "List"});
+        let patch = json!({"x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": list, "parameters": [parameter("fieldValidation")],
+            "responses": {"405": {"description": "A List is no object."}}});
+        paths.insert(format!("/{}/lists/{{name}}", root(group, version)), json!({"patch": patch}));
+    }
     Ok(respond::json(StatusCode::OK, &json!({
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": format!("v1.{}.0", super::discovery::MINOR)},
