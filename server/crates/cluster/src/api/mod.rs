@@ -208,6 +208,7 @@ impl Api {
     fn describe(&self, route: &Route, headers: &HeaderMap) -> Result<Answer, Status> {
         let kinds = self.registry.kinds();
         match route {
+            Route::OldOpenApi => Ok(openapi::old(headers)),
             Route::OpenApiIndex => Ok(openapi::index(kinds)),
             Route::OpenApi { group, version } => openapi::document(kinds, group, version, headers),
             _ => discovery::answer(kinds, route, headers),

@@ -16,6 +16,8 @@ pub(super) enum Route {
     Group(String),
     /// `/api/v1`, `/apis/{group}/{version}`.
     Resources { group: String, version: String },
+    /// `/openapi/v2`.
+    OldOpenApi,
     /// `/openapi/v3`.
     OpenApiIndex,
     /// `/openapi/v3/apis/{group}/{version}`.
@@ -52,6 +54,7 @@ impl Route {
             ["apis", group] => Route::Group(group.to_owned()),
             ["api", version] => Route::Resources { group: String::new(), version: version.to_owned() },
             ["apis", group, version] => Route::Resources { group: group.to_owned(), version: version.to_owned() },
+            ["openapi", "v2"] => Route::OldOpenApi,
             ["openapi", "v3"] => Route::OpenApiIndex,
             ["openapi", "v3", "api", version] => Route::OpenApi { group: String::new(), version: version.to_owned() },
             ["openapi", "v3", "apis", group, version] => Route::OpenApi { group: group.to_owned(), version: version.to_owned() },
@@ -128,7 +131,7 @@ mod tests {
         assert_eq!(Route::parse("/readyz/ping").unwrap(), Route::Health);
         assert_eq!(Route::parse("/api/v1").unwrap(), Route::Resources { group: String::new(), version: "v1".into() });
         assert_eq!(Route::parse("/openapi/v3/apis/apps/v1").unwrap(), Route::OpenApi { group: "apps".into(), version: "v1".into() });
-        for path in ["/", "/x", "/openapi/v2", "/api/v1/namespaces/a/pods/p/log/more", "/api/v1/namespaces/%2e%2e/pods", "/api/v1/pods/a%2Fb", "/api/v1/pods/a%0d"] {
+        for path in ["/", "/x", "/openapi/v1", "/api/v1/namespaces/a/pods/p/log/more", "/api/v1/namespaces/%2e%2e/pods", "/api/v1/pods/a%2Fb", "/api/v1/pods/a%0d"] {
             assert_eq!(Route::parse(path).unwrap_err().code, 404, "{path}");
         }
         assert_eq!(Route::parse("/api/v1/pods/%zz").unwrap_err().code, 400);

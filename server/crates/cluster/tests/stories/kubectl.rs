@@ -119,7 +119,7 @@ async fn kubectl_walks_from_apply_to_delete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kubectl_deletes_a_namespace_together_with_what_is_in_it() {
+async fn kubectl_applies_a_list_and_deletes_a_namespace_together_with_what_is_in_it() {
     let t = TestCluster::start().await;
     let Some(kubectl) = Kubectl::find(&t) else {
         eprintln!("no kubectl on the PATH and none in KUBECTL: not tested");
@@ -128,7 +128,8 @@ async fn kubectl_deletes_a_namespace_together_with_what_is_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
     std::fs::write(folder.path().join("0-namespace.json"), namespace.to_string()).unwrap();
-    std::fs::write(folder.path().join("1-web.yaml"), format!("---\n{}\n---\n{}\n", service("web"), deployment("web", 1, "v1"))).unwrap();
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [service("web"), deployment("web", 1, "v1")]});
+    std::fs::write(folder.path().join("1-web.json"), list.to_string()).unwrap();
     let applied = kubectl.apply(folder.path()).await;
     assert!(applied.contains("deployment.apps/web created") && applied.contains("service/web created"), "{applied}");
     kubectl.run("rollout status deployment/web --timeout=40s").await;

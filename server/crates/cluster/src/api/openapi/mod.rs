@@ -11,6 +11,7 @@ use super::route::no_such_path;
 use super::{crds, negotiate};
 use crate::kinds::{Kind, Kinds};
 use crate::status::Status;
+use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -22,6 +23,20 @@ pub(super) fn index(kinds: &Kinds) -> Answer {
         (path, json!({"serverRelativeURL": url}))
     }).collect();
     respond::json(StatusCode::OK, &json!({"paths": paths}))
+}
+
+/// `/openapi/v2` without a single type: kubectl reads it for one thing that this server does by itself, the validation of a manifest
+/// of `kind: List`. A type that is not in it is not validated, and each of the List's objects is, once it arrives here.
+pub(super) fn old(headers: &HeaderMap) -> Answer {
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    let (title, version) = ("Kubernetes", format!("v1.{}.0", super::discovery::MINOR));
+    let wants_json = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("json"));
+    if wants_json {
+        return respond::json(StatusCode::OK, &json!({"swagger": "2.0", "info": {"title": title, "version": version}, "paths": {}}));
+    }
+    let field = |number: u8, value: &[u8]| [&[number << 3 | 2, value.len() as u8], value].concat();
+    let info = [field(1, title.as_bytes()), field(2, version.as_bytes())].concat();
+    respond::whole(StatusCode::OK, PROTOBUF, [field(1, b"2.0"), field(2, &info)].concat())
 }
 
 fn root(group: &str, version: &str) -> String {
@@ -42,14 +57,6 @@ pub(super) fn document(kinds: &Kinds, group: &str, version: &str, headers: &Head
     for kind in own {
         add_paths(&mut paths, kind, version);
         schemas::add(&mut schemas, kind, version);
-    }
-    if group.is_empty() {
-        // kubectl asks here whether a manifest of `kind: List` may be validated by the server. It takes it apart itself, and sends
-        // none of it here; but without an answer it wants `/openapi/v2`.
-        let list = json!({"group": "", "version": version, "kind": "List"});
-        let patch = json!({"x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": list, "parameters": [parameter("fieldValidation")],
-            "responses": {"405": {"description": "A List is no object."}}});
-        paths.insert(format!("/{}/lists/{{name}}", root(group, version)), json!({"patch": patch}));
     }
     Ok(respond::json(StatusCode::OK, &json!({
         "openapi": "3.0.0",
