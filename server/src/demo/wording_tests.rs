@@ -80,7 +80,8 @@ fn every_condition_is_a_sentence_in_both_languages() {
         (demo(), facts(&|f| f.was_ready = true), &refused),
         (demo(), facts(&|f| f.goal.teardown = true), &fine),
         (vec![], facts(&|f| f.goal.teardown = true), &fine),
-        (vec![], facts(&|f| f.left = vec![("pod/x".to_owned(), "pod".to_owned())]), &fine),
+        (vec![], facts(&|f| f.left.theirs = vec![("pod/x".to_owned(), "pod".to_owned())]), &fine),
+        (vec![], facts(&|f| f.left.unseen = vec![("pods".to_owned(), "x".to_owned())]), &fine),
         (demo(), facts(&|f| (f.verified, f.namespace_held) = (Some(Ok(("/bin".to_owned(), 9))), Some("its objects are being removed".to_owned()))), &fine),
         (demo(), facts(&|f| (f.agent, f.held) = (Agent::Connected { limited: Some(90) }, crate::demo::lease::Held::Other { holder: "x-1".to_owned(), since_ms: 1_764_070_000_000 })), &fine),
     ] {
