@@ -64,6 +64,9 @@ impl ControlPlane for Gallery {
         let (source, metric) = ("http://prometheus.istio-system:9090".to_owned(), "istio_requests_total".to_owned());
         Ok(Past { namespace: ns.clone(), source, metric, step_s: 15, moments: moments.collect() })
     }
+    async fn traffic(&self, ns: &Namespace) -> Result<Traffic, ApiError> {
+        Ok(self.world(ns.as_str(), World::traffic))
+    }
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
         Ok(crate::preflight::told(ns))
     }
@@ -97,9 +100,9 @@ impl ControlPlane for Gallery {
     async fn revert(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
         self.did(ns, by, Verb::Revert, "reverted", |w| w.status.claim = None)
     }
-    async fn load(&self, ns: &Namespace, by: &str, request: LoadRequest) -> Result<Operation, ApiError> {
-        let what = format!("load {}/s", request.rate.per_second());
-        self.did(ns, by, Verb::Load, &what, |w| w.load(request.rate))
+    async fn load(&self, ns: &Namespace, by: &str, order: LoadOrder) -> Result<Operation, ApiError> {
+        let what = format!("load {}/s", order.rate.per_second());
+        self.did(ns, by, Verb::Load, &what, |w| w.load(order.rate))
     }
     async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
         self.did(ns, by, Verb::Verify, "/env/PATH answered in 2 ms", |w| w.say(kinds::VERIFIED, "True", reasons::VERIFIED, "/env/PATH answered in 2 ms", &[("path", "/env/PATH"), ("ms", "2")]))

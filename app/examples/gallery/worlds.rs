@@ -365,11 +365,8 @@ impl World {
             *frame.counts.entry(version).or_default() += n;
         }
         frame.target_rate = f64::from(self.rate);
-        frame.achieved_rate = f64::from(self.rate) * (0.998 + self.random() * 0.002);
-        if self.rate > 0 {
-            (frame.p50_ms, frame.p90_ms, frame.p99_ms) = (Some(1.1), Some(1.6), Some(2.9));
-        }
-        frame.verdict = self.verdict(&frame);
+        let before = self.changed.checked_sub(1).and_then(|i| self.frames.get(i)).map(|f| f.counts.clone()).unwrap_or_default();
+        frame.since = frame.counts.iter().map(|(v, n)| (v.clone(), n.saturating_sub(before.get(v).copied().unwrap_or(0)))).collect();
         self.frames.push_back(frame);
         if self.frames.len() > 900 {
             self.frames.pop_front();
@@ -378,9 +375,7 @@ impl World {
     }
 
     fn verdict(&self, frame: &Frame) -> Option<Verdict> {
-        let before = self.changed.checked_sub(1).and_then(|i| self.frames.get(i));
-        let count = |f: &Frame, v: &str| f.counts.get(v).copied().unwrap_or(0);
-        let since = |v: &str| count(frame, v) - before.map_or(0, |b| count(b, v));
+        let since = |v: &str| frame.since.get(v).copied().unwrap_or(0);
         let (v1, v2) = (since("v1"), since("v2"));
         let n = v1 + v2;
         let observed = if n == 0 { 0.0 } else { v2 as f64 * 100.0 / n as f64 };
@@ -395,7 +390,7 @@ impl World {
             () => VerdictKind::OffTarget,
         };
         let versus = if n < 60 { 50.0 } else { (wished + 5.0).min(100.0) };
-        Some(Verdict { kind, version: "v2".into(), requests: n, observed, margin, wished, needed: 380_u64.saturating_sub(n / 4), versus })
+        Some(Verdict { kind, version: "v2".into(), requests: n, observed, margin, wished, needed: 380_u64.saturating_sub(n / 4), versus, chi_square: Some(ChiSquare { statistic: Some(0.4), degrees: 1, p_value: 0.53 }), plain_balancing: 0.0, plain: 50.0 })
     }
 
     /// The newest frame, made for this moment.
@@ -412,6 +407,34 @@ impl World {
             self.advance(now, now - at);
         }
         self.frames.back().cloned().unwrap_or_default()
+    }
+
+    /// The newest frame with all else that is measured, made up from its rates.
+    pub fn traffic(&mut self) -> Traffic {
+        let frame = self.frame();
+        let part = |rate: f64, errors: u64, slow: f64| Part {
+            rate,
+            requests: (rate * 10.0) as u64 + errors,
+            errors,
+            p50_ms: Some(1.1 * slow),
+            p90_ms: Some(1.6 * slow),
+            p99_ms: Some(2.9 * slow),
+        };
+        let failing = if frame.rates.is_empty() { 0 } else { frame.errors.min(20) };
+        let versions: BTreeMap<String, Part> =
+            frame.rates.iter().map(|(v, rate)| (v.clone(), if v == "v2" { part(*rate, failing, 4.0) } else { part(*rate, 0, 1.0) })).collect();
+        let all = part(frame.rates.values().sum(), failing, 1.2);
+        Traffic {
+            verdict: self.verdict(&frame),
+            achieved_rate: frame.target_rate * 0.999,
+            error_kinds: if frame.errors > 0 { BTreeMap::from([("status_503".to_owned(), frame.errors)]) } else { BTreeMap::new() },
+            version_errors: if frame.errors > 0 { BTreeMap::from([("v2".to_owned(), frame.errors)]) } else { BTreeMap::new() },
+            recent: Recent { seconds: 10.0, all, versions },
+            whole: (frame.target_rate > 0.0).then_some(Whole { p50_ms: 1.12, p90_ms: 1.63, p99_ms: 2.94, p999_ms: 11.8, max_ms: 204.0 }),
+            requests: self.limit,
+            frame,
+            ..Traffic::default()
+        }
     }
 
     /// The last minute.

@@ -1,5 +1,5 @@
 //! The page's first state: read by the server, drawn into the HTML, and handed to the browser in the same HTML.
-use crate::types::{Frame, Status};
+use crate::types::{Frame, Status, Traffic};
 use serde::{Deserialize, Serialize};
 
 /// Id of the element that carries the first state as JSON.
@@ -16,6 +16,9 @@ pub struct Snapshot {
     pub status: Status,
     /// The last 60 s, oldest first, at most two frames a second.
     pub history: Vec<Frame>,
+    /// All that is measured: for the server, which draws it.
+    #[serde(skip)]
+    pub traffic: Traffic,
 }
 
 /// What an address leads to. The server puts it into Leptos' context before it renders.
@@ -71,11 +74,11 @@ pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
         "/history" => return plane.past(&ns).await.map_or_else(First::Failed, First::Past),
         _ => {}
     }
-    let read = async { Ok::<_, ApiError>((plane.status(&ns).await?, plane.history(&ns).await?)) };
+    let read = async { Ok::<_, ApiError>((plane.status(&ns).await?, plane.history(&ns).await?, plane.traffic(&ns).await?)) };
     match read.await {
-        Ok((mut status, history)) => {
+        Ok((mut status, history, traffic)) => {
             status.namespace = ns;
-            let first = Box::new(Snapshot { build: plane.build(), now_ms: super::ssr::now_ms(), status, history });
+            let first = Box::new(Snapshot { build: plane.build(), now_ms: super::ssr::now_ms(), status, history, traffic });
             First::Panel { first, past: plane.has_past() }
         }
         Err(error) => First::Failed(error),

@@ -4,6 +4,7 @@
 //! touch the browser, so the server renders the same code and opens nothing.
 use super::Snapshot;
 use crate::model::History;
+use crate::text::Lang;
 use crate::types::{ConditionStatus, Frame, Hello, Namespace, Split, Status, kinds};
 use leptos::prelude::*;
 use std::time::Duration;
@@ -39,6 +40,12 @@ pub struct Live {
     pub history: StoredValue<History>,
     /// How the stream stands.
     pub link: RwSignal<Link>,
+    /// The figures in words, as HTML of the server's.
+    pub board: RwSignal<String>,
+    /// The whole run's.
+    pub whole: RwSignal<String>,
+    /// Language of the page, and of those words.
+    pub lang: RwSignal<Lang>,
     /// The server's clock, once a second: milliseconds since the Unix epoch.
     pub now_ms: RwSignal<u64>,
     /// The browser's clock less the server's, milliseconds.
@@ -80,6 +87,12 @@ pub fn use_live(ns: Namespace, first: Snapshot) -> Live {
     let history = History::new(first.history);
     let mut frame = history.last().cloned().unwrap_or_default();
     frame.wished.clone_from(&first.status.wished);
+    let lang = super::prefs().lang;
+    // In the browser they are in the page already.
+    #[cfg(feature = "ssr")]
+    let crate::components::Board { main, whole } = crate::components::board(lang, &first.status, &first.traffic);
+    #[cfg(not(feature = "ssr"))]
+    let (main, whole) = (String::new(), String::new());
     let live = Live {
         wished: RwSignal::new(first.status.wished.clone()),
         status: RwSignal::new(first.status),
@@ -87,6 +100,9 @@ pub fn use_live(ns: Namespace, first: Snapshot) -> Live {
         figures: RwSignal::new(frame),
         history: StoredValue::new(history),
         link: RwSignal::new(Link::Opening),
+        board: RwSignal::new(main),
+        whole: RwSignal::new(whole),
+        lang: RwSignal::new(lang),
         now_ms: RwSignal::new(first.now_ms),
         skew_ms: StoredValue::new(i64::MAX),
     };
@@ -98,7 +114,16 @@ pub fn use_live(ns: Namespace, first: Snapshot) -> Live {
         let stream = StoredValue::new_local(None::<Stream>);
         let wiring = Wiring { live, ns: ns.clone(), build: build.clone(), stream };
         wiring.open(0);
-        let watched = wiring.clone();
+        let (watched, spoken) = (wiring.clone(), wiring.clone());
+        // The server words the figures: another language is another stream.
+        Effect::new(move |before: Option<Lang>| {
+            let lang = live.lang.get();
+            if before.is_some_and(|before| before != lang) {
+                spoken.close();
+                spoken.open(0);
+            }
+            lang
+        });
         let visibility = window_event_listener_untyped("visibilitychange", move |_| watched.visibility_changed());
         let clock = set_interval_with_handle(move || wiring.tick(), Duration::from_secs(1));
         on_cleanup(move || {
@@ -142,7 +167,7 @@ impl Wiring {
         if document().hidden() || self.stream.with_value(Option::is_some) {
             return;
         }
-        let Ok(source) = EventSource::new(&format!("/api/demo/live?namespace={}", self.ns)) else { return };
+        let Ok(source) = EventSource::new(&format!("/api/demo/live?namespace={}&lang={}", self.ns, self.live.lang.get_untracked().tag())) else { return };
         let mut handlers = Vec::new();
         let mut on = |event: &str, handle: Box<dyn Fn(&Wiring, String)>| {
             let wiring = self.clone();
@@ -166,6 +191,8 @@ impl Wiring {
                 wiring.live.status.set(status);
             }
         }));
+        on("board", Box::new(|wiring, data| wiring.live.board.set(data)));
+        on("whole", Box::new(|wiring, data| wiring.live.whole.set(data)));
         on("traffic", Box::new(|wiring, data| {
             if let Ok(frame) = read::<Frame>(&data) {
                 wiring.live.take_frame(frame);
@@ -223,9 +250,13 @@ impl Wiring {
         set_timeout(move || wiring.open(lost.tries + 1), back_off(lost.tries));
     }
 
+    fn close(&self) {
+        self.stream.update_value(|stream| drop(stream.take()));
+    }
+
     fn visibility_changed(&self) {
         if document().hidden() {
-            self.stream.update_value(|stream| drop(stream.take()));
+            self.close();
             if !matches!(self.live.link.get_untracked(), Link::Stale(_)) {
                 self.live.link.set(Link::Hidden);
             }

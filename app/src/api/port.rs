@@ -1,5 +1,5 @@
 //! The port the page acts through. The server implements it once, for the page and for `/api/demo/*` alike.
-use crate::types::{ApiError, Frame, InjectRequest, LoadRequest, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status};
+use crate::types::{ApiError, Frame, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status, Traffic};
 use std::sync::Arc;
 
 /// Everything the page may ask for. `ns` is the demo's namespace; `by` says who asks (`browser 3f2a`, `curl`) and ends up in the log.
@@ -17,6 +17,8 @@ pub trait ControlPlane: Send + Sync + 'static {
     fn has_past(&self) -> bool;
     /// The last hour, as that Prometheus has it. Errors: there is none, or it does not answer.
     async fn past(&self, ns: &Namespace) -> Result<Past, ApiError>;
+    /// The newest of what is measured; all 0 where nothing was.
+    async fn traffic(&self, ns: &Namespace) -> Result<Traffic, ApiError>;
     /// What stands between the cluster and the demo; asks the cluster, changes nothing. What cannot be told is a line, not an error.
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError>;
     /// Makes Services, Deployments and the client.
@@ -34,7 +36,7 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// Puts back the weights the panel wrote last.
     async fn revert(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError>;
     /// Starts, changes or stops the load.
-    async fn load(&self, ns: &Namespace, by: &str, request: LoadRequest) -> Result<Operation, ApiError>;
+    async fn load(&self, ns: &Namespace, by: &str, order: LoadOrder) -> Result<Operation, ApiError>;
     /// Asks a pod from inside.
     async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError>;
     /// Acts on the namespace in another panel's place.

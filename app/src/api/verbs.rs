@@ -42,7 +42,7 @@ pub async fn ask(ns: Namespace, browser: String, what: Ask) -> Result<(), ApiErr
         Ask::Route(request) => plane.route(&ns, &by, request).await,
         Ask::Adopt => plane.adopt(&ns, &by).await,
         Ask::Revert => plane.revert(&ns, &by).await,
-        Ask::Load(request) => plane.load(&ns, &by, request).await,
+        Ask::Load(request) => plane.load(&ns, &by, request.into()).await,
         Ask::Takeover => plane.take_over(&ns, &by).await,
         Ask::Teardown => plane.teardown(&ns, &by).await,
     }

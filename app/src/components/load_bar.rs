@@ -1,8 +1,8 @@
-//! The rate: chosen by slider or typed, started, and changed while it runs.
+//! The rate: chosen by slider or typed, started, and changed while it runs; and runs of so many requests.
 use super::page::{flag, say};
 use super::{Page, Rates};
 use crate::api::Ask;
-use crate::text::Key;
+use crate::text::{Key, thousands};
 use crate::types::{LoadRequest, Rate};
 use leptos::prelude::*;
 
@@ -36,9 +36,20 @@ pub fn LoadBar(
             rates.choose.run(rate);
         }
     };
-    let ten = move |_| {
-        if let Ok(rate) = Rate::try_from(10.0) {
-            ask.run(Ask::Load(LoadRequest { rate, requests: Some(10) }));
+    // A run of its own: ten, as the tutorial sends, or as many as it takes to be sure. Not while load runs, whose counts it would end.
+    let count = RwSignal::new(10_u64);
+    let counted = move |event| {
+        if let Some(n) = event_target_value(&event).trim().parse().ok().filter(|n| *n > 0) {
+            count.set(n);
+        }
+    };
+    let no_run = flag(move || off.get() || rates.running.get() > 0);
+    let run = move |_| {
+        let requests = count.get_untracked();
+        // A second at least, so that there is something to see.
+        let most = u64::from(rates.shown.get_untracked());
+        if let Ok(rate) = Rate::try_from(requests.min(most) as f64) {
+            ask.run(Ask::Load(LoadRequest { rate, requests: Some(requests) }));
         }
     };
     view! {
@@ -59,7 +70,14 @@ pub fn LoadBar(
                 />
                 <span>{page.t(Key::RateUnit)}</span>
             </label>
-            <button type="button" data-testid="load-ten" title=page.t(Key::TenTitle) disabled=off on:click=ten>{page.t(Key::TenRequests)}</button>
+            <input
+                class="num wide" type="text" inputmode="numeric" maxlength="9" autocomplete="off" list="runs" data-testid="load-count"
+                value="10" disabled=no_run aria-label=page.t(Key::RunLength) on:input=counted
+            />
+            <datalist id="runs"><option value="10"></option><option value="100000"></option></datalist>
+            <button type="button" data-testid="load-ten" title=page.t(Key::RunTitle) disabled=no_run on:click=run>
+                {say(move || page.lang.get().fill(Key::DoRun, &[("n", &thousands(count.get()))]))}
+            </button>
             <Show when=move || stopped.get()>
                 <button type="button" data-testid="load-start" disabled=off on:click=move |_| rates.start.run(())>
                     {say(move || page.lang.get().fill(Key::DoStart, &[("rate", &rates.shown.get().to_string())]))}

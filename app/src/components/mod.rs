@@ -15,6 +15,8 @@
 //!
 //! `data-testid="page"` has `data-ready="true"` once the browser has taken over and the stream is live.
 mod banners;
+#[cfg(feature = "ssr")]
+mod board;
 mod chart;
 mod command;
 mod dialogs;
@@ -33,6 +35,8 @@ mod toast;
 mod weights;
 
 pub use banners::Banners;
+#[cfg(feature = "ssr")]
+pub use board::{Board, board};
 pub use chart::Chart;
 pub use command::{Command, Same};
 pub use dialogs::{CleanUpDialog, KeysDialog};

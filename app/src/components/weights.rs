@@ -4,9 +4,9 @@ use super::symbol::colour;
 use super::page::{flag, say};
 use super::{ErrorBanner, Page, Same, Shifter, Slider, Symbol};
 use crate::api::Ask;
-use crate::model::{Action, SliderMode, Window, fixed, presets, versions, wall_clock, with_share};
+use crate::model::{Action, SliderMode, fixed, presets, shares, versions, wall_clock, with_share};
 use crate::text::{self, Key, thousands};
-use crate::types::{LogEntry, Rate, Verdict};
+use crate::types::{LogEntry, Rate};
 use leptos::prelude::*;
 
 /// The card that the page is about.
@@ -22,20 +22,14 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
             _ => shifter.split.with(|split| split.as_ref().map(|s| names.iter().map(|v| f64::from(s.percent(v))).collect())),
         })
     });
-    // Every figure is about the time since the weights last changed: what was sent before says nothing about them.
-    let window = Memo::new(move |_| {
-        let _ = live.figures.with(|frame| frame.at_ms);
-        live.history.with_value(|history| history.since_change())
-    });
-    let seen = Signal::derive(move || {
-        live.figures.with(|frame| window.with(|window| names.with(|names| names.iter().map(|v| seen_share(v, frame.verdict.as_ref(), window)).collect::<Option<Vec<f64>>>())))
-    });
+    // Every figure is about the time since the weights last changed: what was sent before says nothing about them. The server knows
+    // which request was sent on which weights.
+    let seen = Signal::derive(move || live.figures.with(|frame| names.with(|names| shares(&frame.since, names))));
     // The bar is to move as soon as the traffic does, so it looks at the last second alone.
     let bar = Signal::derive(move || {
         let now = live.frame.with(|frame| frame.at_ms);
         let last = live.history.with_value(|history| history.since(now.saturating_sub(1_100)));
-        let last = if last.answers() > 0 { last } else { window.get() };
-        names.with(|names| names.iter().map(|v| last.share(v)).collect::<Option<Vec<f64>>>())
+        names.with(|names| shares(&last.counts, names)).or_else(|| seen.get())
     });
     let disabled = Signal::derive(move || !page.may("weights") || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute | SliderMode::Many));
     let note = move || match (page.off(), mode.get()) {
@@ -88,15 +82,6 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
 
 fn name_at(names: Signal<Vec<String>>, place: usize) -> String {
     names.with(|names| names.get(place).cloned().unwrap_or_default())
-}
-
-/// Percent of the requests since the last change that `version` answered. The server counts best: it knows which request was sent on which weights.
-fn seen_share(version: &str, verdict: Option<&Verdict>, window: &Window) -> Option<f64> {
-    match verdict.filter(|v| v.requests > 0) {
-        Some(v) if v.version == version => Some(v.observed),
-        Some(v) if window.counts.keys().all(|name| *name == v.version || name == version) => Some(100.0 - v.observed),
-        _ => window.share(version),
-    }
 }
 
 /// One version: its name, the share wished, the share seen.

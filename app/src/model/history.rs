@@ -1,5 +1,5 @@
 //! The last minute of frames, and what they come to.
-use crate::types::{Frame, Split};
+use crate::types::Frame;
 use std::collections::{BTreeMap, VecDeque};
 
 /// How much is kept: the minute on show, and what the chart needs just left of it. Milliseconds.
@@ -25,20 +25,13 @@ impl Window {
     pub fn answers(&self) -> u64 {
         self.counts.values().sum()
     }
+}
 
-    /// Percent of the answers that this version gave; nothing without answers.
-    pub fn share(&self, version: &str) -> Option<f64> {
-        let all = self.answers();
-        // Counts of a minute are far below 2^53: the casts are exact.
-        (all > 0).then(|| self.counts.get(version).copied().unwrap_or(0) as f64 * 100.0 / all as f64)
-    }
-
-    /// Percent of requests that were answered; nothing without requests.
-    pub fn success(&self) -> Option<f64> {
-        let answers = self.answers();
-        let all = answers + self.errors;
-        (all > 0).then(|| answers as f64 * 100.0 / all as f64)
-    }
+/// Percent of the answers that each version gave, in the order of the names; nothing without answers.
+pub fn shares(counts: &BTreeMap<String, u64>, names: &[String]) -> Option<Vec<f64>> {
+    let all: u64 = counts.values().sum();
+    // Counts of a minute are far below 2^53: the casts are exact.
+    (all > 0).then(|| names.iter().map(|name| counts.get(name).copied().unwrap_or(0) as f64 * 100.0 / all as f64).collect())
 }
 
 impl History {
@@ -83,15 +76,6 @@ impl History {
         }
         window
     }
-
-    /// What happened since the weights last changed, at most a minute.
-    pub fn since_change(&self) -> Window {
-        let newest: Option<&Option<Split>> = self.last().map(|last| &last.wished);
-        let changed = self.frames.iter().rev().find(|frame| Some(&frame.wished) != newest);
-        // The frame that first has the new weights still counts requests sent on the old ones.
-        let from = changed.map_or(0, |frame| frame.at_ms + 1);
-        self.since(from)
-    }
 }
 
 fn add(sum: &mut Window, part: &Window) {
@@ -112,6 +96,7 @@ pub fn between(before: &Frame, after: &Frame) -> Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Split;
 
     fn frame(at_ms: u64, run: u64, v1: u64, v2: u64, errors: u64, wished_v2: u8) -> Frame {
         Frame {
@@ -130,15 +115,8 @@ mod tests {
         let all = history.since(0);
         assert_eq!((all.counts["v1"], all.counts["v2"], all.errors), (43, 41, 2));
         assert_eq!(history.since(900).answers(), 4);
-        assert_eq!(history.since(5000).share("v1"), None);
-    }
-
-    #[test]
-    fn what_was_seen_since_a_change_leaves_out_what_was_sent_before() {
-        let history = History::new([frame(0, 1, 50, 50, 0, 50), frame(100, 1, 100, 100, 0, 50), frame(200, 1, 105, 115, 0, 100), frame(300, 1, 105, 135, 0, 100)]);
-        let seen = history.since_change();
-        assert_eq!((seen.counts["v1"], seen.counts["v2"]), (0, 20));
-        assert_eq!(seen.share("v2"), Some(100.0));
+        let names = ["v1".to_owned(), "v3".to_owned()];
+        assert_eq!((shares(&history.since(5000).counts, &names), shares(&history.since(900).counts, &names)), (None, Some(vec![75.0, 0.0])));
     }
 
     #[test]
@@ -147,12 +125,5 @@ mod tests {
         history.push(frame(5, 1, 0, 0, 0, 50));
         assert_eq!(history.last().map(|f| f.at_ms), Some(99_900));
         assert_eq!(history.frames().len(), 641);
-    }
-
-    #[test]
-    fn success_counts_what_failed() {
-        let window = Window { counts: BTreeMap::from([("v1".to_owned(), 99)]), errors: 1 };
-        assert_eq!(window.success(), Some(99.0));
-        assert_eq!(Window::default().success(), None);
     }
 }

@@ -10,7 +10,7 @@ mod versions;
 pub use clock::{age, wall_clock};
 pub use coalesce::Coalescer;
 pub use fixed::fixed;
-pub use history::{History, Window};
+pub use history::{History, Window, shares};
 pub use scene::{SPAN_MS, Scene, Size, scene};
 pub use steps::{Action, Banner, SliderMode, Step, StepName, StepState, banners, is_off, running, slider_mode, steps};
 pub use versions::{presets, versions, with_share};

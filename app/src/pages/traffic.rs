@@ -20,7 +20,7 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
     let page = Page {
         ns: StoredValue::new(ns),
         live,
-        lang: RwSignal::new(prefs.lang),
+        lang: live.lang,
         theme: RwSignal::new(prefs.theme),
         projector: RwSignal::new(false),
         zone_min: RwSignal::new(0),

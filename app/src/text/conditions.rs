@@ -55,6 +55,7 @@ fn chinese(reason: &str) -> Option<&'static str> {
         reasons::LOAD_STOPPED => "负载已停止",
         reasons::LOAD_RUNNING => "客户端每秒 {rate} 个请求",
         reasons::GENERATOR_LIMITED => "本机达不到每秒 {target} 个请求：实际 {achieved}",
+        reasons::TARGET_SATURATED => "要求每秒 {target} 个请求，但所有连接都在等待应答：实际发出 {achieved}",
         reasons::AGENT_UNREACHABLE => "无法连到客户端：{why}",
         reasons::ROUTE_OURS => "路由由面板管理",
         reasons::CHANGED_BY_OTHER => "{manager} 把路由改为 {theirs}；面板上次写入 {ours}",

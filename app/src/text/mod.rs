@@ -6,6 +6,8 @@
 mod clauses;
 mod conditions;
 mod errors;
+#[cfg(any(feature = "ssr", test))]
+mod figures;
 mod log;
 #[cfg(any(feature = "ssr", test))]
 mod past;
@@ -13,7 +15,6 @@ mod preflight;
 #[cfg(any(feature = "ssr", test))]
 mod sign_in;
 mod table;
-mod verdict;
 
 #[cfg(any(feature = "ssr", test))]
 pub use clauses::{clause, sentence};
@@ -21,6 +22,8 @@ pub use conditions::condition;
 #[cfg(any(feature = "ssr", test))]
 pub use conditions::in_chinese;
 pub use errors::{ErrorText, error};
+#[cfg(any(feature = "ssr", test))]
+pub use figures::{FigureWord, detail, failure, verdict};
 pub use log::{either, who};
 #[cfg(any(feature = "ssr", test))]
 pub use past::PastWord;
@@ -28,7 +31,6 @@ pub use preflight::{Word, check, troubles, verb};
 #[cfg(any(feature = "ssr", test))]
 pub use sign_in::SignInWord;
 pub use table::Key;
-pub use verdict::verdict;
 
 /// Language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

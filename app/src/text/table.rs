@@ -128,22 +128,12 @@ table! {
     Rate: "Rate", "速率";
     RateUnit: "requests/s", "请求/秒";
     RateSlider: "Rate, requests per second", "速率（每秒请求数）";
-    TenRequests: "Ten requests", "十个请求";
-    TenTitle: "Send ten requests, as the tutorial does", "像教程那样发送十个请求";
+    DoRun: "Send {n}", "发送 {n} 个";
+    RunLength: "Number of requests", "请求数";
+    RunTitle: "So many requests at this rate, then no more: ten as the tutorial does, or 100,000 to be sure", "按此速率发送这么多请求后停止：像教程那样发 10 个，或发 100,000 个以求确切";
     // numbers
     Verdict: "Verdict", "结论";
-    Success: "Success", "成功率";
-    RateWishedAchieved: "Rate, target / actual", "速率，目标 / 实际";
-    Percentiles: "p50 · p90 · p99", "p50 · p90 · p99";
-    Failed: "Failed", "失败";
-    VerdictNoTraffic: "No request since the last change: start the load to see where they go.", "自上次更改以来没有请求：启动负载即可看到去向。";
-    VerdictNone: "Nothing has been measured yet.", "尚无测量数据。";
-    VerdictTooFew: "{n} requests cannot tell {wish} from {versus}: {needed} more would.", "{n} 个请求无法区分 {wish} 与 {versus}：还需 {needed} 个。";
-    VerdictInKeeping: "{seen} went to {version} (± {margin}): consistent with {wish}.", "{seen} 流向 {version}（± {margin}）：符合 {wish}。";
-    VerdictMore: "{needed} more requests would tell it from {versus}.", "再有 {needed} 个请求即可与 {versus} 区分。";
-    VerdictOff: "{seen} went to {version} (± {margin}): not consistent with {wish}.", "{seen} 流向 {version}（± {margin}）：不符合 {wish}。";
-    VerdictNoSidecar: "The client has no sidecar, so the weights have no effect: {seen} went to {version} (± {margin}), spread evenly.", "客户端没有 sidecar，权重不起作用：{seen} 流向 {version}（± {margin}），属于平均分配。";
-    VerdictNoRoute: "No route: {seen} went to {version} (± {margin}), spread evenly.", "没有路由：{seen} 流向 {version}（± {margin}），属于平均分配。";
+    WholeRun: "The whole run", "整个运行期间";
     // pods
     Pods: "Pods", "Pod";
     PodName: "Name", "名称";
@@ -151,7 +141,6 @@ table! {
     PodStatus: "Status", "状态";
     PodAge: "Age", "时长";
     NoPods: "No pod of the demo in namespace {ns}.", "命名空间 {ns} 中没有演示的 Pod。";
-    AsSidecarsCount: "Counted by the sidecars", "sidecar 的计数";
     // log
     Log: "What just happened", "刚刚发生";
     NoLog: "Nothing yet. Whatever is done here, or by kubectl, is told here with its command.", "暂无记录。此处或 kubectl 所做的一切都会连同命令列在这里。";

@@ -145,6 +145,8 @@ pub mod reasons {
     pub const LOAD_RUNNING: &str = "LoadRunning";
     /// LoadRunning True, but the machine cannot keep the rate; `target`, `achieved`.
     pub const GENERATOR_LIMITED: &str = "GeneratorLimited";
+    /// LoadRunning True, but all connections wait for answers; `target`, `achieved`.
+    pub const TARGET_SATURATED: &str = "TargetSaturated";
     /// LoadRunning Unknown: the port-forward to the client is down; `why`.
     pub const AGENT_UNREACHABLE: &str = "AgentUnreachable";
     /// RouteOurs True.

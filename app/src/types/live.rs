@@ -1,7 +1,8 @@
 //! What the live stream carries (`GET /api/demo/live`, server-sent events).
 //!
 //! Events: `hello` (one, first: [`Hello`]), `history` (one: the last 60 s as `Vec<Frame>`, two a second),
-//! `status` (a whole [`super::Status`], when it changes), `traffic` (a [`Frame`], ten a second), `alive` (after 3 s without another).
+//! `status` (a whole [`super::Status`], when it changes), `traffic` (a [`Traffic`], ten a second), `alive` (after 3 s without another);
+//! with `lang` in the address also `board` and `whole` (the figures as HTML, when they change).
 use super::Split;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ pub struct Hello {
     pub build: String,
 }
 
-/// The traffic at one moment. Counts are since the load began, so a lost frame loses nothing.
+/// The traffic at one moment, as far as the page computes with it. Counts are since the load began, so a lost frame loses nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
     /// When it was measured: milliseconds since the Unix epoch, the server's clock.
@@ -26,11 +27,25 @@ pub struct Frame {
     pub errors: u64,
     /// Requests a second that were asked for.
     pub target_rate: f64,
-    /// Requests a second over the last second.
-    pub achieved_rate: f64,
     /// Requests a second over the last second, by version.
     #[serde(default)]
     pub rates: BTreeMap<String, f64>,
+    /// Answers to requests *sent* since the weights last changed, by version.
+    #[serde(default)]
+    pub since: BTreeMap<String, u64>,
+    /// The weights that are wished; nothing without a route.
+    pub wished: Option<Split>,
+}
+
+/// A [`Frame`] with all else that is measured: what `traffic` carries. The page leaves the rest unread and gets it as words.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Traffic {
+    /// What the page computes with.
+    #[serde(flatten)]
+    pub frame: Frame,
+    /// Requests a second over the last second.
+    pub achieved_rate: f64,
     /// Median latency over the last 10 s, from the scheduled time, milliseconds; nothing without requests.
     pub p50_ms: Option<f64>,
     /// 90th percentile of the same.
@@ -38,13 +53,70 @@ pub struct Frame {
     /// 99th percentile of the same.
     pub p99_ms: Option<f64>,
     /// The machine cannot keep the rate that was asked for.
-    #[serde(default)]
     pub limited: bool,
-    /// The weights that are wished; nothing without a route.
-    pub wished: Option<Split>,
+    /// The rate is not kept because all connections wait for answers.
+    pub saturated: bool,
+    /// How many requests a finite run has; nothing where the load goes on until stopped.
+    pub requests: Option<u64>,
+    /// Failures by kind: `refused`, `reset`, `timeout`, `unreachable`, `protocol`, `local`, `status_503` …
+    pub error_kinds: BTreeMap<String, u64>,
+    /// Failures that a version answered, by version. The others never reached one, or the answer does not say.
+    pub version_errors: BTreeMap<String, u64>,
+    /// Requests written more than 5 ms after their scheduled time.
+    pub late: u64,
+    /// Places in the schedule left empty.
+    pub shed: u64,
+    /// 99th percentile of how long after its scheduled time a request was written, over the last 10 s, milliseconds.
+    pub start_p99_ms: Option<f64>,
+    /// The last 10 s, side by side.
+    pub recent: Recent,
+    /// Latencies of the whole run; nothing without requests.
+    pub whole: Option<Whole>,
     /// What the counts since the last change of weights say.
-    #[serde(default)]
     pub verdict: Option<Verdict>,
+}
+
+/// The last 10 s: the service and its versions, all over the same time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recent {
+    /// How many seconds it looks back: 9 to 10, less where the load is younger.
+    pub seconds: f64,
+    /// The service: all requests, those that no version answered included.
+    pub all: Part,
+    /// Those that a version answered, well or not, by version.
+    pub versions: BTreeMap<String, Part>,
+}
+
+/// Requests that ended within [`Recent::seconds`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Requests a second.
+    pub rate: f64,
+    /// Requests.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub errors: u64,
+    /// Median latency from the scheduled time, failures included, milliseconds; nothing without requests.
+    pub p50_ms: Option<f64>,
+    /// 90th percentile of the same.
+    pub p90_ms: Option<f64>,
+    /// 99th percentile of the same.
+    pub p99_ms: Option<f64>,
+}
+
+/// Latencies of a whole run from the scheduled time, failures included, milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Whole {
+    /// Median.
+    pub p50_ms: f64,
+    /// 90th percentile.
+    pub p90_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// 99.9th percentile.
+    pub p999_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
 }
 
 /// What the split seen since the last change says about the one wished. The page puts it in words.
@@ -66,6 +138,26 @@ pub struct Verdict {
     pub needed: u64,
     /// The neighbouring preset the wish is told from, percent.
     pub versus: f64,
+    /// Pearson's test of the counts against the wish; nothing without requests or without a route.
+    #[serde(default)]
+    pub chi_square: Option<ChiSquare>,
+    /// How likely it is that plain balancing made these counts rather than the wish, 0 to 1.
+    #[serde(default)]
+    pub plain_balancing: f64,
+    /// Share that plain balancing would give: the version's ready endpoints of all, percent.
+    #[serde(default)]
+    pub plain: f64,
+}
+
+/// A test of counts against shares.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChiSquare {
+    /// Sum of (seen − expected)² / expected; nothing where it has no end: something came that was not to come at all.
+    pub statistic: Option<f64>,
+    /// Degrees of freedom.
+    pub degrees: u32,
+    /// How often chance alone is at least so far off, 0 to 1.
+    pub p_value: f64,
 }
 
 /// The meaning of a [`Verdict`]. Facts come before statistics.

@@ -5,6 +5,7 @@
 mod condition;
 mod error;
 mod live;
+mod load;
 mod names;
 mod past;
 mod preflight;
@@ -13,7 +14,8 @@ mod status;
 
 pub use condition::{Condition, ConditionStatus, kinds, reasons};
 pub use error::{ApiError, Code};
-pub use live::{Frame, Hello, Verdict, VerdictKind};
+pub use live::{ChiSquare, Frame, Hello, Part, Recent, Traffic, Verdict, VerdictKind, Whole};
+pub use load::{LoadError, LoadOrder};
 pub use names::{Namespace, Rate};
 pub use past::{Past, PastMoment};
 pub use preflight::{Check, CheckStatus, Preflight};

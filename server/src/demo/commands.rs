@@ -95,8 +95,14 @@ pub fn unroute(space: &Space) -> String {
 /// Tells the load client its rate, a number or a placeholder, and after how many requests to stop.
 pub fn load(space: &Space, rate: &str, requests: Option<u64>) -> String {
     let requests = requests.map_or_else(String::new, |n| format!(r#","requests":{n}"#));
+    load_of(space, &format!(r#"{{"rate":{rate}{requests}}}"#))
+}
+
+/// The same with all that is asked for, as JSON.
+pub fn load_of(space: &Space, body: &str) -> String {
+    let body = body.replace('\'', r"'\''");
     format!(
-        r#"kubectl -n {} exec deployment/{} -c sleep -- curl -sS -X PUT -H 'content-type: application/json' -d '{{"rate":{rate}{requests}}}' http://127.0.0.1:{}/v1/load"#,
+        r#"kubectl -n {} exec deployment/{} -c sleep -- curl -sS -X PUT -H 'content-type: application/json' -d '{body}' http://127.0.0.1:{}/v1/load"#,
         space.ns,
         Id::CLIENT.name,
         ::load::AGENT_PORT,

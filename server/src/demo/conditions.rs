@@ -1,5 +1,5 @@
 //! What is so, from facts. Pure; each reason's words stand here and nowhere else.
-use super::facts::{Agent, Facts};
+use super::facts::{Agent, Facts, Short};
 use super::lease::clock;
 use super::observe::{client_pod, mesh_served, mesh_unseen, namespace_injects};
 use super::plan::{Observed, Presence};
@@ -376,9 +376,13 @@ fn load_running(s: &Scene) -> Condition {
         Agent::Absent => {
             is(kind, False, reasons::LOAD_STOPPED, format!("there is no client; the load of {rate} requests/s goes on when it is back"), &[])
         }
-        Agent::Connected { limited: Some(achieved) } => {
+        Agent::Connected { short: Some((short, achieved)) } => {
             let args = [("target", rate.to_string()), ("achieved", achieved.to_string())];
-            is(kind, True, reasons::GENERATOR_LIMITED, format!("{rate} requests/s are asked for, this machine keeps {achieved}"), &args)
+            let (reason, why) = match short {
+                Short::Machine => (reasons::GENERATOR_LIMITED, format!("this machine keeps {achieved}")),
+                Short::Target => (reasons::TARGET_SATURATED, format!("all connections wait for answers: {achieved} are sent")),
+            };
+            is(kind, True, reason, format!("{rate} requests/s are asked for, {why}"), &args)
         }
         _ => is(kind, True, reasons::LOAD_RUNNING, format!("{rate} requests/s"), &[("rate", rate.to_string())]),
     }

@@ -18,6 +18,15 @@ pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Why a rate is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Short {
+    /// The machine that makes the load is too slow.
+    Machine,
+    /// All its connections wait for answers.
+    Target,
+}
+
 /// What is known of the client's load agent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Agent {
@@ -26,8 +35,8 @@ pub enum Agent {
     Absent,
     /// It answers.
     Connected {
-        /// Whether it cannot keep the rate, and what it reaches.
-        limited: Option<u32>,
+        /// Whether the rate is not kept: who is short of it, and the rate that is reached.
+        short: Option<(Short, u32)>,
     },
     /// It should answer and does not.
     Unreachable(String),

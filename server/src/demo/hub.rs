@@ -2,15 +2,17 @@
 //!
 //! One connection whoever watches. A new client pod takes over the load that was asked for.
 use super::conditions::client_without_sidecar;
-use super::facts::{Agent, now_ms};
+use super::facts::{Agent, Line, Short, now_ms};
 use super::observe::{client_pod, demo_pods};
 use super::route;
 use super::space::{Space, ToAgent};
-use super::verdict::verdict;
+use super::traffic::{About, traffic};
+use super::verdict::endpoints;
 use crate::k8s::open;
-use app::types::{ApiError, Code, Frame, LoadRequest, Rate, Split};
+use app::text::thousands;
+use app::types::{ApiError, Code, Frame, LoadOrder, Rate, Split, Traffic, Verb};
 use futures::StreamExt;
-use ::load::{AGENT_PORT, AgentClient, AgentError, LoadSpec, Mark, Snapshot};
+use ::load::{AGENT_PORT, AgentClient, AgentError, AgentStatus, LoadSpec, Mark, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,10 +24,39 @@ const HISTORY: usize = 120;
 /// An agent that says nothing for so long is asked anew.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// What is asked for, and how far a finite run of it has come.
+#[derive(Default)]
+struct Asked {
+    order: LoadOrder,
+    /// The agent's id of the run.
+    run: u64,
+    /// Requests of the run that are answered, or failed.
+    ended: u64,
+}
+
+impl Asked {
+    fn stopped(&mut self) {
+        *self = Asked { run: self.run, ..Asked::default() };
+    }
+
+    /// A finite run ends with its pod: the next one could not know which requests are still to come. That is said, not passed over.
+    fn give_up_run(&mut self, space: &Space) {
+        let (Some(requests), true) = (self.order.requests, self.order.rate != Rate::default()) else { return };
+        let what = format!("run of {} requests ended at {}", thousands(requests), thousands(self.ended));
+        let message = format!("The run of {} requests ended at {}: its client pod is gone.", thousands(requests), thousands(self.ended));
+        let error = ApiError::new(Code::NoClient, message, "Start it again when the client is ready.");
+        self.stopped();
+        space.facts.send_modify(|f| {
+            f.note(Line { verb: Some(Verb::Load), what, error: Some(error), ..Line::default() });
+        });
+        set_rate(space, self.order.rate);
+    }
+}
+
 /// Runs as long as the namespace is looked after.
 pub async fn run(space: &Space, mut inbox: mpsc::Receiver<ToAgent>) {
     let mut world = space.world.subscribe();
-    let mut asked = LoadRequest { rate: Rate::default(), requests: None };
+    let mut asked = Asked::default();
     let mut pause = Duration::from_millis(100);
     loop {
         let Some(pod) = ready_client(space) else {
@@ -34,8 +65,8 @@ pub async fn run(space: &Space, mut inbox: mpsc::Receiver<ToAgent>) {
             tokio::select! {
                 Some(command) = inbox.recv() => {
                     if refuse(command) {
-                        asked = LoadRequest { rate: Rate::default(), requests: None };
-                        set_rate(space, asked.rate);
+                        asked = Asked::default();
+                        set_rate(space, asked.order.rate);
                     }
                 }
                 Ok(()) = world.changed() => {}
@@ -45,6 +76,9 @@ pub async fn run(space: &Space, mut inbox: mpsc::Receiver<ToAgent>) {
         };
         let began = Instant::now();
         let ended = follow(space, &pod, &mut inbox, &mut asked).await;
+        if !is_there(space, &pod) {
+            asked.give_up_run(space);
+        }
         if let Err(why) = &ended {
             debug!(pod.name = pod, %why, "The load agent is not followed any more");
             // A pod that is being replaced loses its agent first; that is no news.
@@ -67,6 +101,10 @@ fn ready_client(space: &Space) -> Option<String> {
     client_pod(&demo_pods(&space.now())).filter(|p| p.ready).map(|p| p.view.name.clone())
 }
 
+fn is_there(space: &Space, pod: &str) -> bool {
+    demo_pods(&space.now()).iter().any(|p| p.view.name == pod && !p.terminating)
+}
+
 fn set_agent(space: &Space, agent: Agent) {
     space.facts.send_if_modified(|f| {
         let changed = f.agent != agent;
@@ -85,10 +123,10 @@ fn set_rate(space: &Space, rate: Rate) {
 
 /// Without a client nothing is sent, and the page shall not show otherwise.
 fn silence(space: &Space) {
-    let stale = space.frames.borrow().as_ref().is_some_and(|f| f.target_rate > 0.0 || f.achieved_rate > 0.0);
+    let stale = space.frames.borrow().as_ref().is_some_and(|t| t.frame.target_rate > 0.0 || t.achieved_rate > 0.0);
     if stale {
         let wished = space.status.borrow().wished.clone();
-        space.frames.send_replace(Some(Arc::new(Frame { at_ms: now_ms(), wished, ..Frame::default() })));
+        space.frames.send_replace(Some(Arc::new(Traffic { frame: Frame { at_ms: now_ms(), wished, ..Frame::default() }, ..Traffic::default() })));
     }
 }
 
@@ -116,13 +154,13 @@ impl<'a> Commands<'a> {
         Ok(Commands { space, pod, client: connect(space, pod).await? })
     }
 
-    async fn set_load(&mut self, spec: &LoadSpec) -> Result<(), AgentError> {
+    async fn set_load(&mut self, spec: &LoadSpec) -> Result<AgentStatus, AgentError> {
         match self.client.set_load(spec).await {
             Err(AgentError::Lost(_)) => {
                 self.client = connect(self.space, self.pod).await?;
-                self.client.set_load(spec).await.map(|_| ())
+                self.client.set_load(spec).await
             }
-            answered => answered.map(|_| ()),
+            answered => answered,
         }
     }
 
@@ -156,16 +194,24 @@ struct Follower<'a> {
 }
 
 /// Follows one pod's agent. `Ok` when another pod takes over.
-async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, asked: &mut LoadRequest) -> Result<(), AgentError> {
+async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, asked: &mut Asked) -> Result<(), AgentError> {
     let mut commands = Commands::open(space, pod).await?;
-    let running = commands.client.status().await?.load.rate;
-    if asked.rate != Rate::default() && running == 0 && asked.requests.is_none() {
-        info!(pod.name = pod, rate = asked.rate.per_second(), "The load goes on from `{pod}`");
-        commands.set_load(&spec(asked)).await?;
-    } else if let Ok(rate) = Rate::try_from(f64::from(running)) {
-        *asked = LoadRequest { rate, requests: None };
+    let found = commands.client.status().await?;
+    let (order, running) = (&asked.order, found.load.rate);
+    if order.rate != Rate::default() && running == 0 && order.requests.is_none() {
+        info!(pod.name = pod, rate = order.rate.per_second(), "The load goes on from `{pod}`");
+        asked.run = commands.set_load(&spec(order)).await?.snapshot.run;
+    } else {
+        if found.snapshot.run != asked.run {
+            // Another pod, or its container has started anew.
+            asked.give_up_run(space);
+        }
+        asked.run = found.snapshot.run;
+        if let Ok(rate) = Rate::try_from(f64::from(running)) {
+            (asked.order.rate, asked.order.requests) = (rate, found.load.requests.filter(|_| running > 0));
+        }
     }
-    set_rate(space, asked.rate);
+    set_rate(space, asked.order.rate);
     let mut snapshots = connect(space, pod).await?.snapshots().await?;
     let settled_at = Instant::now() + Duration::from_millis(300);
     let mut follower = Follower { space, commands, marked: None, mark: None, first: None, settled_at, kept_at_ms: 0 };
@@ -179,11 +225,11 @@ async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, a
             },
             Some(command) = inbox.recv() => follower.command(command, asked).await?,
             Ok(()) = world.changed() => {
-                let pods = demo_pods(&space.now());
-                if !pods.iter().any(|p| p.view.name == pod && !p.terminating) {
+                if !is_there(space, pod) {
                     return Ok(());
                 }
                 if ready_client(space).is_some_and(|newest| newest != pod) {
+                    asked.give_up_run(space);
                     // The old pod may live on where somebody scaled the client.
                     let _ = follower.commands.set_load(&LoadSpec::rate(0)).await;
                     return Ok(());
@@ -193,22 +239,38 @@ async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, a
     }
 }
 
-fn spec(request: &LoadRequest) -> LoadSpec {
-    LoadSpec { rate: request.rate.per_second(), requests: request.requests, ..LoadSpec::default() }
+fn spec(order: &LoadOrder) -> LoadSpec {
+    LoadSpec {
+        rate: order.rate.per_second(),
+        requests: order.requests,
+        method: order.method().map(str::to_owned),
+        path: order.path().map(str::to_owned),
+        headers: order.headers().clone(),
+        closed_loop: order.closed_loop(),
+        concurrency: order.concurrency(),
+        // Whom to ask is the client's to say.
+        url: None,
+    }
 }
 
 impl Follower<'_> {
-    async fn command(&mut self, command: ToAgent, asked: &mut LoadRequest) -> Result<(), AgentError> {
+    async fn command(&mut self, command: ToAgent, asked: &mut Asked) -> Result<(), AgentError> {
         match command {
             // Who asked has given up and was told so: no load may start behind their back. A stop is never late.
-            ToAgent::Load(request, answer) if answer.is_closed() && request.rate != Rate::default() => Ok(()),
-            ToAgent::Load(request, answer) => {
-                let outcome = self.commands.set_load(&spec(&request)).await;
+            ToAgent::Load(order, answer) if answer.is_closed() && order.rate != Rate::default() => Ok(()),
+            ToAgent::Load(order, answer) => {
+                let mut order = if asked.order.rate == Rate::default() { order } else { order.over(&asked.order) };
+                let outcome = self.commands.set_load(&spec(&order)).await;
                 let told = match &outcome {
-                    Ok(()) => {
-                        *asked = request;
-                        self.settled_at = Instant::now() + Duration::from_millis(300);
-                        set_rate(self.space, request.rate);
+                    Ok(status) if order.rate == Rate::default() => {
+                        asked.stopped();
+                        asked.run = status.snapshot.run;
+                        Ok(())
+                    }
+                    Ok(status) => {
+                        // A rate alone leaves a finite run finite: the agent says which it is.
+                        order.requests = status.load.requests;
+                        *asked = Asked { order, run: status.snapshot.run, ended: 0 };
                         Ok(())
                     }
                     Err(AgentError::Refused { message, .. }) => {
@@ -216,6 +278,10 @@ impl Follower<'_> {
                     }
                     Err(error) => Err(ApiError::new(Code::ClusterUnreachable, format!("The load client does not answer: {error}."), "Try again in a moment.")),
                 };
+                if told.is_ok() {
+                    self.settled_at = Instant::now() + Duration::from_millis(300);
+                    set_rate(self.space, asked.order.rate);
+                }
                 // Who asked may be gone.
                 let _ = answer.send(told);
                 match outcome {
@@ -233,44 +299,43 @@ impl Follower<'_> {
         }
     }
 
-    async fn take(&mut self, snapshot: Snapshot, asked: &mut LoadRequest) -> Result<(), AgentError> {
+    async fn take(&mut self, snapshot: Snapshot, asked: &mut Asked) -> Result<(), AgentError> {
         let status = self.space.status.borrow().clone();
-        let with_sidecar = client_without_sidecar(&demo_pods(&self.space.now())).is_none();
+        let pods = demo_pods(&self.space.now());
+        let with_sidecar = client_without_sidecar(&pods).is_none();
         let about = (status.wished.clone(), with_sidecar);
         if self.marked.as_ref() != Some(&about) && self.first.is_none() {
             self.mark = Some(self.commands.mark().await?);
             self.marked = Some(about);
         }
+        if snapshot.run == asked.run {
+            asked.ended = snapshot.counts.values().sum::<u64>() + snapshot.errors;
+        }
         if Instant::now() > self.settled_at
             && let Ok(rate) = Rate::try_from(snapshot.target_rate)
-            && rate != asked.rate
+            && rate != asked.order.rate
         {
             // A finite run that is over, or somebody told the agent by other ways.
-            *asked = LoadRequest { rate, requests: None };
+            let requests = snapshot.requests.filter(|_| rate != Rate::default());
+            let mut order = LoadOrder::default();
+            (order.rate, order.requests) = (rate, requests);
+            *asked = Asked { order, run: snapshot.run, ended: asked.ended };
             set_rate(self.space, rate);
         }
         // In tens: the frames have the exact figure, and a status shall not change ten times a second.
-        let limited = snapshot.limited.then_some((snapshot.achieved_rate.max(0.0) / 10.0).round() as u32 * 10);
-        set_agent(self.space, Agent::Connected { limited });
-        self.time_first_request(&snapshot);
-        let since = snapshot.mark.as_ref().filter(|m| self.mark.as_ref().is_some_and(|mine| mine.id == m.id));
-        let frame = Frame {
-            at_ms: snapshot.at_ms,
-            run: snapshot.run,
-            verdict: verdict(status.wished.as_ref().and_then(|w| route::by_version(&self.space.now(), self.space.ns.as_str(), w)).as_ref(), with_sidecar, since),
-            counts: snapshot.counts,
-            errors: snapshot.errors,
-            target_rate: snapshot.target_rate,
-            achieved_rate: snapshot.achieved_rate,
-            rates: snapshot.rates,
-            p50_ms: snapshot.p50_ms,
-            p90_ms: snapshot.p90_ms,
-            p99_ms: snapshot.p99_ms,
-            limited: snapshot.limited,
-            wished: status.wished.clone(),
+        let achieved = (snapshot.achieved_rate.max(0.0) / 10.0).round() as u32 * 10;
+        let short = match (snapshot.limited, snapshot.saturated) {
+            (true, _) => Some((Short::Machine, achieved)),
+            (false, true) => Some((Short::Target, achieved)),
+            (false, false) => None,
         };
-        self.keep(&frame);
-        self.space.frames.send_replace(Some(Arc::new(frame)));
+        set_agent(self.space, Agent::Connected { short });
+        self.time_first_request(&snapshot);
+        let endpoints = endpoints(&pods);
+        let by_version = status.wished.as_ref().and_then(|w| route::by_version(&self.space.now(), self.space.ns.as_str(), w));
+        let told = traffic(snapshot, About { wished: status.wished.as_ref(), by_version: by_version.as_ref(), with_sidecar, endpoints, mark: self.mark.as_ref() });
+        self.keep(&told.frame);
+        self.space.frames.send_replace(Some(Arc::new(told)));
         Ok(())
     }
 

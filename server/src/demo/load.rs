@@ -2,26 +2,27 @@
 use super::commands;
 use super::facts::Line;
 use super::space::{Space, ToAgent};
-use app::types::{ApiError, Code, LoadRequest, Operation, Verb};
+use app::types::{ApiError, Code, LoadOrder, Operation, Verb};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Answers when the agent has taken it.
-pub async fn load(space: &Space, by: &str, request: LoadRequest) -> Result<Operation, ApiError> {
-    let rate = request.rate.per_second();
+pub async fn load(space: &Space, by: &str, order: LoadOrder) -> Result<Operation, ApiError> {
+    let rate = order.rate.per_second();
+    let requests = order.requests;
+    let command = commands::load_of(space, &serde_json::to_string(&order).unwrap_or_default());
     let (answer, taken) = oneshot::channel();
     let gone = || ApiError::new(Code::ClusterUnreachable, "The load client does not answer.", "It is asked again as soon as its pod is ready.");
-    space.to_agent.send(ToAgent::Load(request, answer)).await.map_err(|_| gone())?;
+    space.to_agent.send(ToAgent::Load(order, answer)).await.map_err(|_| gone())?;
     let outcome = match tokio::time::timeout(Duration::from_secs(5), taken).await {
         Ok(Ok(outcome)) => outcome,
         _ => Err(gone()),
     };
-    let what = match request.requests {
+    let what = match requests {
         _ if rate == 0 => "load off".to_owned(),
         Some(n) => format!("{n} requests at {rate}/s"),
         None => format!("load {rate}/s"),
     };
-    let command = commands::load(space, &rate.to_string(), request.requests);
     let mut operation = None;
     space.facts.send_modify(|f| {
         let line = Line { by: by.to_owned(), verb: Some(Verb::Load), what, command, error: outcome.as_ref().err().cloned(), ..Line::default() };

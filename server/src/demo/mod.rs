@@ -9,6 +9,7 @@ mod preflight;
 mod observe;
 mod route;
 mod conditions;
+mod traffic;
 mod trouble;
 mod status;
 mod space;
@@ -36,7 +37,7 @@ mod weights;
 use crate::k8s::{Cluster, Manifests, Reach, probe};
 use crate::prometheus::Prometheus;
 use ::app::api::ControlPlane;
-use ::app::types::{ApiError, Code, Frame, InjectRequest, LoadRequest, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status};
+use ::app::types::{ApiError, Code, Frame, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status, Traffic};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch as latest};
@@ -205,6 +206,10 @@ impl ControlPlane for Demo {
         }
     }
 
+    async fn traffic(&self, ns: &Namespace) -> Result<Traffic, ApiError> {
+        Ok(self.space(ns)?.frames.borrow().as_deref().cloned().unwrap_or_default())
+    }
+
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
         let told = preflight::preflight(&self.cluster, &self.manifests, ns).await;
         // What the page says is missing turns off what needs it there, not only in its words.
@@ -243,8 +248,8 @@ impl ControlPlane for Demo {
         revert::revert(&*self.to_change(ns).await?, by).await
     }
 
-    async fn load(&self, ns: &Namespace, by: &str, request: LoadRequest) -> Result<Operation, ApiError> {
-        load::load(&*self.to_change(ns).await?, by, request).await
+    async fn load(&self, ns: &Namespace, by: &str, order: LoadOrder) -> Result<Operation, ApiError> {
+        load::load(&*self.to_change(ns).await?, by, order).await
     }
 
     async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {

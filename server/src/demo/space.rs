@@ -4,7 +4,7 @@ use super::facts::{Facts, Line};
 use super::plan::Goal;
 use super::{about, actor, hub, lease, proxies, sidecars, status};
 use crate::k8s::{Cluster, Manifests, Reach, World, Writer, watch};
-use app::types::{ApiError, Code, Frame, LoadRequest, Namespace, Operation, Split, Status, Verb};
+use app::types::{ApiError, Code, Frame, LoadOrder, Namespace, Operation, Split, Status, Traffic, Verb};
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use tracing::info;
 /// A command to the hub, which alone speaks to the load agent.
 pub enum ToAgent {
     /// Change the load; the answer says whether the agent took it.
-    Load(LoadRequest, oneshot::Sender<Result<(), ApiError>>),
+    Load(LoadOrder, oneshot::Sender<Result<(), ApiError>>),
     /// See which request is the first to be answered from now on, and write its time into this line of the log.
     FirstRequest {
         /// The line.
@@ -47,7 +47,7 @@ pub struct Space {
     /// What the page shows; changes only when that changes.
     pub status: latest::Sender<Arc<Status>>,
     /// The newest frame. A `watch`, not a queue: a slow viewer skips frames and holds nobody up.
-    pub frames: latest::Sender<Option<Arc<Frame>>>,
+    pub frames: latest::Sender<Option<Arc<Traffic>>>,
     /// The last 60 s, two frames a second, oldest first.
     pub history: Mutex<VecDeque<Frame>>,
     /// Held while a route is written, so that changes do not overtake each other.

@@ -7,7 +7,7 @@ use super::plan::Goal;
 use super::route;
 use super::space::{Space, ToAgent};
 use crate::k8s::{Id, Inventory, KindName, MANAGED_BY, MANAGER, inventory, inventory_of};
-use app::types::{ApiError, LoadRequest, Operation, Rate, Verb};
+use app::types::{ApiError, LoadOrder, Operation, Rate, Verb};
 use tokio::sync::oneshot;
 
 /// Clean-up. It cancels what is under way.
@@ -16,7 +16,7 @@ pub async fn teardown(space: &Space, by: &str) -> Result<Operation, ApiError> {
     let line = Line { by: by.to_owned(), verb: Some(Verb::Teardown), what: "clean up".to_owned(), command, ..Line::default() };
     // The load ends with its pod anyway; this only makes the end orderly.
     let (answer, _) = oneshot::channel();
-    let _ = space.to_agent.try_send(ToAgent::Load(LoadRequest { rate: Rate::default(), requests: None }, answer));
+    let _ = space.to_agent.try_send(ToAgent::Load(LoadOrder::default(), answer));
     let operation = space.pursue(Verb::Teardown, by, Goal { teardown: true, ..Goal::default() }, line);
     space.facts.send_modify(|f| {
         f.load = Rate::default();

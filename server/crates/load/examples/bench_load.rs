@@ -1,4 +1,5 @@
-//! The load engine as a process of its own, for measuring: one run, and three snapshots of it as a line of JSON.
+//! The load engine as a process of its own, for measuring: one run, and three snapshots of it as a line of JSON; on the
+//! terminal's side (standard error) the whole run's latencies.
 //!
 //!     bench_load PROXY closed CONNECTIONS SECONDS
 //!     bench_load PROXY open RATE SECONDS
@@ -22,6 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = EngineConfig { proxy: Some((*proxy).to_owned()), connection_life: None, warm_connections: 32, ..EngineConfig::default() };
     let seconds = Duration::from_secs_f64(seconds.parse()?);
     let snapshots = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(config, load, seconds))?;
+    if let Some(w) = &snapshots[2].whole {
+        eprintln!("p50 {:.3} ms, p90 {:.3} ms, p99 {:.3} ms, p99.9 {:.3} ms, max {:.3} ms", w.p50_ms, w.p90_ms, w.p99_ms, w.p999_ms, w.max_ms);
+    }
     println!("{}", serde_json::to_string(&snapshots)?);
     Ok(())
 }

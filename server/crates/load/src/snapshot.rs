@@ -15,7 +15,9 @@ pub struct Snapshot {
     pub counts: BTreeMap<String, u64>,
     /// Requests that failed: refused, reset, timed out, or answered with anything but 2xx.
     pub errors: u64,
-    /// The same by kind: `refused`, `reset`, `timeout`, `unreachable`, `protocol`, `local`, `status_503` …
+    /// Of those the ones that a version answered, by version; the others never reached one, or its answer does not say.
+    pub version_errors: BTreeMap<String, u64>,
+    /// All failures by kind: `refused`, `reset`, `timeout`, `unreachable`, `protocol`, `local`, `status_503` …
     pub error_kinds: BTreeMap<String, u64>,
     /// Requests written to a connection.
     pub sent: u64,
@@ -43,12 +45,63 @@ pub struct Snapshot {
     pub late: u64,
     /// Places in the schedule left empty: too many in flight, or a stall too long to make up for.
     pub shed: u64,
-    /// Over the last second more than 2 % of the schedule was not sent.
+    /// Over the last second the engine itself came too late for more than 2 % of the schedule: this machine cannot keep the rate.
     pub limited: bool,
+    /// Over the last second more than 2 % of the schedule waited, or was left out, because all connections wait for answers.
+    pub saturated: bool,
+    /// The last 10 s, side by side.
+    pub recent: Recent,
+    /// Latencies of the whole run, from the scheduled time; nothing without requests.
+    pub whole: Option<Whole>,
     /// A finite run's number of requests; nothing where it goes on until stopped.
     pub requests: Option<u64>,
     /// The newest mark, and what was seen since.
     pub mark: Option<Mark>,
+}
+
+/// The last 10 s: the service and its versions, all over the same time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recent {
+    /// How many seconds it looks back: 9 to 10, less where the run is younger.
+    pub seconds: f64,
+    /// All requests, those that no version answered included.
+    pub all: Part,
+    /// Those that a version answered, well or not, by version.
+    pub versions: BTreeMap<String, Part>,
+}
+
+/// Requests that ended within [`Recent::seconds`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Part {
+    /// Requests a second.
+    pub rate: f64,
+    /// Requests.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub errors: u64,
+    /// Median latency from the scheduled time, failures included, milliseconds; nothing without requests.
+    pub p50_ms: Option<f64>,
+    /// 90th percentile of the same.
+    pub p90_ms: Option<f64>,
+    /// 99th percentile of the same.
+    pub p99_ms: Option<f64>,
+}
+
+/// Latencies of a whole run from the scheduled time, failures included, milliseconds, right to three digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Whole {
+    /// Median.
+    pub p50_ms: f64,
+    /// 90th percentile.
+    pub p90_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// 99.9th percentile.
+    pub p999_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
 }
 
 /// A moment set by `PUT /v1/mark`, and what became of the requests of the run that were *sent* after it. It outlives the run, whose counts do not.

@@ -12,7 +12,7 @@ pub const MAX_RATE: u32 = 50_000;
 pub struct LoadSpec {
     /// Requests a second, 0 (stop) to [`MAX_RATE`].
     pub rate: u32,
-    /// Stop after so many; nothing: goes on until stopped.
+    /// Stop after so many, counted from now; nothing: goes on until stopped, or as a finite run that is under way says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
     /// `http://host[:port]/path`; nothing: the agent's own default, [`crate::DEFAULT_URL`] in the demo.

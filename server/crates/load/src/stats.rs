@@ -135,22 +135,25 @@ fn for_whole_counts(n: f64, distance: f64) -> f64 {
 }
 
 /// How likely it is that plain balancing made these counts rather than the wished split, 0 to 1, if either did and neither was more
-/// likely at first (Bayes' rule with even odds). `(seen, wished share)` pairs, shares of their sum. 0.5 without requests, or where the
-/// wish *is* an even split.
-pub fn round_robin_likelihood(versions: &[(u64, f64)]) -> f64 {
-    let shares: f64 = versions.iter().map(|(_, share)| share).sum();
-    if versions.is_empty() || shares.is_nan() || shares <= 0.0 {
+/// likely at first (Bayes' rule with even odds). `(seen, wished share, plain share)`, shares of their sums. 0.5 without requests, or where
+/// the two shares are the same everywhere.
+pub fn round_robin_likelihood(versions: &[(u64, f64, f64)]) -> f64 {
+    let (wished, plain) = versions.iter().fold((0.0, 0.0), |(w, p), (_, wished, plain)| (w + wished, p + plain));
+    if !(wished > 0.0 && plain > 0.0) {
         return 0.5;
     }
-    let even = (1.0 / versions.len() as f64).ln();
-    // Log of P(counts | wish) / P(counts | even); the multinomial's coefficient is the same in both.
-    let mut log_ratio = 0.0;
-    for (seen, share) in versions {
-        if *seen > 0 {
-            log_ratio += *seen as f64 * ((share / shares).ln() - even);
-        }
+    // Log of P(counts | wish) and of P(counts | plain); the multinomial's coefficient is the same in both.
+    let (mut log_wish, mut log_plain) = (0.0, 0.0);
+    for (seen, share, evenly) in versions.iter().filter(|(seen, ..)| *seen > 0) {
+        log_wish += *seen as f64 * (share / wished).ln();
+        log_plain += *seen as f64 * (evenly / plain).ln();
     }
-    1.0 / (1.0 + log_ratio.exp())
+    match (log_wish.is_finite(), log_plain.is_finite()) {
+        (true, true) => 1.0 / (1.0 + (log_wish - log_plain).exp()),
+        (false, true) => 1.0,
+        (true, false) => 0.0,
+        (false, false) => 0.5,
+    }
 }
 
 /// What is known of the requests since the last change of weights.
@@ -162,6 +165,8 @@ pub struct Evidence {
     pub wished: BTreeMap<String, f64>,
     /// Whether the client has a sidecar: a fact, read from its pod.
     pub client_has_sidecar: bool,
+    /// Ready endpoints by version: plain balancing gives each endpoint the same. Empty where they are not known: one a version.
+    pub endpoints: BTreeMap<String, u32>,
 }
 
 /// The meaning of a [`Verdict`]. Facts come before statistics.
@@ -194,7 +199,7 @@ pub struct Verdict {
     pub observed: f64,
     /// Half of the 95 % Wilson interval, percentage points.
     pub margin: f64,
-    /// Share wished, percent; without a route the even share.
+    /// Share wished, percent; without a route plain balancing's.
     pub wished: f64,
     /// Requests still needed to tell the wish from `versus`; 0 when there are enough.
     pub needed: u64,
@@ -204,30 +209,36 @@ pub struct Verdict {
     pub chi_square: Option<ChiSquare>,
     /// [`round_robin_likelihood`] of the counts.
     pub plain_balancing: f64,
+    /// Share that plain balancing would give, percent: its ready endpoints of all.
+    pub plain: f64,
 }
 
 /// Judges the evidence.
 pub fn verdict(evidence: &Evidence) -> Verdict {
-    let Evidence { counts, wished, client_has_sidecar } = evidence;
+    let Evidence { counts, wished, client_has_sidecar, endpoints } = evidence;
     let names: Vec<&String> = if wished.is_empty() { counts.keys().filter(|v| *v != "unknown").collect() } else { wished.keys().collect() };
     let version = names.last().map(|v| (*v).clone()).unwrap_or_default();
     let seen = |name: &str| counts.get(name).copied().unwrap_or(0);
     let requests: u64 = counts.values().sum();
+    let pods: u32 = endpoints.values().sum();
     let even = 1.0 / names.len().max(1) as f64;
+    // Without a route plain balancing is over every ready endpoint, whichever versions have answered so far.
+    let plain = |name: &str| if pods > 0 { f64::from(endpoints.get(name).copied().unwrap_or(0)) / f64::from(pods) } else { even };
     let total: f64 = wished.values().sum();
-    let share = |name: &str| if total > 0.0 { wished.get(name).copied().unwrap_or(0.0) / total } else { even };
+    let share = |name: &str| if total > 0.0 { wished.get(name).copied().unwrap_or(0.0) / total } else { plain(name) };
 
     // What answered without being wished for counts against the wish, as a version with share 0.
     let strangers = counts.keys().filter(|v| !wished.contains_key(*v) && !wished.is_empty());
     let pairs: Vec<(u64, f64)> = names.iter().copied().chain(strangers).map(|v| (seen(v), share(v))).collect();
-    let of_wish = &pairs[..names.len()];
+    let triples: Vec<(u64, f64, f64)> = names.iter().map(|v| (seen(v), share(v), plain(v))).collect();
 
     let wish = share(&version);
     let interval = wilson(seen(&version), requests);
-    let to_tell_from_plain = needed(wish, even);
-    let is_even = of_wish.iter().all(|(_, s)| (s - even).abs() < 1e-9);
-    let versus = if is_even || requests >= to_tell_from_plain { neighbour(wish) } else { even };
-    let enough = if is_even { needed(wish, versus) } else { to_tell_from_plain };
+    let plainly = plain(&version);
+    let to_tell_from_plain = needed(wish, plainly);
+    let is_plain = triples.iter().all(|(_, share, plain)| (share - plain).abs() < 1e-9) || to_tell_from_plain == u64::MAX;
+    let versus = if is_plain || requests >= to_tell_from_plain { neighbour(wish) } else { plainly };
+    let enough = if is_plain { needed(wish, versus) } else { to_tell_from_plain };
     let off_target = pairs.iter().any(|(seen, share)| is_off(*seen, requests, *share));
     let kind = match () {
         // A fact about requests needs requests.
@@ -247,7 +258,8 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
         needed: needed(wish, versus).saturating_sub(requests),
         versus: 100.0 * versus,
         chi_square: if wished.is_empty() { None } else { chi_square(&pairs) },
-        plain_balancing: round_robin_likelihood(of_wish),
+        plain_balancing: round_robin_likelihood(&triples),
+        plain: 100.0 * plainly,
         version,
     }
 }

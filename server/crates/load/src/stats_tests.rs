@@ -74,12 +74,18 @@ fn sample_sizes_agree_with_published_ones() {
 #[test]
 fn plain_balancing_is_recognised() {
     for (versions, low, high) in [
-        (&[(50, 90.0), (50, 10.0)][..], 0.999, 1.0),
-        (&[(90, 90.0), (10, 10.0)], 0.0, 0.001),
-        (&[(7, 90.0), (3, 10.0)], 0.6, 0.95),
-        (&[(1, 0.0), (1, 100.0)], 1.0, 1.0),
-        (&[(50, 50.0), (50, 50.0)], 0.5, 0.5),
-        (&[(0, 90.0), (0, 10.0)], 0.5, 0.5),
+        (&[(50, 90.0, 1.0), (50, 10.0, 1.0)][..], 0.999, 1.0),
+        (&[(90, 90.0, 1.0), (10, 10.0, 1.0)], 0.0, 0.001),
+        (&[(7, 90.0, 1.0), (3, 10.0, 1.0)], 0.6, 0.95),
+        (&[(1, 0.0, 1.0), (1, 100.0, 1.0)], 1.0, 1.0),
+        (&[(50, 50.0, 1.0), (50, 50.0, 1.0)], 0.5, 0.5),
+        (&[(0, 90.0, 1.0), (0, 10.0, 1.0)], 0.5, 0.5),
+        // Three replicas of v1 and one of v2: plain balancing is 75/25.
+        (&[(150, 50.0, 3.0), (50, 50.0, 1.0)], 0.999, 1.0),
+        (&[(100, 50.0, 3.0), (100, 50.0, 1.0)], 0.0, 0.001),
+        (&[(75, 75.0, 3.0), (25, 25.0, 1.0)], 0.5, 0.5),
+        // No replica of v2 is ready, and it answered: that was not plain balancing.
+        (&[(1, 50.0, 1.0), (1, 50.0, 0.0)], 0.0, 0.0),
         (&[], 0.5, 0.5),
     ] {
         let got = round_robin_likelihood(versions);
@@ -92,7 +98,31 @@ fn evidence(wished: &[(&str, f64)], counts: &[(&str, u64)], sidecar: bool) -> Ev
         counts: counts.iter().map(|(v, n)| ((*v).to_owned(), *n)).collect(),
         wished: wished.iter().map(|(v, w)| ((*v).to_owned(), *w)).collect(),
         client_has_sidecar: sidecar,
+        endpoints: BTreeMap::new(),
     }
+}
+
+#[test]
+fn plain_balancing_is_by_endpoint_and_not_by_version() {
+    use VerdictKind as K;
+    let even = [("v1", 50.0), ("v2", 50.0)];
+    let three_to_one = [("v1", 75.0), ("v2", 25.0)];
+    for (wished, counts, kind, plain, versus) in [
+        // The wish is 50/50, four pods would give 75/25 anyway: 20 requests do not tell, 200 do.
+        (&even[..], &[("v1", 12), ("v2", 8)][..], K::TooFew, 25.0, 25.0),
+        (&even, &[("v1", 100), ("v2", 100)], K::InKeeping, 25.0, 20.0),
+        (&even, &[("v1", 150), ("v2", 50)], K::OffTarget, 25.0, 20.0),
+        // Here the wish is what plain balancing does: it is told from its neighbour.
+        (&three_to_one, &[("v1", 15), ("v2", 5)], K::TooFew, 25.0, 20.0),
+        (&[], &[("v1", 150), ("v2", 50)], K::NoRoute, 25.0, 20.0),
+    ] {
+        let endpoints = BTreeMap::from([("v1".to_owned(), 3), ("v2".to_owned(), 1)]);
+        let v = verdict(&Evidence { endpoints, ..evidence(wished, counts, true) });
+        assert_eq!((v.kind, v.plain, v.versus), (kind, plain, versus), "{wished:?} {counts:?}: {v:?}");
+    }
+    let none_ready = BTreeMap::from([("v1".to_owned(), 2), ("v2".to_owned(), 0)]);
+    let v = verdict(&Evidence { endpoints: none_ready, ..evidence(&even, &[("v1", 10)], true) });
+    assert_eq!((v.plain, v.versus), (0.0, 20.0), "{v:?}");
 }
 
 #[test]

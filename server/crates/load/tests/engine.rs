@@ -46,6 +46,40 @@ async fn a_finite_run_is_exact_and_ten_requests_show_both_versions() {
 }
 
 #[tokio::test]
+async fn a_finite_run_keeps_its_end_when_the_rate_changes_and_starts_anew_when_asked_for_again() {
+    let server = Server::start();
+    let engine = engine(&server);
+    let run = engine.set_load(&finite(200, 400)).await.unwrap().snapshot.run;
+    until(&engine, "it has begun", |s| s.run == run && good(s) > 10).await;
+    let faster = set_rate(&engine, 1_000).await;
+    assert_eq!((faster.snapshot.run, faster.load.requests), (run, Some(400)), "another rate, the same run");
+    let s = until(&engine, "it ends by itself", |s| s.target_rate == 0.0 && s.in_flight == 0).await;
+    assert_eq!((good(&s), s.requests), (400, Some(400)));
+    let second = engine.set_load(&finite(200, 400)).await.unwrap().snapshot.run;
+    until(&engine, "the second has begun", |s| s.run == second && good(s) > 10).await;
+    let third = engine.set_load(&finite(1_000, 400)).await.unwrap().snapshot.run;
+    assert!(third > second && second > run, "the same number again is another run");
+    let s = until(&engine, "the third ends", |s| s.target_rate == 0.0 && s.in_flight == 0).await;
+    assert_eq!((s.run, good(&s)), (third, 400), "counted from 0, and all of it");
+}
+
+#[tokio::test]
+async fn failures_are_counted_with_the_version_that_answered_them() {
+    let server = Server::start();
+    let engine = engine(&server);
+    set_rate(&engine, 200).await;
+    until(&engine, "both versions answer", |s| s.recent.versions.len() == 2).await;
+    server.mood(Mood::Broken);
+    let s = until(&engine, "failures", |s| s.errors >= 20).await;
+    assert_eq!((s.version_errors.len(), s.version_errors.values().sum::<u64>()), (2, s.errors), "{s:?}");
+    let recent = &s.recent.versions["v1"];
+    assert!(recent.errors > 0 && recent.errors < recent.requests && recent.p99_ms.is_some(), "{recent:?}");
+    server.mood(Mood::Unavailable);
+    let s = until(&engine, "failures of nobody", |s| s.errors > s.version_errors.values().sum::<u64>() + 20).await;
+    assert_eq!(s.version_errors.len(), 2, "{s:?}");
+}
+
+#[tokio::test]
 async fn latency_counts_from_the_schedule_so_a_stall_shows_in_full() {
     let server = Server::start();
     let engine = engine(&server);
@@ -142,11 +176,12 @@ async fn what_is_too_much_is_shed_and_said() {
     server.mood(Mood::Stalled);
     let engine = engine_with(&server, |c| (c.max_connections, c.max_in_flight) = (4, 20));
     set_rate(&engine, 500).await;
-    let s = until(&engine, "limited", |s| s.limited).await;
+    let s = until(&engine, "saturated", |s| s.saturated).await;
+    // The server is what stalls. A machine that is too slow would be `limited`.
     assert!(s.in_flight == 20 && s.shed > 100 && s.sent == 4, "{s:?}");
     assert_eq!(server.connections(), 4);
     server.mood(Mood::Well);
-    until(&engine, "not limited any more", |s| !s.limited && s.achieved_rate > 400.0).await;
+    until(&engine, "not saturated any more", |s| !s.saturated && s.achieved_rate > 400.0).await;
 }
 
 #[tokio::test]

@@ -98,11 +98,11 @@ impl Reader {
         Some(Answer { status: head.status, keep_alive: false })
     }
 
-    /// The version that answered; `unknown` where the answer does not say, or not in a word.
-    pub fn version(&self) -> &str {
+    /// The version that answered; nothing where the answer does not say, or not in a word.
+    pub fn version(&self) -> Option<&str> {
         let text = std::str::from_utf8(&self.version).map_or("", str::trim);
         let word = text.len() <= MAX_VERSION && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        if word && !text.is_empty() { text } else { "unknown" }
+        (word && !text.is_empty()).then_some(text)
     }
 
     /// Makes ready for the next answer.
@@ -192,7 +192,9 @@ impl Head {
             keep_alive = false;
             Body::ToEnd
         };
-        Ok(Head { status, keep_alive, body, capture: asked.body_is_version && version.is_empty() })
+        // The body of a failure is its reason, whoever wrote it.
+        let capture = asked.body_is_version && version.is_empty() && (200..300).contains(&status);
+        Ok(Head { status, keep_alive, body, capture })
     }
 }
 
@@ -279,12 +281,12 @@ mod tests {
         for part in text.as_bytes().chunks(piece) {
             match reader.feed(part, ASKED) {
                 Ok(None) => {}
-                Ok(Some(a)) => return format!("{} {} {}", a.status, reader.version(), if a.keep_alive { "keep" } else { "close" }),
+                Ok(Some(a)) => return format!("{} {} {}", a.status, reader.version().unwrap_or("unknown"), if a.keep_alive { "keep" } else { "close" }),
                 Err(why) => return why.to_string(),
             }
         }
         match reader.end() {
-            Some(a) => format!("{} {} at end", a.status, reader.version()),
+            Some(a) => format!("{} {} at end", a.status, reader.version().unwrap_or("unknown")),
             None => "cut short".to_owned(),
         }
     }
@@ -300,6 +302,8 @@ mod tests {
             ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nv1\r\n0\r\nt: 1\r\n\r\n", "200 v1 keep"),
             ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\nx-app-version: v1\r\n\r\n", "204 v1 keep"),
             ("HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n", "503 unknown keep"),
+            ("HTTP/1.1 503 Unavailable\r\nx-app-version: v2\r\ncontent-length: 0\r\n\r\n", "503 v2 keep"),
+            ("HTTP/1.1 503 Unavailable\r\ncontent-length: 4\r\n\r\nbusy", "503 unknown keep"),
             ("HTTP/1.0 200 OK\r\n\r\nv1", "200 v1 at end"),
             ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nv1", "cut short"),
             ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nv1", "protocol"),

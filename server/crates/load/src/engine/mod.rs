@@ -96,7 +96,8 @@ impl Engine {
     }
 
     /// Changes the load: starts, changes the rate without starting the counts again, or stops (rate 0; requests on their way finish).
-    /// Counts start from 0 when load starts, and when `requests` changes. Errors: the load is refused, or its name has no address.
+    /// Counts start from 0 when load starts, and with every load that says how many `requests`: that is a run of its own. A load that does
+    /// not say leaves a finite run finite. Errors: the load is refused, or its name has no address.
     pub async fn set_load(&self, spec: &LoadSpec) -> Result<AgentStatus, EngineError> {
         let config = &self.shared.config;
         let mut plan = Plan::new(spec, &config.default_url, config.proxy.as_deref())?;

@@ -8,6 +8,9 @@ use super::tally::Timing;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
+/// Where good answers are counted that name no version.
+const UNKNOWN: &str = "unknown";
+
 impl Runner {
     pub(super) fn on_event(&mut self, event: Event) {
         let Some(conn) = self.pool.get(event.token) else { return };
@@ -73,10 +76,11 @@ impl Runner {
                 Ok(Some(answer)) => {
                     // An answer from before its request: somebody has set the clock.
                     let arrived = now.checked_sub(age).filter(|at| timing.started.is_none_or(|started| *at >= started)).unwrap_or(now);
+                    let version = conn.reader.version();
                     if (200..300).contains(&answer.status) {
-                        self.tally.answered(timing, conn.reader.version(), arrived);
+                        self.tally.answered(timing, version.unwrap_or(UNKNOWN), arrived);
                     } else {
-                        self.tally.failed(timing, Failure::Status(answer.status), arrived);
+                        self.tally.failed(timing, Failure::Status(answer.status), version, arrived);
                     }
                     conn.reader.reset();
                     let State::Busy { unsent, .. } = std::mem::replace(&mut conn.state, State::Idle) else { return };
@@ -95,7 +99,7 @@ impl Runner {
     }
 
     pub(super) fn give_up(&mut self, token: u64, timing: Timing, why: Failure, now: Instant) {
-        self.tally.failed(timing, why, now);
+        self.tally.failed(timing, why, None, now);
         self.busy -= 1;
         self.pool.close(token);
         self.replace_closed(now);

@@ -161,7 +161,7 @@ impl Runner {
         self.queue.clear();
     }
 
-    fn set_load(&mut self, plan: Box<Plan>, now: Instant) {
+    fn set_load(&mut self, mut plan: Box<Plan>, now: Instant) {
         if self.stopping.is_some() {
             return;
         }
@@ -170,8 +170,10 @@ impl Runner {
             return self.halt();
         }
         let rate = plan.spec.rate;
-        let same_run = !matches!(self.pace, Pace::Stopped) && plan.spec.requests == self.plan.spec.requests;
-        if !same_run {
+        // A number of requests is a run of its own. Without one, what runs goes on as it is asked for now: a finite run to its end.
+        if plan.spec.requests.is_none() && !matches!(self.pace, Pace::Stopped) {
+            plan.spec.requests = self.plan.spec.requests;
+        } else {
             self.halt();
             self.tally.begin_run(now);
             self.issued = 0;

@@ -13,7 +13,7 @@ impl Runner {
         let Pace::Open(schedule) = &mut self.pace else { return };
         let stale = schedule.skip_stale(now);
         self.tally.due(stale);
-        self.tally.shed(stale);
+        self.tally.skipped(stale);
         while let Pace::Open(schedule) = &mut self.pace {
             let Some(scheduled) = schedule.take(now) else { break };
             self.tally.due(1);
@@ -84,7 +84,7 @@ impl Runner {
             self.issue_in_closed_loop(now);
         }
         if let Some(scheduled) = self.queue.pop_front() {
-            self.tally.failed(Timing { scheduled, started: None, run: self.tally.run() }, why, now);
+            self.tally.failed(Timing { scheduled, started: None, run: self.tally.run() }, why, None, now);
         }
     }
 

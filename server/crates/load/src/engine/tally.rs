@@ -1,7 +1,7 @@
 //! Counts a run and keeps the last seconds' latencies; turns them into a [`Snapshot`]. The clock is an argument.
 use super::failure::Failure;
-use super::window::{Sliding, WINDOW_S};
-use crate::snapshot::{FirstAnswer, Mark, Snapshot};
+use super::window::{Run, Sliding, WINDOW_S};
+use crate::snapshot::{FirstAnswer, Mark, Part, Recent, Snapshot};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const LATE: Duration = Duration::from_millis(5);
 /// More versions than this are counted together: the names come from outside.
 const MAX_VERSIONS: usize = 32;
+/// The name they are counted under.
+const OTHER: &str = "other";
 
 /// When a request was due and when it was written.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +27,17 @@ struct Totals {
     at: Instant,
     sent: u64,
     due: u64,
+    skipped: u64,
+    unreached: u64,
     answers: Vec<u64>,
+}
+
+/// What one version has answered.
+struct Version {
+    name: Box<str>,
+    good: u64,
+    errors: u64,
+    recent: Sliding,
 }
 
 struct MarkState {
@@ -36,7 +48,7 @@ struct MarkState {
 /// All that is counted.
 pub(crate) struct Tally {
     run: u64,
-    versions: Vec<(Box<str>, u64)>,
+    versions: Vec<Version>,
     error_kinds: BTreeMap<Failure, u64>,
     errors: u64,
     sent: u64,
@@ -44,6 +56,12 @@ pub(crate) struct Tally {
     due: u64,
     late: u64,
     shed: u64,
+    /// Of those shed: the engine itself came too late for them.
+    skipped: u64,
+    /// Failed before they were written, and not for waiting too long: nobody could be reached.
+    unreached: u64,
+    began: Instant,
+    whole: Run,
     latency: Sliding,
     service: Sliding,
     lateness: Sliding,
@@ -66,6 +84,10 @@ impl Tally {
             due: 0,
             late: 0,
             shed: 0,
+            skipped: 0,
+            unreached: 0,
+            began: now,
+            whole: Run::new(),
             latency: Sliding::new(),
             service: Sliding::new(),
             lateness: Sliding::new(),
@@ -90,6 +112,8 @@ impl Tally {
         self.versions.clear();
         self.error_kinds.clear();
         (self.errors, self.sent, self.due, self.late, self.shed) = (0, 0, 0, 0, 0);
+        (self.skipped, self.unreached, self.began) = (0, 0, now);
+        self.whole.clear();
         for window in [&mut self.latency, &mut self.service, &mut self.lateness] {
             window.clear();
         }
@@ -109,7 +133,8 @@ impl Tally {
     }
 
     fn totals(&self, at: Instant) -> Totals {
-        Totals { at, sent: self.sent, due: self.due, answers: self.versions.iter().map(|(_, n)| *n).collect() }
+        let answers = self.versions.iter().map(|v| v.good).collect();
+        Totals { at, sent: self.sent, due: self.due, skipped: self.skipped, unreached: self.unreached, answers }
     }
 
     fn unix_us(&self, at: Instant) -> u64 {
@@ -123,16 +148,22 @@ impl Tally {
         self.due += places;
     }
 
-    /// Places left empty.
+    /// Places left empty for want of room.
     pub fn shed(&mut self, places: u64) {
         self.shed += places;
+    }
+
+    /// Places left empty because the engine came too late for them.
+    pub fn skipped(&mut self, places: u64) {
+        self.shed += places;
+        self.skipped += places;
     }
 
     /// A request has been written.
     pub fn sent(&mut self, scheduled: Instant, started: Instant) {
         self.sent += 1;
         let lateness = started.saturating_duration_since(scheduled);
-        self.lateness.record(lateness);
+        self.lateness.record(lateness, false);
         if lateness > LATE {
             self.late += 1;
         }
@@ -140,14 +171,14 @@ impl Tally {
 
     /// A good answer is complete.
     pub fn answered(&mut self, t: Timing, version: &str, now: Instant) {
-        if !self.finished(t, now) {
+        if !self.finished(t, Some(version), false, now) {
             return;
         }
-        let version = self.count_version(version);
         let Some(started) = t.started else { return };
         let (sent_us, answered_us) = (self.unix_us(started), self.unix_us(now));
+        let place = self.place(version);
         let Some(state) = self.mark.as_mut().filter(|m| started >= m.at) else { return };
-        let name = &*self.versions[version].0;
+        let name = &*self.versions[place].name;
         if let Some(n) = state.mark.counts.get_mut(name) {
             *n += 1;
         } else {
@@ -162,38 +193,49 @@ impl Tally {
         }
     }
 
-    fn count_version(&mut self, name: &str) -> usize {
-        if let Some(i) = self.versions.iter().position(|(known, _)| **known == *name) {
-            self.versions[i].1 += 1;
+    /// Where a version is counted; made where it is not known yet.
+    fn place(&mut self, name: &str) -> usize {
+        if let Some(i) = self.versions.iter().position(|v| *v.name == *name) {
             return i;
         }
-        if self.versions.len() >= MAX_VERSIONS && name != "other" {
-            return self.count_version("other");
+        if self.versions.len() >= MAX_VERSIONS && name != OTHER {
+            return self.place(OTHER);
         }
-        self.versions.push((name.into(), 1));
+        self.versions.push(Version { name: name.into(), good: 0, errors: 0, recent: Sliding::new() });
         self.versions.len() - 1
     }
 
-    /// A request has failed.
-    pub fn failed(&mut self, t: Timing, why: Failure, now: Instant) {
-        if !self.finished(t, now) {
+    /// A request has failed; `version` is the one that answered, where the answer says.
+    pub fn failed(&mut self, t: Timing, why: Failure, version: Option<&str>, now: Instant) {
+        if !self.finished(t, version, true, now) {
             return;
         }
         self.errors += 1;
         *self.error_kinds.entry(why).or_default() += 1;
+        if t.started.is_none() && why != Failure::Timeout {
+            self.unreached += 1;
+        }
         if let Some(state) = self.mark.as_mut().filter(|m| t.started.unwrap_or(t.scheduled) >= m.at) {
             state.mark.errors += 1;
         }
     }
 
-    /// Records latencies; false for a request of an earlier run, which counts no more.
-    fn finished(&mut self, t: Timing, now: Instant) -> bool {
+    /// Counts and records latencies; false for a request of an earlier run, which counts no more.
+    fn finished(&mut self, t: Timing, version: Option<&str>, failed: bool, now: Instant) -> bool {
         if t.run != self.run {
             return false;
         }
-        self.latency.record(now.saturating_duration_since(t.scheduled));
+        let took = now.saturating_duration_since(t.scheduled);
+        self.latency.record(took, failed);
+        self.whole.record(took);
         if let Some(started) = t.started {
-            self.service.record(now.saturating_duration_since(started));
+            self.service.record(now.saturating_duration_since(started), failed);
+        }
+        if let Some(name) = version {
+            let place = self.place(name);
+            let version = &mut self.versions[place];
+            *(if failed { &mut version.errors } else { &mut version.good }) += 1;
+            version.recent.record(took, failed);
         }
         true
     }
@@ -212,7 +254,8 @@ impl Tally {
         self.clock = (now, SystemTime::now());
         let behind = now.saturating_duration_since(self.second_began).as_secs();
         for _ in 0..behind.min(WINDOW_S as u64) {
-            for window in [&mut self.latency, &mut self.service, &mut self.lateness] {
+            let versions = self.versions.iter_mut().map(|v| &mut v.recent);
+            for window in [&mut self.latency, &mut self.service, &mut self.lateness].into_iter().chain(versions) {
                 window.rotate();
             }
         }
@@ -221,16 +264,28 @@ impl Tally {
         let then = self.recent.front();
         let elapsed = then.map_or(Duration::ZERO, |t| now.saturating_duration_since(t.at)).as_secs_f64();
         let per_second = |n: u64| if elapsed > 0.0 { n as f64 / elapsed } else { 0.0 };
-        let (then_sent, then_due) = then.map_or((self.sent, self.due), |t| (t.sent, t.due));
-        let rates = self.versions.iter().enumerate().map(|(i, (name, n))| {
+        let since = |total: u64, before: fn(&Totals) -> u64| total - then.map_or(total, before);
+        let answering = || self.versions.iter().filter(|v| v.good > 0);
+        let rates = self.versions.iter().enumerate().filter(|(_, v)| v.good > 0).map(|(i, v)| {
             let before = then.and_then(|t| t.answers.get(i)).copied().unwrap_or(0);
-            (name.to_string(), per_second(n - before))
+            (v.name.to_string(), per_second(v.good - before))
         });
         let rates = rates.collect();
-        let achieved_rate = per_second(self.sent - then_sent);
-        let (due, missing) = (self.due - then_due, (self.due - then_due).saturating_sub(self.sent - then_sent));
+        let (sent, due) = (since(self.sent, |t| t.sent), since(self.due, |t| t.due));
+        let (skipped, unreached) = (since(self.skipped, |t| t.skipped), since(self.unreached, |t| t.unreached));
+        let achieved_rate = per_second(sent);
         // One request may be on its way at either end of the second.
-        let limited = elapsed >= 0.95 && missing > 1 && missing as f64 > 0.02 * due as f64;
+        let too_many = |missing: u64| elapsed >= 0.95 && missing > 1 && missing as f64 > 0.02 * due as f64;
+        let limited = too_many(skipped);
+        // What was neither skipped nor failed at once waits for a connection, or was left out because too many do.
+        let saturated = too_many(due.saturating_sub(sent + skipped + unreached));
+        let counts = answering().map(|v| (v.name.to_string(), v.good)).collect();
+        let version_errors = self.versions.iter().filter(|v| v.errors > 0).map(|v| (v.name.to_string(), v.errors)).collect();
+
+        let window = Duration::from_secs(WINDOW_S as u64 - 1) + now.saturating_duration_since(self.second_began);
+        let seconds = window.min(now.saturating_duration_since(self.began)).as_secs_f64();
+        let versions = self.versions.iter().filter_map(|v| Some((v.name.to_string(), part(&v.recent, seconds)?))).collect();
+        let recent = Recent { seconds, all: part(&self.latency, seconds).unwrap_or_default(), versions };
 
         let totals = self.totals(now);
         self.recent.push_back(totals);
@@ -243,8 +298,9 @@ impl Tally {
         Snapshot {
             at_ms: self.unix_us(now) / 1_000,
             run: self.run,
-            counts: self.versions.iter().map(|(name, n)| (name.to_string(), *n)).collect(),
+            counts,
             errors: self.errors,
+            version_errors,
             error_kinds: self.error_kinds.iter().map(|(kind, n)| (kind.to_string(), *n)).collect(),
             sent: self.sent,
             in_flight,
@@ -260,94 +316,26 @@ impl Tally {
             late: self.late,
             shed: self.shed,
             limited,
+            saturated,
+            recent,
+            whole: self.whole.figures(),
             requests,
             mark: self.mark.as_ref().map(|m| m.mark.clone()),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ms(n: u64) -> Duration {
-        Duration::from_millis(n)
+/// What a window comes to; nothing where it is empty.
+fn part(window: &Sliding, seconds: f64) -> Option<Part> {
+    let (requests, errors) = window.counted();
+    if requests == 0 {
+        return None;
     }
-
-    fn timing(tally: &Tally, scheduled: Instant, started: Instant) -> Timing {
-        Timing { scheduled, started: Some(started), run: tally.run() }
-    }
-
-    #[test]
-    fn percentiles_forget_after_ten_seconds() {
-        let t0 = Instant::now();
-        let mut tally = Tally::new(t0);
-        tally.answered(timing(&tally, t0, t0), "v1", t0 + ms(100));
-        for (after_s, seen) in [(1, true), (8, true), (11, false)] {
-            let p50 = tally.tick(t0 + ms(after_s * 1_000), 0.0, 0, None).p50_ms;
-            assert_eq!(p50.is_some_and(|p| (p - 100.0).abs() < 1.5), seen, "{after_s}: {p50:?}");
-        }
-    }
-
-    #[test]
-    fn latency_counts_from_the_schedule_and_service_from_the_start() {
-        let t0 = Instant::now();
-        let mut tally = Tally::new(t0);
-        tally.sent(t0, t0 + ms(400));
-        tally.answered(timing(&tally, t0, t0 + ms(400)), "v1", t0 + ms(500));
-        let s = tally.tick(t0 + ms(600), 1.0, 0, None);
-        let near = |seen: Option<f64>, ms: f64| seen.is_some_and(|s| (s / ms - 1.0).abs() < 0.02);
-        assert!(near(s.p99_ms, 500.0) && near(s.service_p99_ms, 100.0) && near(s.start_p99_ms, 400.0), "{s:?}");
-        assert_eq!(s.late, 1);
-    }
-
-    #[test]
-    fn limited_is_said_after_a_second_more_than_two_percent_behind() {
-        for (sent_percent, limited) in [(100_u64, false), (99, false), (97, true), (0, true)] {
-            let t0 = Instant::now();
-            let mut tally = Tally::new(t0);
-            let mut last = Snapshot::default();
-            for tick in 1..=15 {
-                tally.due(100);
-                (0..sent_percent).for_each(|_| tally.sent(t0, t0));
-                last = tally.tick(t0 + ms(tick * 100), 1_000.0, 0, None);
-            }
-            assert_eq!(last.limited, limited, "{sent_percent}");
-            assert!((last.achieved_rate - sent_percent as f64 * 10.0).abs() < 1.0, "{}", last.achieved_rate);
-        }
-    }
-
-    #[test]
-    fn a_mark_counts_only_what_was_sent_after_it() {
-        let t0 = Instant::now();
-        let mut tally = Tally::new(t0);
-        let old = timing(&tally, t0, t0);
-        let mark = tally.set_mark(t0 + ms(10));
-        tally.answered(old, "v1", t0 + ms(20));
-        tally.answered(timing(&tally, t0, t0 + ms(30)), "v2", t0 + ms(33));
-        tally.answered(timing(&tally, t0, t0 + ms(12)), "v2", t0 + ms(34));
-        let seen = tally.tick(t0 + ms(100), 1.0, 0, None).mark.unwrap();
-        assert_eq!(seen.counts, BTreeMap::from([("v2".to_owned(), 2)]));
-        let first = seen.first["v2"];
-        tally.begin_run(t0 + ms(200));
-        let next = tally.tick(t0 + ms(300), 1.0, 0, None).mark.unwrap();
-        assert_eq!((next.id, next.first, next.counts.len()), (seen.id, seen.first.clone(), 0), "another run: the same mark, counted anew");
-        assert!(first.sent_us.abs_diff(mark.at_us + 2_000) <= 1 && first.answered_us.abs_diff(mark.at_us + 24_000) <= 1, "{seen:?}");
-    }
-
-    #[test]
-    fn an_old_runs_answers_do_not_count_and_names_are_bounded() {
-        let t0 = Instant::now();
-        let mut tally = Tally::new(t0);
-        let old = timing(&tally, t0, t0);
-        tally.begin_run(t0);
-        assert!(tally.run() > old.run);
-        tally.answered(old, "v1", t0);
-        tally.failed(old, Failure::Reset, t0);
-        for i in 0..100 {
-            tally.answered(timing(&tally, t0, t0), &format!("v{i}"), t0);
-        }
-        let s = tally.tick(t0 + ms(100), 1.0, 0, None);
-        assert_eq!((s.errors, s.counts.len(), s.counts["other"]), (0, MAX_VERSIONS + 1, 68));
-    }
+    let [p50_ms, p90_ms, p99_ms] = window.percentiles([0.5, 0.9, 0.99]);
+    let rate = if seconds > 0.0 { requests as f64 / seconds } else { 0.0 };
+    Some(Part { rate, requests, errors, p50_ms, p90_ms, p99_ms })
 }
+
+#[cfg(test)]
+#[path = "tally_tests.rs"]
+mod tests;

@@ -17,7 +17,9 @@ pub enum Mood {
     BodyOnly,
     /// Answers 200 and says nothing of a version.
     Anonymous,
-    /// Answers 503.
+    /// Answers 503 as version v1 or v2.
+    Broken,
+    /// Answers 503 and says nothing of a version.
     Unavailable,
     /// Closes the connection in the middle of the answer.
     HangUp,
@@ -123,6 +125,7 @@ impl Server {
                 Mood::Well | Mood::Stalled => format!("HTTP/1.1 200 OK\r\nx-app-version: {version}\r\ncontent-length: 3\r\n\r\n{version}\n"),
                 Mood::BodyOnly => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nv7\r\n0\r\n\r\n".to_owned(),
                 Mood::Anonymous => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nI am FINE".to_owned(),
+                Mood::Broken => format!("HTTP/1.1 503 Service Unavailable\r\nx-app-version: {version}\r\ncontent-length: 0\r\n\r\n"),
                 Mood::Unavailable => "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n".to_owned(),
                 Mood::HangUp => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhal".to_owned(),
             };

@@ -1,0 +1,196 @@
+//! The figures' words: the verdict in one sentence with its uncertainty, the table's heads, failures by kind. The server alone draws them.
+use super::{Lang, fill, thousands};
+use crate::model::fixed;
+use crate::types::{Verdict, VerdictKind};
+
+/// A text of the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum FigureWord {
+    NoVerdict,
+    NoTraffic,
+    TooFew,
+    InKeeping,
+    More,
+    Off,
+    NoSidecar,
+    NoRoute,
+    Detail,
+    DetailPlain,
+    Window,
+    Version,
+    Rate,
+    Success,
+    Service,
+    WishedAchieved,
+    Run,
+    RunOf,
+    Sidecars,
+    Failed,
+    Unattributed,
+    RunLatency,
+    Longest,
+    Late,
+    Shed,
+    StartP99,
+    Ms,
+    NothingYet,
+}
+
+impl FigureWord {
+    /// In a language.
+    pub fn said(self, lang: Lang) -> &'static str {
+        use FigureWord as W;
+        let texts = match self {
+            W::NoVerdict => ["Nothing has been measured yet.", "尚无测量数据。"],
+            W::NoTraffic => ["No request since the last change: start the load to see where they go.", "自上次更改以来没有请求：启动负载即可看到去向。"],
+            W::TooFew => ["{n} requests cannot tell {wish} from {versus}: {needed} more would.", "{n} 个请求无法区分 {wish} 与 {versus}：还需 {needed} 个。"],
+            W::InKeeping => ["{seen} went to {version} (± {margin}): consistent with {wish}.", "{seen} 流向 {version}（± {margin}）：符合 {wish}。"],
+            W::More => ["{needed} more requests would tell it from {versus}.", "再有 {needed} 个请求即可与 {versus} 区分。"],
+            W::Off => ["{seen} went to {version} (± {margin}): not consistent with {wish}.", "{seen} 流向 {version}（± {margin}）：不符合 {wish}。"],
+            W::NoSidecar => [
+                "The client has no sidecar, so the weights have no effect: {seen} went to {version} (± {margin}), spread evenly.",
+                "客户端没有 sidecar，权重不起作用：{seen} 流向 {version}（± {margin}），属于平均分配。",
+            ],
+            W::NoRoute => ["No route: {seen} went to {version} (± {margin}), spread evenly.", "没有路由：{seen} 流向 {version}（± {margin}），属于平均分配。"],
+            W::Detail => ["Against the wish: χ² {chi}, p {p}.", "与期望相比：χ² {chi}，p {p}。"],
+            W::DetailPlain => [
+                "Spread evenly over the ready pods ({plain}), rather than by the weights: {likely} % likely.",
+                "若不是权重，而是在就绪 Pod 间平均分配（{plain}）：可能性 {likely}%。",
+            ],
+            W::Window => ["Last {n} s, latency in ms", "最近 {n} 秒，延迟单位为毫秒"],
+            W::Version => ["Version", "版本"],
+            W::Rate => ["req/s", "请求/秒"],
+            W::Success => ["success", "成功率"],
+            W::Service => ["service flaskapp", "服务 flaskapp"],
+            W::WishedAchieved => ["Rate, target / actual", "速率，目标 / 实际"],
+            W::Run => ["Run", "运行"],
+            W::RunOf => ["{n} of {of}", "{of} 中的 {n}"],
+            W::Sidecars => ["Counted by the sidecars", "sidecar 的计数"],
+            W::Failed => ["Failed", "失败"],
+            W::Unattributed => ["by no version", "无版本归属"],
+            W::RunLatency => ["p50 · p90 · p99 · p99.9", "p50 · p90 · p99 · p99.9"],
+            W::Longest => ["Longest", "最长"],
+            W::Late => ["Sent more than 5 ms late", "发送迟于 5 毫秒"],
+            W::Shed => ["Left out of the schedule", "未能发送"],
+            W::StartP99 => ["Sent late by, p99 of 10 s", "发送延迟，10 秒 p99"],
+            W::Ms => ["{n} ms", "{n} 毫秒"],
+            W::NothingYet => ["No request yet.", "尚无请求。"],
+        };
+        texts[usize::from(lang == Lang::Zh)]
+    }
+
+    /// With its `{placeholders}` replaced.
+    pub fn fill(self, lang: Lang, args: &[(&str, &str)]) -> String {
+        fill(self.said(lang), |name| args.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())).unwrap_or_default()
+    }
+}
+
+fn pair(share: f64) -> String {
+    format!("{}/{}", fixed(100.0 - share, 0), fixed(share, 0))
+}
+
+/// The sentence for a verdict.
+pub fn verdict(lang: Lang, v: &Verdict) -> String {
+    let percent = format!("{} %", fixed(v.observed, 1));
+    let margin = fixed(v.margin, 1).to_string();
+    let (wish, versus, n, needed) = (pair(v.wished), pair(v.versus), thousands(v.requests), thousands(v.needed));
+    let args =
+        [("seen", percent.as_str()), ("margin", &margin), ("wish", &wish), ("versus", &versus), ("n", &n), ("needed", &needed), ("version", &v.version)];
+    match v.kind {
+        VerdictKind::NoTraffic => FigureWord::NoTraffic.said(lang).to_owned(),
+        VerdictKind::TooFew => FigureWord::TooFew.fill(lang, &args),
+        VerdictKind::InKeeping if v.needed > 0 && wish != versus => {
+            let gap = if lang == Lang::En { " " } else { "" };
+            format!("{}{gap}{}", FigureWord::InKeeping.fill(lang, &args), FigureWord::More.fill(lang, &args))
+        }
+        VerdictKind::InKeeping => FigureWord::InKeeping.fill(lang, &args),
+        VerdictKind::OffTarget => FigureWord::Off.fill(lang, &args),
+        VerdictKind::ClientHasNoSidecar => FigureWord::NoSidecar.fill(lang, &args),
+        VerdictKind::NoRoute => FigureWord::NoRoute.fill(lang, &args),
+    }
+}
+
+/// How far chance goes to explain the counts; empty where there is nothing to say.
+pub fn detail(lang: Lang, v: &Verdict) -> String {
+    let Some(test) = v.chi_square.filter(|_| v.requests > 0) else { return String::new() };
+    let small = |share: f64, digits, least: f64| if share < least { format!("< {least}") } else { fixed(share, digits).to_string() };
+    let chi = test.statistic.map_or_else(|| "∞".to_owned(), |s| fixed(s, 1).to_string());
+    let against = FigureWord::Detail.fill(lang, &[("chi", &chi), ("p", &small(test.p_value, 2, 0.01))]);
+    // Where both mean the same there is nothing to tell apart.
+    if (v.wished - v.plain).abs() < 0.5 {
+        return against;
+    }
+    let likely = small(100.0 * v.plain_balancing, 1, 0.1);
+    format!("{against} {}", FigureWord::DetailPlain.fill(lang, &[("plain", &pair(v.plain)), ("likely", &likely)]))
+}
+
+/// A kind of failure in words; a status is its number.
+pub fn failure(lang: Lang, kind: &str) -> String {
+    let texts = match kind {
+        "refused" => ["refused", "被拒绝"],
+        "reset" => ["connection lost", "连接中断"],
+        "timeout" => ["no answer in time", "超时"],
+        "unreachable" => ["unreachable", "不可达"],
+        "protocol" => ["not HTTP", "非 HTTP"],
+        "local" => ["this machine is short of something", "本机资源不足"],
+        other => return other.strip_prefix("status_").unwrap_or(other).to_owned(),
+    };
+    texts[usize::from(lang == Lang::Zh)].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_reads_as_one_sentence_with_its_uncertainty() {
+        let base = Verdict {
+            kind: VerdictKind::InKeeping,
+            version: "v2".into(),
+            requests: 11_994,
+            observed: 20.4,
+            margin: 0.7,
+            wished: 20.0,
+            needed: 380,
+            versus: 25.0,
+            chi_square: None,
+            plain_balancing: 0.0,
+            plain: 50.0,
+        };
+        for (kind, needed, text) in [
+            (VerdictKind::InKeeping, 380, "20.4 % went to v2 (± 0.7): consistent with 80/20. 380 more requests would tell it from 75/25."),
+            (VerdictKind::InKeeping, 0, "20.4 % went to v2 (± 0.7): consistent with 80/20."),
+            (VerdictKind::TooFew, 380, "11,994 requests cannot tell 80/20 from 75/25: 380 more would."),
+            (VerdictKind::OffTarget, 0, "20.4 % went to v2 (± 0.7): not consistent with 80/20."),
+        ] {
+            assert_eq!(verdict(Lang::En, &Verdict { kind, needed, ..base.clone() }), text);
+            assert!(!verdict(Lang::Zh, &Verdict { kind, needed, ..base.clone() }).is_empty());
+        }
+    }
+
+    #[test]
+    fn the_detail_says_how_far_chance_goes() {
+        let verdict = |statistic, p_value, plain, likely| Verdict {
+            kind: VerdictKind::InKeeping,
+            version: "v2".into(),
+            requests: 200,
+            observed: 10.0,
+            margin: 4.0,
+            wished: 10.0,
+            needed: 0,
+            versus: 20.0,
+            chi_square: Some(crate::types::ChiSquare { statistic, degrees: 1, p_value }),
+            plain_balancing: likely,
+            plain,
+        };
+        for (v, said) in [
+            (verdict(Some(1.64), 0.2, 25.0, 0.000_1), "Against the wish: χ² 1.6, p 0.20. Spread evenly over the ready pods (75/25), rather than by the weights: < 0.1 % likely."),
+            (verdict(None, 0.0, 50.0, 0.999), "Against the wish: χ² ∞, p < 0.01. Spread evenly over the ready pods (50/50), rather than by the weights: 99.9 % likely."),
+            (verdict(Some(0.0), 1.0, 10.0, 0.5), "Against the wish: χ² 0.0, p 1.00."),
+        ] {
+            assert_eq!(detail(Lang::En, &v), said);
+            assert!(!detail(Lang::Zh, &v).is_empty());
+        }
+    }
+}
