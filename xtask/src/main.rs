@@ -6,6 +6,7 @@ mod browser_half;
 mod build;
 mod cluster;
 mod dev;
+mod fuzz;
 mod image;
 mod real_suite;
 mod run;
@@ -41,6 +42,8 @@ enum Command {
     Image(image::ImageCommand),
     /// Measure; prints a table and writes target/bench/results.json.
     Bench(bench::Bench),
+    /// Fuzz the parsers of the sidecar; needs a nightly tool chain.
+    Fuzz(fuzz::Fuzz),
     /// Build the browser half alone: wasm, JavaScript and CSS, into target/pkg.
     Wasm(browser_half::Wasm),
     /// Check the rules of the house that no compiler checks.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Cluster(command) => command.run(),
         Command::Image(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Fuzz(command) => command.run(),
         Command::Wasm(command) => command.run(),
         Command::Tidy(command) => command.run(),
     };

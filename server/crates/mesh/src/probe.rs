@@ -11,6 +11,12 @@ pub fn heads(bytes: &[u8]) {
     sidecar::heads(bytes);
 }
 
+/// Bytes as a chunked body that arrives in pieces, the first two bytes saying how long these are: wherever it is cut it ends at the same
+/// place, or is refused.
+pub fn bodies(bytes: &[u8]) {
+    sidecar::bodies(bytes);
+}
+
 /// Bytes as objects of the cluster and as what a control plane sends. Nothing of it panics, and the table they make survives the wire.
 pub fn config(bytes: &[u8]) {
     if let Ok(update) = serde_json::from_slice::<TableUpdate>(bytes) {
@@ -96,6 +102,13 @@ mod tests {
         fn any_bytes_are_one_head_or_none(bytes in prop::collection::vec(any::<u8>(), 0..300), text in head()) {
             heads(&bytes);
             heads(&text);
+        }
+
+        #[test]
+        fn any_body_ends_at_the_same_place_however_it_is_cut(cuts in any::<[u8; 2]>(), parts in prop::collection::vec(prop_oneof![
+            Just("3\r\nabc\r\n"), Just("A;x=y\r\n0123456789\r\n"), Just("0\r\n\r\n"), Just("0\r\nt: v\r\n\r\n"), Just("\r\n"), Just("\n"), Just("-1\r\n"), Just("f"), Just("GET /"),
+        ], 0..8)) {
+            bodies(&[&cuts[..], parts.concat().as_bytes()].concat());
         }
 
         #[test]

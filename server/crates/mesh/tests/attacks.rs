@@ -303,3 +303,113 @@ async fn endless_frames_are_cut_off() {
     }
     target.mesh.end().await;
 }
+
+/// A header block as HPACK without a table or Huffman: names and values may be anything.
+fn block(headers: &[(&str, &str)]) -> Vec<u8> {
+    let text = |t: &str| [&[t.len() as u8], t.as_bytes()].concat();
+    headers.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
+}
+
+#[tokio::test]
+async fn what_http2_can_say_and_http1_cannot_reaches_no_app() {
+    let target = Target::start().await;
+    let usual = [(":method", "GET"), (":scheme", "http"), (":authority", "flaskapp:7777"), (":path", "/")];
+    let with = |more: &[(&'static str, &'static str)]| {
+        let changed = usual.iter().map(|(n, v)| (*n, more.iter().find(|(m, _)| m == n).map_or(*v, |(_, v)| *v)));
+        let added = more.iter().filter(|(n, _)| usual.iter().all(|(u, _)| u != n));
+        changed.chain(added.copied()).collect::<Vec<_>>()
+    };
+    for (side, to) in target.listeners() {
+        for (name, headers, body) in [
+            ("a line end in a value", with(&[("x", "a\r\nx-evil: 1\r\n\r\nGET /evil HTTP/1.1")]), ""),
+            ("a line end in a name", with(&[("x: a\r\nx-evil", "1")]), ""),
+            ("a NUL in a value", with(&[("x", "a\0b")]), ""),
+            ("a line end in the path", with(&[(":path", "/ HTTP/1.1\r\nx-evil: 1\r\n\r\nGET /evil")]), ""),
+            ("a space in the path", with(&[(":path", "/a b")]), ""),
+            ("a line end in the authority", with(&[(":authority", "flaskapp:7777\r\nx-evil: 1")]), ""),
+            ("a line end in the method", with(&[(":method", "GET /evil HTTP/1.1\r\nHost: a\r\n\r\nGET")]), ""),
+            ("Transfer-Encoding", with(&[(":method", "POST"), ("transfer-encoding", "chunked")]), "0\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("Connection", with(&[("connection", "close")]), ""),
+            ("an upper-case name", with(&[("X-Evil", "1")]), ""),
+            ("a length below the body's", with(&[(":method", "POST"), ("content-length", "0")]), "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("two lengths", with(&[(":method", "POST"), ("content-length", "0"), ("content-length", "5")]), "hello"),
+        ] {
+            let before = target.app.count();
+            let mut stream = http2(to).await;
+            stream.write_all(&frame(1, if body.is_empty() { 5 } else { 4 }, 1, &block(&headers))).await.unwrap();
+            if !body.is_empty() {
+                let _ = stream.write_all(&frame(0, 1, 1, body.as_bytes())).await;
+            }
+            // Until it is answered, reset or ended.
+            let reading = async {
+                let mut head = [0; 9];
+                while stream.read_exact(&mut head).await.is_ok() {
+                    let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+                    if matches!(head[3], 1 | 3 | 7) || stream.read_exact(&mut payload).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(5), reading).await.unwrap_or_else(|_| panic!("{side}: {name}: no answer"));
+            assert_eq!(target.app.count() - before, 0, "{side}: {name} reaches the app");
+        }
+    }
+    target.mesh.end().await;
+}
+
+/// Bodies are passed on as they come, however large and slow: a bound on them (413) would be the app's. What is kept of one is bounded.
+#[tokio::test]
+async fn slow_bodies_and_idle_connections_hold_nobody_up() {
+    let target = Target::start().await;
+    for (side, to) in target.listeners() {
+        let mut held = Vec::new();
+        for number in 0..300 {
+            let mut client = Client::connect(to).await;
+            if number % 3 == 0 {
+                // A body that hardly comes.
+                client.stream.write_all(b"POST /body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 1000000000\r\n\r\nx").await.unwrap();
+            } else if number % 3 == 1 {
+                client.stream.write_all(b"GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.unwrap();
+            }
+            held.push(client);
+        }
+        for _ in 0..20 {
+            assert_eq!(Client::connect(to).await.ask("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status, 200, "{side}");
+        }
+    }
+    // And 8 MiB at once, through what keeps 64 KiB of it.
+    let mut client = Client::connect(target.mesh.outbound()).await;
+    let body = "x".repeat(8 << 20);
+    let answer = client.ask(&format!("POST /body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await;
+    assert!(answer.text().starts_with(&format!("{}:", body.len())), "{}", answer.text());
+    target.mesh.end().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_never_reads_stops_its_own_answer_alone() {
+    let listener = tokio::net::TcpListener::bind((LOCAL, 0)).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    // An answer without end, written as fast as it is taken.
+    let endless = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n").await;
+        let piece = vec![b'x'; 64 * 1024];
+        let mut written = 0_u64;
+        // It stands still once the buffers of the kernel are full: then nothing is taken for a second.
+        while let Ok(Ok(())) = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&piece)).await {
+            written += piece.len() as u64;
+        }
+        written
+    });
+    let app = App::start("v1").await;
+    let mesh = Mesh::start(input(1, &[("v1", at)])).await;
+    let mut reader = mesh.connect().await;
+    reader.stream.write_all(b"GET http://flaskapp:7777/ HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let written = tokio::time::timeout(Duration::from_secs(20), endless).await.expect("it is read without end").unwrap();
+    assert!(written < 64 << 20, "{written} bytes are kept for a reader that never reads");
+    mesh.publish(input(2, &[("v1", app.address)])).await;
+    assert_eq!(mesh.connect().await.get("http://flaskapp:7777/").await.status, 200);
+    drop(reader);
+    mesh.end().await;
+}

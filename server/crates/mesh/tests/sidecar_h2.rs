@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -187,4 +188,67 @@ async fn streams_are_routed_like_requests() {
     drop(sender);
     tasks.join_all().await;
     mesh.end().await;
+}
+
+#[tokio::test]
+async fn a_route_to_a_port_of_http2_changes_what_it_may_and_keeps_its_time() {
+    let mut tasks = JoinSet::new();
+    let app = http2_app(&mut tasks).await;
+    let silent = TcpListener::bind((LOCAL, 0)).await.unwrap();
+    let spec = |host: &str| json!({"hosts": [host], "http": [{
+        "headers": {"request": {"set": {":authority": "set.example", "x-set": "1", "content-length": "9", "transfer-encoding": "chunked"}, "remove": ["content-length"]}},
+        "timeout": "0.2s", "route": [{"destination": {"host": host}}]}]});
+    let mut objects = grpc(1, app);
+    objects.virtual_services = vec![route(spec("grpc"))];
+    let mesh = Mesh::start(objects).await;
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    let request = http::Request::post("http://grpc:50051/a").header("x-envoy-max-retries", "9").header("b3", "1").body(Full::from("hi")).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let text = String::from_utf8_lossy(&response.into_body().collect().await.unwrap().to_bytes()).into_owned();
+    assert!(text.starts_with("HTTP/2.0 POST http://set.example/a\n") && text.contains("\nx-set: 1") && text.contains("\ncontent-length: 2\n") && text.ends_with("body hi"), "{text}");
+    assert!(!text.contains("max-retries") && !text.contains("x-b3-") && !text.contains("transfer-encoding"), "{text}");
+    let id = text.lines().find_map(|l| l.strip_prefix("x-request-id: ")).unwrap();
+    assert!(id.len() == 36 && id.as_bytes()[14] == b'4', "{id}");
+
+    // Through HTTP/1.1 what `Connection` names stays behind.
+    let answer = mesh.connect().await.ask("GET http://grpc:50051/one HTTP/1.1\r\nHost: x\r\nConnection: x-hop\r\nx-hop: 1\r\n\r\n").await;
+    assert!(answer.status == 200 && !answer.text().contains("x-hop"), "{}", answer.text());
+
+    // Nobody answers here; that counts against the endpoint and frees its place.
+    let mut objects = grpc(2, silent.local_addr().unwrap());
+    objects.virtual_services = vec![route(spec("grpc"))];
+    objects.destination_rules = vec![Arc::new(json!({"metadata": {"name": "grpc", "namespace": "istio-app"}, "spec": {"host": "grpc", "trafficPolicy": {
+        "outlierDetection": {"consecutive5xxErrors": 1, "interval": "60s", "maxEjectionPercent": 100}}}}))];
+    mesh.publish(objects).await;
+    for status in [504, 503] {
+        let response = sender.send_request(http::Request::get("http://grpc:50051/").body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
+    assert!(mesh.page(mesh.ports.admin, "/clusters").await.text().contains("::rq_active::0"));
+    drop(sender);
+    mesh.end().await;
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn connect_carries_bytes_over_http2_too() {
+    let app = App::start("v1").await;
+    let mesh = Mesh::start(input(1, &[("v1", app.address)])).await;
+    let mut tasks = JoinSet::new();
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    for (authority, status) in [("example.com:80", 403), ("flaskapp:9", 503)] {
+        let response = sender.send_request(http::Request::connect(authority).body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), status, "{authority}");
+    }
+    let response = sender.send_request(http::Request::connect("flaskapp:7777").body(Full::default()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut tunnel = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    tunnel.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut text = vec![0; 15];
+    tokio::time::timeout(common::harness::PATIENCE, tunnel.read_exact(&mut text)).await.unwrap().unwrap();
+    assert_eq!(text, b"HTTP/1.1 200 OK");
+    drop((tunnel, sender));
+    mesh.end().await;
+    tasks.shutdown().await;
 }

@@ -55,12 +55,12 @@ fn is(line: &[u8], name: &str) -> bool {
     name_of(line).eq_ignore_ascii_case(name)
 }
 
-fn is_host(name: &str) -> bool {
+pub(crate) fn is_host(name: &str) -> bool {
     name == "host" || name == ":authority"
 }
 
 /// What says where a message ends is nobody's to change.
-fn is_framing(name: &str) -> bool {
+pub(crate) fn is_framing(name: &str) -> bool {
     matches!(known(name), Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::Host)
 }
 

@@ -6,14 +6,14 @@ use super::metrics::Flag;
 use super::outbound::Via;
 use super::seen::Seen;
 use super::shared::Shared;
+use super::upload::{Body, Copying, UploadEnd, upload};
 use super::upstream::Connection;
 use crate::table::{Retries, RetryOn};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -54,7 +54,7 @@ pub(crate) struct Try<'a> {
     /// How far the request's body is.
     pub(crate) body: &'a Body,
     /// Who gets a copy of the request once all of it is there.
-    pub(crate) copy: Option<&'a (dyn Fn(&[u8]) + Send + Sync)>,
+    pub(crate) copy: Option<Copying<'a>>,
     /// What is tried again.
     pub(crate) retry: Option<&'a Retries>,
     /// The next sidecar may say that it could not reach its app: then this is tried elsewhere.
@@ -79,52 +79,11 @@ impl Try<'_> {
 
     /// The nearer end of the request's time, which begins here where it has not begun, and the try's.
     fn alarm(&self, deadline: &mut Option<Instant>, per_try: Option<Duration>) -> Option<Sleep> {
-        if self.timeout.or(per_try).is_none() {
-            return None;
-        }
+        self.timeout.or(per_try)?;
         let now = Instant::now();
         *deadline = deadline.or(self.timeout.map(|t| now + t));
         let nearer = [*deadline, per_try.map(|t| now + t)].into_iter().flatten().min();
         nearer.map(|at| tokio::time::sleep_until(at.into()))
-    }
-}
-
-/// How far a request's body is. Shared by what reads it and what waits for the answer, in one task.
-pub(crate) struct Body {
-    whole: AtomicBool,
-    /// All of it that was read is in `out`.
-    kept: AtomicBool,
-    /// Bytes; of chunks with their sizes.
-    received: AtomicU64,
-    /// Most bytes that are kept, the head's included.
-    most: usize,
-}
-
-impl Body {
-    /// A body of which `taken` bytes came with its head and `framing` is to come. Of a longer one `most` bytes are kept.
-    pub(crate) fn new(taken: usize, framing: &Framing, most: usize) -> Body {
-        let whole = framing.is_done();
-        Body { whole: AtomicBool::new(whole), kept: AtomicBool::new(whole || most > 0), received: AtomicU64::new(taken as u64), most }
-    }
-
-    pub(crate) fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-
-    fn is_whole(&self) -> bool {
-        self.whole.load(Ordering::Relaxed)
-    }
-
-    fn is_kept(&self) -> bool {
-        self.kept.load(Ordering::Relaxed)
-    }
-
-    /// Counts what was read, and says whether it is kept behind the `kept` bytes that are.
-    fn takes(&self, taken: usize, kept: usize) -> bool {
-        self.received.fetch_add(taken as u64, Ordering::Relaxed);
-        let keep = self.is_kept() && kept + taken <= self.most;
-        self.kept.store(keep, Ordering::Relaxed);
-        keep
     }
 }
 
@@ -142,12 +101,6 @@ pub(crate) enum Outcome {
     Failed { status: u16, flag: Flag, why: &'static str },
     /// The client is gone, or the answer broke off in the middle: only closing tells it.
     Broken(Flag),
-}
-
-enum UploadEnd {
-    ClientGone,
-    UpstreamGone,
-    BadChunk,
 }
 
 /// What is known of an answer once its head was read.
@@ -307,44 +260,6 @@ async fn send(to: &mut TcpStream, bytes: &[u8]) -> Result<(), usize> {
         }
     }
     Ok(())
-}
-
-/// Pumps the rest of the body, then watches for the client to leave. Never ends well: it is the answer that ends an exchange.
-async fn upload<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(from: &mut R, buffer: &mut Buffer, out: &mut Vec<u8>, to: &mut W, framing: &mut Framing, what: &Try<'_>) -> UploadEnd {
-    let streams = !framing.is_done();
-    while !framing.is_done() {
-        if buffer.is_empty() && !matches!(buffer.fill(from, 16 * 1024).await, Ok(n) if n > 0) {
-            return UploadEnd::ClientGone;
-        }
-        let Ok(taken) = framing.take(buffer.bytes()) else { return UploadEnd::BadChunk };
-        let written = if what.body.takes(taken, out.len()) {
-            // Kept before it is written: whatever becomes of this try, the next one has it.
-            let at = out.len();
-            out.extend_from_slice(&buffer.bytes()[..taken]);
-            buffer.consume(taken);
-            to.write_all(&out[at..]).await
-        } else {
-            let written = to.write_all(&buffer.bytes()[..taken]).await;
-            buffer.consume(taken);
-            written
-        };
-        if written.is_err() {
-            return UploadEnd::UpstreamGone;
-        }
-    }
-    if streams {
-        what.body.whole.store(true, Ordering::Relaxed);
-        if let Some(copy) = what.copy.filter(|_| what.body.is_kept()) {
-            copy(out);
-        }
-    }
-    // What comes now is the next request; let it wait in the kernel once there is some.
-    while buffer.bytes().len() < 4096 {
-        if !matches!(buffer.fill(from, 1).await, Ok(n) if n > 0) {
-            return UploadEnd::ClientGone;
-        }
-    }
-    std::future::pending().await
 }
 
 enum HeadError {

@@ -1,7 +1,7 @@
 //! A request on its way: connect and exchange, again where the route allows it, until there is an answer.
 
 use super::balance::choose;
-use super::exchange::{Body, Downstream, Outcome, Try, exchange};
+use super::exchange::{Downstream, Outcome, Try, exchange};
 use super::heads::{Direction, number_try};
 use super::metrics::Flag;
 use super::mirror;
@@ -13,6 +13,7 @@ use super::reply::Reply;
 use super::routing::LiveEndpoint;
 use super::seen::Seen;
 use super::shared::Shared;
+use super::upload::{Body, Copying};
 use super::upstream::{CONNECT_TIME, Connection, NoConnection, Upstream};
 use crate::table::{Action, Retries, Route};
 use std::sync::{Arc, LazyLock};
@@ -53,7 +54,7 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
     let most = if plan.mirrors.is_empty() { KEPT } else { mirror::LARGEST };
     let body = Body::new(taken, &request.framing, if left > 0 || !plan.mirrors.is_empty() { most } else { 0 });
     let copy = |whole: &[u8]| mirror::send(shared, plan, whole);
-    let copy: Option<&(dyn Fn(&[u8]) + Send + Sync)> = if plan.mirrors.is_empty() { None } else { Some(&copy) };
+    let copy: Option<Copying<'_>> = if plan.mirrors.is_empty() { None } else { Some(&copy) };
     if let Some(copy) = copy.filter(|_| request.framing.is_done()) {
         copy(&down.out);
     }

@@ -4,14 +4,18 @@
 //! in one place. Only where the upstream speaks HTTP/2 too, that is between two sidecars or to an app of gRPC, a stream stays one.
 
 use super::balance::choose;
+use super::changes::{is_framing, is_host, set_host};
 use super::exchange::Downstream;
+use super::http1::{Known, known, tokens};
 use super::metrics::{Flag, Peer};
 use super::outbound::{Decision, Plan, Via, decide, inward};
 use super::proxy::Side;
 use super::reply::Reply;
 use super::outlier::Ended;
+use super::routing::LiveCluster;
 use super::shared::Shared;
-use super::upstream::{CONNECT_TIME, NoConnection};
+use super::spell::push_uuid;
+use super::upstream::{CONNECT_TIME, Held, NoConnection};
 use crate::table::{HeaderOps, Headers};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
@@ -28,7 +32,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
-type AnyBody = UnsyncBoxBody<Bytes, hyper::Error>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Whether a head is the beginning of HTTP/2's preface.
 pub(crate) fn is_preface(head: &[u8]) -> bool {
@@ -111,7 +116,7 @@ where
 
 /// A stream's request; `http1`: it came in HTTP/1.1 and is known to go to an upstream of HTTP/2.
 async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, http1: bool) -> Response<AnyBody> {
-    let mut record = Record { shared: shared.clone(), started: Instant::now(), peer: shared.black_hole, status: 0, flag: Flag::None, elsewhere: false };
+    let mut record = Record { shared: shared.clone(), started: Instant::now(), peer: shared.black_hole, status: 0, flag: Flag::None, elsewhere: false, held: None };
     let authority = request.uri().authority().map(|a| a.as_str().to_string());
     let authority = authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok().map(String::from)).unwrap_or_default();
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_string();
@@ -119,9 +124,7 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, ht
         return as_http1(record, request, &authority, &path).await;
     }
     let decision = match side {
-        Side::Outbound if request.method() == http::Method::CONNECT => {
-            Decision::Reply(Reply::text(405, Flag::NR, "CONNECT over HTTP/2 is not served\n", shared.black_hole))
-        }
+        Side::Outbound if request.method() == http::Method::CONNECT => decide(&shared, "CONNECT", &authority, None, request.headers()),
         Side::Outbound => decide(&shared, request.method().as_str(), &path, Some(&authority), request.headers()),
         Side::Inbound { app } => {
             record.peer = shared.caller(request.headers().value("x-envoy-peer-metadata").unwrap_or_default().as_bytes());
@@ -137,7 +140,7 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, ht
             }
             return record.reply(reply);
         }
-        Decision::Tunnel(cluster) => return record.reply(Reply::text(405, Flag::NR, "", cluster.nobody)),
+        Decision::Tunnel(cluster) => return tunnel(record, request, &cluster).await,
     };
     if let Some(delay) = plan.delay {
         record.flag = Flag::DI;
@@ -151,7 +154,7 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, ht
     }
     // What comes to the app in HTTP/2 it is sent in HTTP/2; on the way out the Service's port decides.
     let http2 = !outbound || plan.cluster.http2;
-    let _in_flight = endpoint.upstream.begin();
+    let in_flight = endpoint.upstream.begin();
     let connection = match endpoint.upstream.acquire(true, plan.cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis), None).await {
         Ok(connection) => connection,
         Err(NoConnection::Overflow) => return record.fail(503, Flag::UO, "upstream connect error or disconnect/reset before headers. reset reason: overflow"),
@@ -161,16 +164,26 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, ht
             return record.fail(503, Flag::UF, why);
         }
     };
-    let request = rewritten(&shared, request, &authority, &path, &plan, outbound, http2);
+    let (stream, held) = endpoint.upstream.hold(connection);
+    drop(in_flight);
+    record.held = Some(held);
+    let Some(request) = rewritten(&shared, request, &authority, &path, &plan, outbound, http2) else {
+        return record.fail(400, Flag::DPE, "malformed authority or path\n");
+    };
     let timeout = plan.via.as_ref().and_then(|v| v.route().timeout_ms).map(Duration::from_millis);
-    let sent = send(&shared, connection.stream, request, http2);
-    let response = match timeout {
-        Some(limit) => tokio::time::timeout(limit, sent).await,
+    let deadline = timeout.map(|limit| tokio::time::Instant::now() + limit);
+    let sent = send(&shared, stream, request, http2);
+    let response = match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, sent).await,
         None => Ok(sent.await),
     };
     match response {
-        Err(_) => record.fail(504, Flag::UT, "upstream request timeout"),
+        Err(_) => {
+            plan.cluster.note(endpoint, Ended::Lost);
+            record.fail(504, Flag::UT, "upstream request timeout")
+        }
         Ok(Err(_)) => {
+            plan.cluster.note(endpoint, Ended::Cut);
             let why = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
             record.fail(503, Flag::UC, why)
         }
@@ -187,9 +200,38 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, ht
             apply(response.headers_mut(), &operations);
             let server = if outbound { "envoy" } else { "istio-envoy" };
             response.headers_mut().insert(header::SERVER, HeaderValue::from_static(server));
-            response.map(|body| Recorded { body, _record: record }.boxed_unsync())
+            response.map(|body| Recorded { body, deadline: deadline.map(|d| Box::pin(tokio::time::sleep_until(d))), record }.boxed_unsync())
         }
     }
+}
+
+/// CONNECT: the stream's bytes to an endpoint and back.
+async fn tunnel(mut record: Record, request: Request<Incoming>, cluster: &LiveCluster) -> Response<AnyBody> {
+    let shared = record.shared.clone();
+    record.peer = cluster.nobody;
+    let mut avoid = Vec::new();
+    for _ in 0..3 {
+        let Some(endpoint) = choose(cluster, shared.draw(), None, &avoid) else {
+            return record.fail(503, Flag::UH, "no healthy upstream");
+        };
+        record.peer = endpoint.peer;
+        let timeout = cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis);
+        let Ok(connection) = endpoint.upstream.acquire(true, timeout, Some(Instant::now() + timeout)).await else {
+            avoid.push(endpoint.upstream.address());
+            continue;
+        };
+        let (mut up, held) = endpoint.upstream.hold(connection);
+        (record.held, record.status) = (Some(held), 200);
+        shared.tasks.spawn(async move {
+            // Counted at the tunnel's end; an error is one side's end, too.
+            let _record = record;
+            if let Ok(stream) = hyper::upgrade::on(request).await {
+                let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(stream), &mut up).await;
+            }
+        });
+        return Response::new(Full::default().map_err(|never| match never {}).boxed_unsync());
+    }
+    record.fail(503, Flag::UF, "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure")
 }
 
 /// Asks this sidecar's own listener in HTTP/1.1, which counts the request, too.
@@ -217,7 +259,7 @@ async fn as_http1(record: Record, mut request: Request<Incoming>, authority: &st
             // Counted on the way that it took.
             record.is_counted_elsewhere();
             strip_hop_headers(response.headers_mut());
-            response.map(|body| body.boxed_unsync())
+            response.map(|body| body.map_err(BoxError::from).boxed_unsync())
         }
         Err(_) => {
             let why = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
@@ -239,28 +281,33 @@ async fn send(shared: &Shared, stream: TcpStream, request: Request<Incoming>, ht
     }
 }
 
-fn rewritten(shared: &Shared, mut request: Request<Incoming>, authority: &str, path: &str, plan: &Plan, outbound: bool, http2: bool) -> Request<Incoming> {
+fn rewritten(shared: &Shared, mut request: Request<Incoming>, authority: &str, path: &str, plan: &Plan, outbound: bool, http2: bool) -> Option<Request<Incoming>> {
     let route = plan.via.as_ref().map(Via::route);
     let authority = route.and_then(|r| r.rewrite.authority.as_deref()).unwrap_or(authority);
+    let operations = plan.via.as_ref().map(Via::request_changes);
+    let authority = operations.as_ref().and_then(set_host).unwrap_or(authority);
     let path = plan.target.as_deref().unwrap_or(path);
     let uri = if http2 { format!("http://{authority}{path}") } else { path.to_string() };
-    *request.uri_mut() = uri.parse::<Uri>().unwrap_or_default();
+    *request.uri_mut() = uri.parse::<Uri>().ok()?;
     *request.version_mut() = if http2 { http::Version::HTTP_2 } else { http::Version::HTTP_11 };
     let headers = request.headers_mut();
     strip_hop_headers(headers);
-    headers.remove("x-envoy-peer-metadata");
-    headers.remove(header::HOST);
+    // Forged, or of an earlier hop, as in a head of HTTP/1.1.
+    let not_sent = |name: &&HeaderName| matches!(known(name.as_str()), Known::Internal | Known::PeerMetadata | Known::Host) || (outbound && known(name.as_str()) == Known::Attempt);
+    for name in headers.keys().filter(not_sent).cloned().collect::<Vec<_>>() {
+        headers.remove(name);
+    }
     if !http2 && let Ok(host) = HeaderValue::from_str(authority) {
         headers.insert(header::HOST, host);
     }
     if !headers.contains_key("x-request-id")
-        && let Ok(id) = HeaderValue::from_str(&format!("{:016x}{:016x}", shared.draw(), shared.draw()))
+        && let Ok(id) = HeaderValue::from_bytes(&uuid(shared))
     {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
     headers.remove("expect");
     if outbound {
-        if !headers.contains_key("x-b3-traceid") {
+        if !headers.contains_key("x-b3-traceid") && !headers.contains_key("b3") {
             let (a, b) = (shared.draw(), shared.draw());
             for (name, value) in [("x-b3-traceid", format!("{a:016x}{b:016x}")), ("x-b3-spanid", format!("{b:016x}")), ("x-b3-sampled", "0".into())] {
                 if let Ok(value) = HeaderValue::from_str(&value) {
@@ -279,11 +326,29 @@ fn rewritten(shared: &Shared, mut request: Request<Incoming>, authority: &str, p
     if outbound && let Ok(metadata) = HeaderValue::from_str(&shared.metadata) {
         headers.insert(HeaderName::from_static("x-envoy-peer-metadata"), metadata);
     }
-    apply(headers, &[plan.via.as_ref().and_then(Via::destination).map(|d| &d.headers.request), route.map(|r| &r.headers.request)]);
-    request
+    if let Some(operations) = &operations {
+        apply(headers, operations);
+    }
+    Some(request)
+}
+
+fn uuid(shared: &Shared) -> Vec<u8> {
+    let mut id = Vec::with_capacity(36);
+    push_uuid(&mut id, [shared.draw(), shared.draw()]);
+    id
 }
 
 fn strip_hop_headers(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|list| tokens(list.as_bytes()))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(|name| !is_framing(name.as_str()))
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
     for name in ["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "transfer-encoding", "upgrade", "x-mesh-not-sent"] {
         headers.remove(name);
     }
@@ -291,14 +356,16 @@ fn strip_hop_headers(headers: &mut HeaderMap) {
 
 fn apply(headers: &mut HeaderMap, operations: &[Option<&HeaderOps>; 2]) {
     for ops in operations.iter().flatten() {
-        for name in &ops.remove {
+        for name in ops.remove.iter().filter(|name| !is_framing(name)) {
             headers.remove(name);
         }
+        // What says where a message ends, and whose it is, is nobody's to change here.
         let pair = |(n, v): &(String, String)| Some((HeaderName::from_bytes(n.as_bytes()).ok()?, HeaderValue::from_str(v).ok()?));
-        for (name, value) in ops.set.iter().filter_map(pair) {
+        let free = |(n, _): &&(String, String)| !is_framing(n) && !is_host(n);
+        for (name, value) in ops.set.iter().filter(free).filter_map(pair) {
             headers.insert(name, value);
         }
-        for (name, value) in ops.add.iter().filter_map(pair) {
+        for (name, value) in ops.add.iter().filter(free).filter_map(pair) {
             headers.append(name, value);
         }
     }
@@ -312,6 +379,8 @@ struct Record {
     status: u16,
     flag: Flag,
     elsewhere: bool,
+    /// The endpoint's and the pool's places, held until the stream is over.
+    held: Option<Held>,
 }
 
 impl Record {
@@ -357,15 +426,23 @@ impl Drop for Record {
 /// An upstream's body; the stream is counted when it ends.
 struct Recorded {
     body: Incoming,
-    _record: Record,
+    /// The route's timeout is about the whole answer.
+    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
+    record: Record,
 }
 
 impl Body for Recorded {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            self.record.flag = Flag::UT;
+            return Poll::Ready(Some(Err("upstream request timeout".into())));
+        }
+        Pin::new(&mut self.body).poll_frame(cx).map_err(BoxError::from)
     }
 
     fn is_end_stream(&self) -> bool {

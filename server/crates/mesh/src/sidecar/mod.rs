@@ -30,6 +30,7 @@ mod seen;
 mod shared;
 mod spell;
 mod tunnel;
+mod upload;
 mod upstream;
 
 pub use config::{Ports, SidecarConfig, SidecarError};

@@ -82,6 +82,28 @@ pub(crate) fn heads(bytes: &[u8]) {
     assert!(again.as_ref().is_ok_and(|f| *f == framing || (framing == Framing::Done && f.is_done())), "what is sent on is read otherwise: {again:?}");
 }
 
+/// Reads a chunked body as a whole and in pieces.
+pub(crate) fn bodies(bytes: &[u8]) {
+    let Some((cuts, body)) = bytes.split_at_checked(2) else { return };
+    let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let mut framing = Framing::chunked();
+        let mut end = 0;
+        for piece in pieces {
+            let Ok(taken) = framing.take(piece) else { return None };
+            assert!(taken <= piece.len() && (taken == piece.len() || framing.is_done()), "a piece is left lying");
+            end += taken;
+            if framing.is_done() {
+                break;
+            }
+        }
+        Some((end, framing.is_done()))
+    };
+    let whole = read(&mut std::iter::once(body));
+    let [first, next] = [usize::from(cuts[0]).min(body.len()), usize::from(cuts[1]).max(1)];
+    let in_pieces = read(&mut std::iter::once(&body[..first]).chain(body[first..].chunks(next)));
+    assert_eq!(whole, in_pieces, "a cut changes where {} ends", String::from_utf8_lossy(body));
+}
+
 /// Puts what a control plane sent in use.
 pub(crate) fn update(update: TableUpdate) {
     SHARED.with(|shared| shared.apply(update.clone()));

@@ -81,6 +81,18 @@ const KEEP_IDLE: Duration = Duration::from_secs(15);
 /// Kept to one endpoint at most.
 const MAX_IDLE: usize = 512;
 
+/// Counts a stream of HTTP/2 as under way until dropped, with its connection's places.
+pub(crate) struct Held {
+    upstream: Arc<Upstream>,
+    _counted: Option<Counted>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.upstream.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Counts a request as under way until dropped.
 pub(crate) struct InFlight<'u>(&'u Upstream);
 
@@ -183,6 +195,13 @@ impl Upstream {
             }
             freed.await;
         }
+    }
+
+    /// Takes a connection apart for one stream, which outlives the function that began it.
+    pub(crate) fn hold(self: &Arc<Upstream>, connection: Connection) -> (TcpStream, Held) {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        let Connection { stream, counted, .. } = connection;
+        (stream, Held { upstream: self.clone(), _counted: counted })
     }
 
     /// A kept connection that the other side has not closed; the one used last, because it is the least likely to be.

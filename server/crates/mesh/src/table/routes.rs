@@ -4,7 +4,7 @@ mod http_route;
 
 use super::build::{MeshInput, Report, Reporter, by_age, full_name};
 use super::rules::not_exported;
-use super::{Action, Host, Route};
+use super::{Action, Host, Protocol, Route};
 use crate::json::{list, meta, texts};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -39,8 +39,12 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
     if named.is_empty() {
         return;
     }
-    let routes: Vec<Route> =
-        list(spec, "http").iter().enumerate().filter_map(|(i, r)| http_route::read(r, &format!("spec.http[{i}]"), namespace, report)).collect();
+    let read: Vec<(usize, Route)> =
+        list(spec, "http").iter().enumerate().filter_map(|(i, r)| Some((i, http_route::read(r, &format!("spec.http[{i}]"), namespace, report)?))).collect();
+    for (number, route) in &read {
+        check_http2(&format!("spec.http[{number}]"), route, hosts, report);
+    }
+    let routes: Vec<Route> = read.into_iter().map(|(_, route)| route).collect();
     check_destinations(&routes, hosts, report);
     for (name, wild) in named {
         let suffix = name.trim_start_matches('*');
@@ -63,6 +67,23 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
                 }
             }
         }
+    }
+}
+
+/// Names what is not done for ports of HTTP/2: a stream to one is neither kept to be sent again nor copied.
+fn check_http2(path: &str, route: &Route, hosts: &BTreeMap<String, Host>, report: &mut Reporter<'_>) {
+    let speaks = |name: &str, port: Option<u16>| {
+        let ports = hosts.get(name).map_or(&[][..], |host| &host.ports);
+        ports.iter().any(|p| p.protocol == Protocol::Http2 && port.is_none_or(|port| p.port == port))
+    };
+    let destinations = if let Action::Forward(all) = &route.action { all.as_slice() } else { &[] };
+    let to = destinations.iter().find(|d| speaks(&d.host, d.port)).map(|d| &d.host);
+    if let Some(host) = to.filter(|_| route.retries.as_ref().is_some_and(|r| r.attempts > 0)) {
+        report.unsupported(&format!("{path}.retries (a port of {host} speaks HTTP/2)"));
+    }
+    let copied = to.filter(|_| !route.mirrors.is_empty()).or(route.mirrors.iter().find(|m| speaks(&m.host, m.port)).map(|m| &m.host));
+    if let Some(host) = copied {
+        report.unsupported(&format!("{path}.mirror (a port of {host} speaks HTTP/2)"));
     }
 }
 

@@ -18,6 +18,11 @@ impl Framing {
         if bytes == 0 { Framing::Done } else { Framing::Length(bytes) }
     }
 
+    /// Chunks, of which none was read.
+    pub(crate) fn chunked() -> Framing {
+        Framing::Chunked(Chunks::new())
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         *self == Framing::Done
     }
@@ -140,7 +145,7 @@ mod tests {
     use super::*;
 
     fn chunked() -> Framing {
-        Framing::Chunked(Chunks::new())
+        Framing::chunked()
     }
 
     #[test]
