@@ -92,7 +92,8 @@ pub fn unroute(space: &Space) -> String {
     format!("kubectl -n {} delete virtualservice/{} destinationrule/{}", space.ns, Id::ROUTE.name, Id::RULE.name)
 }
 
-/// Tells the load client its rate, a number or a placeholder, and after how many requests to stop.
+/// Tells the load client its rate, a number or a placeholder, and after how many requests to stop. The agent listens on the pod's
+/// loopback alone, so a port-forward leads there; it is waited for, and ends with the command.
 pub fn load(space: &Space, rate: &str, requests: Option<u64>) -> String {
     let requests = requests.map_or_else(String::new, |n| format!(r#","requests":{n}"#));
     load_of(space, &format!(r#"{{"rate":{rate}{requests}}}"#))
@@ -100,12 +101,12 @@ pub fn load(space: &Space, rate: &str, requests: Option<u64>) -> String {
 
 /// The same with all that is asked for, as JSON.
 pub fn load_of(space: &Space, body: &str) -> String {
+    let (ns, client, port) = (&space.ns, Id::CLIENT.name, ::load::AGENT_PORT);
     let body = body.replace('\'', r"'\''");
     format!(
-        r#"kubectl -n {} exec deployment/{} -c sleep -- curl -sS -X PUT -H 'content-type: application/json' -d '{body}' http://127.0.0.1:{}/v1/load"#,
-        space.ns,
-        Id::CLIENT.name,
-        ::load::AGENT_PORT,
+        "(kubectl -n {ns} port-forward deployment/{client} {port} >/dev/null & trap 'kill $!' EXIT; \
+         curl -sSf --retry 9 --retry-connrefused --retry-delay 1 -X PUT -H 'content-type: application/json' \
+         -d '{body}' http://127.0.0.1:{port}/v1/load)"
     )
 }
 
