@@ -63,7 +63,15 @@ pub fn cmd(program: impl AsRef<OsStr>) -> Command {
 
 /// Cargo, as the one that runs us.
 pub fn cargo() -> Command {
-    cmd(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = cmd(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What it says of us would make the build scripts that look at it run again, and most crates after them; and once more the next
+    // time that `cargo xtask` is called.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|of_us| name.to_string_lossy().starts_with(of_us)) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Runs to the end; its output goes to the terminal.
