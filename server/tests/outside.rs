@@ -178,6 +178,24 @@ async fn what_others_made_is_never_touched() {
     assert_eq!((reason(&status, "Clean").as_str(), left(&status)), ("LeftOver", Some("service/flaskapp")), "what stands in the way is told");
     assert_eq!(services.get("flaskapp").await.unwrap().data["spec"]["selector"]["app"], "theirs");
     assert!(namespaces.get_opt(&panel.namespace).await.unwrap().is_some(), "their namespace stays");
+
+    // The same with a Deployment.
+    services.delete("flaskapp", &Default::default()).await.unwrap();
+    panel.until("the Service has gone", |s| reason(s, "Deployed") == "NotDeployed");
+    let workloads = api(&panel, "apps", "Deployment", "deployments").await;
+    let pods = json!({"metadata": {"labels": {"app": "theirs"}}, "spec": {"containers": [{"name": "c", "image": "theirs"}]}});
+    let theirs = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "flaskapp-v2"},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "theirs"}}, "template": pods}});
+    create(&workloads, "kubectl-create", theirs).await;
+    panel.until("the Deployment is seen", |s| reason(s, "Deployed") == "Deploying");
+    for (verb, body) in [("deploy", ""), ("inject", r#"{"inject": true}"#)] {
+        panel.ask(verb, body);
+        panel.until("it is refused", |s| s["operation"]["error"]["code"] == "not_ours" && s["operation"]["verb"] == verb);
+    }
+    panel.ask("teardown", "");
+    panel.until("clean-up is over", |s| s["operation"].is_null());
+    let kept = workloads.get("flaskapp-v2").await.unwrap();
+    assert_eq!((&kept.data["spec"]["replicas"], kept.data["spec"]["template"]["metadata"]["labels"].get("sidecar.istio.io/inject")), (&json!(0), None));
 }
 
 fn left(status: &Value) -> Option<&str> {

@@ -2,13 +2,11 @@
 mod common;
 
 use common::programs::{Following, Ran, workspace};
-use common::real::{self, OwnNamespace};
+use common::real::{self, Admin, OwnNamespace};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// `kubernetes/panel` as it stands, and a port-forward to it.
 struct InCluster {
@@ -17,25 +15,27 @@ struct InCluster {
     demo: OwnNamespace,
     /// The panel's own.
     panel: OwnNamespace,
+    /// What the panel has made for those who sign in.
+    token: String,
     forward: Option<(Following, String)>,
 }
 
 impl InCluster {
-    /// As people install it: the token, `apply -k`, a port-forward.
+    /// As people install it: `apply -k`, the token, a port-forward; nothing else.
     fn install(kubeconfig: &Path) -> InCluster {
         let (demo, panel) = (OwnNamespace::named("istio-app"), OwnNamespace::named("demo-panel"));
-        let mut cluster = InCluster { kubeconfig: kubeconfig.to_owned(), demo, panel, forward: None };
+        let mut cluster = InCluster { kubeconfig: kubeconfig.to_owned(), demo, panel, token: String::new(), forward: None };
         let own = cluster.panel.name.clone();
-        cluster.kubectl(&["create", "namespace", &own]).must();
-        cluster.kubectl(&["-n", &own, "create", "secret", "generic", "demo-panel-token", &format!("--from-literal=token={TOKEN}")]).must();
-        // A trial makes no namespace, and what is to be in it needs one.
-        cluster.kubectl(&["apply", "-f", "kubernetes/panel/namespaces.yaml"]).must();
+        cluster.kubectl(&["apply", "-k", "kubernetes/panel"]).must();
+        cluster.kubectl(&["-n", &own, "rollout", "status", "deployment/demo-panel", "--timeout=180s"]).must();
+        // A trial makes no namespace, and what is to be in it needs one: so this comes after.
         for folder in ["kubernetes/panel", "kubernetes/panel-preflight"] {
             let tried = cluster.kubectl(&["apply", "-k", folder, "--dry-run=server"]).must();
             assert!(tried.lines().count() > 1 && tried.lines().all(|line| line.ends_with("(server dry run)")), "{tried}");
         }
-        cluster.kubectl(&["apply", "-k", "kubernetes/panel"]).must();
-        cluster.kubectl(&["-n", &own, "rollout", "status", "deployment/demo-panel", "--timeout=180s"]).must();
+        let token = cluster.kubectl(&["-n", &own, "exec", "deploy/demo-panel", "--", "demo-panel", "token"]).must();
+        token.trim().clone_into(&mut cluster.token);
+        assert!(cluster.token.len() >= 32, "{token}");
         cluster.forward();
         cluster
     }
@@ -65,12 +65,20 @@ impl InCluster {
     }
 
     fn verb(&self, verb: &str, body: &str) -> Value {
-        let bearer = format!("Authorization: Bearer {TOKEN}");
+        let bearer = format!("Authorization: Bearer {}", self.token);
         let path = format!("/api/demo/{verb}?namespace={}", self.demo.name);
         let posted = ["-H", &bearer, "-H", "Content-Type: application/json", "-d", body];
         let (status, said) = self.curl(&path, if body.is_empty() { &posted[..2] } else { &posted });
         assert!(status.starts_with('2'), "{verb}: {status} {said}\n{}", self.log());
         serde_json::from_str(&said).unwrap()
+    }
+
+    /// The lines of the preflight.
+    fn preflight(&self) -> Vec<Value> {
+        let bearer = format!("Authorization: Bearer {}", self.token);
+        let (status, said) = self.curl(&format!("/api/demo/preflight?namespace={}", self.demo.name), &["-H", &bearer]);
+        assert_eq!(status, "200", "{said}\n{}", self.log());
+        serde_json::from_str::<Value>(&said).unwrap()["checks"].as_array().unwrap().clone()
     }
 
     fn log(&self) -> String {
@@ -90,18 +98,36 @@ impl InCluster {
     }
 }
 
+/// What lies outside the demo's namespace can be told with the optional rights alone; the demo needs none of it.
+fn preflight_tells_what_it_may_see(cluster: &InCluster, admin: &Admin) {
+    let ids = |checks: &[Value], status: &str| checks.iter().filter(|c| c["status"] == status).map(|c| c["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let without = cluster.preflight();
+    assert_eq!(ids(&without, "unknown"), ["control-plane", "webhook", "nodes"], "{without:?}");
+    assert_eq!(ids(&without, "fail"), Vec::<String>::new(), "{without:?}");
+    for line in without.iter().filter(|c| c["status"] == "unknown") {
+        assert!(line["code"] == "CannotTell" && line["stops"].as_array().is_none_or(Vec::is_empty), "{line}");
+        let (why, mend) = (line["reason"].as_str().unwrap(), line["mend"].as_str().unwrap());
+        assert!(why.contains("the panel may not list"), "{line}");
+        // As somebody who may, the command answers.
+        admin.kubectl(&mend.split(' ').skip(1).collect::<Vec<_>>()).must();
+    }
+    admin.kubectl(&["apply", "-k", "kubernetes/panel-preflight"]).must();
+    let with = cluster.preflight();
+    admin.kubectl(&["delete", "-k", "kubernetes/panel-preflight"]).must();
+    assert_eq!(ids(&with, "ok").len(), with.len(), "{with:?}");
+}
+
 #[test]
 fn the_panel_in_the_cluster_drives_the_demo_with_its_role_alone() {
-    let Some(kubeconfig) = real::kubeconfig() else {
-        println!("left out: it needs a real cluster; `cargo xtask test` boots one");
-        return;
-    };
-    let cluster = InCluster::install(&kubeconfig);
+    let Some(admin) = Admin::here() else { return };
+    let cluster = InCluster::install(&admin.kubeconfig);
     assert_eq!(cluster.curl("/readyz", &[]).0, "200");
     assert_eq!(cluster.curl("/api/demo/status", &[]).0, "401", "nothing without the token");
     let status = cluster.verb("status", "");
     assert_eq!(status["cluster"]["kind"], "in-cluster", "{status}");
     assert!(status["cluster"]["version"].as_str().is_some_and(|v| v.starts_with("v1.")), "{status}");
+
+    preflight_tells_what_it_may_see(&cluster, &admin);
 
     cluster.verb("deploy", "{}");
     cluster.until("deployed", |s| common::reason(s, "Deployed") == "Deployed" && s["operation"].is_null());
@@ -113,6 +139,13 @@ fn the_panel_in_the_cluster_drives_the_demo_with_its_role_alone() {
     cluster.until("load runs", |s| s["load"]["rate"] == 50);
     cluster.verb("verify", "{}");
     cluster.until("verified", |s| common::reason(s, "Verified") == "Verified" && s["operation"].is_null());
+
+    // Somebody scales the client to 0: one click brings it back, and the load goes on.
+    admin.kubectl(&["-n", &cluster.demo.name, "scale", "deployment/simple-flask-app-client", "--replicas=0"]).must();
+    cluster.until("the client is scaled to 0", |s| common::reason(s, "ClientReady") == "ClientScaledToZero");
+    cluster.verb("client", "{}");
+    let status = cluster.until("the client is back", |s| s["operation"].is_null() && common::reason(s, "ClientReady") == "ClientReady" || !s["operation"]["error"].is_null());
+    assert!(status["operation"].is_null(), "{}", status["operation"]);
 
     // Its account may do that in the demo's namespace, and nothing else.
     let account = format!("--as=system:serviceaccount:{}:demo-panel", cluster.panel.name);

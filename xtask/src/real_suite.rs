@@ -8,7 +8,7 @@ use crate::{cluster, image};
 use std::path::{Path, PathBuf};
 
 /// Files of `server/tests` that run there.
-const HERE: [&str; 9] = ["journey", "outside", "kubectl", "real", "browser", "lease", "preflight", "troubles", "real_troubles"];
+const HERE: [&str; 10] = ["journey", "outside", "kubectl", "commands", "real", "browser", "lease", "preflight", "troubles", "real_troubles"];
 /// Those that disturb the whole cluster: after all others, one test at a time.
 const LAST: [&str; 1] = ["outages"];
 /// Those that do not, and why.
