@@ -83,7 +83,7 @@ fn every_condition_is_a_sentence_in_both_languages() {
         (vec![], facts(&|f| f.left.theirs = vec![("pod/x".to_owned(), "pod".to_owned())]), &fine),
         (vec![], facts(&|f| f.left.unseen = vec![("pods".to_owned(), "x".to_owned())]), &fine),
         (demo(), facts(&|f| (f.verified, f.namespace_held) = (Some(Ok(("/bin".to_owned(), 9))), Some("its objects are being removed".to_owned()))), &fine),
-        (demo(), facts(&|f| (f.agent, f.held) = (Agent::Connected { limited: Some(90) }, crate::demo::lease::Held::Other { holder: "x-1".to_owned(), since_ms: 1_764_070_000_000 })), &fine),
+        (demo(), facts(&|f| (f.agent, f.held) = (Agent::Connected { short: Some((crate::demo::facts::Short::Machine, 90)) }, crate::demo::lease::Held::Other { holder: "x-1".to_owned(), since_ms: 1_764_070_000_000 })), &fine),
     ] {
         for condition in told(objects, &facts, reach).iter().filter(|c| c.kind != kinds::SIDECARS_COUNT) {
             assert!(condition.message.ends_with('.'), "no full stop: {}", condition.message);

@@ -13,6 +13,7 @@ mod exchange;
 mod follow;
 mod forward;
 mod h2;
+mod h2_heads;
 mod heads;
 mod http1;
 mod metrics;
