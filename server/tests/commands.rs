@@ -71,7 +71,9 @@ fn every_printed_command_of_the_walkthrough_does_what_its_button_does() {
     run(&panel, "client", &[]);
     panel.until_true("ClientReady");
 
-    // What the log printed is the same.
+    // What the log printed is the same. Whoever applied the route owns it until the panel adopts it.
+    run(&panel, "adopt", &[]);
+    panel.until_true("RouteOurs");
     panel.ask("weights", r#"{"v1": 90, "v2": 10}"#);
     let log = panel.status()["log"].clone();
     let logged = log.as_array().and_then(|l| l.iter().find(|e| e["what"] == "90/10")).map(|e| e["command"].as_str().unwrap_or_default().to_owned());
