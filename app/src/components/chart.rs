@@ -2,7 +2,7 @@
 //!
 //! The server draws it once, in a box of its own proportions. In the browser a frame of animation moves it along, and
 //! new paths are set when new figures have come: attributes are written past the reactive graph, sixty times a second.
-use super::symbol::{Symbol, colour};
+use super::symbol::{PLACES, Symbol, colour};
 use super::weights::short_times;
 use super::page::{flag, say};
 use super::{LoadBar, Page, Rates};
@@ -77,20 +77,21 @@ fn Drawing(page: Page, names: Signal<Vec<String>>, per_mark: RwSignal<u64>) -> i
     let width = RwSignal::new(0.0_f64);
     let height = RwSignal::new(250.0_f64);
     animate(page, node, names, per_mark, width, height, origin_ms);
-    let places = names.with_untracked(Vec::len);
+    // A version may come later: there is a path for each that can.
+    let d = |paths: &[String], i: usize| paths.get(i).cloned().unwrap_or_default();
     let grid = move |share: f64| format!("M0 {}H{}", fixed(size(1.0, height.get()).height * share, 1), fixed(width.get().max(800.0), 1));
     let band = move || size(1.0, height.get()).band_top.to_string();
     view! {
         <svg node_ref=node class="chart" data-testid="chart" viewBox="0 0 800 250" preserveAspectRatio="none" role="img" aria-label=page.t(Key::ChartLabel)>
             <rect class="band" x="0" y=band width="100%" height="100%"/>
             <g class="data">
-                {(0..places).map(|i| view! { <path class=format!("area {}", colour(i)) d=first.areas[i].clone()/> }).collect_view()}
+                {(0..PLACES).map(|i| view! { <path class=format!("area {}", colour(i)) d=d(&first.areas, i)/> }).collect_view()}
             </g>
             <path class="grid" d=say(move || [0.25, 0.5, 0.75].map(grid).concat())/>
             <g class="data">
-                {(1..places).map(|i| view! { <path class=format!("edge {}", colour(i)) d=first.edges[i - 1].clone()/> }).collect_view()}
+                {(1..PLACES).map(|i| view! { <path class=format!("edge {}", colour(i)) d=d(&first.edges, i - 1)/> }).collect_view()}
                 <path class="wished" d=first.wished.clone()/>
-                {(0..places).map(|i| view! { <path class=format!("mark {}", colour(i)) class:dot=i == 0 d=first.marks[i].clone()/> }).collect_view()}
+                {(0..PLACES).map(|i| view! { <path class=format!("mark {}", colour(i)) class:dot=i == 0 d=d(&first.marks, i)/> }).collect_view()}
                 <path class="failed" d=first.failed.clone()/>
             </g>
             <g class="changes"><Changes page width height origin_ms/></g>

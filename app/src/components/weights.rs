@@ -1,6 +1,6 @@
 //! What is wished, what is seen: the numbers, the slider, presets and typed percentages.
 use super::rail::label;
-use super::symbol::colour;
+use super::symbol::{PLACES, colour};
 use super::page::{flag, say};
 use super::{ErrorBanner, Page, Same, Shifter, Slider, Symbol};
 use crate::api::Ask;
@@ -192,7 +192,7 @@ fn Settings(page: Page, shifter: Shifter, names: Signal<Vec<String>>, disabled: 
                 }
             }).collect_view()}
             // As many as there are colours; more versions than that are set by kubectl.
-            <span class="fields">{(0..4).map(field).collect_view()}</span>
+            <span class="fields">{(0..PLACES).map(field).collect_view()}</span>
         </div>
         {move || wrong.get().then(|| view! { <p class="note bad" role="alert" data-testid="weight-error">{page.t(Key::WeightRange)}</p> })}
     }

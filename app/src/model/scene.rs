@@ -152,6 +152,9 @@ fn wished(history: &History, versions: &[String], x: impl Fn(u64) -> f64, y: imp
     d
 }
 
+/// The marks, by the version's place: the shapes of its symbol.
+const MARKS: [&str; 6] = ["h0", "l4 4-4 4-4-4z", "l4 7h-8z", "m-3.5 .5h7v7h-7z", "m-4 .5h8l-4 7z", "m-1.4 0h2.8v2.6h2.6v2.8h-2.6v2.6h-2.8v-2.6h-2.6v-2.8h2.6z"];
+
 /// How many requests one mark stands for: 1, 2, 5, 10 … It stays as it was while that is nearly right.
 fn thin(history: &History, before: u64) -> u64 {
     let window = history.since(0);
@@ -178,11 +181,9 @@ fn marks(drawn: &mut Scene, history: &History, versions: &[String], x: impl Fn(u
         for (k, version) in versions.iter().enumerate() {
             for n in numbers(before, after, |f| f.counts.get(version).copied().unwrap_or(0), drawn.per_mark) {
                 let (px, py) = place(k as u64 + 1, n);
-                let _ = match k {
-                    0 => write!(drawn.marks[k], "M{} {}h0", fixed(px, 1), fixed(py, 1)),
-                    1 => write!(drawn.marks[k], "M{} {}l4 4-4 4-4-4z", fixed(px, 1), fixed(py - 4.0, 1)),
-                    _ => write!(drawn.marks[k], "M{} {}l4 7h-8z", fixed(px, 1), fixed(py - 4.0, 1)),
-                };
+                // The first is a dot, which is round where the line is; the others begin at their top.
+                let top = if k == 0 { py } else { py - 4.0 };
+                let _ = write!(drawn.marks[k], "M{} {}{}", fixed(px, 1), fixed(top, 1), MARKS[k % MARKS.len()]);
             }
         }
         for n in numbers(before, after, |f| f.errors, drawn.per_mark.div_ceil(5)) {
