@@ -94,7 +94,6 @@ async fn bodies_are_bounded_and_of_a_known_type() {
             json!({"metadata": {"name": "s"}, "spec": {"containers": [{"name": "a", "image": "a"}], "nonsense": 1}}).to_string().into_bytes(), 400, "BadRequest"),
         ("method", Request::post("/api/v1/namespaces/istio-app/configmaps/m"), b"{}".to_vec(), 405, "MethodNotAllowed"),
         ("no such resource", Request::get("/api/v1/unicorns"), Vec::new(), 404, "NotFound"),
-        ("openapi v2", Request::get("/openapi/v2"), Vec::new(), 404, "NotFound"),
         ("not acceptable", Request::get("/api/v1/pods").header("accept", "text/html"), Vec::new(), 406, "NotAcceptable"),
         ("apply without a manager", Request::patch("/api/v1/namespaces/istio-app/configmaps/m").header("content-type", "application/apply-patch+yaml"), b"{}".to_vec(), 422, "Invalid"),
         ("attach", Request::get("/api/v1/namespaces/istio-app/pods/none/attach"), Vec::new(), 404, "NotFound"),
