@@ -65,6 +65,8 @@ fn origin_fits(headers: &HeaderMap, method: &Method, host: &str, hosts: &HostLis
     let site_fits = matches!(text("sec-fetch-site"), None | Some("same-origin" | "none"));
     let origin_fits = match text("origin") {
         None => true,
+        // Our pages send no referrer, and then a form's origin is told as `null`: that it is ours the browser says in the other header.
+        Some("null") => text("sec-fetch-site") == Some("same-origin"),
         Some(origin) => match origin.split_once("://") {
             // The same authority as asked for (on loopback other ports are other programs); a proxy in front may have changed the Host, then a public URL's name.
             Some((_, authority)) => authority.eq_ignore_ascii_case(host) || hosts.is_public(authority),
@@ -204,6 +206,8 @@ mod tests {
             (Method::POST, vec![("origin", "http://127.0.0.1:4000")], false),
             (Method::POST, vec![("origin", "http://evil.example")], false),
             (Method::POST, vec![("origin", "null")], false),
+            (Method::POST, vec![("origin", "null"), ("sec-fetch-site", "same-origin")], true),
+            (Method::POST, vec![("origin", "null"), ("sec-fetch-site", "cross-site")], false),
             (Method::POST, vec![("sec-fetch-site", "cross-site")], false),
             (Method::POST, vec![("sec-fetch-site", "same-site")], false),
             (Method::POST, vec![("sec-fetch-site", "same-origin")], true),
