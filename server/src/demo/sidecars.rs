@@ -114,6 +114,8 @@ pub fn sidecars_count(s: &Scene) -> Condition {
     let failed = |n: u64| if n == 0 { String::new() } else { format!(" ({} ✕)", thousands(n)) };
     let said: Vec<String> = counts.iter().map(|(v, (n, bad))| format!("{} {}{}", name(v), thousands(*n), failed(*bad))).collect();
     let mut told = is(kind, ConditionStatus::True, reasons::COUNTED, said.join(" · "), &[]);
+    // Figures, not a sentence.
+    told.message = said.join(" · ");
     for (version, (requests, bad)) in counts {
         told.args.insert(name(version), requests.to_string());
         told.args.insert(format!("{}_failed", name(version)), bad.to_string());
