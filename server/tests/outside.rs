@@ -168,7 +168,10 @@ async fn what_others_made_is_never_touched() {
     create(&namespaces, "kubectl-create", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": panel.namespace}})).await;
     let theirs = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "flaskapp"}, "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 80}]}});
     create(&services, "kubectl-create", theirs).await;
-    panel.until("the Service is seen", |s| reason(s, "Deployed") == "Deploying");
+    // What is somebody else's is not handed out as ours.
+    let in_the_way = || panel.get(&panel.path("manifests")).status == 409;
+    panel.until("the Service is seen", |_| in_the_way());
+    assert_eq!(reason(&panel.status(), "Deployed"), "NotDeployed", "nothing of the demo is there");
 
     panel.ask("deploy", "");
     let status = panel.until("it is refused", |s| s["operation"]["error"]["code"] == "not_ours");
@@ -181,13 +184,13 @@ async fn what_others_made_is_never_touched() {
 
     // The same with a Deployment.
     services.delete("flaskapp", &Default::default()).await.unwrap();
-    panel.until("the Service has gone", |s| reason(s, "Deployed") == "NotDeployed");
+    panel.until("the Service has gone", |_| !in_the_way());
     let workloads = api(&panel, "apps", "Deployment", "deployments").await;
     let pods = json!({"metadata": {"labels": {"app": "theirs"}}, "spec": {"containers": [{"name": "c", "image": "theirs"}]}});
     let theirs = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "flaskapp-v2"},
         "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "theirs"}}, "template": pods}});
     create(&workloads, "kubectl-create", theirs).await;
-    panel.until("the Deployment is seen", |s| reason(s, "Deployed") == "Deploying");
+    panel.until("the Deployment is seen", |_| in_the_way());
     for (verb, body) in [("deploy", ""), ("inject", r#"{"inject": true}"#)] {
         panel.ask(verb, body);
         panel.until("it is refused", |s| s["operation"]["error"]["code"] == "not_ours" && s["operation"]["verb"] == verb);
