@@ -43,7 +43,7 @@ impl Fuzz {
             }
             println!("Fuzzing {target} for {} s", self.seconds);
             let mut fuzzer = cmd(build.join(&host).join("release").join(target));
-            // TRUST.md's bounds of a defect: a hang over 1 s, 256 MiB; a sanitizer's own needs come on top.
+            // A hang over 1 s or more than 256 MiB is a defect; a sanitizer's own needs come on top.
             fuzzer.args([format!("-max_total_time={}", self.seconds), format!("-artifact_prefix={}/", artifacts.display())]);
             fuzzer.args(["-timeout=5", "-rss_limit_mb=1024", "-max_len=8192", "-print_final_stats=1"]).arg(corpus).arg(folder("seeds"));
             run(&mut fuzzer)?;

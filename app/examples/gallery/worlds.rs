@@ -1,4 +1,4 @@
-//! The states of LOOK.md, each made by changing the one before.
+//! Every state of the page, each made by changing the one before.
 use crate::plane::now_ms;
 use app::types::*;
 use std::collections::{BTreeMap, VecDeque};

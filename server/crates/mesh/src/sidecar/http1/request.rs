@@ -1,4 +1,4 @@
-//! A request's head, checked before anything is done with it (RFC 9112; TRUST.md's smuggling row).
+//! A request's head, checked before anything is done with it (RFC 9112; what is smuggled by two readings of one head is refused).
 
 use super::body::{Chunks, Framing};
 use super::{MAX_HEADERS, content_length, has_token};
