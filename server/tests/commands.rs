@@ -98,9 +98,7 @@ fn manifests_over_http_are_the_panels_own_and_never_others() {
     assert_eq!(panel.post("manifests", "").status, 405);
     // Somebody's own Service of that name: applying ours over it would put our label on it.
     let ns = panel.namespace.clone();
-    if common::real::kubeconfig().is_none() {
-        kubectl(&panel, &["create", "namespace", &ns]).must();
-    }
+    kubectl(&panel, &["create", "namespace", &ns]).must();
     kubectl(&panel, &["-n", &ns, "create", "service", "clusterip", "flaskapp", "--tcp=7777"]).must();
     let seen = panel.until("the Service is seen", |_| panel.get(&panel.path("manifests")).status == 409);
     let reason: Value = seen["conditions"].as_array().and_then(|c| c.iter().find(|c| c["type"] == "Deployed")).map(|c| c["reason"].clone()).unwrap_or_default();
