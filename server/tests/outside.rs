@@ -221,8 +221,9 @@ async fn a_clean_up_takes_no_kind_that_it_does_not_know() {
     create(&maps, "somebody", map("theirs".to_owned(), &json!({}))).await;
     let pods = api(&panel, "", "Pod", "pods").await;
     let image = pods.list(&Default::default()).await.unwrap().items[0].data["spec"]["containers"][0]["image"].clone();
+    // A node that was asked to fetch an image does not take the one it has, for no pod, until it has given up.
     create(&pods, "kubectl-run", json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stray", "labels": ours},
-        "spec": {"containers": [{"name": "c", "image": image, "command": ["sleep", "3600"]}]}})).await;
+        "spec": {"containers": [{"name": "c", "image": image, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}]}})).await;
 
     panel.ask("teardown", "");
     let status = panel.until_reason("Clean", "LeftOver");
