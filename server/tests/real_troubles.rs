@@ -88,7 +88,7 @@ async fn a_quota_that_is_used_up_and_one_that_wants_requests_are_named() {
 
     hard(r#"{"pods": "9", "requests.cpu": "1"}"#);
     delete_a_pod(&admin, &ns, "version=v2,app=flaskapp");
-    let status = panel.until("what the quota wants is named", |s| reason(s, "PodsRun") == "PodRefused");
+    let status = panel.until("what the quota wants is named", |s| reason(s, "PodsRun") == "QuotaWantsFigures");
     let said = message(&status, "PodsRun");
     assert!(said.contains("flaskapp-v2 gets no pod") && said.contains("must specify requests.cpu"), "{said}");
     // A range of limits that gives what a pod does not say.
@@ -108,7 +108,7 @@ fn a_pod_that_no_node_takes_is_named() {
     select(r#"{"x": "y"}"#);
     let status = panel.until("no node takes it", |s| reason(s, "PodsRun") == "Unschedulable");
     let said = message(&status, "PodsRun");
-    assert!(said.contains("no node takes flaskapp-v2-") && said.contains("didn't match Pod's node affinity/selector"), "{said}");
+    assert!(said.contains("No node takes flaskapp-v2-") && said.contains("didn't match Pod's node affinity/selector"), "{said}");
     select("null");
     panel.until("a node takes it", |s| holds(s, "PodsRun") && holds(s, "Deployed"));
 }
@@ -126,7 +126,7 @@ fn a_right_that_is_missing_is_named_with_what_is_off() {
     let panel = TestPanel::real(&account, own);
     let status = panel.until("the right is named", |s| reason(s, "Permitted") == "Forbidden");
     let said = message(&status, "Permitted");
-    assert!(said.starts_with("the panel may not patch deployments.apps; off until it may:") && said.contains("deploy") && said.contains("inject"), "{said}");
+    assert!(said.starts_with("The panel may not patch deployments.apps; off until it may:") && said.contains("deploy") && said.contains("inject"), "{said}");
     assert!(!said.contains("weights"), "what does not need it stays on: {said}");
     // Asked all the same, the cluster's refusal names verb and resource.
     panel.ask("deploy", "");
