@@ -40,6 +40,9 @@ impl ImageCommand {
         steps.step("Image", || pack(&program, &out, &self.prefix, &self.tag, !self.debug))?;
         let size = out.metadata().context(format!("look at {}", out.display()))?.len();
         println!("{}: {:.1} MB", out.display(), size as f64 / 1e6);
+        if !self.debug && size > MOST_BYTES {
+            return Err(error(format!("the image is larger than {} MB: see what has grown", MOST_BYTES / 1_000_000)));
+        }
         println!("    docker load -i FILE · ctr -n k8s.io images import FILE · kind load image-archive FILE · minikube image load FILE");
         Ok(())
     }
@@ -49,6 +52,9 @@ impl ImageCommand {
 pub fn default_archive() -> PathBuf {
     target_dir().join("demo-panel-image.tar")
 }
+
+/// What a released image may have, compressed: workshops fetch it over shared networks.
+const MOST_BYTES: u64 = 20_000_000;
 
 /// Whoever runs in it: nobody in particular.
 const USER: &str = "65532";
@@ -125,6 +131,8 @@ fn static_program() -> Result<PathBuf> {
     let mut command = cargo();
     command.args(["build", "--locked", "--release", "-p", "demo-panel", "--bin", "demo-panel", "--target", &host]);
     command.env("RUSTFLAGS", "-C target-feature=+crt-static").env("DEMO_PANEL_PKG", target_dir().join("pkg"));
+    // Half of the program is the names of its functions, which nobody reads in a container.
+    command.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     run(&mut command)?;
     let program = target_dir().join(&host).join("release/demo-panel");
     match libraries(&program)?.as_slice() {
