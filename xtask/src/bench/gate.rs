@@ -91,7 +91,9 @@ fn rolls(kubectl: &Kubectl) -> Result<()> {
     let done = |name: &str| kubectl.run(&["rollout", "status", "deployment", name, "--timeout=60s"]).map(drop);
     for round in 0..RESTARTS {
         let name = if round % 2 == 0 { "flaskapp-v1" } else { "flaskapp-v2" };
-        kubectl.run(&["rollout", "restart", "deployment", name])?;
+        // What `rollout restart` does; that refuses a second one within a second, and pods roll faster here.
+        let patch = json!({"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": format!("round {round}")}}}}});
+        kubectl.run(&["patch", "deployment", name, "-p", &patch.to_string()])?;
         done(name)?;
     }
     for round in 0..SCALINGS {
