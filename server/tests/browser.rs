@@ -160,6 +160,14 @@ async fn chinese_dark_projector_and_keyboard() {
     assert_eq!(panel.status()["wished"]["v1"], 100);
     browser.type_into("weight-v2", "30").await;
     panel.until("70/30 as typed", |s| s["wished"]["v2"] == 30);
+    assert!(!browser.has("weight-error").await, "the error went with the wrong share");
+
+    // What is typed stays while others move the weights.
+    browser.find("weight-v2").await.send_keys("\u{e009}a\u{e000}4").await.expect("the field takes keys");
+    panel.ask("weights", r#"{"v1": 20, "v2": 80}"#);
+    browser.says("share-v2", "80").await;
+    browser.press_here("5\u{e007}").await;
+    panel.until("55/45 as typed", |s| s["wished"]["v2"] == 45);
 
     browser.press("l").await;
     panel.until("load by the key l", |s| s["load"]["rate"].as_u64() > Some(0));
@@ -264,6 +272,73 @@ async fn states_that_others_make_are_told_and_can_be_mended() {
     first.screenshots("24-client-scaled-to-zero").await;
     first.click("banner-mend").await;
     panel.until_true("ClientReady");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_versions_have_a_slider_and_a_lock_each() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "{}");
+    panel.until_true("Deployed");
+    panel.ask("inject", r#"{"inject": true}"#);
+    panel.until_true("Injected");
+    panel.ask("weights", r#"{"v1": 60, "v2": 40}"#);
+    panel.until_true("RouteAcknowledged");
+
+    // A third version, as somebody adds one with kubectl.
+    let ns = panel.namespace.clone();
+    let mut third: serde_json::Value = serde_json::from_str(&kubectl(&panel, &["-n", &ns, "get", "deploy", "flaskapp-v2", "-o", "json"]).must()).expect("JSON");
+    let (spec, labels) = (third["spec"].take(), third["metadata"]["labels"].take());
+    third = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "flaskapp-v3", "namespace": ns, "labels": labels}, "spec": spec});
+    let third: String = third.to_string().replace(r#""v2""#, r#""v3""#);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), third).expect("written");
+    kubectl(&panel, &["apply", "-f", file.path().to_str().expect("a path")]).must();
+    let subset = r#"[{"op": "add", "path": "/spec/subsets/-", "value": {"name": "v3", "labels": {"version": "v3"}}}]"#;
+    kubectl(&panel, &["-n", &ns, "patch", "dr", "flaskapp", "--type", "json", "-p", subset]).must();
+    let weight = r#"[{"op": "add", "path": "/spec/http/0/route/-", "value": {"destination": {"host": "flaskapp", "subset": "v3"}, "weight": 0}}]"#;
+    kubectl(&panel, &["-n", &ns, "patch", "vs", "flaskapp-vs", "--type", "json", "-p", weight]).must();
+
+    let driver = Driver::start();
+    let browser = driver.open(&url(&panel)).await;
+    browser.says("share-v3", "0").await;
+    let wished = |v1: u32, v2: u32, v3: u32| panel.until(&format!("{v1}/{v2}/{v3}"), |s| s["wished"] == serde_json::json!({"v1": v1, "v2": v2, "v3": v3}));
+    // 100 to v3 and back to 40 in one drag: the others keep their proportion, whatever was between.
+    browser.drag("slider-v3", 16.0, &[100.0, 40.0]).await;
+    wished(36, 24, 40);
+    // A locked version stays, and its slider cannot be moved.
+    browser.click("keep-v1").await;
+    browser.type_into("weight-v3", "50").await;
+    wished(36, 14, 50);
+    assert!(!browser.find("slider-v1").await.is_enabled().await.expect("a state"), "a locked version's slider is off");
+    browser.click("keep-v1").await;
+    browser.screenshots("25-three-versions").await;
+    is_sound(&browser, "three versions").await;
+    browser.click("weights-even").await;
+    wished(34, 33, 33);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_preflight_page_can_be_read_before_and_after_a_deploy() {
+    let panel = TestPanel::start();
+    let page = panel.page("preflight");
+    let driver = Driver::start();
+    let browser = driver.open(&page).await;
+    browser.says("cluster", &panel.namespace).await;
+    browser.screenshots("26-preflight").await;
+    is_sound(&browser, "preflight").await;
+    let checks = panel.get(&panel.path("preflight")).json()["checks"].clone();
+    for check in checks.as_array().expect("checks") {
+        let (id, status) = (check["id"].as_str().expect("an id"), check["status"].as_str());
+        assert_eq!(browser.find(&format!("check-{id}")).await.attr("data-status").await.expect("a state").as_deref(), status, "{check}");
+    }
+    // Back to the demo, and here again: what the namespace must have for its line is there now.
+    browser.click("back").await;
+    browser.click("hero-deploy").await;
+    step_is(&browser, "deploy", "done").await;
+    browser.go(&page).await;
+    browser.says("check-trial-pod", "istio-proxy").await;
+    browser.screenshots("27-preflight-deployed").await;
+    is_sound(&browser, "preflight, deployed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -172,3 +172,51 @@ fn a_control_plane_that_stops_is_named_where_it_matters() {
     panel.until("pods are made", |s| holds(s, "PodsRun") && holds(s, "Deployed") && holds(s, "Injected"));
     panel.shift(60, 40);
 }
+
+/// Lets pods pass while the injector does not answer, as an installation may be set; back to refusing them when dropped.
+struct FailsOpen<'a>(&'a Admin);
+
+impl<'a> FailsOpen<'a> {
+    fn now(admin: &'a Admin) -> FailsOpen<'a> {
+        FailsOpen(admin).all("Ignore").must();
+        FailsOpen(admin)
+    }
+
+    fn all(&self, policy: &str) -> Ran {
+        let configuration = "mutatingwebhookconfiguration/istio-sidecar-injector";
+        let webhooks = self.0.kubectl(&["get", configuration, "-o", "jsonpath={.webhooks[*].name}"]).must().split_whitespace().count();
+        let patch: Vec<_> = (0..webhooks).map(|i| json!({"op": "replace", "path": format!("/webhooks/{i}/failurePolicy"), "value": policy})).collect();
+        self.0.kubectl(&["patch", configuration, "--type", "json", "-p", &json!(patch).to_string()])
+    }
+}
+
+impl Drop for FailsOpen<'_> {
+    fn drop(&mut self) {
+        let back = self.all("Fail");
+        assert!(back.ok || std::thread::panicking(), "{back:?}");
+    }
+}
+
+#[test]
+fn a_webhook_that_lets_pods_pass_while_nobody_answers_is_told_from_the_pods() {
+    let Some(admin) = Admin::here() else { return };
+    let _turn = turn();
+    let panel = routed(&admin);
+    panel.shift(80, 20);
+    let _open = FailsOpen::now(&admin);
+    let none = NoIstiod::now(&admin);
+    admin.kubectl(&["-n", &panel.namespace, "delete", "pod", "-l", "app=sleep", "--wait=false"]).must();
+    let status = panel.until("the pod without a sidecar is told", |s| reason(s, "Injected") == "InjectionIgnored");
+    let said = message(&status, "Injected");
+    assert!(said.starts_with("simple-flask-app-client-") && said.ends_with("istio-sidecar-injector has no one to ask: istio-system/istiod has no ready endpoint."), "{said}");
+    let client = status["pods"].as_array().unwrap().iter().find(|p| p["sidecar"] == false).unwrap();
+    assert_eq!((client["ready"].as_str(), reason(&status, "WeightsApply").as_str()), (Some("1/1"), "ClientHasNoSidecar"), "{status}");
+
+    // Nothing adds a sidecar to a pod that runs: it is told, and one click makes it anew.
+    none.start().must();
+    let why = "it was made while no webhook acted; one does now, so inject again";
+    panel.until("the way out is told", |s| message(s, "Injected").contains(why));
+    panel.ask("inject", r#"{"inject": true}"#);
+    panel.until_reason("Injected", "Injected");
+    panel.shift(30, 70);
+}

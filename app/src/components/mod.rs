@@ -8,7 +8,7 @@
 //! | rail | `step-deploy` `step-verify` `step-inject` `step-load` `step-shift` `step-cleanup` (each with `data-state` todo, busy, done, failed, and `aria-current`); buttons `deploy` `client` `verify` `inject` `uninject` `step-load-start` `step-load-stop` `route-create` `route-remove` `takeover` `step-cleanup-open` |
 //! | nothing deployed | `hero`, `hero-deploy` |
 //! | messages | `banner` (with `data-reason`), `banner-mend`, `adopt`, `revert`, `stale`, `error`, `error-dismiss` |
-//! | weights | `weights` (with `data-mode`), `share-v1` `share-v2`, `seen-v1` `seen-v2`, `rate-v1` `rate-v2`, `requests`, `slider`, `slider-note`, `note-inject`, `actual`, `times`, `preset-100-0` … `preset-0-100`, `weight-v1`, `weight-v2`, `weight-error` |
+//! | weights | `weights` (with `data-mode`), `share-v1` `share-v2`, `seen-v1` `seen-v2`, `rate-v1` `rate-v2`, `requests`, `slider`, `slider-note`, `note-inject`, `actual`, `times`, `preset-100-0` … `preset-0-100`, `weight-v1`, `weight-v2`, `weight-error`; with more than two versions `slider-v3`, `keep-v3` … and `weights-even` |
 //! | chart | `chart`, `no-load`, `load-start`, `load-ten`, `load-rate`, `load-rate-slider` |
 //! | side | `verdict`, `success`, `rates`, `percentiles`, `pods`, `pod-<name>`, `sidecars`, `log`, `log-<id>` |
 //! | dialogs | `cleanup-dialog`, `cleanup-confirm`, `cleanup-cancel`, `keys-dialog` |
@@ -29,6 +29,7 @@ mod numbers;
 mod page;
 mod pods;
 mod rail;
+mod shares;
 mod slider;
 mod symbol;
 mod toast;

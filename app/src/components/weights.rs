@@ -1,6 +1,7 @@
-//! What is wished, what is seen: the numbers, the slider, presets and typed percentages.
+//! What is wished, what is seen: the numbers, the slider and the presets.
 use super::rail::label;
-use super::symbol::{PLACES, colour};
+use super::shares::Shares;
+use super::symbol::colour;
 use super::page::{flag, say};
 use super::{ErrorBanner, Page, Same, Shifter, Slider, Symbol};
 use crate::api::Ask;
@@ -80,7 +81,7 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
     }
 }
 
-fn name_at(names: Signal<Vec<String>>, place: usize) -> String {
+pub fn name_at(names: Signal<Vec<String>>, place: usize) -> String {
     names.with(|names| names.get(place).cloned().unwrap_or_default())
 }
 
@@ -146,37 +147,9 @@ pub fn short_times(page: Page, entry: &LogEntry) -> String {
     if known.is_empty() { String::new() } else { page.lang.get().fill(Key::Ms, &[("n", &known.join(" · "))]) }
 }
 
-/// Presets and typed percentages.
+/// Presets and the versions' own shares.
 #[component]
 fn Settings(page: Page, shifter: Shifter, names: Signal<Vec<String>>, disabled: Signal<bool>) -> impl IntoView {
-    let wrong = RwSignal::new(false);
-    let typed = move |event: web_sys::Event, version: &str| {
-        let share = event_target_value(&event).trim().parse::<u8>().ok();
-        let split = shifter.split.get_untracked().unwrap_or_else(|| with_share(50));
-        let moved = share.and_then(|share| split.moved(version, share).ok());
-        wrong.set(moved.is_none());
-        if let Some(moved) = moved {
-            shifter.set.run(moved);
-        }
-    };
-    let field = move |place: usize| {
-        let name = say(move || name_at(names, place));
-        let shown = say(move || shifter.split.with(|split| split.as_ref().map_or(String::new(), |s| s.percent(&name.get()).to_string())));
-        let first = shown.get_untracked();
-        view! {
-            <label class=format!("field {}", colour(place)) hidden=flag(move || name.with(String::is_empty))>
-                <span>{name}</span>
-                <input
-                    class="num" type="text" inputmode="numeric" maxlength="3" autocomplete="off" data-testid=say(move || format!("weight-{}", name.get()))
-                    value=first prop:value=shown disabled=disabled
-                    aria-label=say(move || page.lang.get().fill(Key::ShareOf, &[("version", &name.get())]))
-                    aria-invalid=move || wrong.get().then_some("true")
-                    on:change=move |event| typed(event, &name.get_untracked())
-                />
-                "%"
-            </label>
-        }
-    };
     let many = flag(move || names.with(Vec::len) > 2);
     view! {
         <div class="row" role="group" aria-label=page.t(Key::Presets)>
@@ -191,10 +164,8 @@ fn Settings(page: Page, shifter: Shifter, names: Signal<Vec<String>>, disabled: 
                     >{format!("{v1} / {v2}")}</button>
                 }
             }).collect_view()}
-            // As many as there are colours; more versions than that are set by kubectl.
-            <span class="fields">{(0..PLACES).map(field).collect_view()}</span>
+            <Shares page shifter names disabled/>
         </div>
-        {move || wrong.get().then(|| view! { <p class="note bad" role="alert" data-testid="weight-error">{page.t(Key::WeightRange)}</p> })}
     }
 }
 

@@ -115,7 +115,9 @@ table! {
     NoRouteYet: "No route yet: requests are spread evenly. Drag to create one (DestinationRule and VirtualService).", "尚无路由：请求平均分配。拖动滑块即可创建（DestinationRule 与 VirtualService）。";
     OffWhileStale: "The controls are off while the connection is lost.", "连接中断期间，控件已停用。";
     WeightRange: "A share is a whole number from 0 to 100.", "份额应为 0 到 100 的整数。";
-    MoreVersions: "More than two versions: type a share, the others keep their proportion.", "超过两个版本：输入一个份额，其余按原比例分配。";
+    MoreVersions: "More than two versions: move or type one share; the others keep their proportion, locked ones stay.", "超过两个版本：拖动或输入一个份额，其余按原比例分配，已锁定的不变。";
+    KeepShare: "Keep the share of {version}", "锁定 {version} 的份额";
+    Evenly: "Spread evenly", "平均分配";
     // chart
     LiveTraffic: "Live traffic, last 60 s", "实时流量，最近 60 秒";
     ChartLabel: "Share of each version over the last 60 seconds, actual and target", "最近 60 秒各版本的份额：实际与目标";

@@ -63,7 +63,7 @@ impl Split {
     /// The two-version split of the demo. Errors: a weight above 100.
     pub fn v1_v2(v2_percent: u8) -> Result<Split, SplitError> {
         let v2 = Weight::try_from(i64::from(v2_percent))?;
-        Split::try_from(BTreeMap::from([("v1".to_owned(), Weight(100 - v2.0)), ("v2".to_owned(), v2)]))
+        Ok(Split(map_of([("v1".to_owned(), Weight(100 - v2.0)), ("v2".to_owned(), v2)])))
     }
 
     /// What a route written by somebody else means: weights are shares of their sum, as Istio reads them (60/20 means 75/25).
@@ -86,21 +86,39 @@ impl Split {
         Ok(Split(scaled(sums.into_iter().collect(), 100)))
     }
 
-    /// The same with one subset's share changed; the others share the rest as they did among themselves, or evenly where they had nothing.
-    /// Errors: a share above 100. Where there is only one subset, all stays with it.
-    pub fn moved(&self, subset: &str, to: u8) -> Result<Split, SplitError> {
-        let share = Weight::try_from(i64::from(to))?;
-        let mut others: Vec<(&str, u32)> = self.iter().filter(|(name, _)| *name != subset).map(|(name, w)| (name, u32::from(w.0))).collect();
+    /// The same with one subset's share changed. Those in `kept` stay as they are, the others share the rest as they did among
+    /// themselves, or evenly where they had nothing. A share that leaves the kept ones too little is as large as they allow, and where
+    /// no other may give or take, nothing moves. Errors: a share above 100.
+    pub fn moved(&self, subset: &str, to: u8, kept: &[Subset]) -> Result<Split, SplitError> {
+        let wished = Weight::try_from(i64::from(to))?;
+        let stays = |name: &str| name != subset && kept.iter().any(|kept| kept == name);
+        let mut others: Vec<(Subset, u64)> = Vec::new();
+        let mut shares = BTreeMap::new();
+        let mut free = 100;
+        for (name, weight) in self.0.iter().filter(|(name, _)| *name != subset) {
+            if stays(name) {
+                shares.insert(name.clone(), *weight);
+                free -= weight.0;
+            } else {
+                others.push((name.clone(), u64::from(weight.0)));
+            }
+        }
         if others.is_empty() {
             return Ok(self.clone());
         }
         if others.iter().all(|(_, weight)| *weight == 0) {
             others.iter_mut().for_each(|(_, weight)| *weight = 1);
         }
-        let rest = u64::from(100 - share.0);
-        let mut shares = scaled(others.into_iter().map(|(name, weight)| (name.to_owned(), u64::from(weight))).collect(), rest);
-        shares.insert(subset.to_owned(), share);
+        let share = wished.0.min(free);
+        shares.append(&mut scaled(others, u64::from(free - share)));
+        shares.insert(subset.to_owned(), Weight(share));
         Ok(Split(shares))
+    }
+
+    /// The same subsets with equal shares; what does not divide goes to the first ones.
+    #[must_use]
+    pub fn even(&self) -> Split {
+        Split(scaled(self.0.keys().map(|name| (name.clone(), 1)).collect(), 100))
     }
 
     /// The share of one subset; 0 where the split does not name it.
@@ -131,7 +149,16 @@ fn scaled(written: Vec<(Subset, u64)>, to: u64) -> BTreeMap<Subset, Weight> {
             (*whole, *rest) = (*whole + 1, 0);
         }
     }
-    shares.into_iter().map(|(name, whole, _)| (name, Weight(u8::try_from(whole).unwrap_or(100)))).collect()
+    map_of(shares.into_iter().map(|(name, whole, _)| (name, Weight(u8::try_from(whole).unwrap_or(100)))))
+}
+
+/// A map, pair by pair: `collect` sorts first, which is kilobytes in the browser.
+fn map_of(pairs: impl IntoIterator<Item = (Subset, Weight)>) -> BTreeMap<Subset, Weight> {
+    let mut map = BTreeMap::new();
+    for (name, weight) in pairs {
+        map.insert(name, weight);
+    }
+    map
 }
 
 impl TryFrom<BTreeMap<Subset, Weight>> for Split {
@@ -191,17 +218,23 @@ mod tests {
     #[test]
     fn one_share_moves_and_the_others_keep_their_proportion() {
         let split = |weights: &[(&'static str, u32)]| Split::normalised(weights.iter().copied()).unwrap();
-        for (before, version, to, after) in [
-            (split(&[("v1", 80), ("v2", 20)]), "v1", 30, "30/70"),
-            (split(&[("v1", 60), ("v2", 30), ("v3", 10)]), "v1", 20, "20/60/20"),
-            (split(&[("v1", 60), ("v2", 30), ("v3", 10)]), "v3", 100, "0/0/100"),
-            (split(&[("v1", 100), ("v2", 0), ("v3", 0)]), "v1", 50, "50/25/25"),
-            (split(&[("v1", 34), ("v2", 33), ("v3", 33)]), "v2", 1, "50/1/49"),
-            (split(&[("v1", 100)]), "v1", 40, "100"),
+        for (before, version, to, kept, after) in [
+            (split(&[("v1", 80), ("v2", 20)]), "v1", 30, "", "30/70"),
+            (split(&[("v1", 60), ("v2", 30), ("v3", 10)]), "v1", 20, "", "20/60/20"),
+            (split(&[("v1", 60), ("v2", 30), ("v3", 10)]), "v1", 20, "v2", "20/30/50"),
+            (split(&[("v1", 60), ("v2", 30), ("v3", 10)]), "v1", 90, "v2", "70/30/0"),
+            (split(&[("v1", 60), ("v2", 30), ("v3", 10)]), "v1", 90, "v1", "90/8/2"),
+            (split(&[("v1", 60), ("v2", 30), ("v3", 10)]), "v1", 0, "v2 v3", "60/30/10"),
+            (split(&[("v1", 60), ("v2", 30), ("v3", 10)]), "v3", 100, "", "0/0/100"),
+            (split(&[("v1", 100), ("v2", 0), ("v3", 0)]), "v1", 50, "", "50/25/25"),
+            (split(&[("v1", 34), ("v2", 33), ("v3", 33)]), "v2", 1, "", "50/1/49"),
+            (split(&[("v1", 100)]), "v1", 40, "", "100"),
         ] {
-            assert_eq!(before.moved(version, to).unwrap().to_string(), after, "{before} {version}={to}");
+            let kept: Vec<Subset> = kept.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(before.moved(version, to, &kept).unwrap().to_string(), after, "{before} {version}={to} {kept:?}");
         }
-        assert!(split(&[("v1", 1), ("v2", 1)]).moved("v1", 101).is_err());
+        assert_eq!(split(&[("v1", 90), ("v2", 0), ("v3", 10)]).even().to_string(), "34/33/33");
+        assert!(split(&[("v1", 1), ("v2", 1)]).moved("v1", 101, &[]).is_err());
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub async fn run(space: &Space) {
     let _ = space.settled().await;
     let mut asked = Asked::default();
     let mut missing_due = Instant::now() + ASK_ANYWAY;
+    let mut why_due = None;
     let (mut rights_due, mut look_due) = (Some(Instant::now()), Instant::now());
     loop {
         if rights_due.is_some_and(|due| Instant::now() >= due) {
@@ -45,11 +46,12 @@ pub async fn run(space: &Space) {
             space.facts.send_if_modified(|f| std::mem::replace(&mut f.missing, missing.clone()) != missing);
             missing_due = Instant::now() + ASK_ANYWAY;
         }
-        injection(space, &now).await;
+        injection(space, &now, &mut why_due).await;
         let held = space.facts.borrow().namespace_held.is_some();
         let due = if held { Instant::now() + LOOK_AGAIN } else { look_due };
+        let due = [rights_due, why_due].into_iter().flatten().fold(due, Instant::min);
         tokio::select! {
-            () = tokio::time::sleep_until(rights_due.map_or(due, |rights| rights.min(due))) => {}
+            () = tokio::time::sleep_until(due) => {}
             () = space.recheck.notified() => (rights_due, asked) = (Some(Instant::now()), Asked::default()),
             // What changes together is looked at together.
             Ok(()) = world.changed() => tokio::time::sleep(Duration::from_millis(300)).await,
@@ -94,18 +96,25 @@ async fn rights(space: &Space) {
     }
 }
 
-/// Why pods that ask for a sidecar have none: asked when that is first seen, and again when the namespace's labels change.
-async fn injection(space: &Space, world: &World) {
+/// Why pods that ask for a sidecar have none: asked when that is first seen, when the namespace's labels change, and now and then as
+/// long as it is so: a webhook that was away may be back. `due`: when to ask again.
+async fn injection(space: &Space, world: &World, due: &mut Option<Instant>) {
     let ignored = |p: &PodSeen| (p.wants_sidecar == Some(true) || p.wants_sidecar.is_none() && injects(space)) && !p.view.sidecar && !p.terminating;
     let any = demo_pods(world).iter().any(ignored);
     let (known, labels) = { let f = space.facts.borrow(); (f.injection_why.clone(), f.namespace_labels.clone()) };
     match known {
-        Some((of, _)) if any && of == labels => {}
-        _ if any => {
-            let why = preflight::why_not_injected(&space.cluster, &space.manifests, space.ns.as_str()).await;
-            space.facts.send_modify(|f| f.injection_why = Some((labels, why)));
+        Some((of, _)) if any && of == labels && due.is_some_and(|due| Instant::now() < due) => {}
+        known if any => {
+            let why = (labels, preflight::why_not_injected(&space.cluster, &space.manifests, space.ns.as_str()).await);
+            if known.as_ref() != Some(&why) {
+                space.facts.send_modify(|f| f.injection_why = Some(why));
+            }
+            *due = Some(Instant::now() + ASK_AGAIN);
         }
-        Some(_) => space.facts.send_modify(|f| f.injection_why = None),
+        Some(_) => {
+            space.facts.send_modify(|f| f.injection_why = None);
+            *due = None;
+        }
         None => {}
     }
 }

@@ -143,31 +143,34 @@ impl Browser {
 
     /// Drags the slider's thumb so that it ends at this share of v1, and lets go.
     pub async fn drag_slider_to(&self, v1_percent: f64) {
-        let slider = self.find("slider").await;
+        self.drag("slider", THUMB, &[v1_percent]).await;
+    }
+
+    /// Drags a slider's thumb, so many pixels wide, to one value after the other, and lets go.
+    pub async fn drag(&self, id: &str, thumb: f64, values: &[f64]) {
+        let slider = self.find(id).await;
         let (_, _, width, _) = slider.rectangle().await.expect("the slider's place");
-        let now: f64 = slider.prop("value").await.ok().flatten().and_then(|v| v.parse().ok()).expect("the slider's value");
-        let at = |percent: f64| thumb_offset(percent, width);
+        let mut now: f64 = slider.prop("value").await.ok().flatten().and_then(|v| v.parse().ok()).expect("the slider's value");
         let step = |percent: f64, ms: u64| PointerAction::MoveToElement {
             element: slider.clone(),
             duration: Some(Duration::from_millis(ms)),
-            x: at(percent),
+            x: thumb_offset(percent, width, thumb),
             y: 0.0,
         };
-        let drag = MouseActions::new("mouse".to_owned())
-            .then(step(now, 0))
-            .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
-            .then(step((now + v1_percent) / 2.0, 150))
-            .then(step(v1_percent, 150))
-            .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
-        self.client.perform_actions(drag).await.expect("the mouse drags");
+        let mut drag = MouseActions::new("mouse".to_owned()).then(step(now, 0)).then(PointerAction::Down { button: MOUSE_BUTTON_LEFT });
+        for value in values {
+            drag = drag.then(step((now + value) / 2.0, 150)).then(step(*value, 150));
+            now = *value;
+        }
+        self.client.perform_actions(drag.then(PointerAction::Up { button: MOUSE_BUTTON_LEFT })).await.expect("the mouse drags");
     }
 
     /// Types into a field, replacing what it holds, and presses Enter.
     pub async fn type_into(&self, id: &str, text: &str) {
         let field = self.find(id).await;
         field.click().await.expect("the field takes focus");
-        field.clear().await.expect("the field can be emptied");
-        field.send_keys(&format!("{text}\u{e007}")).await.expect("the field takes keys");
+        // As a person does: all of it is selected, and what is typed takes its place.
+        field.send_keys(&format!("\u{e009}a\u{e000}{text}\u{e007}")).await.expect("the field takes keys");
     }
 
     /// Presses a key on the page itself.
@@ -258,12 +261,12 @@ impl Browser {
 }
 
 /// Where the middle of a native range's thumb is, from the middle of the slider, CSS pixels.
-fn thumb_offset(percent: f64, width: f64) -> f64 {
-    ((percent / 100.0) - 0.5) * (width - THUMB_PX)
+fn thumb_offset(percent: f64, width: f64, thumb: f64) -> f64 {
+    ((percent / 100.0) - 0.5) * (width - thumb)
 }
 
-/// Width of the thumb as `style/` sets it: its middle travels the slider's width less this.
-const THUMB_PX: f64 = 22.0;
+/// Width of the big slider's thumb as `style/` sets it, pixels: its middle travels the slider's width less this.
+const THUMB: f64 = 24.0;
 
 /// `target/screenshots`, beside the program under test.
 fn screenshots_dir() -> PathBuf {

@@ -214,7 +214,12 @@ impl TestPanel {
 
     /// Address of the page, about this test's namespace.
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.address, self.path("").replacen("/api/demo/", "/", 1))
+        self.page("")
+    }
+
+    /// The same of another page: `preflight`.
+    pub fn page(&self, name: &str) -> String {
+        format!("http://{}{}", self.address, self.path(name).replacen("/api/demo/", "/", 1))
     }
 
     /// A verb with a JSON body; without a body where that is empty.

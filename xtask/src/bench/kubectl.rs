@@ -33,39 +33,48 @@ impl Kubectl {
 
     /// Leads to a port of a pod: `deploy/simple-flask-app-client`.
     pub fn forward(&self, to: &str, port: u16) -> Result<Forward> {
+        self.forward_in("istio-app", to, port)
+    }
+
+    /// The same in another namespace.
+    pub fn forward_in(&self, namespace: &str, to: &str, port: u16) -> Result<Forward> {
         let mut child = self
-            .command(&["port-forward", to, &format!(":{port}")])
+            .command(&["-n", namespace, "port-forward", to, &format!(":{port}")])
             .stdout(Stdio::piped())
             .spawn()
             .context("start kubectl port-forward")?;
         let out = child.stdout.take().ok_or_else(|| error("kubectl has no output"))?;
         let mut lines = BufReader::new(out).lines();
         let said = lines.by_ref().map_while(std::io::Result::ok).find_map(|line| {
-            let address = line.strip_prefix("Forwarding from ")?.split(' ').next()?.to_owned();
-            Some(format!("http://{address}"))
+            Some(line.strip_prefix("Forwarding from ")?.split(' ').next()?.to_owned())
         });
         // Whatever it says later must not block it.
         std::thread::spawn(move || lines.for_each(drop));
-        Ok(Forward { child, url: said.ok_or_else(|| error("kubectl port-forward ended"))? })
+        Ok(Forward { child, address: said.ok_or_else(|| error("kubectl port-forward ended"))? })
     }
 }
 
 /// A port-forward; it ends when dropped.
 pub struct Forward {
     child: Child,
-    url: String,
+    address: String,
 }
 
 impl Forward {
+    /// Its end here: `127.0.0.1:41234`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// What a GET of a path answers.
     pub fn get(&self, path: &str) -> Result<Value> {
-        let mut answer = ureq::get(format!("{}{path}", self.url)).call().context(format!("GET {path}"))?;
+        let mut answer = ureq::get(format!("http://{}{path}", self.address)).call().context(format!("GET {path}"))?;
         answer.body_mut().read_json().context(format!("read the answer to GET {path}"))
     }
 
     /// What a PUT answers.
     pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
-        let mut answer = ureq::put(format!("{}{path}", self.url)).send_json(body).context(format!("PUT {path}"))?;
+        let mut answer = ureq::put(format!("http://{}{path}", self.address)).send_json(body).context(format!("PUT {path}"))?;
         answer.body_mut().read_json().context(format!("read the answer to PUT {path}"))
     }
 }

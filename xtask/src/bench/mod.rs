@@ -4,6 +4,7 @@
 //! a bench reports, tests decide.
 mod clone;
 mod gate;
+mod in_cluster;
 mod kubectl;
 mod memory;
 mod panel;

@@ -1,6 +1,8 @@
 //! `cargo xtask bench --cluster real`: the panel on a real Kubernetes with Istio.
 //!
-//! On the cluster that `DEMO_PANEL_TEST_KUBECONFIG` names, else on one that is booted for it and ended afterwards.
+//! On the cluster that `DEMO_PANEL_TEST_KUBECONFIG` names, which must have the image, else on one that is booted for it and ended
+//! afterwards.
+use super::in_cluster;
 use super::kubectl::{Forward, Kubectl};
 use super::memory::pss_mb;
 use super::panel::Panel;
@@ -30,7 +32,9 @@ pub fn measure(program: &Path, flips: usize, results: &mut Results) -> Result<()
             let mut steps = Steps::new(cluster::UP_STEPS);
             let parts = cluster::Parts::ready(&mut steps)?;
             let kubeconfig = cluster::up(&mut steps, NAME, &parts)?;
-            cluster::load(NAME, &image::debug_archive_of(program)?)?;
+            let archive = image::release_archive()?;
+            results.at_most("image_mb", image::size_of(&archive)? as f64 / 1e6, "MB", image::MOST_BYTES as f64 / 1e6);
+            cluster::load(NAME, &archive)?;
             kubeconfig
         }
     };
@@ -47,10 +51,13 @@ fn on(program: &Path, kubeconfig: &Path, flips: usize, results: &mut Results) ->
     weights(&panel, &kubectl, flips, results)?;
     panel.post("load", &json!({"rate": 0}))?;
     rest(&panel, results)?;
-    results.at_most("real_panel_resident_mb", pss_mb(panel.pid())?, "MiB", 40.0);
+    results.note("real_panel_beside_cluster_mb", pss_mb(panel.pid())?, "MiB");
     many(program, kubeconfig, &kubectl, results)?;
     panel.post("teardown", &json!({}))?;
-    panel.until("nothing is left", |p| p.is("Clean"))
+    panel.until("nothing is left", |p| p.is("Clean"))?;
+    // Its Lease goes with it.
+    drop(panel);
+    in_cluster::measure(&kubectl, results)
 }
 
 /// Flips 100/0 ↔ 0/100. When the client's proxy has a route is read from its own `last_updated`, not from the panel.

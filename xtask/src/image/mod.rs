@@ -38,7 +38,7 @@ impl ImageCommand {
         let program = steps.step(program, || if self.debug { build::server(false) } else { static_program() })?;
         let out = self.out.unwrap_or_else(default_archive);
         steps.step("Image", || pack(&program, &out, &self.prefix, &self.tag, !self.debug))?;
-        let size = out.metadata().context(format!("look at {}", out.display()))?.len();
+        let size = size_of(&out)?;
         println!("{}: {:.1} MB", out.display(), size as f64 / 1e6);
         if !self.debug && size > MOST_BYTES {
             return Err(error(format!("the image is larger than {} MB: see what has grown", MOST_BYTES / 1_000_000)));
@@ -54,7 +54,7 @@ pub fn default_archive() -> PathBuf {
 }
 
 /// What a released image may have, compressed: workshops fetch it over shared networks.
-const MOST_BYTES: u64 = 20_000_000;
+pub const MOST_BYTES: u64 = 20_000_000;
 
 /// Whoever runs in it: nobody in particular.
 const USER: &str = "65532";
@@ -139,6 +139,18 @@ fn static_program() -> Result<PathBuf> {
         [] => Ok(program),
         left => Err(error(format!("{} still needs {}", program.display(), left[0].display()))),
     }
+}
+
+/// An archive's size in bytes.
+pub fn size_of(archive: &Path) -> Result<u64> {
+    Ok(archive.metadata().context(format!("look at {}", archive.display()))?.len())
+}
+
+/// What `cargo xtask image` makes where nothing else is asked for; the browser's half is built already.
+pub fn release_archive() -> Result<PathBuf> {
+    let out = default_archive();
+    pack(&static_program()?, &out, "", "latest", true)?;
+    Ok(out)
 }
 
 /// Packs the unoptimised program for tests and for a cluster on this machine.
