@@ -2,79 +2,18 @@
 
 mod common;
 
+use common::h2::{grpc, http2, http2_app};
 use common::harness::{App, LOCAL, Mesh};
-use common::{input, route, service, split};
+use common::{input, route, split};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mesh::MeshInput;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-
-type Sender = hyper::client::conn::http2::SendRequest<Full<bytes::Bytes>>;
-
-/// A client of HTTP/2 with prior knowledge.
-async fn http2(to: SocketAddr, tasks: &mut JoinSet<()>) -> Sender {
-    let stream = TcpStream::connect(to).await.unwrap();
-    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    tasks.spawn(async move { drop(connection.await) });
-    sender
-}
-
-/// An app that speaks HTTP/2 alone: answers what it saw, with a trailer, as gRPC does.
-async fn http2_app(tasks: &mut JoinSet<()>) -> SocketAddr {
-    let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tasks.spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(async move {
-                let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
-                    let mut text = format!("{:?} {} {}", request.version(), request.method(), request.uri());
-                    for (name, value) in request.headers() {
-                        text += &format!("\n{name}: {}", value.to_str().unwrap());
-                    }
-                    let body = request.into_body().collect().await?.to_bytes();
-                    text += &format!("\nbody {}", String::from_utf8_lossy(&body));
-                    let mut trailers = http::HeaderMap::new();
-                    trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-                    Ok::<_, hyper::Error>(http::Response::new(WithTrailer(vec![Frame::trailers(trailers), Frame::data(text.into())])))
-                });
-                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
-    address
-}
-
-/// A text, then a trailer.
-struct WithTrailer(Vec<Frame<bytes::Bytes>>);
-
-impl hyper::body::Body for WithTrailer {
-    type Data = bytes::Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<bytes::Bytes>, hyper::Error>>> {
-        Poll::Ready(self.0.pop().map(Ok))
-    }
-}
-
-/// Service `grpc` on port 50051, which speaks HTTP/2, with one endpoint.
-fn grpc(revision: u64, at: SocketAddr) -> MeshInput {
-    MeshInput {
-        services: vec![service("istio-app", "grpc", json!([{"name": "http2", "port": 50051}]))],
-        endpoint_slices: vec![Arc::new(json!({"metadata": {"name": "grpc-0", "namespace": "istio-app", "labels": {"kubernetes.io/service-name": "grpc"}},
-            "endpoints": [{"addresses": [at.ip().to_string()]}], "ports": [{"name": "http2", "port": at.port()}]}))],
-        revision,
-        ..MeshInput::default()
-    }
-}
 
 /// How often an answer of this kind was counted.
 fn counted(metrics: &str, parts: &[&str]) -> u64 {

@@ -39,6 +39,8 @@ pub(crate) enum Flag {
     NC,
     /// The client went away.
     DC,
+    /// The client gave its stream of HTTP/2 up.
+    DR,
     /// The client's request is malformed.
     DPE,
     /// Fault injected: abort.
@@ -60,6 +62,7 @@ impl Flag {
             Flag::NR => "NR",
             Flag::NC => "NC",
             Flag::DC => "DC",
+            Flag::DR => "DR",
             Flag::DPE => "DPE",
             Flag::FI => "FI",
             Flag::DI => "DI",

@@ -14,6 +14,7 @@ mod follow;
 mod forward;
 mod h2;
 mod h2_heads;
+mod h2_record;
 mod heads;
 mod http1;
 mod metrics;
