@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::h2::{grpc, http2, http2_app};
-use common::harness::{App, LOCAL, Mesh};
+use common::h2::{flaky_app, grpc, http2, http2_app};
+use common::harness::{App, LOCAL, Mesh, PATIENCE, own_ip};
 use common::{input, route, split};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -87,7 +87,7 @@ async fn a_stream_to_an_app_of_http1_has_retries_mirrors_and_faults_like_any_req
         assert!(path != "/head" || text.contains("cookie: a=b; c=d\r\n"), "{text}");
     }
     // Three tries, the copied one, the slow one, the last one; and the copy.
-    let deadline = std::time::Instant::now() + common::harness::PATIENCE;
+    let deadline = std::time::Instant::now() + PATIENCE;
     while v2.count() < 1 && std::time::Instant::now() < deadline {
         tokio::task::yield_now().await;
     }
@@ -185,9 +185,145 @@ async fn connect_carries_bytes_over_http2_too() {
     let mut tunnel = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
     tunnel.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let mut text = vec![0; 15];
-    tokio::time::timeout(common::harness::PATIENCE, tunnel.read_exact(&mut text)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, tunnel.read_exact(&mut text)).await.unwrap().unwrap();
     assert_eq!(text, b"HTTP/1.1 200 OK");
     drop((tunnel, sender));
     mesh.end().await;
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_is_tried_again_as_its_route_says() {
+    let mut tasks = JoinSet::new();
+    let app = flaky_app(&mut tasks).await;
+    let rule = |prefix: &str, retries: serde_json::Value| json!({"match": [{"uri": {"prefix": prefix}}], "retries": retries, "route": [{"destination": {"host": "grpc"}}]});
+    let spec = json!({"hosts": ["grpc"], "http": [
+        rule("/503", json!({"attempts": 2, "retryOn": "gateway-error"})),
+        rule("/500", json!({"attempts": 2, "retryOn": "5xx"})),
+        rule("/418", json!({"attempts": 2, "retryOn": "retriable-status-codes,418"})),
+        rule("/reset", json!({"attempts": 2, "retryOn": "reset"})),
+        rule("/slow", json!({"attempts": 2, "perTryTimeout": "0.1s", "retryOn": "5xx"})),
+        rule("/once", json!({"attempts": 0})),
+        {"route": [{"destination": {"host": "grpc"}}]},
+    ]});
+    // One place: a try that did not give its own back could never be followed by another.
+    let one_place = json!({"metadata": {"name": "grpc", "namespace": "istio-app"}, "spec": {"host": "grpc", "trafficPolicy": {
+        "connectionPool": {"tcp": {"maxConnections": 1}, "http": {"http2MaxRequests": 1}}}}});
+    let mesh = Mesh::start(MeshInput { virtual_services: vec![route(spec)], destination_rules: vec![Arc::new(one_place)], ..grpc(1, app) }).await;
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    let reset = "upstream connect error or disconnect/reset before headers. reset reason: remote reset";
+    let retried_reset = &reset.replace("reset reason:", "retried and the latest reset reason:");
+    for (path, body, status, answer) in [
+        ("/503/2", 5, 200, "try 3 body 5"),
+        ("/503/3", 5, 503, "try 3 body 5"),
+        ("/500/1", 0, 200, "try 2 body 0"),
+        ("/418/1", 5, 200, "try 2 body 5"),
+        ("/404/1", 5, 404, "try 1 body 5"),
+        ("/reset/2", 5, 200, "try 3 body 5"),
+        ("/reset/3", 5, 503, retried_reset),
+        ("/slow/2", 5, 200, "try 3 body 5"),
+        ("/slow/3", 5, 504, "upstream request timeout"),
+        ("/once/503/1", 5, 503, "try 1 body 5"),
+        ("/once/reset/1", 5, 503, reset),
+        // Istio's default, which is about gRPC.
+        ("/grpc-14/1", 5, 200, "try 2 body 5"),
+        ("/grpc-2/1", 5, 200, ""),
+        // Kept as far as a request of HTTP/1.1.
+        ("/503/1", 60_000, 200, "try 2 body 60000"),
+        ("/503/1", 70_000, 503, "try 1 body 70000"),
+    ] {
+        let request = || http::Request::post(format!("http://grpc:50051{path}")).body(Full::from(vec![b'x'; body])).unwrap();
+        let response = tokio::time::timeout(PATIENCE, sender.send_request(request())).await.unwrap().unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(String::from_utf8_lossy(&text), answer, "{path}");
+        // The same from a client of HTTP/1.1.
+        let asked = format!("POST http://grpc:50051{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n{}", "x".repeat(body));
+        let old = mesh.connect().await.ask(&asked).await;
+        assert_eq!((old.status, old.text().as_str()), (status, answer), "{path}");
+    }
+    let metrics = mesh.page(mesh.ports.stats, "/stats/prometheus").await.text();
+    assert_eq!(counted(&metrics, &["reporter=\"source\""]), 30, "{metrics}");
+    assert!(mesh.page(mesh.ports.admin, "/clusters").await.text().contains("::rq_active::0"));
+    drop(sender);
+    mesh.end().await;
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_goes_elsewhere_where_nobody_listens() {
+    let mut tasks = JoinSet::new();
+    let app = flaky_app(&mut tasks).await;
+    let mut objects = grpc(1, app);
+    // Nobody listens at this address.
+    Arc::make_mut(&mut objects.endpoint_slices[0])["endpoints"] = json!([{"addresses": [own_ip().to_string()]}, {"addresses": [app.ip().to_string()]}]);
+    let mesh = Mesh::start(objects).await;
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    let mut tries = [0; 2];
+    for n in 0..40 {
+        let request = http::Request::post("http://grpc:50051/").body(Full::from("hello")).unwrap();
+        let text = sender.send_request(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        match &text[..] {
+            b"try 1 body 5" => tries[0] += 1,
+            b"try 2 body 5" => tries[1] += 1,
+            other => panic!("{n}: {}", String::from_utf8_lossy(other)),
+        }
+    }
+    assert!(tries.iter().all(|n| *n > 0), "{tries:?}");
+    drop(sender);
+    mesh.end().await;
+    tasks.shutdown().await;
+}
+
+/// Refuses the one stream that comes.
+async fn refuse(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.read_exact(&mut [0; 24]).await?;
+    // Empty settings.
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let mut rest = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        stream.read_exact(&mut rest).await?;
+        if head[3] == 1 {
+            // RST_STREAM with REFUSED_STREAM.
+            let reset = [&[0, 0, 4, 3, 0], &head[5..], &[0, 0, 0, 7]].concat();
+            stream.write_all(&reset).await?;
+            tokio::io::copy(stream, &mut tokio::io::sink()).await?;
+            return Ok(());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_tried_again_as_istio_does_by_default() {
+    let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
+    let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let (refusals, file) = (Arc::new(std::sync::atomic::AtomicU32::new(0)), folder.path().join("log"));
+    let counter = refusals.clone();
+    tasks.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let _ = refuse(&mut stream).await;
+        }
+    });
+    let once = route(json!({"hosts": ["grpc"], "http": [{"match": [{"uri": {"prefix": "/once"}}], "retries": {"attempts": 0}, "route": [{"destination": {"host": "grpc"}}]},
+        {"route": [{"destination": {"host": "grpc"}}]}]}));
+    let mesh = Mesh::start_with(MeshInput { virtual_services: vec![once], ..grpc(1, at) }, |c| (c.access_log, c.access_log_file) = (true, Some(file.clone()))).await;
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    for (path, tries) in [("/once", 1), ("/", 3)] {
+        refusals.store(0, std::sync::atomic::Ordering::SeqCst);
+        let request = http::Request::post(format!("http://grpc:50051{path}")).body(Full::from("hello")).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 503);
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(text.ends_with(b" reset reason: remote refused stream reset"), "{}", String::from_utf8_lossy(&text));
+        assert_eq!(refusals.load(std::sync::atomic::Ordering::SeqCst), tries, "{path}");
+    }
+    drop(sender);
+    mesh.end().await;
+    let log = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(log.matches(" 503 UR upstream_reset_before_response_started{remote_refused_stream_reset} ").count(), 2, "{log}");
     tasks.shutdown().await;
 }

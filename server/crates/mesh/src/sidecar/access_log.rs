@@ -110,6 +110,8 @@ impl Outcome {
             Flag::UO => "upstream_reset_before_response_started{overflow}",
             Flag::UC if self.from_upstream => "upstream_reset_after_response_started{connection_termination}",
             Flag::UC => "upstream_reset_before_response_started{connection_termination}",
+            Flag::UR if self.from_upstream => "upstream_reset_after_response_started{remote_reset}",
+            Flag::UR => "upstream_reset_before_response_started{remote_reset}",
             Flag::UT => "response_timeout",
             Flag::UPE => "upstream_reset_before_response_started{protocol_error}",
             Flag::NR => "route_not_found",
@@ -132,7 +134,7 @@ fn format(line: &Line, outcome: &Outcome, now: SystemTime) -> String {
     let _ = write!(
         out,
         "{}\" {} {flag} {} - \"-\" {} {} {took} {upstream_ms} \"",
-        line.protocol, outcome.status, outcome.details(line.protocol), line.received, line.sent,
+        line.protocol, outcome.status, line.details.unwrap_or_else(|| outcome.details(line.protocol)), line.received, line.sent,
     );
     for (text, after) in [
         (&line.forwarded_for, "\" \""), (&line.user_agent, "\" \""), (&line.request_id, "\" \""), (&line.authority, "\" \""), (&line.upstream, "\" "),

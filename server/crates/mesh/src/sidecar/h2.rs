@@ -5,22 +5,21 @@
 
 use super::balance::choose;
 use super::exchange::Downstream;
-use super::h2_heads::{apply, rewritten, strip_hop_headers};
-use super::h2_record::{AnyBody, BoxError, Client, Counting, Record, Recorded};
+use super::h2_forward::{forward, send};
+use super::h2_heads::strip_hop_headers;
+use super::h2_record::{AnyBody, BoxError, Client, Record};
 use super::metrics::Flag;
-use super::outbound::{Decision, Target, Via, decide, inward};
+use super::outbound::{Decision, Target, decide, inward};
 use super::proxy::Side;
-use super::reply::Reply;
-use super::outlier::Ended;
 use super::routing::LiveCluster;
 use super::seen::{Ends, Line};
 use super::shared::Shared;
-use super::upstream::{CONNECT_TIME, NoConnection};
+use super::upstream::CONNECT_TIME;
 use crate::table::Headers;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io::Cursor;
 use std::net::SocketAddr;
@@ -149,78 +148,7 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, cl
         }
         Decision::Tunnel(cluster) => return tunnel(record, request, &cluster).await,
     };
-    if let Some(delay) = plan.delay {
-        record.flag = Flag::DI;
-        tokio::time::sleep(delay).await;
-    }
-    let Some(endpoint) = choose(&plan.cluster, shared.draw(), plan.hash, &[]) else {
-        return record.reply(Reply::text(503, Flag::UH, "no healthy upstream", plan.cluster.nobody));
-    };
-    if outbound {
-        record.peer = endpoint.peer;
-    }
-    if let Some(line) = &mut record.line {
-        (line.cluster, line.upstream) = (plan.cluster.name.clone(), endpoint.upstream.address().to_string());
-    }
-    // What comes to the app in HTTP/2 it is sent in HTTP/2; on the way out the Service's port decides.
-    let http2 = !outbound || plan.cluster.http2;
-    let in_flight = endpoint.upstream.begin();
-    let connection = match endpoint.upstream.acquire(true, plan.cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis), None).await {
-        Ok(connection) => connection,
-        Err(NoConnection::Overflow) => return record.fail(503, Flag::UO, "upstream connect error or disconnect/reset before headers. reset reason: overflow"),
-        Err(NoConnection::Io(_) | NoConnection::TooLate) => {
-            plan.cluster.note(endpoint, Ended::Lost);
-            let why = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
-            return record.fail(503, Flag::UF, why);
-        }
-    };
-    let (stream, held) = endpoint.upstream.hold(connection);
-    drop(in_flight);
-    record.held = Some(held);
-    if let Some((line, local)) = record.line.as_mut().zip(stream.local_addr().ok()) {
-        line.upstream_local = local.to_string();
-    }
-    let Some(request) = rewritten(&shared, request, &authority, &path, &plan, outbound, http2) else {
-        return record.fail(400, Flag::DPE, "malformed authority or path\n");
-    };
-    if let Some(line) = record.line.as_mut().filter(|line| line.request_id.is_empty()) {
-        line.request_id = request.headers().value("x-request-id").unwrap_or_default().into_owned();
-    }
-    let received = record.received.clone();
-    let request = request.map(|body| Counting { body, received });
-    let timeout = plan.via.as_ref().and_then(|v| v.route().timeout_ms).map(Duration::from_millis);
-    let deadline = timeout.map(|limit| tokio::time::Instant::now() + limit);
-    let sent = send(&shared, stream, request, http2);
-    let response = match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline, sent).await,
-        None => Ok(sent.await),
-    };
-    match response {
-        Err(_) => {
-            plan.cluster.note(endpoint, Ended::Lost);
-            record.fail(504, Flag::UT, "upstream request timeout")
-        }
-        Ok(Err(_)) => {
-            plan.cluster.note(endpoint, Ended::Cut);
-            let why = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
-            record.fail(503, Flag::UC, why)
-        }
-        Ok(Ok(mut response)) => {
-            record.answered(response.status().as_u16());
-            plan.cluster.note(endpoint, Ended::Answered(record.status));
-            strip_hop_headers(response.headers_mut());
-            let took = record.took().as_millis();
-            response.headers_mut().insert("x-envoy-upstream-service-time", HeaderValue::from(u64::try_from(took).unwrap_or(u64::MAX)));
-            let operations = [plan.via.as_ref().and_then(Via::destination).map(|d| &d.headers.response), plan.via.as_ref().map(|v| &v.route().headers.response)];
-            if let Some(cookie) = plan.set_cookie.and_then(|c| HeaderValue::from_str(&c).ok()) {
-                response.headers_mut().append(header::SET_COOKIE, cookie);
-            }
-            apply(response.headers_mut(), &operations);
-            let server = if outbound { "envoy" } else { "istio-envoy" };
-            response.headers_mut().insert(header::SERVER, HeaderValue::from_static(server));
-            response.map(|body| Recorded::new(body, deadline, record).boxed_unsync())
-        }
-    }
+    forward(record, request, &authority, &path, plan, outbound).await
 }
 
 /// CONNECT: the stream's bytes to an endpoint and back.
@@ -284,21 +212,5 @@ async fn as_http1(mut record: Record, mut request: Request<Incoming>, authority:
             let why = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
             record.fail(503, Flag::UC, why)
         }
-    }
-}
-
-async fn send<B>(shared: &Shared, stream: TcpStream, request: Request<B>, http2: bool) -> Result<Response<Incoming>, hyper::Error>
-where
-    B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
-{
-    let io = TokioIo::new(stream);
-    if http2 {
-        let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await?;
-        shared.tasks.spawn(connection);
-        sender.send_request(request).await
-    } else {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
-        shared.tasks.spawn(connection);
-        sender.send_request(request).await
     }
 }

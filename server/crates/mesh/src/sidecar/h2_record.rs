@@ -2,8 +2,11 @@
 //! function that began it.
 
 use super::access_log::Outcome;
+use super::h2_forward::Reset;
 use super::h2_heads::apply;
+use super::h2_upload::Upload;
 use super::metrics::{Flag, Peer};
+use super::pool::Place;
 use super::reply::Reply;
 use super::seen::{Ends, Line};
 use super::shared::Shared;
@@ -15,7 +18,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -64,9 +67,11 @@ pub(super) struct Record {
     handed: Option<SocketAddr>,
     /// The endpoint's and the pool's places, held until the stream is over.
     pub(super) held: Option<Held>,
-    /// Only where an access log is kept; as is `received`, which counts the request's body.
+    /// A place under the limit of retries, held as long.
+    pub(super) retrying: Option<Place>,
+    pub(super) upload: Option<Arc<Upload>>,
+    /// Only where an access log is kept.
     pub(super) line: Option<Box<Line>>,
-    pub(super) received: Option<Arc<AtomicU64>>,
 }
 
 impl Record {
@@ -82,8 +87,9 @@ impl Record {
             to_head: false,
             handed: None,
             held: None,
+            retrying: None,
+            upload: None,
             line: None,
-            received: shared.log.is_some().then(Arc::default),
         }
     }
 
@@ -142,6 +148,20 @@ impl Record {
         response
     }
 
+    /// Ends a stream whose client has; nobody reads the answer.
+    pub(super) fn client_left(self) -> Response<AnyBody> {
+        let mut response = Response::new(Full::default().map_err(|never| match never {}).boxed_unsync());
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response
+    }
+
+    /// Notes how the upstream ended the stream.
+    pub(super) fn note_reset(&mut self, reset: Reset) {
+        if let Some(line) = self.line.as_mut().filter(|_| reset == Reset::Refused) {
+            line.details = Some("upstream_reset_before_response_started{remote_refused_stream_reset}");
+        }
+    }
+
     /// How Envoy calls a client that did not wait for the end.
     fn left(&self) -> Flag {
         if self.client.over.load(Ordering::Relaxed) { Flag::DC } else { Flag::DR }
@@ -156,7 +176,7 @@ impl Drop for Record {
         let (took, flag) = (self.took(), if self.status == 0 { self.left() } else { self.flag });
         self.shared.metrics.record(self.peer, self.status, flag, took);
         if let Some((line, log)) = self.line.as_mut().zip(self.shared.log.as_ref()) {
-            line.received = self.received.as_ref().map_or(0, |n| n.load(Ordering::Relaxed));
+            line.received = self.upload.as_ref().map_or(0, |upload| upload.received());
             log.print(line, &Outcome { status: self.status, flag, from_upstream: self.from_upstream, took });
         }
     }
@@ -166,15 +186,15 @@ impl Drop for Record {
 pub(super) struct Recorded {
     body: Incoming,
     /// The route's timeout is about the whole answer.
-    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
+    alarm: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     record: Record,
     /// Why it was over before its end is known already, or it came to its end.
     over: bool,
 }
 
 impl Recorded {
-    pub(super) fn new(body: Incoming, deadline: Option<tokio::time::Instant>, record: Record) -> Recorded {
-        Recorded { body, deadline: deadline.map(|d| Box::pin(tokio::time::sleep_until(d))), record, over: false }
+    pub(super) fn new(body: Incoming, alarm: Option<impl Future<Output = ()> + Send + 'static>, record: Record) -> Recorded {
+        Recorded { body, alarm: alarm.map(|a| Box::pin(a) as Pin<Box<_>>), record, over: false }
     }
 }
 
@@ -183,13 +203,13 @@ impl Body for Recorded {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(deadline) = &mut self.deadline
-            && deadline.as_mut().poll(cx).is_ready()
+        if let Some(alarm) = &mut self.alarm
+            && alarm.as_mut().poll(cx).is_ready()
         {
             (self.record.flag, self.over) = (Flag::UT, true);
             return Poll::Ready(Some(Err("upstream request timeout".into())));
         }
-        let polled = Pin::new(&mut self.body).poll_frame(cx).map_err(BoxError::from);
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.over |= frame.is_trailers();
@@ -197,11 +217,13 @@ impl Body for Recorded {
                     line.sent += data.len() as u64;
                 }
             }
-            Poll::Ready(Some(Err(_))) => (self.record.flag, self.over) = (Flag::UC, true),
+            Poll::Ready(Some(Err(error))) => {
+                (self.record.flag, self.over) = (if Reset::of(error) == Reset::Connection { Flag::UC } else { Flag::UR }, true);
+            }
             Poll::Ready(None) => self.over = true,
             Poll::Pending => {}
         }
-        polled
+        polled.map_err(BoxError::from)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -219,34 +241,5 @@ impl Drop for Recorded {
         if !self.over && !self.body.is_end_stream() && self.body.size_hint().exact() != Some(0) {
             self.record.flag = self.record.left();
         }
-    }
-}
-
-/// A request's body; counted where that is written.
-pub(super) struct Counting {
-    pub(super) body: Incoming,
-    pub(super) received: Option<Arc<AtomicU64>>,
-}
-
-impl Body for Counting {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let (Some(received), Poll::Ready(Some(Ok(frame)))) = (&self.received, &polled)
-            && let Some(data) = frame.data_ref()
-        {
-            received.fetch_add(data.len() as u64, Ordering::Relaxed);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Flag {
     UO,
     /// The upstream ended the connection.
     UC,
+    /// The upstream ended its stream of HTTP/2.
+    UR,
     /// The upstream took too long.
     UT,
     /// What the upstream sent is no HTTP.
@@ -57,6 +59,7 @@ impl Flag {
             Flag::UF => "UF",
             Flag::UO => "UO",
             Flag::UC => "UC",
+            Flag::UR => "UR",
             Flag::UT => "UT",
             Flag::UPE => "UPE",
             Flag::NR => "NR",

@@ -44,6 +44,8 @@ pub(crate) struct Line {
     pub(crate) sent: u64,
     /// Milliseconds until the upstream's head.
     pub(crate) upstream_ms: Option<u128>,
+    /// Envoy's `RESPONSE_CODE_DETAILS`, where the flag alone does not tell them.
+    pub(crate) details: Option<&'static str>,
 }
 
 /// Both ends of a client's connection, for the access log.

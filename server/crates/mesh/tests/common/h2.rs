@@ -72,3 +72,38 @@ pub fn grpc(revision: u64, at: SocketAddr) -> MeshInput {
         ..MeshInput::default()
     }
 }
+
+/// An app of HTTP/2 whose path says what it does in the first tries: `/503/2` answers 503 twice, `/grpc-14/1` this status of gRPC once,
+/// `/reset/1` breaks the stream off and `/slow/1` never answers.
+pub async fn flaky_app(tasks: &mut JoinSet<()>) -> SocketAddr {
+    let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let service = hyper::service::service_fn(flaky);
+                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    address
+}
+
+async fn flaky(request: http::Request<hyper::body::Incoming>) -> Result<http::Response<Full<bytes::Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+    let attempt: u32 = request.headers()["x-envoy-attempt-count"].to_str()?.parse()?;
+    let path = request.uri().path().to_string();
+    let (what, times) = path.strip_prefix("/once").unwrap_or(&path)[1..].split_once('/').unwrap_or_default();
+    let body = request.into_body().collect().await?.to_bytes();
+    let answer = http::Response::builder();
+    let text = Full::from(format!("try {attempt} body {}", body.len()));
+    if attempt > times.parse().unwrap_or(0) {
+        return Ok(answer.body(text)?);
+    }
+    match what.strip_prefix("grpc-") {
+        Some(code) => Ok(answer.header("grpc-status", code).body(Full::default())?),
+        None if what == "reset" => Err("broken off".into()),
+        None if what == "slow" => std::future::pending().await,
+        None => Ok(answer.status(what).body(text)?),
+    }
+}
