@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::h2::{grpc, http2, http2_app};
+use common::h2::{RawFrame, grpc, http2, http2_app, raw_app};
 use common::harness::{App, Client, LOCAL, Mesh, PATIENCE};
 use common::{input, route};
 use http_body_util::{BodyExt, Full};
@@ -177,6 +177,52 @@ async fn streams_of_http2_have_their_line_too_and_only_one() {
     let inner: Vec<[&str; 4]> = inner.iter().map(|l| [1, 2, 7, 16].map(|at| l[at].as_str())).collect();
     let own = format!("inbound|{}||", app.port());
     assert_eq!(inner, [["POST /b/a?b=c HTTP/2", "200", "5", &own], ["POST /b/one HTTP/2", "200", "2", &own]]);
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_called_as_envoy_calls_it() {
+    /// `:status: 200`, and a beginning.
+    const HALF: [RawFrame; 2] = [(1, 4, b"\x88"), (0, 0, b"hello")];
+    const RESET: RawFrame = (3, 0, &[0, 0, 0, 2]);
+    // What Envoy 1.40 wrote of the same frames.
+    let cases: [(&'static [RawFrame], &str, &str); 5] = [
+        (&[RESET], "", "503 UR upstream_reset_before_response_started{remote_reset} - \"-\" 0 85 "),
+        (&[HALF[0], HALF[1], RESET], "", "200 UR upstream_reset_after_response_started{remote_reset} - \"-\" 0 5 "),
+        (&[], "", "503 UC upstream_reset_before_response_started{connection_termination} - \"-\" 0 95 "),
+        (&HALF, "stream", "200 DR http2.remote_reset - \"-\" 0 5 "),
+        (&HALF, "connection", "200 DC downstream_remote_disconnect - \"-\" 0 5 "),
+    ];
+    let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("log");
+    let mesh = Mesh::start_with(input(1, &[]), |c| (c.access_log, c.access_log_file) = (true, Some(file.clone()))).await;
+    for (revision, (frames, gives_up, _)) in (2..).zip(&cases) {
+        let (at, mut ends) = raw_app(&mut tasks, frames).await;
+        mesh.publish(grpc(revision, at)).await;
+        let mut own = JoinSet::new();
+        let mut sender = http2(mesh.outbound(), &mut own).await;
+        let answered = sender.send_request(http::Request::get("http://grpc:50051/").body(Full::default()).unwrap()).await;
+        if gives_up.is_empty() {
+            // An error where the answer had begun, as it is to be.
+            if let Ok(response) = answered {
+                let _ = response.into_body().collect().await;
+            }
+        } else {
+            let mut body = answered.unwrap().into_body();
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
+            if *gives_up == "connection" {
+                own.shutdown().await;
+            }
+        }
+        // By then the sidecar has given its own connection up.
+        tokio::time::timeout(PATIENCE, ends.recv()).await.expect("the stream is not ended").unwrap();
+    }
+    mesh.end().await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.lines().count(), cases.len(), "{text}");
+    for (line, (_, _, expected)) in text.lines().zip(cases) {
+        assert!(line.contains(&format!("\"GET / HTTP/2\" {expected}")), "{expected}: {line}");
+    }
     tasks.shutdown().await;
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::h2::{flaky_app, grpc, http2, http2_app};
+use common::h2::{flaky_app, grpc, http2, http2_app, raw_app};
 use common::harness::{App, LOCAL, Mesh, PATIENCE, own_ip};
 use common::{input, route, split};
 use http_body_util::{BodyExt, Full};
@@ -255,71 +255,49 @@ async fn a_stream_goes_elsewhere_where_nobody_listens() {
     let mut tasks = JoinSet::new();
     let app = flaky_app(&mut tasks).await;
     let mut objects = grpc(1, app);
-    // Nobody listens at this address.
-    Arc::make_mut(&mut objects.endpoint_slices[0])["endpoints"] = json!([{"addresses": [own_ip().to_string()]}, {"addresses": [app.ip().to_string()]}]);
+    // Nobody listens at the first address, and behind the second one's sidecar.
+    let behind = Mesh::start_with(MeshInput { revision: 1, ..MeshInput::default() }, |c| (c.inbound_ports, c.app_ip) = (vec![app.port()], own_ip())).await;
+    let addresses = [own_ip(), behind.pod_ip, app.ip()];
+    Arc::make_mut(&mut objects.endpoint_slices[0])["endpoints"] = addresses.iter().map(|a| json!({"addresses": [a.to_string()]})).collect();
     let mesh = Mesh::start(objects).await;
     let mut sender = http2(mesh.outbound(), &mut tasks).await;
-    let mut tries = [0; 2];
-    for n in 0..40 {
+    let mut tries = [0; 3];
+    for n in 0..60 {
         let request = http::Request::post("http://grpc:50051/").body(Full::from("hello")).unwrap();
         let text = sender.send_request(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
         match &text[..] {
             b"try 1 body 5" => tries[0] += 1,
             b"try 2 body 5" => tries[1] += 1,
+            b"try 3 body 5" => tries[2] += 1,
             other => panic!("{n}: {}", String::from_utf8_lossy(other)),
         }
     }
     assert!(tries.iter().all(|n| *n > 0), "{tries:?}");
     drop(sender);
     mesh.end().await;
+    behind.end().await;
     tasks.shutdown().await;
-}
-
-/// Refuses the one stream that comes.
-async fn refuse(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.read_exact(&mut [0; 24]).await?;
-    // Empty settings.
-    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;
-    loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).await?;
-        let mut rest = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
-        stream.read_exact(&mut rest).await?;
-        if head[3] == 1 {
-            // RST_STREAM with REFUSED_STREAM.
-            let reset = [&[0, 0, 4, 3, 0], &head[5..], &[0, 0, 0, 7]].concat();
-            stream.write_all(&reset).await?;
-            tokio::io::copy(stream, &mut tokio::io::sink()).await?;
-            return Ok(());
-        }
-    }
 }
 
 #[tokio::test]
 async fn a_refused_stream_is_tried_again_as_istio_does_by_default() {
     let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
-    let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
-    let at = listener.local_addr().unwrap();
-    let (refusals, file) = (Arc::new(std::sync::atomic::AtomicU32::new(0)), folder.path().join("log"));
-    let counter = refusals.clone();
-    tasks.spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            let _ = refuse(&mut stream).await;
-        }
-    });
+    let (at, mut ends) = raw_app(&mut tasks, &[(3, 0, &[0, 0, 0, 7])]).await;
+    let file = folder.path().join("log");
     let once = route(json!({"hosts": ["grpc"], "http": [{"match": [{"uri": {"prefix": "/once"}}], "retries": {"attempts": 0}, "route": [{"destination": {"host": "grpc"}}]},
         {"route": [{"destination": {"host": "grpc"}}]}]}));
     let mesh = Mesh::start_with(MeshInput { virtual_services: vec![once], ..grpc(1, at) }, |c| (c.access_log, c.access_log_file) = (true, Some(file.clone()))).await;
     let mut sender = http2(mesh.outbound(), &mut tasks).await;
     for (path, tries) in [("/once", 1), ("/", 3)] {
-        refusals.store(0, std::sync::atomic::Ordering::SeqCst);
         let request = http::Request::post(format!("http://grpc:50051{path}")).body(Full::from("hello")).unwrap();
         let response = sender.send_request(request).await.unwrap();
         assert_eq!(response.status(), 503);
         let text = response.into_body().collect().await.unwrap().to_bytes();
         assert!(text.ends_with(b" reset reason: remote refused stream reset"), "{}", String::from_utf8_lossy(&text));
-        assert_eq!(refusals.load(std::sync::atomic::Ordering::SeqCst), tries, "{path}");
+        for n in 0..tries {
+            tokio::time::timeout(PATIENCE, ends.recv()).await.unwrap_or_else(|_| panic!("{path} was tried {n} times")).unwrap();
+        }
+        assert!(ends.is_empty(), "{path}");
     }
     drop(sender);
     mesh.end().await;

@@ -211,6 +211,7 @@ fn answer(mut record: Record, mut response: Response<Incoming>, plan: &Plan, mut
         apply(headers, &via.response_changes());
     }
     headers.insert(header::SERVER, HeaderValue::from_static(if outbound { "envoy" } else { "istio-envoy" }));
+    upload.keep_no_more();
     // What is left is the route's time.
     times.per_try = None;
     let upload = upload.clone();

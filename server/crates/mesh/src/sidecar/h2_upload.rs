@@ -61,6 +61,11 @@ impl Upload {
         self.source().is_kept
     }
 
+    /// Ends the keeping: there will be no other try. What is kept goes with the next piece.
+    pub(super) fn keep_no_more(&self) {
+        self.source().is_kept = false;
+    }
+
     pub(super) fn is_broken(&self) -> bool {
         self.source().broken
     }

@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub type Sender = hyper::client::conn::http2::SendRequest<Full<bytes::Bytes>>;
@@ -105,5 +107,44 @@ async fn flaky(request: http::Request<hyper::body::Incoming>) -> Result<http::Re
         None if what == "reset" => Err("broken off".into()),
         None if what == "slow" => std::future::pending().await,
         None => Ok(answer.status(what).body(text)?),
+    }
+}
+
+/// A frame's type, flags and payload.
+pub type RawFrame = (u8, u8, &'static [u8]);
+
+/// An app that answers the one stream of each connection with these frames, or closes where there are none. It tells when a connection
+/// has ended.
+pub async fn raw_app(tasks: &mut JoinSet<()>, frames: &'static [RawFrame]) -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
+    let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (ended, ends) = mpsc::unbounded_channel();
+    tasks.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = answer_raw(&mut stream, frames).await;
+            drop(stream);
+            let _ = ended.send(());
+        }
+    });
+    (address, ends)
+}
+
+async fn answer_raw(stream: &mut TcpStream, frames: &[RawFrame]) -> std::io::Result<()> {
+    stream.read_exact(&mut [0; 24]).await?;
+    // Empty settings.
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let mut rest = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        stream.read_exact(&mut rest).await?;
+        // HEADERS.
+        if head[3] == 1 {
+            for (kind, flags, payload) in frames {
+                let frame = [&[0, 0, payload.len() as u8, *kind, *flags], &head[5..], payload].concat();
+                stream.write_all(&frame).await?;
+            }
+            return if frames.is_empty() { Ok(()) } else { tokio::io::copy(stream, &mut tokio::io::sink()).await.map(drop) };
+        }
     }
 }
