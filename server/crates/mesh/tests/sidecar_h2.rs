@@ -305,3 +305,29 @@ async fn a_refused_stream_is_tried_again_as_istio_does_by_default() {
     assert_eq!(log.matches(" 503 UR upstream_reset_before_response_started{remote_refused_stream_reset} ").count(), 2, "{log}");
     tasks.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_stream_given_up_on_its_way_to_an_app_of_http1_is_counted_once() {
+    let app = App::start("v1").await;
+    let mesh = Mesh::start(input(1, &[("v1", app.address)])).await;
+    let mut tasks = JoinSet::new();
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    let arrived = async {
+        while app.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = sender.send_request(http::Request::get("http://flaskapp:7777/slow/60000").body(Full::default()).unwrap()) => panic!("answered"),
+        arrived = tokio::time::timeout(PATIENCE, arrived) => arrived.unwrap(),
+    }
+    let over = async {
+        while !mesh.page(mesh.ports.admin, "/clusters").await.text().contains("::rq_active::0") {}
+    };
+    tokio::time::timeout(PATIENCE, over).await.expect("the request goes on");
+    drop(sender);
+    tasks.join_all().await;
+    let metrics = mesh.page(mesh.ports.stats, "/stats/prometheus").await.text();
+    assert_eq!(counted(&metrics, &["reporter=\"source\""]), 1, "{metrics}");
+    mesh.end().await;
+}
