@@ -2,79 +2,18 @@
 
 mod common;
 
-use common::harness::{App, LOCAL, Mesh};
-use common::{input, route, service, split};
+use common::h2::{flaky_app, grpc, http2, http2_app, raw_app};
+use common::harness::{App, LOCAL, Mesh, PATIENCE, own_ip};
+use common::{input, route, split};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mesh::MeshInput;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-
-type Sender = hyper::client::conn::http2::SendRequest<Full<bytes::Bytes>>;
-
-/// A client of HTTP/2 with prior knowledge.
-async fn http2(to: SocketAddr, tasks: &mut JoinSet<()>) -> Sender {
-    let stream = TcpStream::connect(to).await.unwrap();
-    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    tasks.spawn(async move { drop(connection.await) });
-    sender
-}
-
-/// An app that speaks HTTP/2 alone: answers what it saw, with a trailer, as gRPC does.
-async fn http2_app(tasks: &mut JoinSet<()>) -> SocketAddr {
-    let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tasks.spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(async move {
-                let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
-                    let mut text = format!("{:?} {} {}", request.version(), request.method(), request.uri());
-                    for (name, value) in request.headers() {
-                        text += &format!("\n{name}: {}", value.to_str().unwrap());
-                    }
-                    let body = request.into_body().collect().await?.to_bytes();
-                    text += &format!("\nbody {}", String::from_utf8_lossy(&body));
-                    let mut trailers = http::HeaderMap::new();
-                    trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-                    Ok::<_, hyper::Error>(http::Response::new(WithTrailer(vec![Frame::trailers(trailers), Frame::data(text.into())])))
-                });
-                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
-    address
-}
-
-/// A text, then a trailer.
-struct WithTrailer(Vec<Frame<bytes::Bytes>>);
-
-impl hyper::body::Body for WithTrailer {
-    type Data = bytes::Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<bytes::Bytes>, hyper::Error>>> {
-        Poll::Ready(self.0.pop().map(Ok))
-    }
-}
-
-/// Service `grpc` on port 50051, which speaks HTTP/2, with one endpoint.
-fn grpc(revision: u64, at: SocketAddr) -> MeshInput {
-    MeshInput {
-        services: vec![service("istio-app", "grpc", json!([{"name": "http2", "port": 50051}]))],
-        endpoint_slices: vec![Arc::new(json!({"metadata": {"name": "grpc-0", "namespace": "istio-app", "labels": {"kubernetes.io/service-name": "grpc"}},
-            "endpoints": [{"addresses": [at.ip().to_string()]}], "ports": [{"name": "http2", "port": at.port()}]}))],
-        revision,
-        ..MeshInput::default()
-    }
-}
 
 /// How often an answer of this kind was counted.
 fn counted(metrics: &str, parts: &[&str]) -> u64 {
@@ -148,7 +87,7 @@ async fn a_stream_to_an_app_of_http1_has_retries_mirrors_and_faults_like_any_req
         assert!(path != "/head" || text.contains("cookie: a=b; c=d\r\n"), "{text}");
     }
     // Three tries, the copied one, the slow one, the last one; and the copy.
-    let deadline = std::time::Instant::now() + common::harness::PATIENCE;
+    let deadline = std::time::Instant::now() + PATIENCE;
     while v2.count() < 1 && std::time::Instant::now() < deadline {
         tokio::task::yield_now().await;
     }
@@ -246,9 +185,149 @@ async fn connect_carries_bytes_over_http2_too() {
     let mut tunnel = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
     tunnel.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let mut text = vec![0; 15];
-    tokio::time::timeout(common::harness::PATIENCE, tunnel.read_exact(&mut text)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, tunnel.read_exact(&mut text)).await.unwrap().unwrap();
     assert_eq!(text, b"HTTP/1.1 200 OK");
     drop((tunnel, sender));
     mesh.end().await;
     tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_is_tried_again_as_its_route_says() {
+    let mut tasks = JoinSet::new();
+    let app = flaky_app(&mut tasks).await;
+    let rule = |prefix: &str, retries: serde_json::Value| json!({"match": [{"uri": {"prefix": prefix}}], "retries": retries, "route": [{"destination": {"host": "grpc"}}]});
+    let spec = json!({"hosts": ["grpc"], "http": [
+        rule("/503", json!({"attempts": 2, "retryOn": "gateway-error"})),
+        rule("/500", json!({"attempts": 2, "retryOn": "5xx"})),
+        rule("/418", json!({"attempts": 2, "retryOn": "retriable-status-codes,418"})),
+        rule("/reset", json!({"attempts": 2, "retryOn": "reset"})),
+        rule("/slow", json!({"attempts": 2, "perTryTimeout": "0.1s", "retryOn": "5xx"})),
+        rule("/once", json!({"attempts": 0})),
+        {"route": [{"destination": {"host": "grpc"}}]},
+    ]});
+    // One place: a try that did not give its own back could never be followed by another.
+    let one_place = json!({"metadata": {"name": "grpc", "namespace": "istio-app"}, "spec": {"host": "grpc", "trafficPolicy": {
+        "connectionPool": {"tcp": {"maxConnections": 1}, "http": {"http2MaxRequests": 1}}}}});
+    let mesh = Mesh::start(MeshInput { virtual_services: vec![route(spec)], destination_rules: vec![Arc::new(one_place)], ..grpc(1, app) }).await;
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    let reset = "upstream connect error or disconnect/reset before headers. reset reason: remote reset";
+    let retried_reset = &reset.replace("reset reason:", "retried and the latest reset reason:");
+    for (path, body, status, answer) in [
+        ("/503/2", 5, 200, "try 3 body 5"),
+        ("/503/3", 5, 503, "try 3 body 5"),
+        ("/500/1", 0, 200, "try 2 body 0"),
+        ("/418/1", 5, 200, "try 2 body 5"),
+        ("/404/1", 5, 404, "try 1 body 5"),
+        ("/reset/2", 5, 200, "try 3 body 5"),
+        ("/reset/3", 5, 503, retried_reset),
+        ("/slow/2", 5, 200, "try 3 body 5"),
+        ("/slow/3", 5, 504, "upstream request timeout"),
+        ("/once/503/1", 5, 503, "try 1 body 5"),
+        ("/once/reset/1", 5, 503, reset),
+        // Istio's default, which is about gRPC.
+        ("/grpc-14/1", 5, 200, "try 2 body 5"),
+        ("/grpc-2/1", 5, 200, ""),
+        // Kept as far as a request of HTTP/1.1.
+        ("/503/1", 60_000, 200, "try 2 body 60000"),
+        ("/503/1", 70_000, 503, "try 1 body 70000"),
+    ] {
+        let request = || http::Request::post(format!("http://grpc:50051{path}")).body(Full::from(vec![b'x'; body])).unwrap();
+        let response = tokio::time::timeout(PATIENCE, sender.send_request(request())).await.unwrap().unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(String::from_utf8_lossy(&text), answer, "{path}");
+        // The same from a client of HTTP/1.1.
+        let asked = format!("POST http://grpc:50051{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n{}", "x".repeat(body));
+        let old = mesh.connect().await.ask(&asked).await;
+        assert_eq!((old.status, old.text().as_str()), (status, answer), "{path}");
+    }
+    let metrics = mesh.page(mesh.ports.stats, "/stats/prometheus").await.text();
+    assert_eq!(counted(&metrics, &["reporter=\"source\""]), 30, "{metrics}");
+    assert!(mesh.page(mesh.ports.admin, "/clusters").await.text().contains("::rq_active::0"));
+    drop(sender);
+    mesh.end().await;
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_goes_elsewhere_where_nobody_listens() {
+    let mut tasks = JoinSet::new();
+    let app = flaky_app(&mut tasks).await;
+    let mut objects = grpc(1, app);
+    // Nobody listens at the first address, and behind the second one's sidecar.
+    let behind = Mesh::start_with(MeshInput { revision: 1, ..MeshInput::default() }, |c| (c.inbound_ports, c.app_ip) = (vec![app.port()], own_ip())).await;
+    let addresses = [own_ip(), behind.pod_ip, app.ip()];
+    Arc::make_mut(&mut objects.endpoint_slices[0])["endpoints"] = addresses.iter().map(|a| json!({"addresses": [a.to_string()]})).collect();
+    let mesh = Mesh::start(objects).await;
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    let mut tries = [0; 3];
+    for n in 0..60 {
+        let request = http::Request::post("http://grpc:50051/").body(Full::from("hello")).unwrap();
+        let text = sender.send_request(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        match &text[..] {
+            b"try 1 body 5" => tries[0] += 1,
+            b"try 2 body 5" => tries[1] += 1,
+            b"try 3 body 5" => tries[2] += 1,
+            other => panic!("{n}: {}", String::from_utf8_lossy(other)),
+        }
+    }
+    assert!(tries.iter().all(|n| *n > 0), "{tries:?}");
+    drop(sender);
+    mesh.end().await;
+    behind.end().await;
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_tried_again_as_istio_does_by_default() {
+    let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
+    let (at, mut ends) = raw_app(&mut tasks, &[(3, 0, &[0, 0, 0, 7])]).await;
+    let file = folder.path().join("log");
+    let once = route(json!({"hosts": ["grpc"], "http": [{"match": [{"uri": {"prefix": "/once"}}], "retries": {"attempts": 0}, "route": [{"destination": {"host": "grpc"}}]},
+        {"route": [{"destination": {"host": "grpc"}}]}]}));
+    let mesh = Mesh::start_with(MeshInput { virtual_services: vec![once], ..grpc(1, at) }, |c| (c.access_log, c.access_log_file) = (true, Some(file.clone()))).await;
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    for (path, tries) in [("/once", 1), ("/", 3)] {
+        let request = http::Request::post(format!("http://grpc:50051{path}")).body(Full::from("hello")).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 503);
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(text.ends_with(b" reset reason: remote refused stream reset"), "{}", String::from_utf8_lossy(&text));
+        for n in 0..tries {
+            tokio::time::timeout(PATIENCE, ends.recv()).await.unwrap_or_else(|_| panic!("{path} was tried {n} times")).unwrap();
+        }
+        assert!(ends.is_empty(), "{path}");
+    }
+    drop(sender);
+    mesh.end().await;
+    let log = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(log.matches(" 503 UR upstream_reset_before_response_started{remote_refused_stream_reset} ").count(), 2, "{log}");
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_given_up_on_its_way_to_an_app_of_http1_is_counted_once() {
+    let app = App::start("v1").await;
+    let mesh = Mesh::start(input(1, &[("v1", app.address)])).await;
+    let mut tasks = JoinSet::new();
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    let arrived = async {
+        while app.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = sender.send_request(http::Request::get("http://flaskapp:7777/slow/60000").body(Full::default()).unwrap()) => panic!("answered"),
+        arrived = tokio::time::timeout(PATIENCE, arrived) => arrived.unwrap(),
+    }
+    let over = async {
+        while !mesh.page(mesh.ports.admin, "/clusters").await.text().contains("::rq_active::0") {}
+    };
+    tokio::time::timeout(PATIENCE, over).await.expect("the request goes on");
+    drop(sender);
+    tasks.join_all().await;
+    let metrics = mesh.page(mesh.ports.stats, "/stats/prometheus").await.text();
+    assert_eq!(counted(&metrics, &["reporter=\"source\""]), 1, "{metrics}");
+    mesh.end().await;
 }

@@ -205,10 +205,9 @@ fn what_is_not_done_for_ports_of_http2_is_said() {
     let mut input = demo();
     input.services.push(service("istio-app", "grpc", json!([{"name": "grpc", "port": 50051}])));
     for (http, part) in [
-        (json!({"route": to("grpc"), "retries": {"attempts": 1}}), "spec.http[0].retries (a port of grpc.istio-app.svc.cluster.local speaks HTTP/2)"),
-        (json!({"route": to("grpc"), "mirror": {"host": "flaskapp"}}), "spec.http[0].mirror (a port of grpc"),
+        (json!({"route": to("grpc"), "retries": {"attempts": 1, "perTryTimeout": "1s", "retryOn": "refused-stream,unavailable,reset"}}), ""),
+        (json!({"route": to("grpc"), "mirror": {"host": "flaskapp"}}), "spec.http[0].mirror (a port of grpc.istio-app.svc.cluster.local speaks HTTP/2)"),
         (json!({"route": to("flaskapp"), "mirror": {"host": "grpc"}}), "spec.http[0].mirror (a port of grpc"),
-        (json!({"route": to("grpc"), "retries": {"attempts": 0}}), ""),
         (json!({"route": to("flaskapp"), "retries": {"attempts": 1}, "mirror": {"host": "flaskapp"}}), ""),
     ] {
         let (_, reports) = RouteTable::build(&MeshInput { virtual_services: vec![route(json!({"hosts": ["flaskapp"], "http": [http]}))], ..input.clone() });

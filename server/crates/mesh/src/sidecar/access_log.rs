@@ -99,9 +99,10 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     /// Envoy's `RESPONSE_CODE_DETAILS`.
-    fn details(&self) -> &'static str {
+    fn details(&self, protocol: &str) -> &'static str {
         match self.flag {
             Flag::DC => "downstream_remote_disconnect",
+            Flag::DR => "http2.remote_reset",
             Flag::None | Flag::DI if self.from_upstream => "via_upstream",
             Flag::None | Flag::DI => "direct_response",
             Flag::UH => "no_healthy_upstream",
@@ -109,10 +110,13 @@ impl Outcome {
             Flag::UO => "upstream_reset_before_response_started{overflow}",
             Flag::UC if self.from_upstream => "upstream_reset_after_response_started{connection_termination}",
             Flag::UC => "upstream_reset_before_response_started{connection_termination}",
+            Flag::UR if self.from_upstream => "upstream_reset_after_response_started{remote_reset}",
+            Flag::UR => "upstream_reset_before_response_started{remote_reset}",
             Flag::UT => "response_timeout",
             Flag::UPE => "upstream_reset_before_response_started{protocol_error}",
             Flag::NR => "route_not_found",
             Flag::NC => "cluster_not_found",
+            Flag::DPE if protocol == "HTTP/2" => "http2.invalid.header.field",
             Flag::DPE => "http1.codec_error",
             Flag::FI => "fault_filter_abort",
         }
@@ -130,7 +134,7 @@ fn format(line: &Line, outcome: &Outcome, now: SystemTime) -> String {
     let _ = write!(
         out,
         "{}\" {} {flag} {} - \"-\" {} {} {took} {upstream_ms} \"",
-        line.protocol, outcome.status, outcome.details(), line.received, line.sent,
+        line.protocol, outcome.status, line.details.unwrap_or_else(|| outcome.details(line.protocol)), line.received, line.sent,
     );
     for (text, after) in [
         (&line.forwarded_for, "\" \""), (&line.user_agent, "\" \""), (&line.request_id, "\" \""), (&line.authority, "\" \""), (&line.upstream, "\" "),

@@ -8,7 +8,7 @@ use super::seen::Seen;
 use super::shared::Shared;
 use super::upload::{Body, Copying, UploadEnd, upload};
 use super::upstream::Connection;
-use crate::table::{Retries, RetryOn};
+use crate::table::Retries;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -73,8 +73,7 @@ impl Try<'_> {
 
     /// Whether it is tried again where there is no answer.
     fn is_tried_again_unanswered(&self) -> bool {
-        let on = self.retry.filter(|_| self.is_replayable()).map_or(&[][..], |r| &r.on);
-        on.iter().any(|o| matches!(o, RetryOn::Reset | RetryOn::ServerError | RetryOn::GatewayError))
+        self.is_replayable() && self.retry.is_some_and(Retries::tries_again_unanswered)
     }
 
     /// The nearer end of the request's time, which begins here where it has not begun, and the try's.
@@ -314,14 +313,6 @@ fn note_head(response: &super::http1::Response<'_>, reply: &mut Vec<u8>, what: &
 }
 
 fn retried(retries: &Retries, response: &super::http1::Response<'_>) -> bool {
-    let status = response.status;
     let grpc = response.headers.iter().find(|h| h.name.eq_ignore_ascii_case("grpc-status")).and_then(|h| std::str::from_utf8(h.value).ok()?.parse::<u8>().ok());
-    retries.codes.contains(&status)
-        || retries.on.iter().any(|on| match on {
-            RetryOn::ServerError => (500..600).contains(&status),
-            RetryOn::GatewayError => (502..=504).contains(&status),
-            RetryOn::Retriable4xx => status == 409,
-            RetryOn::Grpc(code) => grpc == Some(*code),
-            _ => false,
-        })
+    retries.tries_again_answered(response.status, grpc)
 }

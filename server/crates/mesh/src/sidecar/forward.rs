@@ -3,7 +3,7 @@
 use super::balance::choose;
 use super::exchange::{Downstream, Outcome, Try, exchange};
 use super::heads::{Direction, number_try};
-use super::metrics::Flag;
+use super::metrics::{Flag, Peer};
 use super::mirror;
 use super::outbound::{Plan, Via};
 use super::outlier::Ended;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// Most of a body that is kept to be sent again.
-const KEPT: usize = 64 * 1024;
+pub(crate) const KEPT: usize = 64 * 1024;
 
 static DEFAULT_RETRIES: LazyLock<Retries> = LazyLock::new(Retries::default);
 
@@ -40,10 +40,7 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
     down.buffer.consume(taken);
 
     let route = plan.via.as_ref().map(Via::route);
-    let retries = match route {
-        Some(route) => Some(route.retries.as_ref().unwrap_or(&DEFAULT_RETRIES)),
-        None => outbound.then_some(&*DEFAULT_RETRIES),
-    };
+    let retries = retries_of(plan, outbound);
     let mut left = retries.map_or(0, |r| r.attempts);
     let reconnects = retries.is_some_and(Retries::tries_again_unsent);
     let timeout = route.and_then(|r| r.timeout_ms).map(Duration::from_millis);
@@ -64,10 +61,7 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
     let mut tries: u32 = 1;
     // A place under the limit of retries; held until the request is over.
     let mut retrying = None;
-    let reply = |status, flag, why: &'static str, tries: u32, peer| {
-        let body = if tries > 1 { why.replace("reset reason:", "retried and the latest reset reason:").into() } else { why.into() };
-        Reply { body, via: plan.via.clone(), ..Reply::text(status, flag, "", peer) }
-    };
+    let reply = |status, flag, why, tries, peer| failure(plan, status, flag, why, tries, peer);
     loop {
         let avoid = if same_again { &[] } else { tried.as_slice() };
         let Some(endpoint) = choose(&plan.cluster, shared.draw(), plan.hash, avoid) else {
@@ -178,6 +172,20 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
     }
 }
 
+/// What is tried again, and how often.
+pub(crate) fn retries_of(plan: &Plan, outbound: bool) -> Option<&Retries> {
+    match plan.via.as_ref().map(Via::route) {
+        Some(route) => Some(route.retries.as_ref().unwrap_or(&DEFAULT_RETRIES)),
+        None => outbound.then_some(&*DEFAULT_RETRIES),
+    }
+}
+
+/// The answer after so many tries without one.
+pub(crate) fn failure(plan: &Plan, status: u16, flag: Flag, why: &'static str, tries: u32, peer: Peer) -> Reply {
+    let body = if tries > 1 { why.replace("reset reason:", "retried and the latest reset reason:").into() } else { why.into() };
+    Reply { body, via: plan.via.clone(), ..Reply::text(status, flag, "", peer) }
+}
+
 /// A connection, or why there is none; `None` where the client left. Only where there are limits it can take long: until a place is free.
 async fn acquire(upstream: &Upstream, client: &TcpStream, fresh: bool, connect_time: Duration, deadline: Option<Instant>) -> Option<Result<Connection, NoConnection>> {
     let acquiring = upstream.acquire(fresh, connect_time, deadline);
@@ -199,17 +207,17 @@ async fn has_left(client: &TcpStream) {
 }
 
 /// Istio leaves Envoy's retries on the endpoint that the key leads to, where a route has one destination.
-fn keeps_to_its_endpoint(plan: &Plan, route: Option<&Route>) -> bool {
+pub(crate) fn keeps_to_its_endpoint(plan: &Plan, route: Option<&Route>) -> bool {
     plan.cluster.policy.balance.is_consistent() && route.is_some_and(|r| matches!(&r.action, Action::Forward(to) if to.len() == 1))
 }
 
 /// Whether the cluster's limit of retries allows one more request to be tried again; one that is has its place already.
-fn may_try_again(endpoint: &LiveEndpoint, place: &Option<Place>) -> bool {
+pub(crate) fn may_try_again(endpoint: &LiveEndpoint, place: &Option<Place>) -> bool {
     place.is_some() || endpoint.upstream.pool().is_none_or(|pool| pool.may_retry())
 }
 
 /// Envoy's back-off: drawn from 0 to 25 ms, twice that with each try, 250 ms at most; but only before an endpoint that was tried already.
-async fn pause(shared: &Shared, tries: u32) {
+pub(crate) async fn pause(shared: &Shared, tries: u32) {
     let most_us = (25_000_u64 << tries.saturating_sub(2).min(4)).min(250_000);
     tokio::time::sleep(Duration::from_micros(shared.draw() % most_us)).await;
 }

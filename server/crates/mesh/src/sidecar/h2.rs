@@ -5,33 +5,29 @@
 
 use super::balance::choose;
 use super::exchange::Downstream;
-use super::h2_heads::{apply, rewritten, strip_hop_headers};
-use super::metrics::{Flag, Peer};
-use super::outbound::{Decision, Via, decide, inward};
+use super::h2_forward::{forward, send};
+use super::h2_heads::strip_hop_headers;
+use super::h2_record::{AnyBody, BoxError, Client, Record};
+use super::metrics::Flag;
+use super::outbound::{Decision, Target, decide, inward};
 use super::proxy::Side;
-use super::reply::Reply;
-use super::outlier::Ended;
 use super::routing::LiveCluster;
+use super::seen::{Ends, Line};
 use super::shared::Shared;
-use super::upstream::{CONNECT_TIME, Held, NoConnection};
+use super::upstream::CONNECT_TIME;
 use crate::table::Headers;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io::Cursor;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Whether a head is the beginning of HTTP/2's preface.
 pub(crate) fn is_preface(head: &[u8]) -> bool {
@@ -39,16 +35,17 @@ pub(crate) fn is_preface(head: &[u8]) -> bool {
 }
 
 /// Serves a connection that began with the preface.
-pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream) {
+pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream, ends: Ends) {
+    let client = Client::new(ends, false);
     let io = TokioIo::new(from_the_start(down));
     let closing = shared.closing.clone();
     let service_shared = shared.clone();
     let (asked_for, head_time) = (Arc::new(AtomicBool::new(false)), shared.config.head_time);
-    let first = asked_for.clone();
+    let (first, streams_client) = (asked_for.clone(), client.clone());
     let service = hyper::service::service_fn(move |request| {
         first.store(true, Ordering::Relaxed);
-        let (shared, side) = (service_shared.clone(), side.clone());
-        async move { Ok::<_, std::convert::Infallible>(handle(shared, &side, request, false).await) }
+        let (shared, side, client) = (service_shared.clone(), side.clone(), streams_client.clone());
+        async move { Ok::<_, std::convert::Infallible>(handle(shared, &side, request, &client).await) }
     });
     let mut builder = hyper::server::conn::http2::Builder::new(Tracked(shared));
     builder.max_concurrent_streams(256).max_header_list_size(super::http1::MAX_HEAD as u32);
@@ -60,12 +57,12 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream
     let mut asked = false;
     loop {
         tokio::select! {
-            _ = &mut connection => return,
+            _ = &mut connection => break,
             // As with HTTP/1.1, the first request has its time.
             () = &mut too_late, if waits_for_first => {
                 waits_for_first = false;
                 if !asked_for.load(Ordering::Relaxed) {
-                    return;
+                    break;
                 }
             }
             () = closing.cancelled(), if !asked => {
@@ -74,15 +71,18 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream
             }
         }
     }
+    // Before its streams hear of it.
+    client.over.store(true, Ordering::Relaxed);
 }
 
 /// Serves one request of HTTP/1.1 whose upstream speaks HTTP/2; its head is still in the buffer.
-pub(crate) async fn serve_http1(shared: Arc<Shared>, side: Arc<Side>, down: Downstream) {
+pub(crate) async fn serve_http1(shared: Arc<Shared>, side: Arc<Side>, down: Downstream, ends: Ends) {
+    let client = Client::new(ends, true);
     let io = TokioIo::new(from_the_start(down));
     let service = hyper::service::service_fn(move |request| {
-        let (shared, side) = (shared.clone(), side.clone());
+        let (shared, side, client) = (shared.clone(), side.clone(), client.clone());
         async move {
-            let mut response = handle(shared, &side, request, true).await;
+            let mut response = handle(shared, &side, request, &client).await;
             *response.version_mut() = http::Version::HTTP_11;
             Ok::<_, std::convert::Infallible>(response)
         }
@@ -112,23 +112,31 @@ where
     }
 }
 
-/// A stream's request; `http1`: it came in HTTP/1.1 and is known to go to an upstream of HTTP/2.
-async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, http1: bool) -> Response<AnyBody> {
-    let mut record = Record { shared: shared.clone(), started: Instant::now(), peer: shared.black_hole, status: 0, flag: Flag::None, elsewhere: false, held: None };
+/// A stream's request.
+async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, client: &Arc<Client>) -> Response<AnyBody> {
+    let mut record = Record::new(&shared, client);
+    record.to_head = request.method() == http::Method::HEAD;
+    let connect = request.method() == http::Method::CONNECT;
     let authority = request.uri().authority().map(|a| a.as_str().to_string());
     let authority = authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok().map(String::from)).unwrap_or_default();
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_string();
-    if matches!(side, Side::Outbound) && !http1 && request.method() != http::Method::CONNECT && !shared.speaks_http2(&authority) {
+    let line = |decision: Option<&Decision>| {
+        let target = Target { authority: &authority, path: if connect { "" } else { &path } };
+        Box::new(Line::of(request.method().as_str(), &target, client.protocol(request.version()), request.headers(), decision, client.ends))
+    };
+    if matches!(side, Side::Outbound) && !client.http1 && !connect && !shared.speaks_http2(&authority) {
+        record.line = shared.log.is_some().then(|| line(None));
         return as_http1(record, request, &authority, &path).await;
     }
     let decision = match side {
-        Side::Outbound if request.method() == http::Method::CONNECT => decide(&shared, "CONNECT", &authority, None, request.headers()),
+        Side::Outbound if connect => decide(&shared, "CONNECT", &authority, None, request.headers()),
         Side::Outbound => decide(&shared, request.method().as_str(), &path, Some(&authority), request.headers()),
         Side::Inbound { app } => {
             record.peer = shared.caller(request.headers().value("x-envoy-peer-metadata").unwrap_or_default().as_bytes());
             inward(app.clone(), request.method().as_str(), &path, Some(&authority), record.peer)
         }
     };
+    record.line = shared.log.is_some().then(|| line(Some(&decision)));
     let outbound = matches!(side, Side::Outbound);
     let plan = match decision {
         Decision::Forward(plan) => plan,
@@ -140,67 +148,7 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, ht
         }
         Decision::Tunnel(cluster) => return tunnel(record, request, &cluster).await,
     };
-    if let Some(delay) = plan.delay {
-        record.flag = Flag::DI;
-        tokio::time::sleep(delay).await;
-    }
-    let Some(endpoint) = choose(&plan.cluster, shared.draw(), plan.hash, &[]) else {
-        return record.reply(Reply::text(503, Flag::UH, "no healthy upstream", plan.cluster.nobody));
-    };
-    if outbound {
-        record.peer = endpoint.peer;
-    }
-    // What comes to the app in HTTP/2 it is sent in HTTP/2; on the way out the Service's port decides.
-    let http2 = !outbound || plan.cluster.http2;
-    let in_flight = endpoint.upstream.begin();
-    let connection = match endpoint.upstream.acquire(true, plan.cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis), None).await {
-        Ok(connection) => connection,
-        Err(NoConnection::Overflow) => return record.fail(503, Flag::UO, "upstream connect error or disconnect/reset before headers. reset reason: overflow"),
-        Err(NoConnection::Io(_) | NoConnection::TooLate) => {
-            plan.cluster.note(endpoint, Ended::Lost);
-            let why = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
-            return record.fail(503, Flag::UF, why);
-        }
-    };
-    let (stream, held) = endpoint.upstream.hold(connection);
-    drop(in_flight);
-    record.held = Some(held);
-    let Some(request) = rewritten(&shared, request, &authority, &path, &plan, outbound, http2) else {
-        return record.fail(400, Flag::DPE, "malformed authority or path\n");
-    };
-    let timeout = plan.via.as_ref().and_then(|v| v.route().timeout_ms).map(Duration::from_millis);
-    let deadline = timeout.map(|limit| tokio::time::Instant::now() + limit);
-    let sent = send(&shared, stream, request, http2);
-    let response = match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline, sent).await,
-        None => Ok(sent.await),
-    };
-    match response {
-        Err(_) => {
-            plan.cluster.note(endpoint, Ended::Lost);
-            record.fail(504, Flag::UT, "upstream request timeout")
-        }
-        Ok(Err(_)) => {
-            plan.cluster.note(endpoint, Ended::Cut);
-            let why = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
-            record.fail(503, Flag::UC, why)
-        }
-        Ok(Ok(mut response)) => {
-            record.status = response.status().as_u16();
-            plan.cluster.note(endpoint, Ended::Answered(record.status));
-            strip_hop_headers(response.headers_mut());
-            let took = record.started.elapsed().as_millis();
-            response.headers_mut().insert("x-envoy-upstream-service-time", HeaderValue::from(u64::try_from(took).unwrap_or(u64::MAX)));
-            let operations = [plan.via.as_ref().and_then(Via::destination).map(|d| &d.headers.response), plan.via.as_ref().map(|v| &v.route().headers.response)];
-            if let Some(cookie) = plan.set_cookie.and_then(|c| HeaderValue::from_str(&c).ok()) {
-                response.headers_mut().append(header::SET_COOKIE, cookie);
-            }
-            apply(response.headers_mut(), &operations);
-            let server = if outbound { "envoy" } else { "istio-envoy" };
-            response.headers_mut().insert(header::SERVER, HeaderValue::from_static(server));
-            response.map(|body| Recorded { body, deadline: deadline.map(|d| Box::pin(tokio::time::sleep_until(d))), record }.boxed_unsync())
-        }
-    }
+    forward(record, request, &authority, &path, plan, outbound).await
 }
 
 /// CONNECT: the stream's bytes to an endpoint and back.
@@ -233,7 +181,7 @@ async fn tunnel(mut record: Record, request: Request<Incoming>, cluster: &LiveCl
 }
 
 /// Asks this sidecar's own listener in HTTP/1.1, which counts the request, too.
-async fn as_http1(record: Record, mut request: Request<Incoming>, authority: &str, path: &str) -> Response<AnyBody> {
+async fn as_http1(mut record: Record, mut request: Request<Incoming>, authority: &str, path: &str) -> Response<AnyBody> {
     let shared = record.shared.clone();
     let own = SocketAddr::new(shared.config.pod_ip, shared.config.ports.outbound);
     let (Ok(uri), Ok(host)) = (path.parse::<Uri>(), HeaderValue::from_str(authority)) else {
@@ -252,10 +200,11 @@ async fn as_http1(record: Record, mut request: Request<Incoming>, authority: &st
     let Ok(stream) = TcpStream::connect(own).await else {
         return record.fail(503, Flag::UF, "the sidecar is going\n");
     };
+    if let Ok(by) = stream.local_addr() {
+        record.hand_over(by);
+    }
     match send(&shared, stream, request, false).await {
         Ok(mut response) => {
-            // Counted on the way that it took.
-            record.is_counted_elsewhere();
             strip_hop_headers(response.headers_mut());
             response.map(|body| body.map_err(BoxError::from).boxed_unsync())
         }
@@ -263,101 +212,5 @@ async fn as_http1(record: Record, mut request: Request<Incoming>, authority: &st
             let why = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
             record.fail(503, Flag::UC, why)
         }
-    }
-}
-
-async fn send(shared: &Shared, stream: TcpStream, request: Request<Incoming>, http2: bool) -> Result<Response<Incoming>, hyper::Error> {
-    let io = TokioIo::new(stream);
-    if http2 {
-        let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await?;
-        shared.tasks.spawn(connection);
-        sender.send_request(request).await
-    } else {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
-        shared.tasks.spawn(connection);
-        sender.send_request(request).await
-    }
-}
-
-/// Counts a stream once it is over.
-struct Record {
-    shared: Arc<Shared>,
-    started: Instant,
-    peer: Peer,
-    status: u16,
-    flag: Flag,
-    elsewhere: bool,
-    /// The endpoint's and the pool's places, held until the stream is over.
-    held: Option<Held>,
-}
-
-impl Record {
-    /// Leaves the counting to whom the request was handed to.
-    fn is_counted_elsewhere(mut self) {
-        self.elsewhere = true;
-    }
-
-    fn fail(self, status: u16, flag: Flag, why: &'static str) -> Response<AnyBody> {
-        let peer = self.peer;
-        self.reply(Reply::text(status, flag, why, peer))
-    }
-
-    fn reply(mut self, reply: Reply) -> Response<AnyBody> {
-        (self.status, self.flag, self.peer) = (reply.status, reply.flag, reply.peer);
-        let body = Full::new(Bytes::from(reply.body.into_owned())).map_err(|never| match never {}).boxed_unsync();
-        let mut response = Response::new(body);
-        *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        response.headers_mut().insert(header::SERVER, HeaderValue::from_static("envoy"));
-        if let Some(via) = &reply.via {
-            apply(response.headers_mut(), &via.response_changes());
-        }
-        if reply.flag == Flag::UO {
-            response.headers_mut().insert("x-envoy-overloaded", HeaderValue::from_static("true"));
-        }
-        if let Some(location) = reply.location.and_then(|l| HeaderValue::from_str(&l).ok()) {
-            response.headers_mut().insert(header::LOCATION, location);
-        }
-        response
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        if self.elsewhere {
-            return;
-        }
-        let flag = if self.status == 0 { Flag::DC } else { self.flag };
-        self.shared.metrics.record(self.peer, self.status, flag, self.started.elapsed());
-    }
-}
-
-/// An upstream's body; the stream is counted when it ends.
-struct Recorded {
-    body: Incoming,
-    /// The route's timeout is about the whole answer.
-    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
-    record: Record,
-}
-
-impl Body for Recorded {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(deadline) = &mut self.deadline
-            && deadline.as_mut().poll(cx).is_ready()
-        {
-            self.record.flag = Flag::UT;
-            return Poll::Ready(Some(Err("upstream request timeout".into())));
-        }
-        Pin::new(&mut self.body).poll_frame(cx).map_err(BoxError::from)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -6,10 +6,9 @@ use super::shared::Shared;
 use super::spell::push_uuid;
 use crate::table::HeaderOps;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
-use hyper::body::Incoming;
 
 /// The request as it goes to the upstream: its target rewritten, its headers as a proxy passes them on; nothing where the target is none.
-pub(super) fn rewritten(shared: &Shared, mut request: Request<Incoming>, authority: &str, path: &str, plan: &Plan, outbound: bool, http2: bool) -> Option<Request<Incoming>> {
+pub(super) fn rewritten<B>(shared: &Shared, mut request: Request<B>, authority: &str, path: &str, plan: &Plan, outbound: bool, http2: bool) -> Option<Request<B>> {
     let route = plan.via.as_ref().map(Via::route);
     let authority = route.and_then(|r| r.rewrite.authority.as_deref()).unwrap_or(authority);
     let operations = plan.via.as_ref().map(Via::request_changes);

@@ -29,6 +29,8 @@ pub(crate) enum Flag {
     UO,
     /// The upstream ended the connection.
     UC,
+    /// The upstream ended its stream of HTTP/2.
+    UR,
     /// The upstream took too long.
     UT,
     /// What the upstream sent is no HTTP.
@@ -39,6 +41,8 @@ pub(crate) enum Flag {
     NC,
     /// The client went away.
     DC,
+    /// The client gave its stream of HTTP/2 up.
+    DR,
     /// The client's request is malformed.
     DPE,
     /// Fault injected: abort.
@@ -55,11 +59,13 @@ impl Flag {
             Flag::UF => "UF",
             Flag::UO => "UO",
             Flag::UC => "UC",
+            Flag::UR => "UR",
             Flag::UT => "UT",
             Flag::UPE => "UPE",
             Flag::NR => "NR",
             Flag::NC => "NC",
             Flag::DC => "DC",
+            Flag::DR => "DR",
             Flag::DPE => "DPE",
             Flag::FI => "FI",
             Flag::DI => "DI",

@@ -5,14 +5,14 @@ use super::forward::forward;
 use super::heads::{Direction, write_request};
 use super::http1::{Buffer, Framing, HeadEnd, MAX_HEAD, Refusal, Request, head_end, parse_request};
 use super::metrics::{Flag, Peer};
-use super::outbound::{Decision, Via, decide, inward, split_target};
+use super::outbound::{Decision, Target, decide, inward, split_target};
 use super::patience::{Patience, Waited};
 use super::reply::{Reply, linger, write_reply};
 use super::routing::LiveCluster;
-use super::seen::{Line, Seen};
+use super::seen::{Ends, Line, Seen};
 use super::shared::Shared;
 use super::{h2, tunnel};
-use crate::table::Headers;
+use crate::table::Headers as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,25 +59,28 @@ enum End {
 /// Serves a connection until it ends.
 pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStream, from: SocketAddr) {
     let _ = stream.set_nodelay(true);
-    let ends = Ends { from, at: stream.local_addr().ok().filter(|_| shared.log.is_some()) };
+    let mut ends = Ends { from, at: stream.local_addr().ok().filter(|_| shared.log.is_some()), protocol: None };
     let mut down = Downstream { stream, buffer: Buffer::default(), out: Vec::new(), reply: Vec::new() };
     let first_limit = Instant::now() + shared.config.head_time;
     let mut patience = Patience::new(&shared, first_limit);
     let mut first = Some(first_limit);
     loop {
-        let head = match read_head(&shared, &mut down, &mut patience, first).await {
+        let head = read_head(&shared, &mut down, &mut patience, first).await;
+        if first.take().is_some() && !matches!(head, Err(End::Closed)) {
+            ends = shared.take_over(from).unwrap_or(ends);
+        }
+        let head = match head {
             Ok(head) => head,
             Err(End::Closed) => return,
-            Err(End::Http2) => return h2::serve(shared, side, down).await,
+            Err(End::Http2) => return h2::serve(shared, side, down, ends).await,
             Err(End::Refused(refusal)) => return refuse(&shared, &mut down, ends, refusal).await,
         };
-        first = None;
         let Downstream { buffer, out, .. } = &mut down;
         let prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
         if let (Side::Outbound, Ok(Prepared { decision: Decision::Forward(plan), .. })) = (&*side, &prepared)
             && plan.cluster.http2
         {
-            return h2::serve_http1(shared, side, down).await;
+            return h2::serve_http1(shared, side, down, ends).await;
         }
         down.buffer.consume(head);
         let prepared = match prepared {
@@ -144,52 +147,17 @@ fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, ends: Ends, out:
     }
 }
 
-/// Both ends of a client's connection, for the access log.
-#[derive(Clone, Copy)]
-struct Ends {
-    from: SocketAddr,
-    at: Option<SocketAddr>,
-}
-
-impl Ends {
-    fn line(self) -> Line {
-        Line { downstream: self.from.to_string(), local: self.at.map(|at| at.to_string()).unwrap_or_default(), ..Line::default() }
-    }
-}
-
 /// What the access log says of a request from its beginning. `sent` is its head as it goes on.
 fn note(request: &Request<'_>, decision: &Decision, ends: Ends, sent: &[u8]) -> Line {
-    let value = |name: &str| request.value(name).unwrap_or_default().into_owned();
-    let target = split_target(request.method, request.target, request.host).ok();
-    let (mut path, mut authority) = target.map_or((request.target, request.host.unwrap_or("")), |t| (t.path, t.authority));
-    let mut route = "";
-    let mut request_id = value("x-request-id");
-    match decision {
-        Decision::Forward(plan) => {
-            path = plan.original.as_deref().or(plan.target.as_deref()).unwrap_or(path);
-            let by = plan.via.as_ref().map(Via::route);
-            authority = by.and_then(|r| r.rewrite.authority.as_deref()).unwrap_or(authority);
-            route = by.map_or("default", |r| &r.name);
-            // One may have been made.
-            let made = memchr::memmem::find(sent, b"\r\nx-request-id: ").map(|at| &sent[at + 16..]);
-            if let Some(made) = made.filter(|_| request_id.is_empty()) {
-                request_id = String::from_utf8_lossy(&made[..memchr::memchr(b'\r', made).unwrap_or(0)]).into_owned();
-            }
-        }
-        Decision::Reply(reply) => route = reply.via.as_ref().map_or("", |via| &via.route().name),
-        Decision::Tunnel(_) => {}
+    let target = split_target(request.method, request.target, request.host).unwrap_or(Target { authority: request.host.unwrap_or(""), path: request.target });
+    let protocol = if request.version == 1 { "HTTP/1.1" } else { "HTTP/1.0" };
+    let mut line = Line::of(request.method, &target, protocol, request, Some(decision), ends);
+    if line.request_id.is_empty() && matches!(decision, Decision::Forward(_)) {
+        // One may have been made.
+        let made = memchr::memmem::find(sent, b"\r\nx-request-id: ").map(|at| &sent[at + 16..]);
+        line.request_id = made.map(|made| String::from_utf8_lossy(&made[..memchr::memchr(b'\r', made).unwrap_or(0)]).into_owned()).unwrap_or_default();
     }
-    Line {
-        method: request.method.into(),
-        path: path.into(),
-        protocol: if request.version == 1 { "HTTP/1.1" } else { "HTTP/1.0" },
-        authority: authority.into(),
-        forwarded_for: value("x-forwarded-for"),
-        user_agent: value("user-agent"),
-        request_id,
-        route: route.into(),
-        ..ends.line()
-    }
+    line
 }
 
 /// Carries a decision out.
@@ -229,7 +197,7 @@ pub(crate) async fn answer(shared: &Shared, down: &mut Downstream, request: &Pre
 /// Refuses what is no request, and closes.
 async fn refuse(shared: &Shared, down: &mut Downstream, ends: Ends, refusal: Refusal) {
     let mut seen = Seen::new(shared, shared.black_hole);
-    seen.line = shared.log.is_some().then(|| Box::new(Line { protocol: "HTTP/1.1", sent: refusal.why.len() as u64, ..ends.line() }));
+    seen.line = shared.log.is_some().then(|| Box::new(Line { sent: refusal.why.len() as u64, ..Line::unread(ends) }));
     seen.answer(refusal.status, Flag::DPE);
     let reply = Reply::text(refusal.status, Flag::DPE, refusal.why, shared.black_hole);
     write_reply(&mut down.reply, &reply, false, true, false, false);

@@ -2,7 +2,10 @@
 
 use super::access_log::Outcome;
 use super::metrics::{Flag, Peer};
+use super::outbound::{Decision, Target, Via};
 use super::shared::Shared;
+use crate::table::Headers;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Counts on drop, so that a client that left is counted too.
@@ -41,6 +44,52 @@ pub(crate) struct Line {
     pub(crate) sent: u64,
     /// Milliseconds until the upstream's head.
     pub(crate) upstream_ms: Option<u128>,
+    /// Envoy's `RESPONSE_CODE_DETAILS`, where the flag alone does not tell them.
+    pub(crate) details: Option<&'static str>,
+}
+
+/// Both ends of a client's connection, for the access log.
+#[derive(Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) from: SocketAddr,
+    pub(crate) at: Option<SocketAddr>,
+    /// What the client speaks, where this sidecar itself put its request into HTTP/1.1.
+    pub(crate) protocol: Option<&'static str>,
+}
+
+impl Line {
+    /// Of a request that cannot be read.
+    pub(crate) fn unread(ends: Ends) -> Line {
+        let local = ends.at.map(|at| at.to_string()).unwrap_or_default();
+        Line { downstream: ends.from.to_string(), local, protocol: ends.protocol.unwrap_or("HTTP/1.1"), ..Line::default() }
+    }
+
+    /// What is known of a request from its beginning.
+    pub(crate) fn of(method: &str, target: &Target<'_>, protocol: &'static str, headers: &dyn Headers, decision: Option<&Decision>, ends: Ends) -> Line {
+        let value = |name: &str| headers.value(name).unwrap_or_default().into_owned();
+        let (mut path, mut authority, mut route) = (target.path, target.authority, "");
+        match decision {
+            Some(Decision::Forward(plan)) => {
+                path = plan.original.as_deref().or(plan.target.as_deref()).unwrap_or(path);
+                let by = plan.via.as_ref().map(Via::route);
+                authority = by.and_then(|r| r.rewrite.authority.as_deref()).unwrap_or(authority);
+                route = by.map_or("default", |r| &r.name);
+            }
+            Some(Decision::Reply(reply)) => route = reply.via.as_ref().map_or("", |via| &via.route().name),
+            Some(Decision::Tunnel(_)) | None => {}
+        }
+        Line {
+            method: method.into(),
+            path: path.into(),
+            protocol: ends.protocol.unwrap_or(protocol),
+            authority: authority.into(),
+            forwarded_for: value("x-forwarded-for"),
+            user_agent: value("user-agent"),
+            request_id: value("x-request-id"),
+            route: route.into(),
+            ..Line::unread(ends)
+        }
+    }
 }
 
 impl<'s> Seen<'s> {

@@ -4,12 +4,13 @@ use super::SidecarConfig;
 use super::access_log::Log;
 use super::balance::mix;
 use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
+use super::seen::Ends;
 use super::routing::{LiveCluster, LiveHost, Maker, Routing, Upstreams};
 use crate::table::TableUpdate;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) black_hole: Peer,
     /// What this sidecar tells the next one about its pod.
     pub(crate) metadata: String,
+    /// Streams of HTTP/2 that this sidecar hands to its own listener in HTTP/1.1, by our end of the connection.
+    handed: Mutex<HashMap<SocketAddr, Ends>>,
     routing: RwLock<Arc<Routing>>,
     upstreams: Mutex<Upstreams>,
     /// The calling pod's own ports, as clusters of one endpoint.
@@ -80,6 +83,7 @@ impl Shared {
             not_copied: AtomicU64::new(0),
             black_hole,
             metadata,
+            handed: Mutex::default(),
             routing: RwLock::default(),
             upstreams: Mutex::default(),
             own_ports: Mutex::default(),
@@ -118,6 +122,20 @@ impl Shared {
     pub(crate) fn speaks_http2(&self, authority: &str) -> bool {
         let Some((name, port)) = super::outbound::split_authority(authority) else { return false };
         self.routing().resolve(&name).and_then(|host| host.cluster(port.unwrap_or(80), "")).is_some_and(|cluster| cluster.http2)
+    }
+
+    /// Tells who serves the connection that begins at `by` whose request it carries.
+    pub(crate) fn hand_over(&self, by: SocketAddr, of: Ends) {
+        self.handed().insert(by, of);
+    }
+
+    /// Whose request a connection from there carries, where it is not its own: who takes it over counts it, too.
+    pub(crate) fn take_over(&self, from: SocketAddr) -> Option<Ends> {
+        self.handed().remove(&from)
+    }
+
+    fn handed(&self) -> MutexGuard<'_, HashMap<SocketAddr, Ends>> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A port of the calling pod itself.

@@ -138,6 +138,28 @@ impl Retries {
         use RetryOn::{ConnectFailure, GatewayError, Reset, ResetBeforeRequest, ServerError};
         self.on.iter().any(|on| matches!(on, ConnectFailure | ServerError | GatewayError | Reset | ResetBeforeRequest))
     }
+
+    /// Whether a request that was sent is tried again where there is no answer.
+    pub(crate) fn tries_again_unanswered(&self) -> bool {
+        self.on.iter().any(|on| matches!(on, RetryOn::Reset | RetryOn::ServerError | RetryOn::GatewayError))
+    }
+
+    /// Whether a stream that the upstream did not want is tried again.
+    pub(crate) fn tries_again_refused(&self) -> bool {
+        self.on.contains(&RetryOn::RefusedStream)
+    }
+
+    /// Whether a request is tried again that has this answer. `grpc` is the status of gRPC in its head.
+    pub(crate) fn tries_again_answered(&self, status: u16, grpc: Option<u8>) -> bool {
+        self.codes.contains(&status)
+            || self.on.iter().any(|on| match on {
+                RetryOn::ServerError => (500..600).contains(&status),
+                RetryOn::GatewayError => (502..=504).contains(&status),
+                RetryOn::Retriable4xx => status == 409,
+                RetryOn::Grpc(code) => grpc == Some(*code),
+                RetryOn::Reset | RetryOn::ResetBeforeRequest | RetryOn::ConnectFailure | RetryOn::RefusedStream => false,
+            })
+    }
 }
 
 /// A reason to try again (Envoy's `x-envoy-retry-on`).
@@ -155,6 +177,8 @@ pub enum RetryOn {
     ResetBeforeRequest,
     /// No connection.
     ConnectFailure,
+    /// A stream of HTTP/2 that the upstream refused before it did anything.
+    RefusedStream,
     /// 409.
     #[serde(rename = "retriable-4xx")]
     Retriable4xx,
@@ -165,7 +189,7 @@ pub enum RetryOn {
 impl Default for Retries {
     /// Istio's default for routes that say nothing: twice, before anything was processed.
     fn default() -> Retries {
-        Retries { attempts: 2, per_try_timeout_ms: None, on: vec![RetryOn::ConnectFailure, RetryOn::Grpc(14), RetryOn::Grpc(1)], codes: Vec::new() }
+        Retries { attempts: 2, per_try_timeout_ms: None, on: vec![RetryOn::ConnectFailure, RetryOn::RefusedStream, RetryOn::Grpc(14), RetryOn::Grpc(1)], codes: Vec::new() }
     }
 }
 

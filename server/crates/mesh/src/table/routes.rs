@@ -70,7 +70,7 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
     }
 }
 
-/// Names what is not done for ports of HTTP/2: a stream to one is neither kept to be sent again nor copied.
+/// Names what is not done for ports of HTTP/2: a stream to one is not copied, and a copy is never one.
 fn check_http2(path: &str, route: &Route, hosts: &BTreeMap<String, Host>, report: &mut Reporter<'_>) {
     let speaks = |name: &str, port: Option<u16>| {
         let ports = hosts.get(name).map_or(&[][..], |host| &host.ports);
@@ -78,9 +78,6 @@ fn check_http2(path: &str, route: &Route, hosts: &BTreeMap<String, Host>, report
     };
     let destinations = if let Action::Forward(all) = &route.action { all.as_slice() } else { &[] };
     let to = destinations.iter().find(|d| speaks(&d.host, d.port)).map(|d| &d.host);
-    if let Some(host) = to.filter(|_| route.retries.as_ref().is_some_and(|r| r.attempts > 0)) {
-        report.unsupported(&format!("{path}.retries (a port of {host} speaks HTTP/2)"));
-    }
     let copied = to.filter(|_| !route.mirrors.is_empty()).or(route.mirrors.iter().find(|m| speaks(&m.host, m.port)).map(|m| &m.host));
     if let Some(host) = copied {
         report.unsupported(&format!("{path}.mirror (a port of {host} speaks HTTP/2)"));

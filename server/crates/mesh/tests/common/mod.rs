@@ -1,6 +1,7 @@
 //! The demo's objects, as the tests of this crate need them.
 #![allow(dead_code)]
 
+pub mod h2;
 pub mod harness;
 
 use mesh::MeshInput;

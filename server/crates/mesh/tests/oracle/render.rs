@@ -221,6 +221,7 @@ fn retry_policy(retries: Option<&Retries>) -> Option<Value> {
         RetryOn::Grpc(4) => "deadline-exceeded",
         RetryOn::Grpc(8) => "resource-exhausted",
         RetryOn::Grpc(13) => "internal",
+        RetryOn::RefusedStream => "refused-stream",
         RetryOn::Grpc(_) => "unavailable",
     }).collect();
     if !retries.codes.is_empty() {

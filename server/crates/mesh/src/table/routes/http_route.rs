@@ -199,8 +199,9 @@ fn retries(value: &Value, path: &str, report: &mut Reporter<'_>) -> Retries {
             "resource-exhausted" => RetryOn::Grpc(8),
             "internal" => RetryOn::Grpc(13),
             "unavailable" => RetryOn::Grpc(14),
-            // An upstream of HTTP/1.1 has no streams to refuse; the other word only says that numbers are meant.
-            "refused-stream" | "retriable-status-codes" => continue,
+            "refused-stream" => RetryOn::RefusedStream,
+            // The word only says that numbers are meant.
+            "retriable-status-codes" => continue,
             other => {
                 report.unsupported(&format!("{path}.retryOn ({other})"));
                 continue;

@@ -1,0 +1,164 @@
+//! The body of a stream's request on its way up: streamed, and kept as far as it may have to be sent again.
+
+use super::h2_record::BoxError;
+use bytes::Bytes;
+use http::HeaderMap;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use tokio::sync::Notify;
+
+/// A request's body, whoever sends it at present.
+pub(super) struct Upload {
+    source: Mutex<Source>,
+    whole: AtomicBool,
+    /// Told once it is whole.
+    ended: Notify,
+    /// Bytes.
+    received: AtomicU64,
+    /// Most bytes that are kept.
+    most: usize,
+}
+
+struct Source {
+    body: Incoming,
+    /// What was read so far: copied, because a client's small frames would each hold the buffer that they came in.
+    kept: Vec<u8>,
+    trailers: Option<HeaderMap>,
+    is_kept: bool,
+    /// The client did not send it to its end.
+    broken: bool,
+    /// The present try; an earlier one reads nothing more.
+    turn: u32,
+}
+
+impl Upload {
+    pub(super) fn new(body: Incoming, most: usize) -> Arc<Upload> {
+        let whole = AtomicBool::new(body.is_end_stream());
+        let source = Source { body, kept: Vec::new(), trailers: None, is_kept: true, broken: false, turn: 0 };
+        Arc::new(Upload { source: Mutex::new(source), whole, ended: Notify::new(), received: AtomicU64::new(0), most })
+    }
+
+    /// The body for one more try, from its beginning; only the first may follow what is not kept.
+    pub(super) fn send(self: &Arc<Upload>) -> Sending {
+        let mut source = self.source();
+        source.turn += 1;
+        Sending { upload: self.clone(), turn: source.turn, next: 0, told_trailers: false }
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Acquire)
+    }
+
+    /// All of it that was read can be sent again.
+    pub(super) fn is_kept(&self) -> bool {
+        self.source().is_kept
+    }
+
+    /// Ends the keeping: there will be no other try. What is kept goes with the next piece.
+    pub(super) fn keep_no_more(&self) {
+        self.source().is_kept = false;
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.source().broken
+    }
+
+    /// Waits until all of it is there.
+    pub(super) async fn until_whole(&self) {
+        let ended = self.ended.notified();
+        if !self.is_whole() {
+            ended.await;
+        }
+    }
+
+    fn end(&self) {
+        self.whole.store(true, Ordering::Release);
+        self.ended.notify_waiters();
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A try's way through the body.
+pub(super) struct Sending {
+    upload: Arc<Upload>,
+    turn: u32,
+    /// Bytes of what is kept that this try has sent.
+    next: usize,
+    told_trailers: bool,
+}
+
+impl Body for Sending {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let upload = self.upload.clone();
+        let mut source = upload.source();
+        if source.turn != self.turn {
+            return Poll::Ready(Some(Err("the try is over".into())));
+        }
+        if let Some(again) = source.kept.get(self.next..).filter(|rest| !rest.is_empty()) {
+            let again = Bytes::copy_from_slice(again);
+            self.next += again.len();
+            return Poll::Ready(Some(Ok(Frame::data(again))));
+        }
+        if !upload.is_whole() {
+            match ready!(Pin::new(&mut source.body).poll_frame(cx)) {
+                Some(Err(error)) => {
+                    source.broken = true;
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                None => upload.end(),
+                Some(Ok(frame)) => {
+                    match frame.into_data() {
+                        Ok(data) => {
+                            upload.received.fetch_add(data.len() as u64, Ordering::Relaxed);
+                            source.is_kept &= source.kept.len() + data.len() <= upload.most;
+                            if source.is_kept {
+                                source.kept.extend_from_slice(&data);
+                                self.next += data.len();
+                            } else {
+                                source.kept = Vec::new();
+                            }
+                            if source.body.is_end_stream() {
+                                upload.end();
+                            }
+                            return Poll::Ready(Some(Ok(Frame::data(data))));
+                        }
+                        Err(frame) => source.trailers = frame.into_trailers().ok(),
+                    }
+                    upload.end();
+                }
+            }
+        }
+        let told = std::mem::replace(&mut self.told_trailers, true);
+        Poll::Ready(source.trailers.clone().filter(|_| !told).map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let source = self.upload.source();
+        self.upload.is_whole() && self.next >= source.kept.len() && (self.told_trailers || source.trailers.is_none())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let source = self.upload.source();
+        let kept = source.kept.len().saturating_sub(self.next) as u64;
+        let rest = if self.upload.is_whole() { SizeHint::with_exact(0) } else { source.body.size_hint() };
+        let mut hint = SizeHint::new();
+        hint.set_lower(kept + rest.lower());
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(kept + upper);
+        }
+        hint
+    }
+}
