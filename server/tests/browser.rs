@@ -301,6 +301,8 @@ async fn three_versions_have_a_slider_and_a_lock_each() {
     let driver = Driver::start();
     let browser = driver.open(&url(&panel)).await;
     browser.says("share-v3", "0").await;
+    browser.click("adopt").await;
+    panel.until_true("RouteOurs");
     let wished = |v1: u32, v2: u32, v3: u32| panel.until(&format!("{v1}/{v2}/{v3}"), |s| s["wished"] == serde_json::json!({"v1": v1, "v2": v2, "v3": v3}));
     // 100 to v3 and back to 40 in one drag: the others keep their proportion, whatever was between.
     browser.drag("slider-v3", 16.0, &[100.0, 40.0]).await;
