@@ -14,15 +14,15 @@ const CHANGES: usize = 50;
 pub fn measure(kubectl: &Kubectl, results: &mut Results) -> Result<()> {
     let folder = workspace().join("kubernetes/panel");
     let folder = folder.to_str().ok_or_else(|| error("the project's path is not UTF-8"))?;
-    kubectl.run(&["apply", "-k", folder])?;
+    kubectl.run_on_all(&["apply", "-k", folder])?;
     let measured = drive(kubectl, results);
-    let removed = kubectl.run(&["delete", "-k", folder, "--timeout=120s"]).map(drop);
+    let removed = kubectl.run_on_all(&["delete", "-k", folder, "--timeout=120s"]).map(drop);
     measured.and(removed)
 }
 
 fn drive(kubectl: &Kubectl, results: &mut Results) -> Result<()> {
-    kubectl.run(&["-n", NAMESPACE, "rollout", "status", "deployment/demo-panel", "--timeout=120s"])?;
-    let token = kubectl.run(&["-n", NAMESPACE, "exec", "deploy/demo-panel", "--", "demo-panel", "token"])?;
+    kubectl.run_in(NAMESPACE, &["rollout", "status", "deployment/demo-panel", "--timeout=120s"])?;
+    let token = kubectl.run_in(NAMESPACE, &["exec", "deploy/demo-panel", "--", "demo-panel", "token"])?;
     let panel = InCluster { forward: kubectl.forward_in(NAMESPACE, "service/demo-panel", 443)?, token: token.trim().to_owned() };
     panel.verb("deploy", Some(json!({})))?;
     panel.until("Deployed")?;
@@ -77,7 +77,7 @@ impl InCluster {
 
 /// Resident and working set of the panel's container in MiB, as the kubelet measured them after now.
 fn memory(kubectl: &Kubectl) -> Result<(f64, f64)> {
-    let node = kubectl.run(&["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=demo-panel", "-o", "jsonpath={.items[0].spec.nodeName}"])?;
+    let node = kubectl.run_in(NAMESPACE, &["get", "pods", "-l", "app.kubernetes.io/name=demo-panel", "-o", "jsonpath={.items[0].spec.nodeName}"])?;
     let path = format!("/api/v1/nodes/{}/proxy/stats/summary", node.trim());
     let measured = || -> Result<(String, f64, f64)> {
         let summary: Value = serde_json::from_str(&kubectl.run(&["get", "--raw", &path])?).context("read the node's statistics")?;

@@ -22,12 +22,22 @@ impl Kubectl {
         let mut command = cmd(&self.program);
         // Its cache of what the API serves goes beside the kubeconfig.
         let cache = self.kubeconfig.with_file_name("kubectl-cache");
-        command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--cache-dir").arg(cache).args(["-n", "istio-app"]).args(words);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--cache-dir").arg(cache).args(words);
         command
     }
 
-    /// Runs it to the end; gives its output.
+    /// Runs it to the end in the demo's namespace; gives its output.
     pub fn run(&self, words: &[&str]) -> Result<String> {
+        self.run_in("istio-app", words)
+    }
+
+    /// The same in another namespace.
+    pub fn run_in(&self, namespace: &str, words: &[&str]) -> Result<String> {
+        self.run_on_all(&[&["-n", namespace], words].concat())
+    }
+
+    /// The same of what says itself in which namespaces it is.
+    pub fn run_on_all(&self, words: &[&str]) -> Result<String> {
         output(&mut self.command(words))
     }
 

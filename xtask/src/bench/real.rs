@@ -71,7 +71,7 @@ fn weights(panel: &Panel, kubectl: &Kubectl, flips: usize, results: &mut Results
         let asked = now_ms();
         let shifted = panel.post("weights", &json!({"v1": 100 - v2, "v2": v2}))?;
         let answered = now_ms();
-        accepted.push(shifted["times_ms"]["accepted"].as_f64().unwrap_or(f64::NAN));
+        accepted.push(shifted["times"]["accepted"].as_f64().unwrap_or(f64::NAN));
         if shifted["acknowledged"] != json!(true) {
             late += 1.0;
         }
