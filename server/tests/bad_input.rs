@@ -50,7 +50,10 @@ fn wrong_requests_are_answered_in_words() {
     }
     assert_eq!(panel.status()["pods"], serde_json::json!([]), "nothing was half done");
     assert_eq!(panel.get("/healthz").status, 200);
-    assert!(panel.get("/metrics").text.contains("demo_panel_http_requests_total"));
+    let metrics = panel.get("/metrics").text;
+    assert!(metrics.contains("demo_panel_http_requests_total"), "{metrics}");
+    let resident: Option<u64> = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")?.parse().ok());
+    assert!(resident > Some(1 << 20), "{metrics}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ByStatus {
@@ -22,18 +22,23 @@ pub struct Metrics {
     requests: Family<ByStatus, Counter>,
     viewers: Gauge,
     reachable: Gauge,
+    resident: Gauge,
 }
 
 impl Metrics {
     /// All at 0. `calls` counts what is asked of the cluster's API.
     pub fn new(calls: impl Metric) -> Metrics {
-        let mut registry = Registry::with_prefix("demo_panel");
+        let mut all = Registry::default();
+        let resident = Gauge::default();
+        // By the name that Prometheus' own clients give it.
+        all.register_with_unit("process_resident_memory", "Resident memory of the panel's process, the pages of its program among it", Unit::Bytes, resident.clone());
+        let registry = all.sub_registry_with_prefix("demo_panel");
         let (requests, viewers, reachable) = (Family::<ByStatus, Counter>::default(), Gauge::default(), Gauge::default());
         registry.register("http_requests", "HTTP requests answered, by status", requests.clone());
         registry.register("live_viewers", "Open live streams", viewers.clone());
         registry.register("cluster_requests", "Calls to the cluster's API, by verb, resource and answer (0: none)", calls);
         registry.register("cluster_reachable", "1 while the cluster answers", reachable.clone());
-        Metrics { registry, requests, viewers, reachable }
+        Metrics { registry: all, requests, viewers, reachable, resident }
     }
 
     /// Counts a viewer until it is dropped.
@@ -62,8 +67,16 @@ pub async fn count(State(state): State<AppState>, request: Request, next: Next) 
 /// `GET /metrics`.
 pub async fn scrape(State(state): State<AppState>) -> Response {
     state.metrics.reachable.set(i64::from(state.demo.reach().failing.is_none()));
+    state.metrics.resident.set(resident_bytes().unwrap_or(0));
     let mut text = String::new();
     // Writing into a String cannot fail.
     let _ = encode(&mut text, &state.metrics.registry);
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}
+
+/// `VmRSS` of this process; nothing where the system does not tell.
+fn resident_bytes() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<i64>().ok()? * 1024)
 }
