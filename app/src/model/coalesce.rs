@@ -1,6 +1,6 @@
 //! What the slider sends while it is dragged: at most one change in flight, the last value wins.
 
-/// A new change goes although the last is not acknowledged after this long, milliseconds. Source: CONTRACTS, "Slider".
+/// A new change goes although the last is not acknowledged after this long, milliseconds.
 const PATIENCE_MS: u64 = 500;
 
 /// Decides what to send when. Times are milliseconds of any steady clock.
