@@ -2,7 +2,7 @@
 use super::page::{flag, say};
 use super::symbol::{PLACES, colour};
 use super::weights::name_at;
-use super::{Page, Shifter, Symbol};
+use super::{Page, Shifter};
 use crate::model::with_share;
 use crate::text::Key;
 use crate::types::Split;
@@ -41,16 +41,27 @@ impl Editing {
         done
     }
 
-    fn take(self, held: bool) {
-        self.taken.set_value(held.then(|| self.split()));
-        self.shifter.hold.run(held);
+    /// Takes a slider, if it is not held already; gives the split at that time.
+    fn take(self) -> Split {
+        self.taken.get_value().unwrap_or_else(|| {
+            let split = self.split();
+            self.taken.set_value(Some(split.clone()));
+            self.shifter.hold.run(true);
+            split
+        })
+    }
+
+    fn let_go(self) {
+        if self.taken.with_value(Option::is_some) {
+            self.taken.set_value(None);
+            self.shifter.hold.run(false);
+        }
     }
 }
 
 /// A field per version; with more than two, which one slider cannot say, a slider and a lock as well.
 #[component]
-pub fn Shares(page: Page, shifter: Shifter, names: Signal<Vec<String>>, disabled: Signal<bool>) -> impl IntoView {
-    let many = flag(move || names.with(Vec::len) > 2);
+pub fn Shares(page: Page, shifter: Shifter, names: Signal<Vec<String>>, disabled: Signal<bool>, many: Signal<bool>) -> impl IntoView {
     let editing = Editing {
         page,
         shifter,
@@ -83,7 +94,7 @@ enum Input {
 
 #[component]
 fn Share(editing: Editing, place: usize, name: Signal<String>) -> impl IntoView {
-    let Editing { page, shifter, disabled, many, typed, wrong, kept, taken } = editing;
+    let Editing { page, shifter, disabled, many, typed, wrong, kept, .. } = editing;
     let share = move || shifter.split.with(|split| split.as_ref().map_or(String::new(), |s| name.with(|name| s.percent(name).to_string())));
     let mine = move || typed.get().filter(|typed| typed.0 == place).map(|typed| typed.1);
     let is_kept = move || kept.with(|kept| name.with(|name| kept.contains(name)));
@@ -108,10 +119,7 @@ fn Share(editing: Editing, place: usize, name: Signal<String>) -> impl IntoView 
                         typed.set(Some((place, event_target_value(&event))));
                     }
                     Input::Slider => {
-                        if taken.with_value(Option::is_none) {
-                            editing.take(true);
-                        }
-                        editing.moves(taken.get_value().unwrap_or_else(|| editing.split()), &name.get_untracked(), &event_target_value(&event));
+                        editing.moves(editing.take(), &name.get_untracked(), &event_target_value(&event));
                     }
                     Input::Lock => {}
                 }
@@ -123,7 +131,7 @@ fn Share(editing: Editing, place: usize, name: Signal<String>) -> impl IntoView 
                             typed.set(None);
                         }
                     }
-                    Input::Slider => editing.take(false),
+                    Input::Slider => editing.let_go(),
                     Input::Lock => kept.update(|kept| {
                         let name = name.get_untracked();
                         kept.retain(|kept| *kept != name);
@@ -132,15 +140,20 @@ fn Share(editing: Editing, place: usize, name: Signal<String>) -> impl IntoView 
                         }
                     }),
                 }
-                on:blur=move |_| if !wrong.get_untracked() {
-                    typed.set(None);
+                // Not every browser tells a change where a drag ends at the value that it began with.
+                on:pointerup=move |_| editing.let_go()
+                on:blur=move |_| {
+                    editing.let_go();
+                    if !wrong.get_untracked() {
+                        typed.set(None);
+                    }
                 }
             />
         }
     };
     view! {
         <div class=format!("field {}", colour(place)) hidden=flag(move || name.with(String::is_empty))>
-            <span><Symbol place/>{name}</span>
+            <span>{name}</span>
             {[Input::Slider, Input::Typed, Input::Lock].map(input)}
             "%"
         </div>

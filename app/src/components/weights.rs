@@ -164,7 +164,7 @@ fn Settings(page: Page, shifter: Shifter, names: Signal<Vec<String>>, disabled: 
                     >{format!("{v1} / {v2}")}</button>
                 }
             }).collect_view()}
-            <Shares page shifter names disabled/>
+            <Shares page shifter names disabled many/>
         </div>
     }
 }

@@ -115,7 +115,7 @@ table! {
     NoRouteYet: "No route yet: requests are spread evenly. Drag to create one (DestinationRule and VirtualService).", "尚无路由：请求平均分配。拖动滑块即可创建（DestinationRule 与 VirtualService）。";
     OffWhileStale: "The controls are off while the connection is lost.", "连接中断期间，控件已停用。";
     WeightRange: "A share is a whole number from 0 to 100.", "份额应为 0 到 100 的整数。";
-    MoreVersions: "More than two versions: move or type one share; the others keep their proportion, locked ones stay.", "超过两个版本：拖动或输入一个份额，其余按原比例分配，已锁定的不变。";
+    MoreVersions: "More than two versions: set one; the others keep their proportion, locked ones stay.", "超过两个版本：设置一个，其余按原比例分配，已锁定的不变。";
     KeepShare: "Keep the share of {version}", "锁定 {version} 的份额";
     Evenly: "Spread evenly", "平均分配";
     // chart

@@ -91,12 +91,11 @@ impl Split {
     /// no other may give or take, nothing moves. Errors: a share above 100.
     pub fn moved(&self, subset: &str, to: u8, kept: &[Subset]) -> Result<Split, SplitError> {
         let wished = Weight::try_from(i64::from(to))?;
-        let stays = |name: &str| name != subset && kept.iter().any(|kept| kept == name);
         let mut others: Vec<(Subset, u64)> = Vec::new();
         let mut shares = BTreeMap::new();
         let mut free = 100;
         for (name, weight) in self.0.iter().filter(|(name, _)| *name != subset) {
-            if stays(name) {
+            if kept.contains(name) {
                 shares.insert(name.clone(), *weight);
                 free -= weight.0;
             } else {
