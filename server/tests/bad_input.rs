@@ -40,6 +40,10 @@ fn wrong_requests_are_answered_in_words() {
         ("POST", "/api/demo/deploy", &[("Sec-Fetch-Site", "cross-site")], "", 403, "foreign_origin"),
         ("GET", "/api/demo/status", &[("Host", "evil.example")], "", 403, "foreign_origin"),
         ("GET", "/", &[("Host", "evil.example:3000")], "", 403, "foreign_origin"),
+        ("GET", "/healthz", &[("Host", "evil.example")], "", 403, "foreign_origin"),
+        ("GET", "/readyz", &[("Host", "evil.example")], "", 403, "foreign_origin"),
+        ("GET", "/api/demo/live", &OF_A_FOREIGN_FRAME, "", 403, "foreign_origin"),
+        ("GET", "/", &OF_A_FOREIGN_FRAME, "", 403, "foreign_origin"),
     ] {
         let answer = panel.send(method, path, headers, body);
         let shown: String = body.chars().take(60).collect();
@@ -54,6 +58,27 @@ fn wrong_requests_are_answered_in_words() {
     assert!(metrics.contains("demo_panel_http_requests_total"), "{metrics}");
     let resident: Option<u64> = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")?.parse().ok());
     assert!(resident > Some(1 << 20), "{metrics}");
+}
+
+/// What a browser sends for a frame in another site's page.
+const OF_A_FOREIGN_FRAME: [(&str, &str); 3] = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
+
+#[test]
+fn a_request_that_names_two_hosts_is_refused() {
+    let panel = TestPanel::start();
+    let own = &panel.address;
+    for (head, status) in [
+        (format!("GET /healthz HTTP/1.1\r\nHost: {own}\r\n"), 200),
+        (format!("GET http://{own}/healthz HTTP/1.1\r\nHost: {own}\r\n"), 200),
+        (format!("GET /healthz HTTP/1.1\r\nHost: {own}\r\nHost: {own}\r\n"), 400),
+        (format!("GET /healthz HTTP/1.1\r\nHost: {own}\r\nHost: evil.example\r\n"), 400),
+        (format!("GET http://{own}/healthz HTTP/1.1\r\nHost: evil.example\r\n"), 400),
+        (format!("GET http://evil.example/healthz HTTP/1.1\r\nHost: {own}\r\n"), 400),
+        (format!("GET http://evil.example/healthz HTTP/1.1\r\nHost: evil.example\r\n"), 403),
+    ] {
+        let answer = common::raw(own, format!("{head}Connection: close\r\n\r\n").as_bytes());
+        assert_eq!(answer.status, status, "{head}: {}", answer.head);
+    }
 }
 
 #[test]

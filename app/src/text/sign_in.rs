@@ -9,7 +9,6 @@ pub enum SignInWord {
     Token,
     Enter,
     Wrong,
-    TooMany,
 }
 
 impl SignInWord {
@@ -20,7 +19,6 @@ impl SignInWord {
             SignInWord::Token => ["Token", "令牌"],
             SignInWord::Enter => ["Sign in", "登录"],
             SignInWord::Wrong => ["That is not the token.", "令牌不正确。"],
-            SignInWord::TooMany => ["Five wrong tokens came from your address: wait five minutes, then try again.", "来自您的地址已有五次错误：请等待五分钟后再试。"],
         };
         texts[usize::from(lang == Lang::Zh)]
     }

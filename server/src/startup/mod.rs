@@ -112,12 +112,14 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         runner.run().await;
         Ok(())
     });
+    let by_tls = tls.is_some() || config.tls_terminated_by_proxy;
+    let gate = Arc::new(Gate::new(token.as_deref(), by_tls));
     let state = AppState {
         plane: demo.clone(),
         demo,
-        hosts: Arc::new(HostList::new(address.ip(), &config.public_urls)),
-        gate: Arc::new(Gate::new(token.as_deref(), tls.is_some() || config.tls_terminated_by_proxy)),
-        metrics: Arc::new(Metrics::new(started.cluster.calls.0.clone())),
+        hosts: Arc::new(HostList::new(address.ip(), &config.public_urls, by_tls)),
+        metrics: Arc::new(Metrics::new(started.cluster.calls.0.clone(), gate.wrong_total())),
+        gate,
         leptos: web::leptos_options(),
         stop: tasks.token(Stage::Web),
     };

@@ -1,17 +1,16 @@
 //! The token people must give where one is set: by header for curl, by a session's cookie for browsers.
 //!
-//! **Invariant:** a token is compared in constant time, and is in no address, log or answer. Five wrong ones in five minutes
-//! from an address are answered as wrong, those after them as too many; the right one is let in all the same.
+//! **Invariant:** a token is compared in constant time, and is in no address, log or answer. Wrong tokens are answered more and more
+//! slowly per address ([`WrongTokens`]); the correct one always works, and at once.
+use super::wrong_tokens::WrongTokens;
 use axum::http::{HeaderMap, HeaderValue, header};
+use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Wrong tokens an address may give in [`TRY_WINDOW`].
-const TRIES: usize = 5;
-const TRY_WINDOW: Duration = Duration::from_secs(300);
 /// How long a browser stays signed in: a working day.
 const SESSION: Duration = Duration::from_secs(12 * 3600);
 /// Most sessions kept; the oldest make room.
@@ -24,10 +23,8 @@ const COOKIE: &str = "demo-panel-session";
 pub enum Refused {
     /// No token, no session.
     SignedOut,
-    /// A wrong token.
-    Wrong,
-    /// Too many wrong ones.
-    TooMany,
+    /// A wrong token. The answer has to wait this long.
+    Wrong(Duration),
 }
 
 /// A digest: of one length, so that neither length nor place of the first difference shows in time.
@@ -38,7 +35,9 @@ pub struct Gate {
     token: Option<Hash>,
     /// Whether browsers reach us by TLS: the cookie is then kept to it.
     secure: bool,
-    wrong: Mutex<BTreeMap<IpAddr, Vec<Instant>>>,
+    wrong: Mutex<WrongTokens>,
+    /// Wrong tokens since the start.
+    wrong_total: Counter,
     /// Digests of the sessions' cookies, with their ends.
     sessions: Mutex<BTreeMap<Hash, Instant>>,
 }
@@ -58,7 +57,7 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Gate {
     /// Open where there is no token.
     pub fn new(token: Option<&str>, secure: bool) -> Gate {
-        Gate { token: token.map(hash), secure, wrong: Mutex::default(), sessions: Mutex::default() }
+        Gate { token: token.map(hash), secure, wrong: Mutex::default(), wrong_total: Counter::default(), sessions: Mutex::default() }
     }
 
     /// Lets a request in, or not.
@@ -92,22 +91,17 @@ impl Gate {
         HeaderValue::from_str(&line).map_err(|_| Refused::SignedOut)
     }
 
-    /// The right token opens whatever others tried: behind a port-forward all people have one address, and nobody shall lock the
-    /// others out. So of a token that is guessed, more than [`TRIES`] are looked at; with 256 bits that is of no use to who guesses.
+    /// Counts wrong tokens, for `/metrics`.
+    pub fn wrong_total(&self) -> Counter {
+        self.wrong_total.clone()
+    }
+
     fn compare(&self, token: &Hash, given: &str, from: IpAddr) -> Result<(), Refused> {
-        let right = same(&hash(given), token);
-        let mut wrong = held(&self.wrong);
-        wrong.retain(|_, tries| tries.last().is_some_and(|t| t.elapsed() < TRY_WINDOW));
-        if right {
+        if same(&hash(given), token) {
             return Ok(());
         }
-        let tries = wrong.entry(from).or_default();
-        tries.retain(|t| t.elapsed() < TRY_WINDOW);
-        if tries.len() >= TRIES {
-            return Err(Refused::TooMany);
-        }
-        tries.push(Instant::now());
-        Err(Refused::Wrong)
+        self.wrong_total.inc();
+        Err(Refused::Wrong(held(&self.wrong).delay(from, Instant::now())))
     }
 
     fn knows(&self, session: &str) -> bool {
@@ -139,21 +133,23 @@ mod tests {
     }
 
     #[test]
-    fn five_wrong_tokens_are_enough() {
+    fn wrong_tokens_wait_longer_each_time_and_lock_nobody_out() {
         let gate = Gate::new(Some("right"), false);
-        let from = IpAddr::from([10, 0, 0, 1]);
-        assert_eq!(gate.admit(&with("authorization", "Bearer right"), from), Ok(()));
-        assert_eq!(gate.admit(&HeaderMap::new(), from), Err(Refused::SignedOut));
-        for i in 0..TRIES {
-            let answer = if i % 2 == 0 { gate.admit(&with("authorization", "Bearer wrong"), from) } else { gate.sign_in("wrong", from).map(drop) };
-            assert_eq!(answer, Err(Refused::Wrong));
+        let (from, wrong) = (IpAddr::from([10, 0, 0, 1]), with("authorization", "Bearer wrong"));
+        let delay = |refused: Result<(), Refused>| match refused {
+            Err(Refused::Wrong(delay)) => delay.as_millis(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(gate.admit(&HeaderMap::new(), from), Err(Refused::SignedOut), "no token is no guess");
+        for (i, expected) in [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000].into_iter().enumerate() {
+            let answer = if i % 2 == 0 { gate.admit(&wrong, from) } else { gate.sign_in("wrong", from).map(drop) };
+            assert_eq!(delay(answer), expected);
+            assert_eq!(gate.admit(&with("authorization", "Bearer right"), from), Ok(()), "the correct one always works");
         }
-        assert_eq!(gate.admit(&with("authorization", "Bearer wrong"), from), Err(Refused::TooMany));
-        assert_eq!(gate.sign_in("wrong", from), Err(Refused::TooMany));
-        assert_eq!(gate.admit(&with("authorization", "Bearer right"), from), Ok(()), "who has the token is not locked out by others");
         assert!(gate.sign_in("right", from).is_ok());
-        assert_eq!(gate.sign_in("wrong", from), Err(Refused::TooMany), "and does not buy them more tries");
-        assert_eq!(gate.admit(&with("authorization", "Bearer right"), IpAddr::from([10, 0, 0, 2])), Ok(()));
+        assert_eq!(delay(gate.admit(&wrong, from)), 5_000, "and does not forgive the wrong ones");
+        assert_eq!(delay(gate.admit(&wrong, IpAddr::from([10, 0, 0, 2]))), 250, "another address");
+        assert_eq!(gate.wrong_total().get(), 9);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::sign_in::{SIGN_IN, come_back};
 use app::types::Code;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -17,37 +18,71 @@ use std::time::Duration;
 const BODY_LIMIT: usize = 1 << 20;
 /// Longest wait for a body.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
-/// Names people reach the panel by.
-#[derive(Clone, Debug, Default)]
+
+/// Names and origins people reach the panel by.
+#[derive(Clone, Debug)]
 pub struct HostList {
     names: Vec<String>,
-    /// Hosts of the public URLs: a page from there is ours, whatever a proxy in front made of the Host.
-    public: Vec<String>,
+    /// Origins of the public URLs: a page from there is ours, whatever a proxy in front made of the Host.
+    public: Vec<Origin>,
     any_address: bool,
+    /// Scheme by which browsers reach us.
+    scheme: &'static str,
+}
+
+/// Scheme, host and port of a page. Source: RFC 6454, "The Web Origin Concept", section 4.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    fn parse(text: &str) -> Option<Origin> {
+        Origin::of(&text.parse().ok()?)
+    }
+
+    fn of(uri: &http::Uri) -> Option<Origin> {
+        Origin::at(uri.scheme_str()?, uri.authority()?)
+    }
+
+    /// `None` if the scheme has no default port and the authority names none.
+    fn at(scheme: &str, authority: &Authority) -> Option<Origin> {
+        let scheme = scheme.to_ascii_lowercase();
+        let default = match scheme.as_str() {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        };
+        let port = authority.port_u16().or(default)?;
+        Some(Origin { scheme, host: bare(authority.host()).to_ascii_lowercase(), port })
+    }
 }
 
 impl HostList {
-    /// Loopback names, the listen address, and each public URL's host.
-    pub fn new(listen: IpAddr, public: &[http::Uri]) -> HostList {
+    /// Loopback names, the listen address, and the public URLs. `tls`: browsers reach the panel by TLS, its own or a proxy's.
+    pub fn new(listen: IpAddr, public: &[http::Uri], tls: bool) -> HostList {
         let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
         names.push(listen.to_string());
-        let public: Vec<String> = public.iter().filter_map(|u| u.host()).map(|h| bare(h).to_ascii_lowercase()).collect();
-        names.extend(public.iter().cloned());
+        names.extend(public.iter().filter_map(|url| url.host()).map(|host| bare(host).to_ascii_lowercase()));
+        let public = public.iter().filter_map(Origin::of).collect();
         // An address cannot be rebound by DNS; on all addresses any of ours may be the one.
-        HostList { names, public, any_address: listen.is_unspecified() }
-    }
-
-    /// Whether an origin's authority is a public URL's.
-    fn is_public(&self, authority: &str) -> bool {
-        let host = authority.parse::<http::uri::Authority>().map(|a| bare(a.host()).to_ascii_lowercase());
-        host.is_ok_and(|host| self.public.contains(&host))
+        HostList { names, public, any_address: listen.is_unspecified(), scheme: if tls { "https" } else { "http" } }
     }
 
     /// Whether a Host header (or an authority) names us; the port does not matter.
     pub fn allows(&self, authority: &str) -> bool {
-        let Ok(authority) = authority.parse::<http::uri::Authority>() else { return false };
+        let Ok(authority) = authority.parse::<Authority>() else { return false };
         let host = bare(authority.host()).to_ascii_lowercase();
         self.names.contains(&host) || (self.any_address && host.parse::<IpAddr>().is_ok())
+    }
+
+    /// Whether a page of this origin is ours: the origin of what was asked for, or of a public URL.
+    fn is_ours(&self, origin: &str, host: &str) -> bool {
+        let Some(origin) = Origin::parse(origin) else { return false };
+        let asked = host.parse().ok().and_then(|authority| Origin::at(self.scheme, &authority));
+        asked.as_ref() == Some(&origin) || self.public.contains(&origin)
     }
 }
 
@@ -55,23 +90,37 @@ fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// Whether the page that asks may: same origin, or a person's own navigation.
-fn origin_fits(headers: &HeaderMap, method: &Method, host: &str, hosts: &HostList) -> bool {
-    let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
-    let navigation = (method == Method::GET || method == Method::HEAD) && text("sec-fetch-mode") == Some("navigate");
-    if navigation {
+/// The one authority a request names. Errors: none, several Host fields, or a target in absolute form that names another host
+/// (RFC 9112, section 3.2: a server answers 400 to these).
+fn authority_of(parts: &http::request::Parts) -> Result<String, &'static str> {
+    let mut fields = parts.headers.get_all(header::HOST).iter();
+    let field = fields.next().map(|value| value.to_str().map_err(|_| "The Host field is not text."));
+    if fields.next().is_some() {
+        return Err("The request has more than one Host field.");
+    }
+    match (parts.uri.authority(), field.transpose()?) {
+        (Some(target), Some(field)) if !target.as_str().eq_ignore_ascii_case(field) => Err("The target and the Host field name different hosts."),
+        (Some(target), _) => Ok(target.as_str().to_owned()),
+        (None, field) => Ok(field.unwrap_or_default().to_owned()),
+    }
+}
+
+/// Whether the page that asks may: same origin, or a person who opens the panel's page. A frame of another site may not, nor may
+/// another site's link open an API address: it would hold a live stream that nobody can read.
+fn origin_fits(parts: &http::request::Parts, host: &str, hosts: &HostList) -> bool {
+    let text = |name: &str| parts.headers.get(name).map(|v| v.to_str().unwrap_or("?"));
+    let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+    let opens_page = text("sec-fetch-mode") == Some("navigate") && matches!(text("sec-fetch-dest"), None | Some("document"));
+    if reads && opens_page && !parts.uri.path().starts_with("/api") {
         return true;
     }
     let site_fits = matches!(text("sec-fetch-site"), None | Some("same-origin" | "none"));
     let origin_fits = match text("origin") {
         None => true,
-        // Our pages send no referrer, and then a form's origin is told as `null`: that it is ours the browser says in the other header.
+        // Our pages send no referrer, and then the origin of a form is `null`: the browser confirms the same origin in Sec-Fetch-Site.
         Some("null") => text("sec-fetch-site") == Some("same-origin"),
-        Some(origin) => match origin.split_once("://") {
-            // The same authority as asked for (on loopback other ports are other programs); a proxy in front may have changed the Host, then a public URL's name.
-            Some((_, authority)) => authority.eq_ignore_ascii_case(host) || hosts.is_public(authority),
-            None => false,
-        },
+        // On loopback other ports are other programs.
+        Some(origin) => hosts.is_ours(origin, host),
     };
     site_fits && origin_fits
 }
@@ -83,21 +132,25 @@ pub struct Peer(pub IpAddr);
 /// Refuses what is not for us, then reads the body of what changes something.
 pub async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let authority = parts.uri.authority().map(|a| a.as_str().to_owned());
-    let host = parts.headers.get(header::HOST).and_then(|h| h.to_str().ok()).map(str::to_owned).or(authority).unwrap_or_default();
-    let open = matches!(parts.uri.path(), "/healthz" | "/readyz");
-    // Probes of a kubelet name the pod's address.
-    if !open && !state.hosts.allows(&host) {
+    let host = match authority_of(&parts) {
+        Ok(host) => host,
+        Err(why) => return failure(Code::BadRequest, why, "Send one Host field.").into_response(),
+    };
+    // Probes of a kubelet name the pod's address, which is among the names of a panel that listens on all addresses.
+    if !state.hosts.allows(&host) {
         return failure(Code::ForeignOrigin, "This panel is not served under that name.", "Use its address, or start it with --public-url.").into_response();
     }
-    if !origin_fits(&parts.headers, &parts.method, &host, &state.hosts) {
+    if !origin_fits(&parts, &host, &state.hosts) {
         return failure(Code::ForeignOrigin, "A page of another origin may not use the panel.", "Open the panel's own page.").into_response();
     }
     let from = parts.extensions.get::<Peer>().map_or(IpAddr::from([127, 0, 0, 1]), |p| p.0);
     // The page where people sign in, and what it is drawn with.
-    let public = open || parts.uri.path() == SIGN_IN || parts.uri.path().starts_with("/pkg/");
+    let public = matches!(parts.uri.path(), "/healthz" | "/readyz") || parts.uri.path() == SIGN_IN || parts.uri.path().starts_with("/pkg/");
     if !public && let Err(refused) = state.gate.admit(&parts.headers, from) {
-        return turned_away(refused, &parts);
+        if let Refused::Wrong(delay) = refused {
+            tokio::time::sleep(delay).await;
+        }
+        return turned_away(&parts);
     }
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return next.run(Request::from_parts(parts, body)).await;
@@ -109,13 +162,10 @@ pub async fn guard(State(state): State<AppState>, request: Request, next: Next) 
 }
 
 /// To the sign-in page where a person asks for a page; else an answer for programs.
-fn turned_away(refused: Refused, parts: &http::request::Parts) -> Response {
+fn turned_away(parts: &http::request::Parts) -> Response {
     let accepts = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if refused != Refused::TooMany && parts.method == Method::GET && accepts.contains("text/html") && !parts.uri.path().starts_with("/api") {
+    if parts.method == Method::GET && accepts.contains("text/html") && !parts.uri.path().starts_with("/api") {
         return (StatusCode::SEE_OTHER, [(header::LOCATION, format!("{SIGN_IN}{}", come_back(parts.uri.query())))]).into_response();
-    }
-    if refused == Refused::TooMany {
-        return failure(Code::TooManyRequests, "Too many wrong tokens came from this address.", "Wait five minutes, then try again.").into_response();
     }
     let mut response = failure(Code::SignedOut, "A token is needed.", "Open the panel's page to sign in, or send `Authorization: Bearer …`.").into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"demo-panel\""));
@@ -176,7 +226,7 @@ mod tests {
     #[test]
     fn only_our_own_names_are_served() {
         let public = ["https://demo.example/".parse().unwrap()];
-        let hosts = HostList::new([127, 0, 0, 1].into(), &public);
+        let hosts = HostList::new([127, 0, 0, 1].into(), &public, false);
         for (host, allowed) in [
             ("localhost:3000", true),
             ("127.0.0.1:1", true),
@@ -191,35 +241,75 @@ mod tests {
         ] {
             assert_eq!(hosts.allows(host), allowed, "{host}");
         }
-        assert!(HostList::new([0, 0, 0, 0].into(), &[]).allows("192.168.0.2:3000"));
-        assert!(!HostList::new([0, 0, 0, 0].into(), &[]).allows("evil.example"));
+        assert!(HostList::new([0, 0, 0, 0].into(), &[], false).allows("192.168.0.2:3000"));
+        assert!(!HostList::new([0, 0, 0, 0].into(), &[], false).allows("evil.example"));
+    }
+
+    fn parts(method: Method, target: &str, headers: &[(&'static str, &'static str)]) -> http::request::Parts {
+        let mut request = Request::builder().method(method).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Body::empty()).unwrap().into_parts().0
     }
 
     #[test]
-    fn other_origins_change_nothing() {
-        let hosts = HostList::new([127, 0, 0, 1].into(), &["https://demo.example".parse().unwrap()]);
+    fn other_origins_change_nothing_and_hold_nothing() {
+        let public = ["https://demo.example".parse().unwrap()];
+        let (plain, tls) = (HostList::new([127, 0, 0, 1].into(), &public, false), HostList::new([127, 0, 0, 1].into(), &public, true));
         let host = "127.0.0.1:3000";
-        for (method, headers, fits) in [
-            (Method::POST, vec![], true),
-            (Method::POST, vec![("origin", "http://127.0.0.1:3000")], true),
-            (Method::POST, vec![("origin", "https://demo.example")], true),
-            (Method::POST, vec![("origin", "http://127.0.0.1:4000")], false),
-            (Method::POST, vec![("origin", "http://evil.example")], false),
-            (Method::POST, vec![("origin", "null")], false),
-            (Method::POST, vec![("origin", "null"), ("sec-fetch-site", "same-origin")], true),
-            (Method::POST, vec![("origin", "null"), ("sec-fetch-site", "cross-site")], false),
-            (Method::POST, vec![("sec-fetch-site", "cross-site")], false),
-            (Method::POST, vec![("sec-fetch-site", "same-site")], false),
-            (Method::POST, vec![("sec-fetch-site", "same-origin")], true),
-            (Method::GET, vec![("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], true),
-            (Method::GET, vec![("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")], false),
-            (Method::POST, vec![("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], false),
+        let (cross, navigate) = (("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"));
+        for (method, path, headers, fits) in [
+            (Method::POST, "/", vec![], true),
+            (Method::POST, "/", vec![("origin", "http://127.0.0.1:3000")], true),
+            (Method::POST, "/", vec![("origin", "https://127.0.0.1:3000")], false),
+            (Method::POST, "/", vec![("origin", "https://demo.example")], true),
+            (Method::POST, "/", vec![("origin", "https://demo.example:443")], true),
+            (Method::POST, "/", vec![("origin", "http://demo.example")], false),
+            (Method::POST, "/", vec![("origin", "http://demo.example:8080")], false),
+            (Method::POST, "/", vec![("origin", "https://demo.example:8443")], false),
+            (Method::POST, "/", vec![("origin", "https://demo.example.evil.example")], false),
+            (Method::POST, "/", vec![("origin", "https://evil.example")], false),
+            (Method::POST, "/", vec![("origin", "http://127.0.0.1:4000")], false),
+            (Method::POST, "/", vec![("origin", "http://127.0.0.1")], false),
+            (Method::POST, "/", vec![("origin", "file://")], false),
+            (Method::POST, "/", vec![("origin", "null")], false),
+            (Method::POST, "/", vec![("origin", "null"), ("sec-fetch-site", "same-origin")], true),
+            (Method::POST, "/", vec![("origin", "null"), cross], false),
+            (Method::POST, "/", vec![cross], false),
+            (Method::POST, "/", vec![("sec-fetch-site", "same-site")], false),
+            (Method::POST, "/", vec![("sec-fetch-site", "same-origin")], true),
+            (Method::POST, "/", vec![cross, navigate], false),
+            (Method::GET, "/", vec![cross, navigate], true),
+            (Method::GET, "/", vec![cross, navigate, ("sec-fetch-dest", "document")], true),
+            (Method::GET, "/", vec![cross, navigate, ("sec-fetch-dest", "iframe")], false),
+            (Method::GET, "/", vec![cross, navigate, ("sec-fetch-dest", "object")], false),
+            (Method::GET, "/", vec![cross, ("sec-fetch-mode", "cors")], false),
+            (Method::GET, "/api/demo/live", vec![cross, navigate, ("sec-fetch-dest", "iframe")], false),
+            (Method::GET, "/api/demo/live", vec![cross, navigate, ("sec-fetch-dest", "document")], false),
+            (Method::GET, "/api/demo/status", vec![("sec-fetch-site", "none"), navigate, ("sec-fetch-dest", "document")], true),
         ] {
-            let mut map = HeaderMap::new();
-            for (name, value) in &headers {
-                map.insert(*name, HeaderValue::from_static(value));
-            }
-            assert_eq!(origin_fits(&map, &method, host, &hosts), fits, "{method} {headers:?}");
+            let request = parts(method, path, &headers);
+            assert_eq!(origin_fits(&request, host, &plain), fits, "{} {path} {headers:?}", request.method);
+        }
+        for (hosts, origin, fits) in [(&tls, "https://127.0.0.1:3000", true), (&tls, "http://127.0.0.1:3000", false)] {
+            assert_eq!(origin_fits(&parts(Method::POST, "/", &[("origin", origin)]), host, hosts), fits, "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let two: &[_] = &[("host", "localhost"), ("host", "localhost")];
+        for (target, headers, named) in [
+            ("/", &[("host", "localhost:3000")][..], Ok("localhost:3000")),
+            ("/", &[], Ok("")),
+            ("http://localhost:3000/", &[("host", "LOCALHOST:3000")], Ok("localhost:3000")),
+            ("http://localhost:3000/", &[], Ok("localhost:3000")),
+            ("http://localhost:3000/", &[("host", "evil.example")], Err("The target and the Host field name different hosts.")),
+            ("http://evil.example/", &[("host", "localhost:3000")], Err("The target and the Host field name different hosts.")),
+            ("/", two, Err("The request has more than one Host field.")),
+        ] {
+            assert_eq!(authority_of(&parts(Method::GET, target, headers)), named.map(str::to_owned), "{target} {headers:?}");
         }
     }
 }

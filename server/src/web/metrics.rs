@@ -26,8 +26,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at 0. `calls` counts what is asked of the cluster's API.
-    pub fn new(calls: impl Metric) -> Metrics {
+    /// All at 0. `calls` counts what is asked of the cluster's API, `wrong_tokens` what [`super::Gate`] refuses.
+    pub fn new(calls: impl Metric, wrong_tokens: Counter) -> Metrics {
         let mut all = Registry::default();
         let resident = Gauge::default();
         // By the name that Prometheus' own clients give it.
@@ -37,6 +37,7 @@ impl Metrics {
         registry.register("http_requests", "HTTP requests answered, by status", requests.clone());
         registry.register("live_viewers", "Open live streams", viewers.clone());
         registry.register("cluster_requests", "Calls to the cluster's API, by verb, resource and answer (0: none)", calls);
+        registry.register("wrong_tokens", "Wrong tokens given to the panel", wrong_tokens);
         registry.register("cluster_reachable", "1 while the cluster answers", reachable.clone());
         Metrics { registry: all, requests, viewers, reachable, resident }
     }

@@ -47,8 +47,10 @@ pub async fn enter(State(state): State<AppState>, peer: Option<Extension<Peer>>,
             response.headers_mut().insert(header::SET_COOKIE, cookie);
             response
         }
-        Err(Refused::TooMany) => back(state, parts, SignInWord::TooMany, StatusCode::TOO_MANY_REQUESTS).await,
-        Err(Refused::Wrong) => back(state, parts, SignInWord::Wrong, StatusCode::UNAUTHORIZED).await,
+        Err(Refused::Wrong(delay)) => {
+            tokio::time::sleep(delay).await;
+            back(state, parts, SignInWord::Wrong, StatusCode::UNAUTHORIZED).await
+        }
         // No token is set: there is nothing to sign in to.
         Err(Refused::SignedOut) => to_panel.into_response(),
     }
