@@ -18,7 +18,8 @@ impl Kubectl {
         Ok(Kubectl { program: tools::kubectl()?, kubeconfig: kubeconfig.to_owned() })
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    /// One that was not started yet.
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = cmd(&self.program);
         // Its cache of what the API serves goes beside the kubeconfig.
         let cache = self.kubeconfig.with_file_name("kubectl-cache");

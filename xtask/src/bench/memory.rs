@@ -39,7 +39,7 @@ pub fn pss_mb(pid: u32) -> Result<f64> {
 }
 
 /// The process and everything that descends from it.
-fn family(top: u32) -> Result<Vec<u32>> {
+pub fn family(top: u32) -> Result<Vec<u32>> {
     let mut parents = Vec::new();
     for entry in std::fs::read_dir("/proc").context("list the processes")?.flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };

@@ -14,18 +14,26 @@ mod results;
 mod size;
 mod split;
 mod start;
+mod trust;
 mod weights;
 
 use crate::browser_half::{self, Profile};
 use crate::sh::{Result, error};
 use crate::{build, tools};
 use results::Results;
+use std::time::Duration;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Only these: `size`, `start`, `memory`, `weights`, `split`, `gate`, `proxies`, `generators`, `clone`; all where none is given.
+    /// Only these: `size`, `start`, `memory`, `weights`, `split`, `gate`, `trust`, `proxies`, `generators`, `clone`; all where none is given.
     only: Vec<String>,
+    /// Parts of `trust`, separated by commas: `writes`, `stream`, `viewers`, `sandboxes`, `replicas`, `flood`, `soak`; all where none is given.
+    #[arg(long, value_delimiter = ',', value_name = "PART")]
+    trust: Vec<String>,
+    /// Length of the soak of `trust`, 30 for the figure that is quoted; without it the soak is left out.
+    #[arg(long, value_name = "MINUTES")]
+    soak_minutes: Option<u64>,
     /// Changes of weights to measure.
     #[arg(long, default_value_t = 500)]
     flips: usize,
@@ -38,9 +46,9 @@ pub struct Bench {
 }
 
 /// `peers` is both `proxies` and `generators`.
-const GROUPS: [&str; 10] = ["size", "start", "memory", "weights", "split", "gate", "peers", "proxies", "generators", "clone"];
+const GROUPS: [&str; 11] = ["size", "start", "memory", "weights", "split", "gate", "trust", "peers", "proxies", "generators", "clone"];
 /// Those that measure the panel that people run.
-const OF_THE_PANEL: [&str; 6] = ["size", "start", "memory", "weights", "split", "gate"];
+const OF_THE_PANEL: [&str; 7] = ["size", "start", "memory", "weights", "split", "gate", "trust"];
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Where {
@@ -83,6 +91,10 @@ impl Bench {
             }
             if wanted("gate") {
                 gate::measure(&program, &mut results)?;
+            }
+            if wanted("trust") {
+                let soak = self.soak_minutes.map(|minutes| Duration::from_secs(60 * minutes));
+                trust::measure(&program, &self.trust, soak, &mut results)?;
             }
         }
         let (proxies, generators) = (wanted("peers") || wanted("proxies"), wanted("peers") || wanted("generators"));

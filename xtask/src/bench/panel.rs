@@ -2,6 +2,7 @@
 use crate::sh::{Context, Result, cmd, error};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ pub struct Panel {
     child: Child,
     /// `http://127.0.0.1:PORT`.
     pub url: String,
+    address: SocketAddr,
     /// When it was started.
     pub started: Instant,
 }
@@ -67,7 +69,9 @@ impl Panel {
             .ok_or_else(|| error("the panel ended before it said its address"))?;
         // Whatever it says later must not block it.
         std::thread::spawn(move || lines.for_each(drop));
-        Ok(Panel { child, url: url.trim_end_matches('/').to_owned(), started })
+        let url = url.trim_end_matches('/').to_owned();
+        let address = url.trim_start_matches("http://").parse().context("read the panel's address")?;
+        Ok(Panel { child, url, address, started })
     }
 
     /// Its process.
@@ -75,10 +79,27 @@ impl Panel {
         self.child.id()
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Reads the answer to a GET; errors where it is none of success.
+    pub fn get(&self, path: &str) -> Result<String> {
+        let mut answer = agent().get(format!("{}{path}", self.url)).call().context(format!("GET {path}"))?;
+        let text = answer.body_mut().read_to_string().context(format!("read the answer to GET {path}"))?;
+        if answer.status().is_success() { Ok(text) } else { Err(error(format!("GET {path}: {}: {text}", answer.status()))) }
+    }
+
     /// `POST /api/demo/{verb}`.
     pub fn post(&self, verb: &str, body: &Value) -> Result<Value> {
+        self.post_in("istio-app", verb, body)
+    }
+
+    /// The same in another namespace.
+    pub fn post_in(&self, namespace: &str, verb: &str, body: &Value) -> Result<Value> {
         let mut answer = agent()
-            .post(format!("{}/api/demo/{verb}", self.url))
+            .post(format!("{}/api/demo/{verb}?namespace={namespace}", self.url))
             .send_json(body)
             .context(format!("POST {verb}"))?;
         let status = answer.status();
@@ -91,7 +112,12 @@ impl Panel {
 
     /// `GET /api/demo/status`.
     pub fn status(&self) -> Result<Value> {
-        let mut answer = agent().get(format!("{}/api/demo/status", self.url)).call().context("GET status")?;
+        self.status_in("istio-app")
+    }
+
+    /// The same of another namespace.
+    pub fn status_in(&self, namespace: &str) -> Result<Value> {
+        let mut answer = agent().get(format!("{}/api/demo/status?namespace={namespace}", self.url)).call().context("GET status")?;
         answer.body_mut().read_json().context("read the status")
     }
 
@@ -104,7 +130,12 @@ impl Panel {
 
     /// Whether `kind` is True.
     pub fn is(&self, kind: &str) -> Result<bool> {
-        let status = self.status()?;
+        self.is_in("istio-app", kind)
+    }
+
+    /// The same in another namespace.
+    pub fn is_in(&self, namespace: &str, kind: &str) -> Result<bool> {
+        let status = self.status_in(namespace)?;
         let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
         Ok(conditions.iter().any(|c| c["type"] == kind && c["status"] == "True"))
     }
