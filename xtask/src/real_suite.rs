@@ -12,7 +12,8 @@ const HERE: [&str; 10] = ["journey", "outside", "kubectl", "commands", "real", "
 /// Those that disturb the whole cluster: after all others, one test at a time.
 const LAST: [&str; 1] = ["outages"];
 /// Those that do not, and why.
-const NOT_HERE: [(&str, &str); 8] = [
+const NOT_HERE: [(&str, &str); 9] = [
+    ("ill_cluster", "puts a relay that breaks in front of an API, the embedded cluster's"),
     ("load", "asks of our own engine, sidecars and cluster that a hundred thousand requests are answered"),
     ("history", "is about a Prometheus, before any cluster"),
     ("kubeconfig", "is about kubeconfigs that do not work, each made from the embedded cluster's"),

@@ -34,7 +34,7 @@ mod teardown;
 mod verify;
 mod weights;
 
-use crate::k8s::{Cluster, Manifests, Reach, probe};
+use crate::k8s::{Cluster, Manifests, Reach, heartbeat};
 use crate::prometheus::Prometheus;
 use ::app::api::ControlPlane;
 use ::app::types::{ApiError, Code, Frame, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status, Traffic};
@@ -63,6 +63,7 @@ pub struct Demo {
     identity: Option<String>,
     /// For what was before the panel's own memory; nothing where none was named.
     prometheus: Option<Prometheus>,
+    preflights: preflight::Shared,
 }
 
 /// What keeps the namespaces going; run by `tasks`.
@@ -98,6 +99,7 @@ impl Demo {
             address,
             identity,
             prometheus,
+            preflights: preflight::Shared::default(),
         };
         (Arc::new(demo), Runner { cluster, reach, begun, stop })
     }
@@ -157,15 +159,15 @@ impl Demo {
 }
 
 impl Runner {
-    /// Runs every namespace's parts, and the probe of the cluster, until the token.
+    /// Runs every namespace's parts, and the cluster's heartbeat, until the token.
     pub async fn run(mut self) {
         let mut spaces = JoinSet::new();
-        let probing = probe(&self.cluster, facts::now_ms, &self.reach, &self.stop);
-        let mut probing = std::pin::pin!(probing);
+        let beating = heartbeat(&self.cluster, facts::now_ms, &self.reach, &self.stop);
+        let mut beating = std::pin::pin!(beating);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                () = &mut probing => break,
+                () = &mut beating => break,
                 Some(space) = self.begun.recv() => { spaces.spawn(space.run()); }
                 Some(_) = spaces.join_next() => {}
             }
@@ -211,7 +213,7 @@ impl ControlPlane for Demo {
     }
 
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
-        let told = preflight::preflight(&self.cluster, &self.manifests, ns).await;
+        let told = self.preflights.get(ns, || preflight::preflight(&self.cluster, &self.manifests, ns)).await;
         // What the page says is missing turns off what needs it there, not only in its words.
         if let Ok(space) = self.space(ns) {
             let missing = preflight::missing(&told);

@@ -6,9 +6,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
@@ -23,22 +23,40 @@ pub struct Call {
 
 /// Counts of calls; a cheap handle.
 #[derive(Clone, Debug)]
-pub struct Calls(pub Family<Call, Counter>, Arc<Mutex<Instant>>);
+pub struct Calls(pub Family<Call, Counter>, Arc<Mutex<LastAnswer>>);
+
+#[derive(Debug)]
+struct LastAnswer {
+    /// The client's start as long as there was none.
+    at: Instant,
+    /// Milliseconds since the Unix epoch; `None` as long as there was none.
+    ms: Option<u64>,
+}
 
 impl Default for Calls {
     fn default() -> Calls {
-        Calls(Family::default(), Arc::new(Mutex::new(Instant::now())))
+        Calls(Family::default(), Arc::new(Mutex::new(LastAnswer { at: Instant::now(), ms: None })))
     }
 }
 
 impl Calls {
     /// How long ago the last answer came that shows a cluster in order.
     pub fn silence(&self) -> Duration {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.last().at.elapsed()
+    }
+
+    /// When it came, in milliseconds since the Unix epoch; `None` if there was none yet.
+    pub fn last_answer_ms(&self) -> Option<u64> {
+        self.last().ms
     }
 
     fn heard(&self) {
-        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|time| u64::try_from(time.as_millis()).ok());
+        *self.last() = LastAnswer { at: Instant::now(), ms };
+    }
+
+    fn last(&self) -> MutexGuard<'_, LastAnswer> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

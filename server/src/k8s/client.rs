@@ -1,20 +1,20 @@
 //! A cluster the panel drives, whichever it is: a client, and how the page names it.
 use app::types::{ApiError, ClusterView, Code};
+use http::{Request, Response};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use kube::client::{ClientBuilder, ConfigExt};
+use kube::client::{Body, ClientBuilder, ConfigExt};
 use kube::{Client, Config};
 use kube::api::{Api, ApiResource, DynamicObject};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::sync::watch::{Receiver, Sender};
-use tokio_util::sync::CancellationToken;
-use tower::{BoxError, ServiceBuilder};
-use tracing::{info, warn};
+use tokio::sync::watch::Receiver;
+use tower::{BoxError, Service, ServiceBuilder};
 
 use super::KindName;
+use super::breaker::Breaker;
 use super::calls::Calls;
 use super::discover::{self, istio_versions};
 use super::patience::Patience;
@@ -32,14 +32,22 @@ pub struct Cluster {
     slow: Receiver<u64>,
     /// What was asked of it so far.
     pub calls: Calls,
+    /// Open while it does not answer.
+    pub breaker: Breaker,
     /// Told by whoever sees a connection break: then the cluster is asked at once whether it is still there.
     pub suspect: Arc<Notify>,
 }
 
 impl Cluster {
     /// A cluster that was not asked anything yet.
-    pub fn new((client, slow, calls): (Client, Receiver<u64>, Calls), view: ClusterView) -> Cluster {
-        Cluster { client, view, istio: Arc::default(), slow, calls, suspect: Arc::default() }
+    pub fn new(link: Link, view: ClusterView) -> Cluster {
+        let Link { client, slow, calls, breaker } = link;
+        Cluster { client, view, istio: Arc::default(), slow, calls, breaker, suspect: Arc::default() }
+    }
+
+    /// Until when the cluster asks to slow down, milliseconds since the Unix epoch; 0 where it never has.
+    pub fn slow(&self) -> Receiver<u64> {
+        self.slow.clone()
     }
 
     /// The objects of a kind in a namespace.
@@ -128,17 +136,25 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 /// Silence after which the other end of a connection is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
+/// A client with the handles of its layers.
+pub struct Link {
+    client: Client,
+    slow: Receiver<u64>,
+    calls: Calls,
+    breaker: Breaker,
+}
+
 /// A client on a configuration. It waits where the cluster asks to slow down, and its connections send at once: with kube's own
 /// connector a window update of one stream, not yet acknowledged, holds the next request back for 40 ms (Nagle's algorithm
 /// meeting delayed acknowledgements): one weight change in thirty took that long.
-pub fn client(mut config: Config) -> Result<(Client, Receiver<u64>, Calls), kube::Error> {
-    let calls = Calls::default();
-    let (until, slow) = tokio::sync::watch::channel(0);
-    let patience = Patience::new(Arc::new(until));
+pub fn client(mut config: Config) -> Result<Link, kube::Error> {
     // Ours in its place: it tells people, and gives up in the end.
     config.default_retry = false;
     if config.proxy_url.is_some() {
-        return Ok((ClientBuilder::try_from(config)?.with_layer(&patience).build(), slow, calls));
+        let (patience, slow) = patience();
+        let (calls, breaker) = (Calls::default(), Breaker::default());
+        let client = ClientBuilder::try_from(config)?.with_layer(&calls).with_layer(&patience).with_layer(&breaker).build();
+        return Ok(Link { client, slow, calls, breaker });
     }
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
@@ -151,119 +167,30 @@ pub fn client(mut config: Config) -> Result<(Client, Receiver<u64>, Calls), kube
     let https = config.rustls_https_connector_with_connector(connector)?;
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(https);
     let service = ServiceBuilder::new()
-        .layer(patience)
-        .layer(calls.clone())
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(http);
-    Ok((Client::new(service, config.default_namespace), slow, calls))
+    Ok(behind_layers(service, &config.default_namespace))
 }
 
-/// Whether the cluster answers, and what it says it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
-    /// Since when it does not (milliseconds since the Unix epoch), and why.
-    pub failing: Option<(u64, String)>,
-    /// Whether that is because it does not accept the panel's credentials any more.
-    pub refused: bool,
-    /// Where it asks to slow down: until when, milliseconds since the Unix epoch.
-    pub slow_until_ms: Option<u64>,
-    /// Version of its API, as it said last.
-    pub version: String,
-    /// Whom it takes the panel for; empty until it has said.
-    pub user: String,
-    /// Its mesh, `Istio 1.31.0, revision default`; empty where there is none.
-    pub mesh: String,
+fn patience() -> (Patience, Receiver<u64>) {
+    let (until, slow) = tokio::sync::watch::channel(0);
+    (Patience::new(Arc::new(until)), slow)
 }
 
-/// After this long without an answer to anything the cluster is asked; a watch that breaks asks at once.
-const EASY: Duration = Duration::from_secs(30);
-/// How often while it does not.
-const ANXIOUS: Duration = Duration::from_secs(1);
-/// How often whom it takes the panel for, and its mesh, are looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(300);
-
-/// Asks the cluster for its version when nothing was heard from it, once for everybody who looks.
-pub async fn probe(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reach>, stop: &CancellationToken) {
-    let mut slow = cluster.slow.clone();
-    let mut looked: Option<tokio::time::Instant> = None;
-    loop {
-        let asking = tokio::time::timeout(Duration::from_secs(3), cluster.client.apiserver_version());
-        let answer = match asking.await {
-            Ok(Ok(info)) => Ok(info.git_version),
-            Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err((true, "the credentials are not accepted any more (401 Unauthorized)".to_owned())),
-            Ok(Err(error)) => Err((false, reason_of(&error))),
-            Err(_) if *slow.borrow() > now_ms() => Ok(out.borrow().version.clone()),
-            Err(_) => Err((false, "no answer within 3 s".to_owned())),
-        };
-        let due = looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
-        let about = if answer.is_ok() && (due || out.borrow().failing.is_some()) {
-            looked = Some(tokio::time::Instant::now());
-            Some(about(cluster).await)
-        } else {
-            None
-        };
-        let pause = if answer.is_ok() { EASY } else { ANXIOUS };
-        log_change(&out.borrow().failing, &answer);
-        out.send_if_modified(|reach| {
-            let before = reach.clone();
-            match answer {
-                Ok(version) => (reach.failing, reach.refused, reach.version) = (None, false, version),
-                Err((refused, why)) => {
-                    let since = reach.failing.as_ref().map_or_else(now_ms, |(since, _)| *since);
-                    (reach.failing, reach.refused) = (Some((since, why)), refused);
-                }
-            }
-            if let Some((user, mesh)) = about {
-                (reach.user, reach.mesh) = (user.unwrap_or_else(|| reach.user.clone()), mesh.unwrap_or_else(|| reach.mesh.clone()));
-            }
-            *reach != before
-        });
-        loop {
-            tokio::select! {
-                () = wait(pause, &mut slow, now_ms, out) => {}
-                () = cluster.suspect.notified() => break,
-                () = stop.cancelled() => return,
-            }
-            // Whatever else was answered meanwhile says as much as its version would.
-            if out.borrow().failing.is_some() || cluster.calls.silence() >= EASY || looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN) {
-                break;
-            }
-        }
-    }
-}
-
-fn log_change(failing: &Option<(u64, String)>, answer: &Result<String, (bool, String)>) {
-    match (failing, answer) {
-        (None, Err((_, why))) => warn!("The cluster does not answer: {why}"),
-        (Some(_), Ok(version)) => info!(version, "The cluster answers again"),
-        _ => {}
-    }
-}
-
-/// Waits, and meanwhile tells when the cluster asks to slow down and when that is over.
-async fn wait(pause: Duration, slow: &mut Receiver<u64>, now_ms: fn() -> u64, out: &Sender<Reach>) {
-    let end = tokio::time::Instant::now() + pause;
-    loop {
-        let until_ms = *slow.borrow_and_update();
-        let left = Duration::from_millis(until_ms.saturating_sub(now_ms()));
-        let shown = (!left.is_zero()).then_some(until_ms);
-        out.send_if_modified(|reach| std::mem::replace(&mut reach.slow_until_ms, shown) != shown);
-        let next = if left.is_zero() { end } else { end.min(tokio::time::Instant::now() + left) };
-        tokio::select! {
-            () = tokio::time::sleep_until(next) => if next >= end { return },
-            changed = slow.changed() => if changed.is_err() { tokio::time::sleep_until(end).await; return },
-        }
-    }
-}
-
-/// Whom the cluster takes the panel for, and its mesh; nothing where that cannot be told.
-async fn about(cluster: &Cluster) -> (Option<String>, Option<String>) {
-    let (user, served, seen) = tokio::join!(discover::whoami(&cluster.client), cluster.find_istio(), discover::istiods(&cluster.client));
-    let mesh = served.ok().map(|served| if served { discover::mesh_name(&seen.unwrap_or_default(), cluster.istio_version()) } else { String::new() });
-    (user, mesh)
+/// A client of a service: breaker first, then the waiting, then the counting of what is really sent.
+pub(super) fn behind_layers<S, B>(service: S, namespace: &str) -> Link
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError> + Send + 'static,
+    S::Future: Send + 'static,
+    B: hyper::body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let ((patience, slow), calls, breaker) = (patience(), Calls::default(), Breaker::default());
+    let service = ServiceBuilder::new().layer(breaker.clone()).layer(patience).layer(calls.clone()).service(service);
+    Link { client: Client::new(service, namespace.to_owned()), slow, calls, breaker }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What to do when a cluster asks to slow down: wait as long as it says, and tell people meanwhile.
 //!
 //! Source: Kubernetes documentation, "API Priority and Fairness": 429 with `Retry-After` in seconds.
+use super::heartbeat::PATH as HEARTBEAT;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use kube::client::Body;
 use std::future::{Future, poll_fn};
@@ -82,13 +83,15 @@ where
         Box::pin(async move {
             let mut request = request;
             let (mut tries, mut waited) = (0, Duration::ZERO);
+            // A heartbeat reports a failure; it has a backoff of its own.
+            let repeats_failures = request.method() == Method::GET && request.uri().path() != HEARTBEAT;
             loop {
                 let again = copy(&request);
                 let method = request.method().clone();
                 poll_fn(|cx| held(&inner).poll_ready(cx)).await?;
                 let answering = held(&inner).call(request);
                 let answer = in_time(if method == Method::GET { READ } else { WRITE }, answering).await?;
-                let Some(wait) = wait(&method, answer.status(), answer.headers(), tries) else { return Ok(answer) };
+                let Some(wait) = wait(repeats_failures, answer.status(), answer.headers(), tries) else { return Ok(answer) };
                 if answer.status() == StatusCode::TOO_MANY_REQUESTS {
                     tell(&until, wait);
                 }
@@ -105,13 +108,13 @@ where
 }
 
 /// How long to wait before sending again; nothing where that would be of no use, or could do a thing twice.
-fn wait(method: &Method, status: StatusCode, headers: &HeaderMap, tries: u32) -> Option<Duration> {
+fn wait(repeats_failures: bool, status: StatusCode, headers: &HeaderMap, tries: u32) -> Option<Duration> {
     let said = headers.get(http::header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok()).map(Duration::from_secs);
     let backed_off = Duration::from_millis(100) * 2u32.pow(tries.min(6));
     match status {
         // Refused before anything was done.
         StatusCode::TOO_MANY_REQUESTS => Some(said.unwrap_or(Duration::from_secs(1)).max(backed_off)),
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT if *method == Method::GET && tries < 2 => Some(said.map_or(backed_off, |s| s.min(Duration::from_secs(1)))),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT if repeats_failures && tries < 2 => Some(said.map_or(backed_off, |s| s.min(Duration::from_secs(1)))),
         _ => None,
     }
 }

@@ -8,9 +8,11 @@ mod line;
 mod lines;
 mod quantity;
 mod room;
+mod shared;
 mod webhook;
 
 pub use gather::{rights, rules};
+pub use shared::Shared;
 
 use super::trouble::Denied;
 use crate::k8s::{Cluster, Manifests, mesh_name};

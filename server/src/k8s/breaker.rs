@@ -1,0 +1,138 @@
+//! The circuit breaker between the panel and its cluster: while the cluster does not answer, only the heartbeat asks it.
+//!
+//! Open: a read waits until the breaker closes, so that watches, port-forwards and pollers share one backoff instead of each retrying at
+//! its own pace; a write fails at once, because somebody waits for its answer. The heartbeat ([`super::heartbeat`]) opens and closes it.
+use super::heartbeat::PATH as HEARTBEAT;
+use http::{Method, Request, Response};
+use kube::client::Body;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::watch;
+use tower::{BoxError, Layer, Service};
+
+/// Longest wait of a read for the breaker to close; its caller then backs off by itself.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Reads that waited go on spread over this time, so that a cluster that has just come back is not met by all of them at once.
+const SPREAD: Duration = Duration::from_millis(500);
+/// Text of the error of what the breaker refuses.
+pub const OPEN: &str = "no answer to the last heartbeat";
+
+/// Cheap handle of a cluster's breaker. Closed at first.
+#[derive(Clone, Debug)]
+pub struct Breaker(Arc<watch::Sender<bool>>);
+
+impl Default for Breaker {
+    fn default() -> Breaker {
+        Breaker(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Breaker {
+    /// Holds everything but the heartbeat back (`true`), or lets it pass.
+    pub fn set_open(&self, open: bool) {
+        self.0.send_if_modified(|now| std::mem::replace(now, open) != open);
+    }
+
+    /// Waits until `method` may be sent. Errors: a write while the breaker is open, a read after [`LONGEST`].
+    async fn pass(&self, method: &Method) -> Result<(), BoxError> {
+        let mut open = self.0.subscribe();
+        if !*open.borrow_and_update() {
+            return Ok(());
+        }
+        if method != Method::GET {
+            return Err(OPEN.into());
+        }
+        let closed = tokio::time::timeout(LONGEST, open.wait_for(|open| !open)).await.is_ok();
+        if !closed {
+            return Err(OPEN.into());
+        }
+        tokio::time::sleep(SPREAD.mul_f64(random_fraction())).await;
+        Ok(())
+    }
+}
+
+/// A uniform random number in [0, 1); 0.5 if the system has no random numbers.
+pub fn random_fraction() -> f64 {
+    getrandom::u32().map_or(0.5, |bits| f64::from(bits) / 4_294_967_296.0)
+}
+
+impl<S> Layer<S> for Breaker {
+    type Service = Guarded<S>;
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { inner: Arc::new(Mutex::new(inner)), breaker: self.clone() }
+    }
+}
+
+/// A service behind a breaker.
+pub struct Guarded<S> {
+    /// Locked to hand a request over, not while it is answered.
+    inner: Arc<Mutex<S>>,
+    breaker: Breaker,
+}
+
+impl<S, B> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError> + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (inner, breaker) = (self.inner.clone(), self.breaker.clone());
+        Box::pin(async move {
+            if request.uri().path() != HEARTBEAT {
+                breaker.pass(request.method()).await?;
+            }
+            let locked = || inner.lock().unwrap_or_else(PoisonError::into_inner);
+            std::future::poll_fn(|cx| locked().poll_ready(cx)).await?;
+            let answering = locked().call(request);
+            answering.await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tower::service_fn;
+
+    #[tokio::test(start_paused = true)]
+    async fn while_it_is_open_only_the_heartbeat_is_sent() {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = sent.clone();
+        let breaker = Breaker::default();
+        let mut service = breaker.layer(service_fn(move |_: Request<Body>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            async { Ok::<_, BoxError>(Response::new(())) }
+        }));
+        let mut call = |method: Method, path: &str| service.call(Request::builder().method(method).uri(path).body(Body::empty()).unwrap());
+        call(Method::PATCH, "/api/v1/x").await.unwrap();
+        breaker.set_open(true);
+        assert!(call(Method::PATCH, "/api/v1/x").await.unwrap_err().to_string().contains(OPEN), "a write fails at once");
+        call(Method::GET, HEARTBEAT).await.unwrap();
+        assert_eq!(sent.load(Ordering::Relaxed), 2);
+        let (early, late) = (call(Method::GET, "/api/v1/pods"), call(Method::GET, "/api/v1/services"));
+        let (early, late) = tokio::join!(early, async {
+            tokio::time::sleep(LONGEST - Duration::from_secs(1)).await;
+            assert_eq!(sent.load(Ordering::Relaxed), 2, "reads wait");
+            breaker.set_open(false);
+            late.await
+        });
+        early.unwrap();
+        late.unwrap();
+        assert_eq!(sent.load(Ordering::Relaxed), 4, "and go on when it closes");
+        breaker.set_open(true);
+        assert!(call(Method::GET, "/api/v1/pods").await.is_err(), "but not for ever");
+    }
+}
