@@ -21,6 +21,7 @@ use crate::browser_half::{self, Profile};
 use crate::sh::{Result, error};
 use crate::{build, tools};
 use results::Results;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Arguments of `cargo xtask bench`.
@@ -31,6 +32,9 @@ pub struct Bench {
     /// Parts of `trust`, separated by commas: `writes`, `stream`, `viewers`, `sandboxes`, `replicas`, `flood`, `soak`; all where none is given.
     #[arg(long, value_delimiter = ',', value_name = "PART")]
     trust: Vec<String>,
+    /// Measure this program; without it one is built. To set two versions beside each other
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Length of the soak of `trust`, 30 for the figure that is quoted; without it the soak is left out.
     #[arg(long, value_name = "MINUTES")]
     soak_minutes: Option<u64>,
@@ -72,11 +76,16 @@ impl Bench {
         let wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);
         let mut results = Results::default();
         if OF_THE_PANEL.iter().any(|name| wanted(name)) {
-            let built = browser_half::build(&tools::wasm_compiler()?, Profile::Release)?;
-            let program = build::server(true)?;
-            if wanted("size") {
-                size::measure(&built, &mut results)?;
-            }
+            let program = match &self.program {
+                Some(given) => given.clone(),
+                None => {
+                    let built = browser_half::build(&tools::wasm_compiler()?, Profile::Release)?;
+                    if wanted("size") {
+                        size::measure(&built, &mut results)?;
+                    }
+                    build::server(true)?
+                }
+            };
             if wanted("start") {
                 start::measure(&program, &mut results)?;
             }
