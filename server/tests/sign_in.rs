@@ -3,13 +3,14 @@ mod common;
 
 use common::TestPanel;
 
-const TOKEN: &str = "0123456789abcdef-a-token";
+const TOKEN: &str = "0123456789abcdef-a-token-of-32-characters";
 
 #[test]
 fn a_token_is_typed_once_and_a_cookie_stands_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let panel = TestPanel::guarded(&file);
     let html = [("Accept", "text/html")];
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
