@@ -13,6 +13,10 @@ use config::{Action, Cli};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Err(why) = roles::confine_to_pod(std::env::args_os().nth(1).as_deref()) {
+        eprintln!("demo-panel: {why}");
+        return ExitCode::FAILURE;
+    }
     // Before anything makes a TLS connection; fails only where it was done before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match Cli::parse_from(config::command_line(std::env::args_os())).action() {

@@ -403,13 +403,14 @@ async fn who_is_signed_out_is_sent_to_sign_in_and_comes_back() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("token");
-    std::fs::write(&file, "0123456789abcdef-a-token\n").expect("a token");
+    std::fs::write(&file, "0123456789abcdef-a-token-of-32-characters\n").expect("a token");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
     let panel = TestPanel::guarded(&file);
     let driver = Driver::start();
     let browser = driver.open(&format!("http://{}/?namespace=team-a", panel.address)).await;
     browser.find("sign-in").await;
     is_sound(&browser, "sign-in").await;
-    let enter = "document.getElementById('token').value = '0123456789abcdef-a-token'; document.querySelector('[data-testid=enter]').click()";
+    let enter = "document.getElementById('token').value = '0123456789abcdef-a-token-of-32-characters'; document.querySelector('[data-testid=enter]').click()";
     browser.script(enter).await;
     browser.says("cluster", "team-a").await;
     browser.find("hero-deploy").await;

@@ -10,6 +10,7 @@ fn a_token_is_typed_once_and_a_cookie_stands_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let panel = TestPanel::guarded(&file);
     let html = [("Accept", "text/html")];
     let form = [("Content-Type", "application/x-www-form-urlencoded")];

@@ -1,13 +1,12 @@
 //! `curl`: as much of curl as the walkthrough's commands need. Plain http, through `http_proxy`; exit codes are curl's.
 use super::http::{self, Ask, AskError};
+use super::output::Output;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Method, Response, Uri};
-use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -26,9 +25,9 @@ pub struct Args {
     /// Ask for the headers alone
     #[arg(short = 'I', long)]
     head: bool,
-    /// Write bodies to a file
-    #[arg(short = 'o', long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    /// Write bodies to a file of the working folder, by its plain name, or to `-` or /dev/null
+    #[arg(short = 'o', long, value_name = "FILE", allow_hyphen_values = true)]
+    output: Option<String>,
     /// What to print after each answer, `%{http_code}` for example
     #[arg(short = 'w', long, value_name = "FORMAT", allow_hyphen_values = true)]
     write_out: Option<String>,
@@ -81,6 +80,7 @@ impl From<AskError> for Failure {
             AskError::Url(_) => 3,
             AskError::ResolveProxy(_) => 5,
             AskError::Resolve(_) => 6,
+            AskError::Direct(_) => 7,
             AskError::Connect(..) => 7,
             AskError::Broken(e) if e.is_incomplete_message() => 52,
             AskError::Broken(_) => 56,
@@ -123,8 +123,8 @@ impl Args {
     }
 
     async fn transfers(&self, out: &mut impl Write, err: &mut impl Write) -> u8 {
-        let mut file = match self.output.as_ref().map(File::create).transpose() {
-            Ok(file) => file,
+        let mut file = match self.output.as_deref().map(Output::open).transpose() {
+            Ok(file) => file.flatten(),
             Err(e) => {
                 self.complain(err, &Failure::from(e));
                 return 23;

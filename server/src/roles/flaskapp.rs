@@ -1,4 +1,5 @@
 //! `flaskapp`: the demo's app. Says which version it is, shows its environment, fetches for whoever asks.
+use super::pod::Pod;
 use super::{http as client, life};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -46,6 +47,12 @@ impl Args {
     pub fn run(self) -> ExitCode {
         super::block_on("flaskapp", async move {
             let address = self.listen.unwrap_or_else(|| SocketAddr::new(bind_ip(), 7777));
+            if let Some(pod) = Pod::here()
+                && address.ip() != pod.app_ip
+            {
+                let why = format!("cannot listen on {address}: a pod listens on its own address only, here {}:{}", pod.app_ip, address.port());
+                return super::failed("flaskapp", why);
+            }
             let listener = match TcpListener::bind(address).await {
                 Ok(listener) => listener,
                 Err(e) => return super::failed("flaskapp", format_args!("cannot listen on {address}: {e}")),

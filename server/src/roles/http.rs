@@ -1,4 +1,5 @@
 //! One HTTP request of a role to the world, through the pod's proxy where it has one.
+use super::pod::Pod;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -43,6 +44,9 @@ pub enum AskError {
     /// Another scheme than http.
     #[error("Protocol \"{0}\" not supported")]
     Scheme(String),
+    /// Not through the pod's proxy.
+    #[error("{0}: a pod's requests go through its proxy only")]
+    Direct(String),
     /// No address for the host.
     #[error("Could not resolve host: {0}")]
     Resolve(String),
@@ -57,8 +61,12 @@ pub enum AskError {
     Broken(#[from] hyper::Error),
 }
 
-/// The proxy that the environment names, as `host:port`. Like curl's, only the lower-case variable counts.
+/// The pod's proxy on the embedded cluster, whatever the pod's spec says; elsewhere the one that the environment names, as `host:port`.
+/// Like curl's, only the lower-case variable counts.
 pub fn proxy_of_environment() -> Option<String> {
+    if let Some(pod) = Pod::here() {
+        return Some(pod.proxy.to_string());
+    }
     std::env::var("http_proxy").ok().and_then(|url| proxy_authority(&url))
 }
 
@@ -90,6 +98,11 @@ pub async fn ask(ask: Ask) -> Result<Answer, AskError> {
     let host = ask.url.host().unwrap_or_default();
     let authority = format!("{host}:{}", ask.url.port_u16().unwrap_or(80));
     let peer = ask.proxy.clone().unwrap_or_else(|| authority.clone());
+    if let Some(pod) = Pod::here()
+        && peer != pod.proxy.to_string()
+    {
+        return Err(AskError::Direct(peer));
+    }
     let addresses = tokio::net::lookup_host(&*peer).await.map(Vec::from_iter).unwrap_or_default();
     if addresses.is_empty() {
         return Err(if ask.proxy.is_some() { AskError::ResolveProxy(peer) } else { AskError::Resolve(host.to_owned()) });

@@ -7,8 +7,12 @@ mod env;
 mod flaskapp;
 mod http;
 mod life;
+mod output;
+mod pod;
 mod sidecar;
 mod sleep;
+
+pub use pod::confine_to_pod;
 
 use std::future::Future;
 use std::process::ExitCode;

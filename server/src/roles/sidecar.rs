@@ -2,8 +2,9 @@
 use super::life;
 use mesh::{SidecarConfig, run_sidecar};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Arguments of `sidecar`; what Istio's injection passes beside them is taken and ignored.
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,10 @@ impl Args {
             Ok(config) => config,
             Err(why) => return super::failed("sidecar", why),
         };
+        let config = match super::pod::Pod::here() {
+            Some(pod) => reaching_pods(config, &pod.run_dir),
+            None => config,
+        };
         super::block_on("sidecar", async move {
             match life::until_asked_to_end(async move |stop| run_sidecar(config, stop).await).await {
                 Ok(()) => ExitCode::SUCCESS,
@@ -27,6 +32,16 @@ impl Args {
             }
         })
     }
+}
+
+/// Connects only where the node says that a pod listens: its socket lies beside the pods' folders.
+fn reaching_pods(mut config: SidecarConfig, run_dir: &Path) -> SidecarConfig {
+    let node = Arc::new(cluster::Reach::new(run_dir.with_file_name(cluster::NODE_SOCKET)));
+    config.reach = Some(mesh::Reach::new(move |to| {
+        let node = node.clone();
+        async move { node.allows(to).await }
+    }));
+    config
 }
 
 /// Reads what the node has set. `PROXY_ACCESS_LOG=true` in the pod's spec turns the access log on: at hundreds of requests a second it is
@@ -43,7 +58,8 @@ fn config(var: impl Fn(&str) -> Option<String>) -> Result<SidecarConfig, String>
         &needed("POD_NAME")?,
         address("POD_IP")?,
         address("APP_BIND_IP")?,
-        PathBuf::from(needed("MESH_SOCKET")?),
+        // Beside the pods' folders, where paths are short enough for a socket; an absolute path stays what it is.
+        PathBuf::from(text("RUN_DIR")).join(needed("MESH_SOCKET")?),
     );
     config.workload = text("POD_WORKLOAD");
     config.app = text("POD_APP_LABEL");

@@ -14,13 +14,12 @@ use tokio::net::UnixListener;
 /// Opens the state folder's cluster and starts its parts.
 pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartError> {
     let state_dir = config.state.path().map_err(|e| StartError::new(e.to_string(), "Give --state-dir."))?;
-    let socket = state_dir.join("mesh.sock");
     let control = Control::new();
     let sidecars_know = control.clone();
     let cluster = Cluster::open(Config {
         state_dir: state_dir.clone(),
         reset: config.reset,
-        images: images::images(&socket),
+        images: images::images(),
         kinds: mesh::kinds(),
         admission: mesh::admission(),
         allow_host_exec: config.allow_host_exec,
@@ -32,7 +31,7 @@ pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartEr
         ..Config::default()
     })
     .map_err(|e| cannot_open(&e))?;
-    let sidecars = listen(&socket)?;
+    let sidecars = listen(&cluster.run_dir().join(images::MESH_SOCKET))?;
     let api = cluster.bind_api(config.api_listen).await.map_err(|e| cannot_open(&e))?;
 
     let registry = cluster.registry();

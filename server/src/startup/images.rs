@@ -1,13 +1,15 @@
 //! What the embedded cluster's node can run: our own binary, in its roles.
 use ::cluster::Image;
-use std::path::Path;
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|w| (*w).to_owned()).collect()
 }
 
-/// The demo's image and Istio's proxy. `mesh` is the socket where sidecars learn their routes.
-pub fn images(mesh: &Path) -> Vec<Image> {
+/// Name of the socket where sidecars learn their routes, in the folder of the pods' private folders.
+pub const MESH_SOCKET: &str = "mesh.sock";
+
+/// The demo's image and Istio's proxy.
+pub fn images() -> Vec<Image> {
     vec![
         Image {
             names: words(&["simple-flask-app"]),
@@ -21,7 +23,7 @@ pub fn images(mesh: &Path) -> Vec<Image> {
             entrypoint: words(&["sidecar"]),
             applets: words(&["sidecar", "curl", "env", "sleep"]),
             proxy: true,
-            env: vec![("MESH_SOCKET".to_owned(), mesh.display().to_string())],
+            env: vec![("MESH_SOCKET".to_owned(), format!("../{MESH_SOCKET}"))],
         },
     ]
 }

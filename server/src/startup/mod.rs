@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tracing::info;
 
@@ -41,6 +41,10 @@ impl StartError {
 
 /// Serves until it is told to stop. Exit code 0 then; 1 where it could not start or a part ended early.
 pub fn serve(config: Serve) -> ExitCode {
+    // TLS, cookies and the Date header have no such time. No kernel sets one, but a wrapper can.
+    if SystemTime::now() < UNIX_EPOCH {
+        return refuse(&StartError::new("the clock says a time before 1970", "Set it, then start again."));
+    }
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log);
     // Every failed call, at once and without its meaning: what it means is logged where it is handled.
     let filter = match filter.and_then(|f| Ok(if config.log.contains("kube") { f } else { f.add_directive("kube_client::client::builder=off".parse()?) })) {

@@ -8,7 +8,7 @@ use crate::controllers;
 use crate::events::{EventWriter, Recorder, events};
 use crate::kinds::{Kind, Kinds};
 use crate::kubeconfig;
-use crate::node::{Image, NetError, Network, Node, NodeConfig, NodeHandle, Routed, ignored_fields_admission, service_ip_admission};
+use crate::node::{Image, NetError, Network, Node, NodeConfig, NodeHandle, Routed, endpoint_address_admission, ignored_fields_admission, service_ip_admission};
 use crate::pki::{Pki, PkiError};
 use crate::registry::{AdmissionHook, Registry};
 use crate::statedir::{StateDir, StateDirError};
@@ -124,6 +124,7 @@ impl Cluster {
         let mut admission = vec![ignored_fields_admission()];
         admission.extend(config.admission);
         admission.push(service_ip_admission(network.clone()));
+        admission.push(endpoint_address_admission(network.clone()));
         let registry = Registry::open(store, Kinds::builtin().with(config.kinds), admission)?;
         let (recorder, writer) = events(registry.clone());
         let node = NodeConfig {
@@ -162,6 +163,11 @@ impl Cluster {
             });
             preparing.await.copied().map_err(|status: Status| status.message)
         }
+    }
+
+    /// The private folder of this run, empty at its start, with a name short enough for sockets in it.
+    pub fn run_dir(&self) -> &std::path::Path {
+        self.kubelet.run_dir()
     }
 
     /// The verbs, for parts of this process.

@@ -36,7 +36,10 @@ pub use kubeconfig::{file_name as kubeconfig_file, render as render_kubeconfig};
 pub use pki::{Pki, PkiError};
 pub use statedir::{StateDir, StateDirError};
 pub use kubelet::{Duplex, Exec, ExecOptions, Kubelet, LogOptions, LogStream};
-pub use node::{Image, NetError, Network, Node, NodeConfig, NodeHandle, Routed, service_ip_admission};
+pub use node::{
+    ConfineError, Connections, Image, LONGEST_FILE, NODE_SOCKET, NetError, Network, Node, NodeConfig, NodeHandle, Reach, Routed, confine,
+    endpoint_address_admission, service_ip_admission,
+};
 
 /// A Kubernetes object as the API carries it.
 pub type Object = serde_json::Value;

@@ -57,7 +57,8 @@ impl Pki {
         params.distinguished_name.push(DnType::CommonName, "demo-panel embedded cluster");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        // It lives as long as its state folder: rcgen's default ends in the year 4096.
+        // It lives as long as its state folder: rcgen's default ends in the year 4096. A clock may be at its zero.
+        params.not_before = rcgen::date_time_ymd(1970, 1, 1);
         let ca = CertifiedIssuer::self_signed(params.clone(), KeyPair::generate()?)?;
         let ca_pem = ca.pem();
         let key_pem = ca.key().serialize_pem();
@@ -76,8 +77,8 @@ impl Pki {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let now = SystemTime::now();
         let current = issue(&self.issuer, &provider, now)?;
-        let renewing = Renewing { issuer: self.issuer, provider: provider.clone(), current: Mutex::new((Arc::new(current), now + LIFETIME)) };
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        let renewing = Renewing { issuer: self.issuer, provider: provider.clone(), current: Mutex::new((Arc::new(current), now)) };
+        let mut config = rustls::ServerConfig::builder_with_details(provider, Arc::new(AnyClock))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(renewing));
@@ -91,16 +92,17 @@ impl Pki {
 struct Renewing {
     issuer: Issuer<'static, KeyPair>,
     provider: Arc<rustls::crypto::CryptoProvider>,
-    /// The certificate in use, and its end.
+    /// The certificate in use, and when it was made.
     current: Mutex<(Arc<CertifiedKey>, SystemTime)>,
 }
 
 impl Renewing {
     fn at(&self, now: SystemTime) -> Arc<CertifiedKey> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if now + RENEW_BEFORE >= current.1 {
+        // A clock that was set back makes the certificate one of the future.
+        if now + RENEW_BEFORE >= current.1 + LIFETIME || now + BACKDATE / 2 < current.1 {
             match issue(&self.issuer, &self.provider, now) {
-                Ok(new) => *current = (Arc::new(new), now + LIFETIME),
+                Ok(new) => *current = (Arc::new(new), now),
                 Err(e) => tracing::error!("the API's certificate could not be renewed: {e}"),
             }
         }
@@ -120,12 +122,25 @@ impl std::fmt::Debug for Renewing {
     }
 }
 
+/// The machine's clock for TLS. rustls' own takes a time before 1970 for impossible.
+#[derive(Debug)]
+struct AnyClock;
+
+impl rustls::time_provider::TimeProvider for AnyClock {
+    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(since))
+    }
+}
+
 fn issue(issuer: &Issuer<'static, KeyPair>, provider: &rustls::crypto::CryptoProvider, now: SystemTime) -> Result<CertifiedKey, PkiError> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(NAMES.map(str::to_owned).to_vec())?;
     params.distinguished_name.push(DnType::CommonName, "demo-panel API");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
+    // A certificate knows no time before 1950, and no clock that is right is before 1970.
+    let now = now.max(SystemTime::UNIX_EPOCH + BACKDATE);
     params.not_before = (now - BACKDATE).into();
     params.not_after = (now + LIFETIME).into();
     let certificate = params.signed_by(&key, issuer)?;
@@ -142,7 +157,7 @@ mod tests {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let now = SystemTime::now();
         let key = issue(&pki.issuer, &provider, now).unwrap();
-        Renewing { issuer: pki.issuer, provider, current: Mutex::new((Arc::new(key), now + LIFETIME)) }
+        Renewing { issuer: pki.issuer, provider, current: Mutex::new((Arc::new(key), now)) }
     }
 
     #[test]
@@ -153,6 +168,28 @@ mod tests {
         assert_eq!(Pki::open(&dir).unwrap().ca_pem, first);
         dir.write(CA_CERT, "nonsense").unwrap();
         assert!(matches!(Pki::open(&dir), Err(PkiError::Damaged(..))));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_gets_a_certificate_that_is_valid_then() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(&temp.path().join("s"), false).unwrap();
+        let resolver = renewing(&dir);
+        let ca = rustls::pki_types::pem::PemObject::from_pem_slice(Pki::open(&dir).unwrap().ca_pem.as_bytes()).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        let ca: rustls::pki_types::CertificateDer<'static> = ca;
+        roots.add(ca).unwrap();
+        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), resolver.provider.clone()).build().unwrap();
+        let day = Duration::from_secs(24 * 3600);
+        let now = SystemTime::now();
+        for at in [now, now - day / 4, now - 2 * day, now - 400 * day, now, SystemTime::UNIX_EPOCH + day, SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH - day, now + 400 * day] {
+            let key = resolver.at(at);
+            let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let time = rustls::pki_types::UnixTime::since_unix_epoch(since);
+            let name = "127.0.0.1".try_into().unwrap();
+            let verified = rustls::client::danger::ServerCertVerifier::verify_server_cert(&*verifier, &key.cert[0], &[], &name, &[], time);
+            assert!(verified.is_ok(), "{since:?}: {verified:?}");
+        }
     }
 
     #[test]

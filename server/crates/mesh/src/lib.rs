@@ -16,7 +16,7 @@ pub mod validate;
 pub use client_routes::{client_revision, client_routes};
 pub use control::Control;
 pub use inject::{Decision, PROXY_CONTAINER, SidecarTemplate, has_sidecar, inject};
-pub use sidecar::{Ports, Sidecar, SidecarConfig, SidecarError, run_sidecar};
+pub use sidecar::{Ports, Reach, Sidecar, SidecarConfig, SidecarError, run_sidecar};
 pub use table::{
     Action, Balance, Cluster, Destination, Endpoint, Fault, HashCookie, HeaderChanges, HeaderOps, Headers, Host, Limits, Match, Matched, MeshInput, Mirror, Outlier, Pattern, Policy, Protocol,
     Redirect, Report, RequestView, Retries, RetryOn, Rewrite, Route, RouteTable, ServicePort, StringMatch, TableUpdate, cluster_name, pick_weighted,

@@ -10,7 +10,7 @@ pub mod schema;
 pub use cause::Cause;
 pub use columns::age;
 pub(crate) use defaults::qos;
-pub(crate) use validate::metadata as validate_metadata;
+pub(crate) use validate::{metadata as validate_metadata, special_ip};
 
 use crate::Object;
 use serde_json::Value;

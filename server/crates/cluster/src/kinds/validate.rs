@@ -3,6 +3,7 @@ use super::Cause;
 use crate::{Object, select::LabelSelector};
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 const LABEL_RULE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const SUBDOMAIN_RULE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -277,8 +278,38 @@ pub(super) fn service(o: &Object) -> Vec<Cause> {
         }
         protocol(port, &format!("{at}.protocol"), &mut causes);
     }
+    for (i, ip) in list(spec, "externalIPs") {
+        let why = match ip.as_str().unwrap_or_default().parse::<IpAddr>() {
+            Ok(ip) => special_ip(ip),
+            Err(_) => Some("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"),
+        };
+        if let Some(why) = why {
+            causes.push(Cause::invalid(&format!("spec.externalIPs[{i}]"), ip, why));
+        }
+    }
     labels(&spec["selector"], "spec.selector", &mut causes);
     causes
+}
+
+/// Why an address cannot be an endpoint's, in the words of Kubernetes' `ValidateNonSpecialIP`; `None` if it can. An IPv4 address that is
+/// written as one of IPv6 is judged as IPv4.
+pub(crate) fn special_ip(ip: IpAddr) -> Option<&'static str> {
+    let ip = ip.to_canonical();
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    if ip.is_unspecified() {
+        Some(if ip.is_ipv4() { "may not be unspecified (0.0.0.0)" } else { "may not be unspecified (::)" })
+    } else if ip.is_loopback() {
+        Some("may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    } else if link_local {
+        Some("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    } else if ip.is_multicast() {
+        Some("may not be in the multicast range (224.0.0.0/4, ff00::/8)")
+    } else {
+        None
+    }
 }
 
 pub(super) fn service_update(old: &Object, new: &Object) -> Vec<Cause> {

@@ -1,5 +1,6 @@
 //! Runs a command in a container: an applet in its environment, with pipes or a terminal.
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -26,6 +27,8 @@ const PROBE_OUTPUT: u64 = 10 * 1024;
 pub struct Inside {
     /// The container's environment.
     pub env: Vec<(String, String)>,
+    /// Working directory: the pod's folder.
+    pub dir: PathBuf,
     /// Starts processes.
     pub spawner: Spawner,
     /// Cancelled when the container ends.
@@ -34,7 +37,7 @@ pub struct Inside {
 
 impl Inside {
     async fn start(&self, program: Program, io: Io, env: Vec<(String, String)>) -> std::io::Result<Started> {
-        let launch = Launch { program: program.file, args: program.args, env, dir: "/".into(), io };
+        let launch = Launch { program: program.file, args: program.args, env, dir: self.dir.clone(), io };
         self.spawner.spawn(launch).await
     }
 

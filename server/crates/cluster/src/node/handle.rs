@@ -78,7 +78,7 @@ impl Kubelet for NodeHandle {
         match self.0.images.resolve(&live.image, &options.command) {
             Err(message) => Ok(not_runnable(&message)),
             Ok(program) => {
-                let inside = Inside { env: live.env, spawner: self.0.spawner.clone(), container: live.ended };
+                let inside = Inside { env: live.env, dir: entry.files(), spawner: self.0.spawner.clone(), container: live.ended };
                 inside.exec(program, options.stdin, options.tty).await
             }
         }
@@ -87,7 +87,7 @@ impl Kubelet for NodeHandle {
     async fn port_forward(&self, namespace: &str, pod: &str, port: u16) -> Result<Box<dyn Duplex>, Status> {
         let entry = self.pod(namespace, pod)?;
         let ips = entry.ips.ok_or_else(|| Status::bad_request(format!("pod {pod} is not running")))?;
-        port_forward::connect(&entry.run_dir, ips.app, ips.pod, port).await.map_err(Status::internal)
+        port_forward::connect(&entry, ips, port).await.map_err(Status::internal)
     }
 }
 

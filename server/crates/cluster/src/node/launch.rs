@@ -90,14 +90,14 @@ pub async fn launch(shared: &Shared, home: &Home, index: usize, run: u32) -> Res
     };
     let program = shared.images.resolve(image, &argv).map_err(not_runnable)?;
     remove_stale_sockets(&home.entry.run_dir.join("ports"));
-    let launch = Launch { program: program.file, args: program.args, env: env.clone(), dir: "/".into(), io: Io::Pipes { stdin: false } };
+    let launch = Launch { program: program.file, args: program.args, env: env.clone(), dir: home.entry.files(), io: Io::Pipes { stdin: false } };
     let Started { process, streams } = shared.spawner.spawn(launch).await.map_err(|error| not_runnable(error.to_string()))?;
     let Streams::Pipes { stdout, stderr, .. } = streams else { return Err(not_runnable("no pipes".to_owned())) };
     // Only now: a start that fails must not push the log of a crash out.
     let log = LogFile::create(&home.entry.logs.join(&container.name), run).map_err(|error| not_made("the log", error))?;
     let stdout = pipe::Receiver::from_owned_fd(stdout).map_err(|error| not_made("its output", error))?;
     let stderr = pipe::Receiver::from_owned_fd(stderr).map_err(|error| not_made("its errors", error))?;
-    home.entry.began(&container.name, Live { env, image: image.clone(), log: log.clone(), running: true, ended: CancellationToken::new() });
+    home.entry.began(&container.name, Live { pid: process.pid(), env, image: image.clone(), log: log.clone(), running: true, ended: CancellationToken::new() });
     Ok(Launched { id, process, log, stdout, stderr })
 }
 

@@ -29,14 +29,21 @@ mod net;
 mod services;
 mod services_watch;
 mod service_ips;
+mod listening;
+mod reach;
+mod confine;
+mod endpoint_addresses;
 mod service_proxy;
 mod cluster_ip;
 mod node_object;
 
+pub use confine::{ConfineError, Connections, LONGEST_FILE, confine};
+pub use endpoint_addresses::admission as endpoint_address_admission;
 pub use handle::NodeHandle;
 pub use ignored::admission as ignored_fields_admission;
 pub use image::Image;
 pub use net::{NetError, Network};
+pub use reach::{NODE_SOCKET, Reach};
 pub use service_ips::admission as service_ip_admission;
 
 use std::io;
@@ -97,6 +104,7 @@ impl Node {
         let logs = config.state_dir.join("logs");
         std::fs::create_dir_all(&logs)?;
         let run = run_folder(&config.state_dir)?;
+        tracing::info!("{}", confine::enforced(confine::landlock_abi()));
         let recorder = recorder.of(KUBELET, Some(&config.name));
         let spawner = Spawner::start(records)?;
         let shared = Shared::new(config.name, registry, recorder, images, network, spawner, logs, run, config.routed);
@@ -124,11 +132,12 @@ impl Node {
             traffic.cancel();
             ended
         };
-        let (ended, (), (), ()) = tokio::join!(
+        let (ended, (), (), (), ()) = tokio::join!(
             pods,
             services_watch::run(shared.clone(), traffic.clone()),
             cluster_ip::serve(shared.network.clone(), shared.services.subscribe(), traffic.clone()),
             node_object::run(shared.clone(), traffic.clone()),
+            reach::serve(shared.clone(), traffic.clone()),
         );
         ended.map_err(|status| status.message)
     }

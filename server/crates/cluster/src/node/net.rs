@@ -120,6 +120,11 @@ impl Network {
         Some(PodLease { network: Arc::clone(self), slot })
     }
 
+    /// Whether an address is of this instance: the node's, a pod's or a Service's.
+    pub fn contains(&self, ip: Ipv4Addr) -> bool {
+        u32::from(ip).checked_sub(self.base).is_some_and(|offset| offset < BLOCK)
+    }
+
     /// Whether an address is one for Services of this block.
     pub fn is_service_ip(&self, ip: Ipv4Addr) -> bool {
         u32::from(ip).checked_sub(self.base).is_some_and(|offset| SERVICES.contains(&offset))

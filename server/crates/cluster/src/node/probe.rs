@@ -10,13 +10,19 @@ use tokio::net::TcpStream;
 
 use super::spec::{ProbeAction, ProbeSpec};
 
-/// Runs a probe against a pod. `exec` runs a command in the container and gives its exit code and output.
-pub async fn run<F, Fut>(probe: &ProbeSpec, pod_ip: Ipv4Addr, exec: F) -> Result<(), String>
+/// Runs a probe against a pod. `listens` says whether a pod's container listens at an address: no other is connected to. `exec` runs a command in the container and gives its exit code and output.
+pub async fn run<F, Fut>(probe: &ProbeSpec, pod_ip: Ipv4Addr, listens: impl Fn(Ipv4Addr, u16) -> bool + Send, exec: F) -> Result<(), String>
 where
     F: FnOnce(Vec<String>) -> Fut + Send,
     Fut: Future<Output = Result<(i32, String), String>> + Send,
 {
     let attempt = async {
+        if let ProbeAction::Http { host, port, .. } | ProbeAction::Tcp { host, port } = &probe.action {
+            let ip = host.unwrap_or(pod_ip);
+            if !listens(ip, *port) {
+                return Err(not_listening(&probe.action, SocketAddr::from((ip, *port))));
+            }
+        }
         match &probe.action {
             ProbeAction::Http { host, port, path, headers } => http_get(host.unwrap_or(pod_ip), *port, path, headers).await,
             ProbeAction::Tcp { host, port } => {
@@ -44,6 +50,15 @@ fn too_late(probe: &ProbeSpec, pod_ip: Ipv4Addr) -> String {
         ),
         ProbeAction::Tcp { port, .. } => format!("dial tcp {pod_ip}:{port}: i/o timeout"),
         _ => format!("command timed out after {}s", probe.timeout.as_secs()),
+    }
+}
+
+/// As if the connection had been refused.
+fn not_listening(action: &ProbeAction, to: SocketAddr) -> String {
+    let dialled = dial(to, &std::io::ErrorKind::ConnectionRefused.into());
+    match action {
+        ProbeAction::Http { path, .. } => format!("Get \"http://{to}{path}\": {dialled}"),
+        _ => dialled,
     }
 }
 

@@ -44,6 +44,11 @@ impl Process {
         Ok(Process(Arc::new(Inner { pid, pidfd, exit: Mutex::new(None), record })))
     }
 
+    /// Its process id, which is its group's as well.
+    pub fn pid(&self) -> i32 {
+        self.0.pid
+    }
+
     /// Bytes of memory that it has for itself; none once it has ended.
     pub fn memory(&self) -> Option<u64> {
         let exit = self.0.exit.lock().unwrap_or_else(PoisonError::into_inner);

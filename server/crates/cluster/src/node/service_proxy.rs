@@ -4,7 +4,7 @@
 //! target → pick → connect → forward.
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,13 +35,18 @@ const CONNECTIONS: usize = 4096;
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
+/// Says whether a connection may be made to an address: not to services of the host that a pod's address reaches as well.
+pub type Reach = Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>;
+
 /// Whom a proxy serves.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Caller {
     /// Short names are looked up in it.
     pub namespace: String,
     /// What `localhost` means.
     pub own: Ipv4Addr,
+    /// Where it may connect to.
+    pub reach: Reach,
 }
 
 /// Serves until stopped; open connections are then dropped with the pod that they belong to.
@@ -157,7 +162,7 @@ impl Client {
                 return Ok(self.pin(key, pin.endpoint, sender));
             }
         }
-        let (endpoint, stream) = connect(host, port, kept, &mut endpoints).await?;
+        let (endpoint, stream) = connect(&self.caller.reach, host, port, kept, &mut endpoints).await?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Refusal(StatusCode::BAD_GATEWAY, format!("{host}:{port}: {error}")))?;
@@ -176,7 +181,7 @@ impl Client {
     async fn tunnel(&mut self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let (host, port) = target(&request)?;
         let mut endpoints = self.endpoints(&host, port)?;
-        let (_, mut upstream) = connect(&host, port, None, &mut endpoints).await?;
+        let (_, mut upstream) = connect(&self.caller.reach, &host, port, None, &mut endpoints).await?;
         self.tasks.spawn(async move {
             if let Ok(client) = hyper::upgrade::on(request).await {
                 let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut upstream).await;
@@ -186,8 +191,7 @@ impl Client {
     }
 
     fn endpoints(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
-        let own = host.parse::<Ipv4Addr>().is_ok_and(|ip| ip == Ipv4Addr::LOCALHOST || ip == self.caller.own);
-        if own || host.eq_ignore_ascii_case("localhost") {
+        if means_the_caller(host, self.caller.own) {
             return Ok(vec![SocketAddr::from((self.caller.own, port))]);
         }
         let services = Arc::clone(&self.services.borrow());
@@ -204,8 +208,20 @@ impl Client {
     }
 }
 
+/// Whether a host is the calling pod by one of the names that every machine has for itself, or by its address.
+pub fn means_the_caller(host: &str, own: Ipv4Addr) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || literal.parse::<IpAddr>().is_ok_and(|ip| match ip.to_canonical() {
+            IpAddr::V4(ip) => ip == Ipv4Addr::LOCALHOST || ip.is_unspecified() || ip == own,
+            IpAddr::V6(ip) => ip == Ipv6Addr::LOCALHOST || ip.is_unspecified(),
+        })
+}
+
 /// Connects to the endpoint kept, else to a random one; where one refuses, to another, for nothing was sent yet.
 async fn connect(
+    reach: &Reach,
     host: &str,
     port: u16,
     mut first: Option<SocketAddr>,
@@ -213,7 +229,11 @@ async fn connect(
 ) -> Result<(SocketAddr, TcpStream), Refusal> {
     let mut why = String::new();
     while let Some(endpoint) = first.take().or_else(|| pick(endpoints).copied()) {
-        match tokio::time::timeout(CONNECT, TcpStream::connect(endpoint)).await {
+        let connecting = async {
+            // As if nobody listened there.
+            if reach(endpoint) { TcpStream::connect(endpoint).await } else { Err(std::io::Error::from_raw_os_error(libc::ECONNREFUSED)) }
+        };
+        match tokio::time::timeout(CONNECT, connecting).await {
             Ok(Ok(stream)) => {
                 let _ = stream.set_nodelay(true);
                 return Ok((endpoint, stream));

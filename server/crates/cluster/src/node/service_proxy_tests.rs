@@ -57,7 +57,7 @@ impl Bench {
         let (services, index) = watch::channel(index(&addresses));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = listener.local_addr().unwrap();
-        let caller = Caller { namespace: "istio-app".to_owned(), own: Ipv4Addr::LOCALHOST };
+        let caller = Caller { namespace: "istio-app".to_owned(), own: Ipv4Addr::LOCALHOST, reach: Arc::new(|_| true) };
         tasks.spawn(serve(listener, caller, index, CancellationToken::new()));
         (Bench { proxy, services, _tasks: tasks }, addresses)
     }

@@ -1,6 +1,6 @@
 //! What the node's parts share: handles, and what runs where.
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::container::Now;
 use super::image::{Image, Images};
+use super::listening::{Sockets, is_local, is_unicast};
 use super::logfile::LogFile;
 use super::net::Network;
 use super::services::Services;
@@ -69,6 +70,7 @@ pub struct PodEntry {
     /// Names of app containers, then of init containers.
     pub containers: Vec<String>,
     live: Mutex<HashMap<String, Live>>,
+    sockets: Sockets,
 }
 
 /// A pod's addresses.
@@ -83,6 +85,8 @@ pub struct Ips {
 /// A container's newest run.
 #[derive(Clone, Debug)]
 pub struct Live {
+    /// Its process, leader of its group.
+    pub pid: i32,
     /// Its environment.
     pub env: Vec<(String, String)>,
     /// Its image.
@@ -144,6 +148,23 @@ impl Shared {
         }
     }
 
+    /// Whether a connection on behalf of a pod may be made to this address: outside of loopback to any unicast address, within it to
+    /// ports that a pod's containers listen on. A host's service that listens on 0.0.0.0 has every pod's address, too.
+    pub fn may_connect(&self, to: SocketAddr) -> bool {
+        match to.ip().to_canonical() {
+            IpAddr::V4(ip) if ip.is_loopback() => self.pod_listens(ip, to.port()),
+            ip if is_local(ip) => false,
+            _ => is_unicast(to),
+        }
+    }
+
+    /// Whether this is a pod's address, and one of its containers listens there.
+    pub fn pod_listens(&self, ip: Ipv4Addr, port: u16) -> bool {
+        let of = |entry: &&Arc<PodEntry>| entry.ips.is_some_and(|ips| ips.pod == ip || ips.app == ip);
+        let entry = lock(&self.pods).values().find(of).cloned();
+        entry.is_some_and(|entry| entry.listens(ip, port))
+    }
+
     /// A pod on this node.
     pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<PodEntry>> {
         lock(&self.pods).get(&(namespace.to_owned(), name.to_owned())).cloned()
@@ -153,7 +174,18 @@ impl Shared {
 impl PodEntry {
     /// A pod of which nothing runs.
     pub fn new(uid: String, ips: Option<Ips>, run_dir: PathBuf, logs: PathBuf, containers: Vec<String>) -> PodEntry {
-        PodEntry { uid, ips, run_dir, logs, containers, live: Mutex::default() }
+        PodEntry { uid, ips, run_dir, logs, containers, live: Mutex::default(), sockets: Sockets::default() }
+    }
+
+    /// The folder that its processes work in, and write to.
+    pub fn files(&self) -> PathBuf {
+        self.run_dir.join("files")
+    }
+
+    /// Whether a process of one of its containers gets a connection to this address, which is one of the pod's.
+    pub fn listens(&self, ip: Ipv4Addr, port: u16) -> bool {
+        let leaders: Vec<i32> = lock(&self.live).values().filter(|live| live.running).map(|live| live.pid).collect();
+        self.sockets.reached(&leaders, ip, port)
     }
 
     /// Notes a container's new run.

@@ -200,13 +200,17 @@ impl Worker {
         let ips = Ips { pod: lease.pod_ip(), app: if meshed { lease.private_ip() } else { lease.pod_ip() } };
         let run_dir = run_dir(&self.shared.run, &self.entry.uid);
         let io = |error: std::io::Error| ("FailedCreatePodSandBox".to_owned(), format!("the pod's folder {}: {error}", run_dir.display()));
-        make_private(&run_dir.join("ports")).map_err(io)?;
+        for folder in ["ports", "files"] {
+            make_private(&run_dir.join(folder)).map_err(io)?;
+        }
         if !meshed {
             let listener = TcpListener::bind((ips.pod, OUTBOUND)).await.map_err(|error| {
                 let why = format!("the pod's outbound proxy cannot listen on {}:{OUTBOUND}: {error}", ips.pod);
                 (format!("Port{OUTBOUND}InUse"), why)
             })?;
-            let caller = service_proxy::Caller { namespace: self.namespace().to_owned(), own: ips.app };
+            let node = Arc::downgrade(&self.shared);
+            let reach = Arc::new(move |to| node.upgrade().is_some_and(|node| node.may_connect(to)));
+            let caller = service_proxy::Caller { namespace: self.namespace().to_owned(), own: ips.app, reach };
             let services = self.shared.services.subscribe();
             self.push(async move {
                 service_proxy::serve(listener, caller, services, CancellationToken::new()).await;
@@ -280,12 +284,13 @@ impl Worker {
         let (shared, entry, name) = (self.shared.clone(), self.entry.clone(), container.spec.name.clone());
         let ip = self.facts.pod_ip.unwrap_or(Ipv4Addr::LOCALHOST);
         self.push(async move {
+            let node = shared.clone();
             let exec = |command: Vec<String>| async move {
                 let live = entry.live(&name).ok_or("the container does not run")?;
                 let program = shared.images.resolve(&live.image, &command)?;
-                Inside { env: live.env, spawner: shared.spawner.clone(), container: live.ended }.probe(program).await
+                Inside { env: live.env, dir: entry.files(), spawner: shared.spawner.clone(), container: live.ended }.probe(program).await
             };
-            Done::Input(Input::Probed { index, run, probe: number, result: probe::run(&spec, ip, exec).await })
+            Done::Input(Input::Probed { index, run, probe: number, result: probe::run(&spec, ip, |to, port| node.pod_listens(to, port), exec).await })
         });
     }
 

@@ -1,7 +1,10 @@
 //! What a sidecar is told when it starts.
 
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Who and where a sidecar is.
@@ -27,6 +30,8 @@ pub struct SidecarConfig {
     pub ports: Ports,
     /// The control plane's unix socket.
     pub control_socket: PathBuf,
+    /// Says where connections may be made to; everywhere without it.
+    pub reach: Option<Reach>,
     /// Prints a line for each request, in Istio's format.
     pub access_log: bool,
     /// Where to: standard output, or a file that is appended to.
@@ -37,6 +42,29 @@ pub struct SidecarConfig {
     pub linger: Duration,
     /// Longest time for requests under way after that.
     pub drain: Duration,
+}
+
+/// Decides, before a connection to an endpoint or to the app is made, whether it may be made.
+#[derive(Clone)]
+pub struct Reach(Arc<Decide>);
+
+type Decide = dyn Fn(SocketAddr) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
+
+impl Reach {
+    /// Asks `decide` each time. A refused connection fails as if nobody listened at the address.
+    pub fn new<F: Future<Output = bool> + Send + 'static>(decide: impl Fn(SocketAddr) -> F + Send + Sync + 'static) -> Reach {
+        Reach(Arc::new(move |to| Box::pin(decide(to))))
+    }
+
+    pub(crate) async fn allows(&self, to: SocketAddr) -> bool {
+        (self.0)(to).await
+    }
+}
+
+impl std::fmt::Debug for Reach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reach")
+    }
 }
 
 /// Ports as Istio numbers them; 0 takes any free one.
@@ -72,6 +100,7 @@ impl SidecarConfig {
             inbound_ports: Vec::new(),
             ports: Ports::default(),
             control_socket,
+            reach: None,
             access_log: false,
             access_log_file: None,
             head_time: Duration::from_secs(10),

@@ -37,7 +37,7 @@ mod tunnel;
 mod upload;
 mod upstream;
 
-pub use config::{Ports, SidecarConfig, SidecarError};
+pub use config::{Ports, Reach, SidecarConfig, SidecarError};
 
 use admin::Pages;
 use proxy::Side;
@@ -132,7 +132,7 @@ impl Sidecar {
 
 fn inbound_side(shared: &Shared, port: u16) -> Side {
     let config = &shared.config;
-    let app = LiveCluster::single(format!("inbound|{port}||"), SocketAddr::new(config.app_ip, port), shared.black_hole);
+    let app = LiveCluster::single(format!("inbound|{port}||"), SocketAddr::new(config.app_ip, port), shared.black_hole, config.reach.as_ref());
     Side::Inbound { app: Arc::new(app) }
 }
 

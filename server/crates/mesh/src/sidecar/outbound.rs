@@ -239,12 +239,18 @@ fn to_cluster(cluster: Arc<LiveCluster>, connect: bool, path: Cow<'_, str>) -> D
     Decision::Forward(Plan { cluster, via: None, target: changed(path), original: None, hash: None, set_cookie: None, delay: None, mirrors: Vec::new() })
 }
 
+/// Whether a host, in lower case, is the calling pod by a name that every machine has for itself, or by one of its addresses.
+fn means_the_caller(name: &str, pod: IpAddr, app: IpAddr) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let literal = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    let own = |ip: IpAddr| ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST || ip.is_unspecified() || ip == pod || ip == app;
+    name == "localhost" || literal.parse::<IpAddr>().is_ok_and(|ip| own(ip.to_canonical()))
+}
+
 /// `localhost` is the calling pod: its app, or this sidecar's own pages. The inner error is a request that would come back here.
 fn own_address(shared: &Shared, name: &str, port: u16) -> Option<Result<SocketAddr, ()>> {
     let config = &shared.config;
-    let local = name == "localhost"
-        || name.parse::<IpAddr>().is_ok_and(|ip| ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST || ip == config.pod_ip);
-    if !local {
+    if !means_the_caller(name, config.pod_ip, config.app_ip) {
         return None;
     }
     let ports = &config.ports;
@@ -368,6 +374,18 @@ mod tests {
         };
         shared.apply(TableUpdate { revision: 1, full: true, set: [(full, Arc::new(host))].into(), gone: Vec::new() });
         shared
+    }
+
+    #[test]
+    fn the_pod_is_meant_by_each_of_its_names_and_by_no_other() {
+        let (pod, app) = ("127.64.0.3".parse().unwrap(), "127.64.0.4".parse().unwrap());
+        for name in ["localhost", "localhost.", "127.0.0.1", "::1", "[::1]", "0.0.0.0", "::", "::ffff:127.0.0.1", "[::ffff:7f00:1]", "127.64.0.3", "127.64.0.4", "::ffff:127.64.0.3"] {
+            assert!(means_the_caller(name, pod, app), "{name}");
+        }
+        // What is no name of the pod is looked up as a Service, and found nowhere.
+        for name in ["127.0.0.2", "127.1", "2130706433", "0x7f000001", "017700000001", "127.64.0.5", "local", "localhost.localdomain", "a.localhost", "", "[::1", "10.0.0.1"] {
+            assert!(!means_the_caller(name, pod, app), "{name}");
+        }
     }
 
     /// The way a request takes, all of it but the sockets: name, route, draw, cluster.

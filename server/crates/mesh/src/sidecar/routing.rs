@@ -1,5 +1,6 @@
 //! The table as requests use it: names resolved for this pod, endpoints with their connections, labels of metrics spelled.
 
+use super::config::Reach;
 use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
 use super::outlier::{Detector, Ended, Health};
 use super::pool::Pool;
@@ -79,6 +80,7 @@ pub(crate) struct Maker<'m> {
     pub(crate) own: &'m Workload,
     pub(crate) metrics: &'m Metrics,
     pub(crate) upstreams: &'m mut Upstreams,
+    pub(crate) reach: Option<&'m Reach>,
 }
 
 impl Routing {
@@ -234,7 +236,7 @@ impl Maker<'_> {
         if let Some(known) = self.upstreams.get(&key).filter(|u| u.endpoint == *endpoint).filter(same_pool) {
             return known.clone();
         }
-        let upstream = Arc::new(Upstream::pooled(endpoint.clone(), pool.cloned()));
+        let upstream = Arc::new(Upstream::pooled(endpoint.clone(), pool.cloned(), self.reach.cloned()));
         self.upstreams.insert(key, upstream.clone());
         upstream
     }
@@ -249,9 +251,9 @@ impl LiveCluster {
     }
 
     /// A cluster of one endpoint: the app behind an inbound listener, or the calling pod itself.
-    pub(crate) fn single(name: String, address: SocketAddr, peer: Peer) -> LiveCluster {
+    pub(crate) fn single(name: String, address: SocketAddr, peer: Peer, reach: Option<&Reach>) -> LiveCluster {
         let endpoint = Endpoint { address, workload: String::new(), namespace: String::new(), app: String::new(), version: String::new() };
-        let endpoints = vec![LiveEndpoint { upstream: Arc::new(Upstream::new(endpoint)), peer, health: Arc::default() }];
+        let endpoints = vec![LiveEndpoint { upstream: Arc::new(Upstream::new(endpoint, reach.cloned())), peer, health: Arc::default() }];
         let policy = Policy { balance: Balance::Random, ..Policy::default() };
         LiveCluster { name, endpoints, policy, nobody: peer, http2: false, turn: AtomicUsize::new(0), detector: None, pool: None }
     }

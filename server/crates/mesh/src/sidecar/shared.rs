@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     random: AtomicU64,
 }
 
+/// Ports of the pod that are kept as clusters; a pod may ask for any of 65,535.
+const MAX_OWN_PORTS: usize = 256;
 /// Longest word of a caller about its pod.
 const MAX_METADATA: usize = 1024;
 
@@ -102,7 +104,7 @@ impl Shared {
     pub(crate) fn apply(&self, update: TableUpdate) {
         let old = self.routing();
         let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        let (new, lost) = old.next(update, &mut Maker { own: &self.own, metrics: &self.metrics, upstreams: &mut upstreams });
+        let (new, lost) = old.next(update, &mut Maker { own: &self.own, metrics: &self.metrics, upstreams: &mut upstreams, reach: self.config.reach.as_ref() });
         *self.routing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         lost.iter().for_each(|upstream| upstream.retire());
         self.ready.store(true, Ordering::Release);
@@ -144,8 +146,11 @@ impl Shared {
         let make = || {
             let service = ServiceLabels { host: "InboundPassthroughCluster".into(), ..ServiceLabels::default() };
             let peer = self.metrics.peer("source", &self.own, &self.own, &service);
-            Arc::new(LiveCluster::single(format!("inbound|{}||", address.port()), address, peer))
+            Arc::new(LiveCluster::single(format!("inbound|{}||", address.port()), address, peer, self.config.reach.as_ref()))
         };
+        if ports.len() >= MAX_OWN_PORTS && !ports.contains_key(&address) {
+            ports.clear();
+        }
         ports.entry(address).or_insert_with(make).clone()
     }
 

@@ -1,5 +1,6 @@
 //! Endpoints and the connections kept to them.
 
+use super::config::Reach;
 use super::http1::Buffer;
 use super::pool::{Place, Pool};
 use crate::table::Endpoint;
@@ -24,6 +25,8 @@ pub(crate) struct Upstream {
     gone: AtomicBool,
     /// The limits of the cluster it is in, where that has any: then it is in no other.
     pool: Option<Arc<Pool>>,
+    /// Says whether the address may be connected to.
+    reach: Option<Reach>,
     /// Connections that are open; counted only where there are limits.
     open: Arc<AtomicU32>,
     /// Requests that wait for one of them, and how they hear of it.
@@ -103,12 +106,12 @@ impl Drop for InFlight<'_> {
 }
 
 impl Upstream {
-    pub(crate) fn new(endpoint: Endpoint) -> Upstream {
-        Upstream::pooled(endpoint, None)
+    pub(crate) fn new(endpoint: Endpoint, reach: Option<Reach>) -> Upstream {
+        Upstream::pooled(endpoint, None, reach)
     }
 
     /// An endpoint under a cluster's limits.
-    pub(crate) fn pooled(endpoint: Endpoint, pool: Option<Arc<Pool>>) -> Upstream {
+    pub(crate) fn pooled(endpoint: Endpoint, pool: Option<Arc<Pool>>, reach: Option<Reach>) -> Upstream {
         Upstream {
             endpoint,
             idle: Mutex::default(),
@@ -116,6 +119,7 @@ impl Upstream {
             total: AtomicU64::new(0),
             gone: AtomicBool::new(false),
             pool,
+            reach,
             open: Arc::default(),
             waiting: Arc::default(),
             freed: Arc::default(),
@@ -214,9 +218,15 @@ impl Upstream {
         }
     }
 
-    /// Opens a connection.
+    /// Opens a connection. A service of the host that has the address as well is nobody.
     async fn connect(&self, timeout: Duration) -> io::Result<Connection> {
-        let stream = tokio::time::timeout(timeout, TcpStream::connect(self.address())).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let connecting = async {
+            match &self.reach {
+                Some(reach) if !reach.allows(self.address()).await => Err(io::ErrorKind::ConnectionRefused.into()),
+                _ => TcpStream::connect(self.address()).await,
+            }
+        };
+        let stream = tokio::time::timeout(timeout, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
         Ok(Connection { stream, buffer: Buffer::default(), reused: false, idle_since: Instant::now(), counted: None })
     }
