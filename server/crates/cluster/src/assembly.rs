@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 /// File of the store in the state folder.
 const STORE: &str = "store.redb";
+/// Files that a run makes once it has its store.
+const MADE_LATER: [&str; 2] = ["tokens", "ca.crt"];
 /// File that says who changed what.
 const AUDIT: &str = "audit.log";
 /// What every client and the node count on; the controllers furnish them.
@@ -83,6 +85,7 @@ impl OpenError {
             OpenError::State(StateDirError::InUse { .. }) => "Stop the other one, or give this one a --state-dir of its own.",
             OpenError::State(StateDirError::ReadOnly { .. }) => "Make the state folder writable, or choose another with --state-dir.",
             OpenError::State(StateDirError::NotOurs { .. }) => "Choose an empty or new folder with --state-dir.",
+            OpenError::State(StateDirError::StoreLost { .. }) => "Put a copy of the file back, or start once with --reset: it moves the state folder aside and begins anew.",
             OpenError::State(StateDirError::PortTaken { .. }) => "Choose another port with --api-listen, or none to get a free one.",
             OpenError::State(StateDirError::Io { .. }) => "Check the disk and the rights of the state folder, or choose another with --state-dir.",
             OpenError::Store(why) => why.hint(),
@@ -116,6 +119,7 @@ impl Cluster {
     /// Locks the state folder and opens what is in it. Must be called in a Tokio runtime. Errors: one clear line each, and nothing was changed.
     pub fn open(config: Config) -> Result<Cluster, OpenError> {
         let dir = StateDir::open(&config.state_dir, config.reset)?;
+        dir.check_store(STORE, &MADE_LATER)?;
         let store = Store::open(dir.file(STORE))?;
         let pki = Pki::open(&dir)?;
         let tokens = Tokens::open(&dir)?;
@@ -213,6 +217,17 @@ impl Cluster {
             prepared.await?;
             api::serve(listener, tls, registry, kubelet, auth, stop).await;
             Ok(())
+        }
+    }
+
+    /// Runs until `stop`. Errors: the store's writer has ended by itself; no write will be done any more, so the program should end.
+    pub fn watch_store(&self, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let ended = self.registry.store_ended();
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => Ok(()),
+                why = ended => Err(why),
+            }
         }
     }
 

@@ -47,6 +47,16 @@ pub enum StateDirError {
         /// As it was asked for.
         addr: SocketAddr,
     },
+    /// The folder was used before, and what it is about is gone.
+    #[error("the state folder {path} was used before, but its store {store} is {found}")]
+    StoreLost {
+        /// The folder.
+        path: PathBuf,
+        /// The store's file.
+        store: String,
+        /// `missing` or `empty`.
+        found: &'static str,
+    },
     /// Anything else the file system or the network said.
     #[error("{what}: {source}")]
     Io {
@@ -105,6 +115,24 @@ impl StateDir {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(failed(&self.path, "read", &self.file(name), e)),
         }
+    }
+
+    /// Refuses a folder that an earlier run has used and whose store is not there any more: beginning anew in silence would hide the
+    /// loss. `store` is made before any of `later` is.
+    ///
+    /// # Errors
+    /// [`StateDirError::StoreLost`] where the store is missing or of 0 bytes and one of `later` is there.
+    pub fn check_store(&self, store: &str, later: &[&str]) -> Result<(), StateDirError> {
+        let found = match fs::metadata(self.file(store)) {
+            Ok(metadata) if metadata.len() > 0 => return Ok(()),
+            Ok(_) => "empty",
+            Err(e) if e.kind() == ErrorKind::NotFound => "missing",
+            Err(e) => return Err(failed(&self.path, "read", &self.file(store), e)),
+        };
+        if later.iter().any(|name| self.file(name).exists()) {
+            return Err(StateDirError::StoreLost { path: self.path.clone(), store: store.to_owned(), found });
+        }
+        Ok(())
     }
 
     /// Replaces a file in one step, mode 0600, on disk when this returns.
@@ -250,6 +278,26 @@ mod tests {
         assert!(path.join(CHILDREN).join("1-2-3").exists(), "who ends what was left over?");
         let aside = fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir() && !p.ends_with(CHILDREN)).unwrap();
         assert_eq!(fs::read_to_string(aside.join("store")).unwrap(), "1");
+    }
+
+    #[test]
+    fn a_used_folder_without_its_store_is_refused_and_reset_helps() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("state");
+        let check = |dir: &StateDir| dir.check_store("store.redb", &["tokens"]).map_err(|e| e.to_string());
+        let dir = StateDir::open(&path, false).unwrap();
+        assert_eq!(check(&dir), Ok(()), "a new folder");
+        dir.write("store.redb", "").unwrap();
+        assert_eq!(check(&dir), Ok(()), "a first run that ended at once");
+        dir.write("tokens", "t").unwrap();
+        assert_eq!(check(&dir), Err(format!("the state folder {} was used before, but its store store.redb is empty", path.display())));
+        fs::remove_file(dir.file("store.redb")).unwrap();
+        assert!(check(&dir).unwrap_err().ends_with("is missing"));
+        dir.write("store.redb", "content").unwrap();
+        assert_eq!(check(&dir), Ok(()));
+        fs::remove_file(dir.file("store.redb")).unwrap();
+        drop(dir);
+        assert_eq!(check(&StateDir::open(&path, true).unwrap()), Ok(()), "moved aside");
     }
 
     #[test]

@@ -56,12 +56,16 @@ async fn main(call: Call, kind: Arc<Kind>) -> Result<Answer, Status> {
     let ns = call.target.namespace.clone();
     match (method, name) {
         (Method::GET, _) if call.query.flag("watch")? => watch::answer(&call, shape),
-        (Method::GET, None) => Ok(shape.list(call.api.registry.list(&kind, ns.as_deref(), &options::list(&call)?)?)),
+        (Method::GET, None) => {
+            let (registry, options) = (call.api.registry.clone(), options::list(&call)?);
+            // Writing out a long list takes a while, and others wait for their turn here.
+            call.api.registry.work(0, move || Ok(shape.list(registry.list(&kind, ns.as_deref(), &options)?))).await?
+        }
         (Method::GET, Some(name)) => Ok(shape.answer(StatusCode::OK, &call.api.registry.get(&kind, ns.as_deref(), &name)?)),
         (Method::POST, None) if ns.is_some() || !kind.namespaced => {
             let options = options::write(&call.query, call.headers())?;
             let (api, headers, bytes) = receive(call).await?;
-            let object = body::object(&headers, &bytes)?;
+            let object = decode(&api, bytes, move |bytes| body::object(&headers, bytes)).await?;
             let written = api.registry.create(&kind, ns.as_deref(), object, &options).await?;
             Ok(answer_write(&shape, &written, Subresource::None))
         }
@@ -110,7 +114,7 @@ async fn put(call: Call, shape: &Shape, name: &str, sub: Subresource) -> Result<
     let options = options::write(&call.query, call.headers())?;
     let ns = call.target.namespace.clone();
     let (api, headers, bytes) = receive(call).await?;
-    let object = body::object(&headers, &bytes)?;
+    let object = decode(&api, bytes, move |bytes| body::object(&headers, bytes)).await?;
     let written = api.registry.update(&shape.kind, ns.as_deref(), name, sub, object, &options).await?;
     Ok(answer_write(shape, &written, sub))
 }
@@ -120,13 +124,13 @@ async fn patch(call: Call, shape: &Shape, name: &str, sub: Subresource) -> Resul
     let (ns, has_manager) = (call.target.namespace.clone(), call.query.get("fieldManager").is_some());
     let (api, headers, bytes) = receive(call).await?;
     let patch = match negotiate::content_type(&headers) {
-        "application/json-patch+json" => Patch::Json(body::json(&bytes)?),
-        "application/merge-patch+json" => Patch::Merge(body::json(&bytes)?),
-        "application/strategic-merge-patch+json" if !shape.kind.custom => Patch::Strategic(body::json(&bytes)?),
+        "application/json-patch+json" => Patch::Json(decode(&api, bytes, |bytes| body::json(bytes)).await?),
+        "application/merge-patch+json" => Patch::Merge(decode(&api, bytes, |bytes| body::json(bytes)).await?),
+        "application/strategic-merge-patch+json" if !shape.kind.custom => Patch::Strategic(decode(&api, bytes, |bytes| body::json(bytes)).await?),
         "application/apply-patch+yaml" if !has_manager => {
             return Err(Status::new(422, "Invalid", "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"));
         }
-        "application/apply-patch+yaml" => Patch::Apply(body::yaml(&bytes)?),
+        "application/apply-patch+yaml" => Patch::Apply(decode(&api, bytes, |bytes| body::yaml(bytes)).await?),
         other if shape.kind.custom => return Err(body::unsupported(other, PATCHES)),
         other => return Err(body::unsupported(other, &format!("{PATCHES}, application/strategic-merge-patch+json"))),
     };
@@ -142,6 +146,11 @@ pub(super) async fn receive(call: Call) -> Result<(Arc<super::Api>, http::Header
     let (parts, body) = call.request.into_parts();
     let bytes = body::read(body).await?;
     Ok((call.api, parts.headers, bytes))
+}
+
+/// Reads a body where that holds up nobody else.
+async fn decode(api: &super::Api, bytes: bytes::Bytes, f: impl FnOnce(&bytes::Bytes) -> Result<Value, Status> + Send + 'static) -> Result<Value, Status> {
+    api.registry.work(bytes.len(), move || f(&bytes)).await?
 }
 
 fn answer_write(shape: &Shape, written: &Written, sub: Subresource) -> Answer {

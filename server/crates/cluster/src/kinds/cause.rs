@@ -2,6 +2,9 @@
 use crate::status::Status;
 use serde_json::{Value, json};
 
+/// Causes that are told of one object: each repeats a rule and a part of the object.
+pub(super) const MOST_CAUSES: usize = 64;
+
 /// One thing that is wrong with an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cause {
@@ -29,6 +32,11 @@ impl Cause {
         Cause::new("FieldValueInvalid", field, format!("Invalid value: {value}: {detail}"))
     }
 
+    /// A list is too long.
+    pub fn too_many(field: &str, found: usize, most: usize) -> Cause {
+        Cause::new("FieldValueTooMany", field, format!("Too many: {found}: must have at most {most} items"))
+    }
+
     /// The value is not one of the allowed ones.
     pub fn unsupported(field: &str, value: &Value, supported: &[&str]) -> Cause {
         let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
@@ -49,6 +57,7 @@ impl Cause {
 impl Status {
     /// 422: `Deployment.apps "x" is invalid: spec.selector: Required value`.
     pub fn invalid(kind: &str, group: &str, name: &str, causes: &[Cause]) -> Status {
+        let causes = causes.get(..MOST_CAUSES).unwrap_or(causes);
         let lines: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
         let text = if let [one] = &lines[..] { one.clone() } else { format!("[{}]", lines.join(", ")) };
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };

@@ -1,5 +1,6 @@
 //! What makes an object invalid, in the API server's words. Only what people get wrong; unknown fields are the schema's.
 use super::Cause;
+use super::cause::MOST_CAUSES;
 use crate::{Object, select::LabelSelector};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -58,6 +59,9 @@ pub(crate) fn metadata(kind: &str, object: &Object) -> Vec<Cause> {
     }
     labels(&metadata["labels"], "metadata.labels", &mut causes);
     for (key, value) in metadata["annotations"].as_object().into_iter().flatten() {
+        if causes.len() >= MOST_CAUSES {
+            break;
+        }
         if !is_qualified(&key.to_lowercase()) {
             causes.push(Cause::invalid("metadata.annotations", &json!(key), QUALIFIED_RULE));
         }
@@ -75,6 +79,9 @@ fn is_qualified(key: &str) -> bool {
 
 fn labels(labels: &Value, field: &str, causes: &mut Vec<Cause>) {
     for (key, value) in labels.as_object().into_iter().flatten() {
+        if causes.len() >= MOST_CAUSES {
+            break;
+        }
         if !is_qualified(key) {
             causes.push(Cause::invalid(field, &json!(key), QUALIFIED_RULE));
         }
@@ -97,6 +104,9 @@ fn pod_spec(spec: &Value, at: &str, causes: &mut Vec<Cause>) {
     let mut names = HashSet::new();
     for kind in ["initContainers", "containers"] {
         for (i, container) in list(spec, kind) {
+            if causes.len() >= MOST_CAUSES {
+                return;
+            }
             let at = format!("{at}.{kind}[{i}]");
             let name = text(container, "name");
             if name.is_empty() {
@@ -123,6 +133,9 @@ fn pod_spec(spec: &Value, at: &str, causes: &mut Vec<Cause>) {
 
 fn container_details(container: &Value, at: &str, init: bool, causes: &mut Vec<Cause>) {
     for (i, port) in list(container, "ports") {
+        if causes.len() >= MOST_CAUSES {
+            return;
+        }
         let field = format!("{at}.ports[{i}].containerPort");
         match port["containerPort"].as_i64() {
             None => causes.push(Cause::required(&field, "")),
@@ -132,6 +145,9 @@ fn container_details(container: &Value, at: &str, init: bool, causes: &mut Vec<C
         protocol(port, &format!("{at}.ports[{i}].protocol"), causes);
     }
     for (i, env) in list(container, "env") {
+        if causes.len() >= MOST_CAUSES {
+            return;
+        }
         if text(env, "name").is_empty() {
             causes.push(Cause::required(&format!("{at}.env[{i}].name"), ""));
         }
@@ -258,6 +274,10 @@ pub(super) fn service(o: &Object) -> Vec<Cause> {
         causes.push(Cause::required("spec.ports", ""));
     }
     let many = list(spec, "ports").count() > 1;
+    if list(spec, "ports").count() > MOST_SERVICE_PORTS {
+        causes.push(Cause::too_many("spec.ports", list(spec, "ports").count(), MOST_SERVICE_PORTS));
+        return causes;
+    }
     let (mut names, mut numbers) = (HashSet::new(), HashSet::new());
     for (i, port) in list(spec, "ports") {
         let at = format!("spec.ports[{i}]");
@@ -321,7 +341,36 @@ pub(super) fn service_update(old: &Object, new: &Object) -> Vec<Cause> {
     vec![Cause::invalid("spec.clusterIPs[0]", after, "may not change once set")]
 }
 
+/// Ports of a Service: each is listened on, and meets every endpoint.
+const MOST_SERVICE_PORTS: usize = 250;
+/// Source: Kubernetes' validation of EndpointSlices, for these three.
+const MOST_ENDPOINTS: usize = 1000;
+const MOST_ADDRESSES: usize = 100;
+const MOST_SLICE_PORTS: usize = 100;
+/// Addresses times ports of a slice: so many places to send a request to.
+const MOST_PLACES: usize = 20_000;
+
+/// What is too long of an EndpointSlice.
+fn too_many_endpoints(o: &Object) -> Option<Cause> {
+    let (endpoints, ports) = (list(o, "endpoints").count(), list(o, "ports").count());
+    if endpoints > MOST_ENDPOINTS {
+        return Some(Cause::too_many("endpoints", endpoints, MOST_ENDPOINTS));
+    }
+    if ports > MOST_SLICE_PORTS {
+        return Some(Cause::too_many("ports", ports, MOST_SLICE_PORTS));
+    }
+    let addresses = |endpoint: &Value| list(endpoint, "addresses").count();
+    if let Some((i, found)) = list(o, "endpoints").map(|(i, endpoint)| (i, addresses(endpoint))).find(|(_, found)| *found > MOST_ADDRESSES) {
+        return Some(Cause::too_many(&format!("endpoints[{i}].addresses"), found, MOST_ADDRESSES));
+    }
+    let places = ports * list(o, "endpoints").map(|(_, endpoint)| addresses(endpoint)).sum::<usize>();
+    (places > MOST_PLACES).then(|| Cause::too_many("endpoints", places, MOST_PLACES))
+}
+
 pub(super) fn endpoint_slice(o: &Object) -> Vec<Cause> {
+    if let Some(cause) = too_many_endpoints(o) {
+        return vec![cause];
+    }
     let kinds = ["FQDN", "IPv4", "IPv6"];
     if kinds.contains(&text(o, "addressType")) {
         return Vec::new();

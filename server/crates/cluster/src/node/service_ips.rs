@@ -29,7 +29,13 @@ fn is_service(kind: &Kind) -> bool {
     kind.group.is_empty() && kind.plural == "services"
 }
 
-fn admit(network: &Network, request: &AdmissionRequest<'_>, service: &mut Object) -> Result<(), Status> {
+/// Gives the address back where the Service is not stored.
+fn give_back(network: &Arc<Network>, request: &AdmissionRequest<'_>, ip: Ipv4Addr) {
+    let network = network.clone();
+    request.on_failure(move || network.release_service_ip(ip));
+}
+
+fn admit(network: &Arc<Network>, request: &AdmissionRequest<'_>, service: &mut Object) -> Result<(), Status> {
     let spec = &service["spec"];
     if spec["type"] == "ExternalName" || spec["clusterIP"] == "None" {
         return Ok(());
@@ -48,8 +54,11 @@ fn admit(network: &Network, request: &AdmissionRequest<'_>, service: &mut Object
             if !network.is_service_ip(parsed) {
                 return Err(refused("the provided IP is not in the valid range"));
             }
-            if !request.dry_run && !network.reserve_service_ip(parsed) {
-                return Err(refused("provided IP is already allocated"));
+            if !request.dry_run {
+                if !network.reserve_service_ip(parsed) {
+                    return Err(refused("provided IP is already allocated"));
+                }
+                give_back(network, request, parsed);
             }
             ip
         }
@@ -59,6 +68,8 @@ fn admit(network: &Network, request: &AdmissionRequest<'_>, service: &mut Object
                 let ip = network.take_service_ip().ok_or_else(|| Status::internal("no ClusterIP is left on this cluster"))?;
                 if request.dry_run {
                     network.release_service_ip(ip);
+                } else {
+                    give_back(network, request, ip);
                 }
                 ip.to_string()
             }

@@ -9,6 +9,7 @@ use crate::kinds::Kind;
 use crate::kinds::schema::Shape;
 use crate::status::Status;
 use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The object after the apply, its managedFields included. Errors: 409 with every field that others own.
 pub(crate) fn apply(kind: &Kind, live: Option<&Object>, config: &Object, manager: &str, sub: &str, force: bool) -> Result<Object, Status> {
@@ -89,7 +90,7 @@ fn check_keys(value: &Value, shape: &Shape, at: &str) -> Result<(), Status> {
             check_keys(below, shape.field(name).unwrap_or(&Shape::Any), &format!("{at}.{name}"))
         }),
         Value::Array(list) if granular(shape) => {
-            let mut seen = std::collections::BTreeSet::new();
+            let mut seen = BTreeSet::new();
             for (i, element) in list.iter().enumerate() {
                 let bad = |why: String| Status::bad_request(format!("failed to create typed patch object: {at}: {why}"));
                 let Some(step) = step_of(element, shape) else {
@@ -125,60 +126,67 @@ fn merge(live: &Value, config: &Value, shape: &Shape) -> Value {
 
 /// Applied elements in their order; the live ones that were not applied keep their place before what they preceded.
 fn merge_lists(before: &[Value], applied: &[Value], shape: &Shape) -> Vec<Value> {
-    let name = |element: &Value| step_of(element, shape);
-    let names: Vec<Option<Step>> = applied.iter().map(name).collect();
+    let names: Vec<Option<Step>> = applied.iter().map(|element| step_of(element, shape)).collect();
+    let is_applied: BTreeSet<&Option<Step>> = names.iter().collect();
+    let live: Vec<(Option<Step>, &Value)> = before.iter().map(|element| (step_of(element, shape), element)).collect();
+    let mut first: BTreeMap<&Option<Step>, &Value> = BTreeMap::new();
+    for (step, element) in &live {
+        first.entry(step).or_insert(element);
+    }
     let mut merged = Vec::with_capacity(before.len() + applied.len());
-    let mut live = before.iter().peekable();
+    let mut rest = live.iter().peekable();
     for (element, step) in applied.iter().zip(&names) {
-        while let Some(other) = live.next_if(|other| !names.contains(&name(other))) {
-            merged.push(other.clone());
+        while let Some((_, other)) = rest.next_if(|(other, _)| !is_applied.contains(other)) {
+            merged.push((*other).clone());
         }
-        live.next_if(|other| &name(other) == step);
-        match before.iter().find(|other| &name(other) == step) {
+        rest.next_if(|(other, _)| other == step);
+        match first.get(step) {
             Some(old) => merged.push(merge(old, element, shape.element())),
             None => merged.push(element.clone()),
         }
     }
-    merged.extend(live.filter(|other| !names.contains(&name(other))).cloned());
+    merged.extend(rest.filter(|(other, _)| !is_applied.contains(other)).map(|(_, other)| (*other).clone()));
     merged
 }
 
 /// Removes what this manager applied the last time, applies no longer, and nobody else owns.
 fn prune(value: &mut Value, shape: &Shape, last: &Owned, applied: &Owned, others: &Owned) {
     let nothing = Owned::default();
-    for (step, branch) in &last.below {
+    // What a step leads to stays or goes; where it stays, the same is asked of what is below.
+    let stays = |step: &Step, value: &mut Value, shape: &Shape| {
+        let Some(branch) = last.below.get(step) else { return true };
         let (applied, others) = (applied.below.get(step), others.below.get(step));
-        let goes = applied.is_none() && others.is_none();
-        let below = |value: &mut Value, shape: &Shape| {
-            prune(value, shape, branch, applied.unwrap_or(&nothing), others.unwrap_or(&nothing));
-        };
-        match (step, &mut *value) {
-            (Step::Field(name), Value::Object(map)) => {
-                if goes {
-                    map.shift_remove(name);
-                } else if let Some(value) = map.get_mut(name) {
-                    below(value, shape.field(name).unwrap_or(&Shape::Any));
-                }
-            }
-            (Step::Keys(_) | Step::Value(_), Value::Array(list)) => {
-                let is = |element: &Value| step_of(element, shape).as_ref() == Some(step);
-                if goes {
-                    list.retain(|element| !is(element));
-                } else if let Some(element) = list.iter_mut().find(|element| is(element)) {
-                    below(element, shape.element());
-                }
-            }
-            _ => {}
+        if applied.is_none() && others.is_none() {
+            return false;
         }
+        prune(value, shape, branch, applied.unwrap_or(&nothing), others.unwrap_or(&nothing));
+        true
+    };
+    match value {
+        _ if last.below.is_empty() => {}
+        Value::Object(map) => map.retain(|name, value| stays(&Step::Field(name.clone()), value, shape.field(name).unwrap_or(&Shape::Any))),
+        Value::Array(list) => list.retain_mut(|element| match step_of(element, shape) {
+            Some(step) => stays(&step, element, shape.element()),
+            None => true,
+        }),
+        _ => {}
     }
 }
 
+/// Bytes of paths that one refusal names; a long name may stand in many of them.
+const MOST_PATH_BYTES: usize = 256 * 1024;
+
 fn refused(conflicts: &[(&Manager, Owned)]) -> Status {
-    let mut by_manager: Vec<(String, Vec<String>)> = conflicts.iter().map(|(m, fields)| (m.words(), fields.paths())).collect();
+    let (mut room, mut count) = (MOST_PATH_BYTES, 0);
+    let mut by_manager: Vec<(String, Vec<String>)> = Vec::with_capacity(conflicts.len());
+    for (manager, fields) in conflicts {
+        let (paths, all) = fields.paths_within(&mut room);
+        by_manager.push((manager.words(), paths));
+        count += all;
+    }
     by_manager.sort();
-    let count: usize = by_manager.iter().map(|(_, paths)| paths.len()).sum();
     let message = match &by_manager[..] {
-        [(manager, paths)] if count == 1 => format!("Apply failed with 1 conflict: conflict with {manager}: {}", paths[0]),
+        [(manager, paths)] if count == 1 => format!("Apply failed with 1 conflict: conflict with {manager}: {}", paths.join("")),
         _ => {
             let lines = by_manager.iter().flat_map(|(manager, paths)| {
                 std::iter::once(format!("conflicts with {manager}:")).chain(paths.iter().map(|path| format!("- {path}")))

@@ -2,6 +2,7 @@
 use super::owned::{Owned, Step, granular, step_of};
 use crate::kinds::schema::Shape;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What differs.
 #[derive(Default)]
@@ -39,16 +40,16 @@ fn compare(old: Option<&Value>, new: Option<&Value>, shape: &Shape, found: &mut 
             found.written.member |= after.is_empty();
         }
         (Some(Value::Array(before)), Some(Value::Array(after))) if granular(shape) => {
-            let of = |list: &[Value], wanted: &Step| list.iter().find(|e| step_of(e, shape).as_ref() == Some(wanted)).cloned();
+            let (old, new) = (by_step(before, shape), by_step(after, shape));
             for element in after {
                 if let Some(name) = step_of(element, shape) {
-                    let old = of(before, &name);
-                    step(name, old.as_ref(), Some(element), shape.element(), found);
+                    let old = old.get(&name).copied();
+                    step(name, old, Some(element), shape.element(), found);
                 }
             }
             for element in before {
                 if let Some(name) = step_of(element, shape)
-                    && of(after, &name).is_none()
+                    && !new.contains_key(&name)
                 {
                     step(name, Some(element), None, shape.element(), found);
                 }
@@ -59,6 +60,17 @@ fn compare(old: Option<&Value>, new: Option<&Value>, shape: &Shape, found: &mut 
             found.written.member = true;
         }
     }
+}
+
+/// The first element of each name.
+fn by_step<'a>(list: &'a [Value], shape: &Shape) -> BTreeMap<Step, &'a Value> {
+    let mut first = BTreeMap::new();
+    for element in list {
+        if let Some(name) = step_of(element, shape) {
+            first.entry(name).or_insert(element);
+        }
+    }
+    first
 }
 
 fn step(name: Step, old: Option<&Value>, new: Option<&Value>, shape: &Shape, found: &mut Difference) {

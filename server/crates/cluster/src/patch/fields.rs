@@ -1,4 +1,5 @@
 //! Checks an object against the schema: unknown fields are reported and dropped, wrong types refused.
+use super::shortened;
 use crate::Object;
 use crate::kinds::{Cause, Kind};
 use crate::kinds::schema::Shape;
@@ -14,7 +15,7 @@ pub(crate) fn check(kind: &Kind, object: &mut Object, how: FieldValidation) -> R
     let refused = |why: String| {
         Status::bad_request(format!("{0} in version \"{version}\" cannot be handled as a {0}: {why}", kind.kind))
     };
-    if let Some(Wrong { path, expected, is }) = found.wrong.into_iter().next() {
+    if let Some(Wrong { path, expected, is }) = found.wrong {
         if kind.custom {
             // A CustomResourceDefinition's schema is checked with all else that makes an object invalid.
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
@@ -31,10 +32,15 @@ pub(crate) fn check(kind: &Kind, object: &mut Object, how: FieldValidation) -> R
     }
 }
 
+/// Unknown fields that are told of one object.
+const MOST_UNKNOWN: usize = 64;
+/// Bytes of a path: a long name may stand in many of them.
+const MOST_PATH_BYTES: usize = 1024;
+
 #[derive(Default)]
 struct Found {
     unknown: Vec<String>,
-    wrong: Vec<Wrong>,
+    wrong: Option<Wrong>,
 }
 
 /// A value of another type than the schema says, in JSON's words.
@@ -53,7 +59,8 @@ fn walk(shape: &Shape, value: &mut Value, path: &mut Vec<String>, found: &mut Fo
                 let known = shape.field(name);
                 match known {
                     Some(shape) => walk(shape, below, path, found),
-                    None => found.unknown.push(path.concat()),
+                    None if found.unknown.len() < MOST_UNKNOWN => found.unknown.push(shortened(path.concat(), MOST_PATH_BYTES)),
+                    None => {}
                 }
                 path.pop();
                 known.is_some()
@@ -89,7 +96,10 @@ fn walk(shape: &Shape, value: &mut Value, path: &mut Vec<String>, found: &mut Fo
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    found.wrong.push(Wrong { path: path.concat(), expected, is });
+    // The first is told.
+    if found.wrong.is_none() {
+        found.wrong = Some(Wrong { path: shortened(path.concat(), MOST_PATH_BYTES), expected, is });
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::kinds::Kind;
 use crate::kinds::schema::Shape;
 use crate::registry::now;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// One entry: a manager and what it owns.
 #[derive(Clone, Debug)]
@@ -37,10 +38,13 @@ impl Manager {
 
     /// Whether both are the same writer.
     pub(crate) fn is(&self, other: &Manager) -> bool {
-        self.name == other.name
-            && self.operation == other.operation
-            && self.subresource == other.subresource
-            && (self.operation == "Apply" || self.api_version == other.api_version)
+        self.identity() == other.identity()
+    }
+
+    /// What makes it the same writer.
+    fn identity(&self) -> [&str; 4] {
+        let version = if self.operation == "Apply" { "" } else { &self.api_version };
+        [&self.name, &self.operation, &self.subresource, version]
     }
 
     /// As conflicts name it.
@@ -86,8 +90,12 @@ pub(crate) fn read(object: &Object) -> Vec<Manager> {
 
 /// Writes the entries; those whose fields changed since `before` get the time of now, empty ones go.
 pub(crate) fn write(object: &mut Object, managers: Vec<Manager>, before: &[Manager]) {
+    let mut known: BTreeMap<_, &Manager> = BTreeMap::new();
+    for old in before {
+        known.entry(old.identity()).or_insert(old);
+    }
     let kept = managers.into_iter().filter(|m| !m.owned.is_empty()).map(|mut manager| {
-        let old = before.iter().find(|old| old.is(&manager));
+        let old = known.get(&manager.identity()).copied();
         match old.filter(|old| old.owned == manager.owned && !old.time.is_empty()) {
             Some(old) => manager.time.clone_from(&old.time),
             None => manager.time = now(),

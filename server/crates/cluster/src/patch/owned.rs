@@ -66,27 +66,40 @@ impl Owned {
         common
     }
 
-    /// The members' paths as conflicts print them: `.spec.containers[name="x"].image`.
-    pub(crate) fn paths(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        self.collect("", &mut found);
+    /// The members' paths as conflicts print them: `.spec.containers[name="x"].image`; as many as fit into `room`, which shrinks by
+    /// them, and how many there are.
+    pub(crate) fn paths_within(&self, room: &mut usize) -> (Vec<String>, usize) {
+        let mut found = (Vec::new(), 0);
+        self.collect(&mut String::new(), room, &mut found);
         found
     }
 
-    fn collect(&self, at: &str, found: &mut Vec<String>) {
+    /// All of the members' paths.
+    #[cfg(test)]
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.paths_within(&mut usize::MAX.clone()).0
+    }
+
+    fn collect(&self, at: &mut String, room: &mut usize, found: &mut (Vec<String>, usize)) {
         if self.member {
-            found.push(at.to_owned());
+            found.1 += 1;
+            if let Some(left) = room.checked_sub(at.len()) {
+                *room = left;
+                found.0.push(at.clone());
+            }
         }
+        let before = at.len();
         for (step, branch) in &self.below {
-            let step = match step {
-                Step::Field(name) => format!(".{name}"),
-                Step::Value(json) => format!("[={json}]"),
+            match step {
+                Step::Field(name) => at.extend([".", name]),
+                Step::Value(json) => at.extend(["[=", json, "]"]),
                 Step::Keys(json) => {
                     let keys: Map<String, Value> = serde_json::from_str(json).unwrap_or_default();
-                    format!("[{}]", keys.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","))
+                    at.extend(["[", &keys.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","), "]"]);
                 }
-            };
-            branch.collect(&format!("{at}{step}"), found);
+            }
+            branch.collect(at, room, found);
+            at.truncate(before);
         }
     }
 

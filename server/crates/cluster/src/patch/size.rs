@@ -30,6 +30,15 @@ impl Size {
     }
 }
 
+/// Text of at most `most` bytes, with a mark where it was cut.
+pub(crate) fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ use crate::kinds::Kind;
 use crate::kinds::schema::{Merge, Shape};
 use crate::status::Status;
 use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
 
 const ORDER: &str = "$setElementOrder/";
 const REMOVE: &str = "$deleteFromPrimitiveList/";
@@ -29,11 +30,13 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, shape:
         }
         Some(other) => return Err(Status::bad_request(format!("unknown patch type {other:?} in strategic merge patch"))),
     }
+    let mut removed: HashSet<&str> = HashSet::new();
     for (field, change) in patch {
         let below = shape.field(field).unwrap_or(&Shape::Any);
         match change {
             _ if field.starts_with('$') => {}
-            Value::Null => drop(target.shift_remove(field)),
+            // Together below: each removal by itself would move all fields behind it.
+            Value::Null => drop(removed.insert(field)),
             Value::Object(change) => {
                 let slot = target.entry(field.clone()).or_insert_with(|| Value::Object(Map::new()));
                 if !slot.is_object() {
@@ -52,12 +55,16 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, shape:
             plain => drop(target.insert(field.clone(), plain.clone())),
         }
     }
+    if !removed.is_empty() {
+        target.retain(|field, _| !removed.contains(field.as_str()));
+    }
     // Directives about lists that the patch itself does not contain.
     for (directive, values) in patch {
         let Some(values) = values.as_array() else { continue };
         if let Some(field) = directive.strip_prefix(REMOVE) {
             if let Some(list) = target.get_mut(field).and_then(Value::as_array_mut) {
-                list.retain(|element| !values.contains(element));
+                let gone: HashSet<&Value> = values.iter().collect();
+                list.retain(|element| !gone.contains(element));
             }
         } else if let Some(field) = directive.strip_prefix(ORDER) {
             if !patch.contains_key(field)
@@ -68,7 +75,8 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, shape:
                 *list = in_order(&before, before.clone(), Some(values), merge.strategic_key());
             }
         } else if directive == "$retainKeys" {
-            target.retain(|field, _| values.iter().any(|kept| kept == field.as_str()));
+            let kept: HashSet<&str> = values.iter().filter_map(Value::as_str).collect();
+            target.retain(|field, _| kept.contains(field.as_str()));
         }
     }
     Ok(())
@@ -77,38 +85,51 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, shape:
 fn merge_list(before: Vec<Value>, change: &[Value], order: Option<&Vec<Value>>, shape: &Shape) -> Result<Vec<Value>, Status> {
     let merge = shape.merge();
     let Some(key) = merge.strategic_key() else {
-        let mut list = if *merge == Merge::Set { before.clone() } else { Vec::new() };
+        if *merge != Merge::Set {
+            return change.iter().map(|element| plain(element, shape.element())).collect();
+        }
+        let mut list = before.clone();
+        let mut there: HashSet<Value> = list.iter().cloned().collect();
         for element in change {
             let element = plain(element, shape.element())?;
-            if *merge != Merge::Set || !list.contains(&element) {
+            if there.insert(element.clone()) {
                 list.push(element);
             }
         }
-        return Ok(if *merge == Merge::Set { in_order(&before, list, order, None) } else { list });
+        return Ok(in_order(&before, list, order, None));
     };
     let replaces = |element: &&Value| element["$patch"] == "replace" && element.get(key).is_none();
     let whole = change.iter().any(|element| replaces(&element));
-    let mut list = if whole { Vec::new() } else { before.clone() };
+    let mut list: Vec<Option<Value>> = if whole { Vec::new() } else { before.iter().cloned().map(Some).collect() };
+    // Where the elements of an id are. A key may name several: ports of one number.
+    let mut places: HashMap<Value, Vec<usize>> = HashMap::new();
+    for (at, element) in list.iter().flatten().enumerate() {
+        places.entry(element[key].clone()).or_default().push(at);
+    }
     let mut touched: Vec<Value> = Vec::new();
     for element in change.iter().filter(|element| !replaces(element)) {
         let Some(id) = element.get(key) else {
             return Err(Status::bad_request(format!("map: {element} does not contain declared merge key: {key}")));
         };
-        let found = list.iter().position(|other| &other[key] == id);
+        let found = places.entry(id.clone()).or_default();
         if element["$patch"] == "delete" {
-            list.retain(|other| &other[key] != id);
+            found.drain(..).for_each(|at| list[at] = None);
             continue;
         }
         touched.push(id.clone());
-        match (found, element) {
+        match (found.first(), element) {
             (Some(at), Value::Object(patch)) => {
-                if let Value::Object(target) = &mut list[at] {
+                if let Some(Value::Object(target)) = &mut list[*at] {
                     merge_map(target, patch, shape.element())?;
                 }
             }
-            _ => list.push(plain(element, shape.element())?),
+            _ => {
+                found.push(list.len());
+                list.push(Some(plain(element, shape.element())?));
+            }
         }
     }
+    let list = list.into_iter().flatten().collect();
     let wanted: Vec<Value> = touched.into_iter().map(|id| Value::Object(Map::from_iter([(key.to_owned(), id)]))).collect();
     Ok(in_order(&before, list, order.or(Some(&wanted)), Some(key)))
 }
@@ -121,23 +142,46 @@ fn plain(value: &Value, shape: &Shape) -> Result<Value, Status> {
     Ok(Value::Object(made))
 }
 
+/// What an element of a list is known by: its key's value, or all of it.
+fn id_of<'a>(element: &'a Value, key: Option<&str>) -> &'a Value {
+    key.map_or(element, |key| &element[key])
+}
+
+/// Where each id comes first.
+fn first_places<'a>(list: &'a [Value], key: Option<&str>) -> HashMap<&'a Value, usize> {
+    let mut places = HashMap::with_capacity(list.len());
+    for (at, element) in list.iter().enumerate() {
+        places.entry(id_of(element, key)).or_insert(at);
+    }
+    places
+}
+
 /// Elements that the patch orders come in its order, the others keep their place among them as far as that goes.
 fn in_order(before: &[Value], list: Vec<Value>, order: Option<&Vec<Value>>, key: Option<&str>) -> Vec<Value> {
     let Some(order) = order else { return list };
-    let id = |value: &Value| key.map_or_else(|| value.clone(), |key| value[key].clone());
-    let rank = |value: &Value| order.iter().position(|o| id(o) == id(value));
-    let place = |value: &Value| before.iter().position(|b| id(b) == id(value));
-    let (mut ordered, others): (Vec<Value>, Vec<Value>) = list.into_iter().partition(|value| rank(value).is_some());
-    ordered.sort_by_key(&rank);
-    let (mut ordered, mut others) = (ordered.into_iter().peekable(), others.into_iter().peekable());
-    let mut merged = Vec::new();
-    while let (Some(first), Some(other)) = (ordered.peek(), others.peek()) {
-        // What is new, or stood before the other one, comes first.
-        let next = if place(first) < place(other) || place(first).is_none() { ordered.next() } else { others.next() };
-        merged.extend(next);
+    let (ranks, places) = (first_places(order, key), first_places(before, key));
+    let (mut ordered, mut others) = (Vec::new(), Vec::new());
+    for value in list {
+        let id = id_of(&value, key);
+        let place = places.get(id).copied();
+        match ranks.get(id) {
+            Some(rank) => ordered.push((*rank, place, value)),
+            None => others.push((place, value)),
+        }
     }
-    merged.extend(ordered);
-    merged.extend(others);
+    ordered.sort_by_key(|(rank, ..)| *rank);
+    let mut merged = Vec::with_capacity(ordered.len() + others.len());
+    let (mut ordered, mut others) = (ordered.into_iter().peekable(), others.into_iter().peekable());
+    while let (Some((_, first, _)), Some((other, _))) = (ordered.peek(), others.peek()) {
+        // What is new, or stood before the other one, comes first.
+        if first < other || first.is_none() {
+            merged.extend(ordered.next().map(|(.., value)| value));
+        } else {
+            merged.extend(others.next().map(|(_, value)| value));
+        }
+    }
+    merged.extend(ordered.map(|(.., value)| value));
+    merged.extend(others.map(|(_, value)| value));
     merged
 }
 

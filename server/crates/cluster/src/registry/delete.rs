@@ -16,9 +16,9 @@ impl Registry {
     pub async fn delete(&self, kind: &Kind, ns: Option<&str>, name: &str, o: &DeleteOptions) -> Result<Deleted, Status> {
         let write = WriteOptions { dry_run: o.dry_run, ..WriteOptions::default() };
         let request = self.request(kind, ns, name, Subresource::None, &write)?;
-        let (options, outcome) = (o.clone(), request.outcome.clone());
-        let object = self.store.write(move |txn| decide(txn, request, &options)).await?;
-        let deleted = outcome.lock().unwrap_or_else(PoisonError::into_inner).deleted;
+        let options = o.clone();
+        let object = self.store_decision(&request, 0, move |txn, request| decide(txn, request, &options)).await?;
+        let deleted = request.outcome.lock().unwrap_or_else(PoisonError::into_inner).deleted;
         Ok(if deleted { Deleted::Gone(object) } else { Deleted::Terminating(object) })
     }
 

@@ -1,6 +1,6 @@
 //! The verbs. Everything that reads or changes an object, in this process or over HTTP, goes through [`Registry`].
 //!
-//! **Invariants:** a verb knows kinds only by their data; a write is decided against the newest state, one at a time,
+//! **Invariants:** a verb knows kinds only by their data; a write is stored only if the state it was decided on is still the newest,
 //! and is on disk before it is answered; reads hand out shared objects and never copies.
 mod options;
 mod read;
@@ -45,6 +45,17 @@ impl Registry {
         &self.kinds
     }
 
+    /// Resolves when the store has ended by itself, with the reason; from then on every write fails.
+    pub fn store_ended(&self) -> impl Future<Output = String> + Send + use<> {
+        self.store.ended()
+    }
+
+    /// Does work over a client's data where it holds up nobody else: `bytes` is how much there is of it.
+    /// Errors: 500 where it panicked or the program ends.
+    pub(crate) async fn work<T: Send + 'static>(&self, bytes: usize, f: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+        self.store.work().run(bytes, f).await
+    }
+
     /// The newest revision.
     pub fn revision(&self) -> u64 {
         self.store.revision()
@@ -63,7 +74,7 @@ impl Registry {
         Ok(())
     }
 
-    /// The kind as the writer's thread may keep it.
+    /// The kind as another thread may keep it.
     fn shared(&self, kind: &Kind) -> Arc<Kind> {
         self.kinds.find(&kind.group, &kind.plural).cloned().unwrap_or_else(|| Arc::new(kind.clone()))
     }

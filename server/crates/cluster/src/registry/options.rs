@@ -3,7 +3,7 @@ use crate::kinds::Kind;
 use crate::select::{FieldSelector, LabelSelector};
 use crate::{Object, status::Status};
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which part of an object a write is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,6 +209,15 @@ pub struct AdmissionRequest<'a> {
     pub old: Option<&'a Object>,
     /// Nothing will be stored.
     pub dry_run: bool,
+    pub(super) undo: &'a Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+}
+
+impl AdmissionRequest<'_> {
+    /// Has `undo` run where the object is not stored after all: another hook refuses it, or the write has to be decided again.
+    /// For hooks that take something outside of the object, such as an address.
+    pub fn on_failure(&self, undo: impl FnOnce() + Send + 'static) {
+        self.undo.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(undo));
+    }
 }
 
 /// Which verb asks.
@@ -222,5 +231,6 @@ pub enum Operation {
 
 /// Called before an object is stored; may change it, may warn. `Err` denies.
 ///
-/// Runs on the writer's thread, one at a time: quick, no waiting, no writes. Reading the registry is fine.
+/// Runs on a thread of its own, several at a time, and again where the write has to be decided again: no waiting, no writes. Reading
+/// the registry is fine. What it takes outside of the object it gives back by [`AdmissionRequest::on_failure`].
 pub type AdmissionHook = Arc<dyn Fn(&AdmissionRequest<'_>, &mut Object) -> Result<Vec<String>, Status> + Send + Sync>;

@@ -5,6 +5,7 @@ use crate::status::Status;
 use crate::store::Key;
 use crate::Object;
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 /// RFC 3339 in whole seconds, as metav1.Time has it.
 pub(crate) fn now() -> String {
@@ -245,7 +246,8 @@ pub(super) fn finalizers_while_deleting(old: &Object, new: &Object) -> Option<Ca
     if before["deletionTimestamp"].is_null() {
         return None;
     }
-    let added: Vec<&str> = list(&after["finalizers"]).filter(|f| !list(&before["finalizers"]).any(|b| b == *f)).collect();
+    let known: HashSet<&str> = list(&before["finalizers"]).collect();
+    let added: Vec<&str> = list(&after["finalizers"]).filter(|f| !known.contains(f)).collect();
     (!added.is_empty()).then(|| Cause::forbidden("metadata.finalizers",
         &format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{added:?}")))
 }

@@ -1,4 +1,4 @@
-//! One write on the writer's thread: from what was sent to what is stored.
+//! One write: from what was sent to what is to be stored. It may be decided more than once, each time on the newest state.
 use super::prepare::{self, part_of};
 use super::{AdmissionHook, AdmissionRequest, Operation, Subresource, WriteOptions};
 use crate::kinds::{Cause, Kind, validate_metadata};
@@ -11,6 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Of an object as JSON. Source: etcd's default limit of a request.
 const MAX_BYTES: usize = 1536 * 1024;
 
+/// Warnings of one write, each a header of the answer. Source: kube-apiserver bounds them, too.
+const MOST_WARNINGS: usize = 64;
+/// Bytes of one warning.
+const MOST_OF_A_WARNING: usize = 512;
+
 /// What the verb tells besides the object.
 #[derive(Clone, Default)]
 pub(super) struct Outcome {
@@ -19,6 +24,9 @@ pub(super) struct Outcome {
     pub(super) deleted: bool,
     pub(super) warnings: Vec<String>,
 }
+
+/// Undoes what an admission hook did outside of the object; run where the object is not stored after all.
+type Undo = Box<dyn FnOnce() + Send>;
 
 /// A write's circumstances; shared with the thread that decides it.
 #[derive(Clone)]
@@ -31,15 +39,42 @@ pub(super) struct Request {
     /// Applied fields rather than a whole object: ownership is worked out by the apply itself.
     pub(super) applied: bool,
     pub(super) outcome: Arc<Mutex<Outcome>>,
+    /// What the last attempt is to undo where it comes to nothing.
+    pub(super) undo: Arc<Mutex<Vec<Undo>>>,
 }
 
 impl Request {
+    /// Forgets what an earlier attempt noted and undoes what it did; `first` is what was known before the first one.
+    pub(super) fn begin_again(&self, first: &Outcome) {
+        self.undo_attempt();
+        self.note(|outcome| outcome.clone_from(first));
+    }
+
+    /// Undoes what hooks did for an object that is not stored.
+    pub(super) fn undo_attempt(&self) {
+        let undo = std::mem::take(&mut *self.undo.lock().unwrap_or_else(PoisonError::into_inner));
+        undo.into_iter().for_each(|undo| undo());
+    }
+
+    /// The object is stored: nothing is to be undone.
+    pub(super) fn keep_attempt(&self) {
+        self.undo.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn note(&self, f: impl FnOnce(&mut Outcome)) {
         f(&mut self.outcome.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(super) fn warn(&self, warnings: Vec<String>) {
-        self.note(|outcome| outcome.warnings.extend(warnings));
+        self.note(|outcome| {
+            let room = MOST_WARNINGS.saturating_sub(outcome.warnings.len());
+            outcome.warnings.extend(warnings.into_iter().take(room).map(|warning| crate::patch::shortened(warning, MOST_OF_A_WARNING)));
+        });
+    }
+
+    /// Whether it tells of an object that is there, as controllers and the node do.
+    pub(super) fn reports(&self) -> bool {
+        matches!(self.sub, Subresource::Status | Subresource::Binding | Subresource::Finalize)
     }
 
     fn invalid(&self, object: &Object, causes: &[Cause]) -> Result<(), Status> {
@@ -53,7 +88,7 @@ impl Request {
     fn admit(&self, txn: &Txn<'_>, object: &mut Object, old: Option<&Object>) -> Result<(), Status> {
         let operation = if old.is_some() { Operation::Update } else { Operation::Create };
         let namespace = if self.key.namespace.is_empty() { None } else { txn.get(&Key::new("namespaces", "", &self.key.namespace)) };
-        let request = AdmissionRequest { kind: &self.kind, operation, namespace, old, dry_run: self.options.dry_run };
+        let request = AdmissionRequest { kind: &self.kind, operation, namespace, old, dry_run: self.options.dry_run, undo: &self.undo };
         for hook in self.admission.iter() {
             self.warn(hook(&request, object)?);
         }
@@ -150,10 +185,7 @@ impl Request {
     fn fits_quota(&self, txn: &Txn<'_>) -> Result<(), Status> {
         let (resource, name) = (self.kind.resource(), &self.key.name);
         let Some(most) = self.kind.most else { return Ok(()) };
-        let used = txn.count(&resource);
-        if used < most {
-            return Ok(());
-        }
+        let Err(used) = txn.below(&resource, most) else { return Ok(()) };
         let words = format!("exceeded quota: cluster, requested: {resource}=1, used: {resource}={used}, limited: {resource}={most}");
         Err(Status::forbidden(format!("{resource} \"{name}\" is forbidden: {words}")))
     }

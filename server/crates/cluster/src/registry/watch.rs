@@ -4,7 +4,7 @@ use super::{Registry, WatchOptions};
 use crate::kinds::Kind;
 use crate::select::{FieldSelector, LabelSelector};
 use crate::status::Status;
-use crate::store::{Event, Subscription};
+use crate::store::{Event, Subscription, Version};
 use crate::Object;
 use futures::{FutureExt, Stream};
 use serde_json::{Value, json};
@@ -102,15 +102,19 @@ impl Registry {
 impl Watch {
     /// How this watcher sees an event; `None` where it concerns nothing that fits.
     fn seen(&self, event: &Event) -> Option<WatchEvent> {
-        let fits = |object: &Object| self.labels.matches(object) && self.fields.matches(object);
-        let before = event.before.as_deref().is_some_and(fits);
+        let all = self.labels.is_empty() && self.fields.is_empty();
+        let fits = |version: &Version| all || {
+            let object = version.object();
+            self.labels.matches(&object) && self.fields.matches(&object)
+        };
+        let before = event.before.as_ref().is_some_and(fits);
         let after = !event.deleted && fits(&event.after);
         let (kind, object) = match (before, after) {
-            (false, true) => (WatchKind::Added, event.after.clone()),
-            (true, true) => (WatchKind::Modified, event.after.clone()),
-            (true, false) if event.deleted => (WatchKind::Deleted, event.after.clone()),
+            (false, true) => (WatchKind::Added, event.after.object()),
+            (true, true) => (WatchKind::Modified, event.after.object()),
+            (true, false) if event.deleted => (WatchKind::Deleted, event.after.object()),
             (true, false) => {
-                let mut last = event.before.as_deref().cloned().unwrap_or_default();
+                let mut last = event.before.as_ref().map(|before| Object::clone(&before.object())).unwrap_or_default();
                 last["metadata"]["resourceVersion"] = event.revision.to_string().into();
                 (WatchKind::Deleted, Arc::new(last))
             }

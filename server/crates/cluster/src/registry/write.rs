@@ -2,12 +2,12 @@
 use super::request::{Outcome, Request};
 use super::{Patch, Registry, Subresource, WriteOptions, Written, key, prepare, scale};
 use crate::kinds::{Cause, Kind};
-use crate::patch;
+use crate::patch::{self, Size};
 use crate::status::Status;
-use crate::store::{Change, Key, Txn};
+use crate::store::{Change, Key, Txn, WriteHow};
 use crate::Object;
 use serde_json::json;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 impl Registry {
     /// Creates an object; its name may come from `generateName`. Errors: 400, 403, 404 (namespace), 409, 422.
@@ -20,15 +20,17 @@ impl Registry {
         }
         request.warn(patch::check_fields(kind, &mut object, o.validation)?);
         let request = Request { key, ..request };
-        self.decide(request.clone(), move |txn| request.create(txn, object)).await
+        let bytes = Size::of(&object).bytes;
+        self.decide(request, bytes, move |txn, request| request.create(txn, object.clone())).await
     }
 
     /// Replaces an object or a part of it. With a `metadata.resourceVersion` only if it still has that. Errors: 400, 403, 404, 409, 422.
     pub async fn update(&self, kind: &Kind, ns: Option<&str>, name: &str, sub: Subresource, object: Object, o: &WriteOptions) -> Result<Written, Status> {
         let request = self.request(kind, ns, name, sub, o)?;
         if matches!(sub, Subresource::Scale | Subresource::Binding) {
+            let bytes = Size::of(&object).bytes;
             return self
-                .decide(request.clone(), move |txn| {
+                .decide(request, bytes, move |txn, request| {
                     let old = existing(txn, &request)?;
                     let new = if sub == Subresource::Scale { scale::put(&old, &object)? } else { scale::bind(&old, &object)? };
                     request.update(txn, &old, new)
@@ -41,9 +43,10 @@ impl Registry {
             return Err(Status::invalid(&kind.kind, &kind.group, name, &[cause]));
         }
         request.warn(patch::check_fields(kind, &mut object, o.validation)?);
-        self.decide(request.clone(), move |txn| {
+        let bytes = Size::of(&object).bytes;
+        self.decide(request, bytes, move |txn, request| {
             let old = existing(txn, &request)?;
-            request.update(txn, &old, object)
+            request.update(txn, &old, object.clone())
         })
         .await
     }
@@ -53,7 +56,9 @@ impl Registry {
         let mut request = self.request(kind, ns, name, sub, o)?;
         request.applied = matches!(patch, Patch::Apply(_)) && sub != Subresource::Scale;
         let ns = ns.map(str::to_owned);
-        self.decide(request.clone(), move |txn| {
+        let (Patch::Json(changes) | Patch::Merge(changes) | Patch::Strategic(changes) | Patch::Apply(changes)) = &patch;
+        let bytes = Size::of(changes).bytes;
+        self.decide(request, bytes, move |txn, request| {
             let live = txn.get(&request.key);
             let Some(old) = live else {
                 if let (Patch::Apply(config), Subresource::None) = (&patch, sub) {
@@ -83,19 +88,40 @@ impl Registry {
             admission: self.admission.clone(),
             options: o.clone(),
             applied: false,
-            outcome: Arc::new(Mutex::new(Outcome::default())),
+            outcome: Arc::default(),
+            undo: Arc::default(),
         })
     }
 
-    /// Has the writer decide and waits until its decision is on disk.
-    pub(super) async fn decide<F>(&self, request: Request, f: F) -> Result<Written, Status>
+    /// Decides a write on the newest state, again where that changes meanwhile, and waits until the decision is on disk.
+    /// `bytes` is the size of what was sent.
+    pub(super) async fn decide<F>(&self, request: Request, bytes: usize, f: F) -> Result<Written, Status>
     where
-        F: FnOnce(&Txn<'_>) -> Result<Change, Status> + Send + 'static,
+        F: Fn(&Txn<'_>, Request) -> Result<Change, Status> + Send + Sync + 'static,
     {
-        let outcome = request.outcome.clone();
-        let object = self.store.write(f).await?;
-        let Outcome { created, changed, warnings, .. } = outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let object = self.store_decision(&request, bytes, f).await?;
+        let Outcome { created, changed, warnings, .. } = request.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Written { object, created, changed, warnings })
+    }
+
+    pub(super) async fn store_decision<F>(&self, request: &Request, bytes: usize, f: F) -> Result<Arc<Object>, Status>
+    where
+        F: Fn(&Txn<'_>, Request) -> Result<Change, Status> + Send + Sync + 'static,
+    {
+        let bytes = bytes + self.store.bytes(&request.key);
+        let how = WriteHow { key: request.key.clone(), bytes, may_use_reserve: request.reports() };
+        let first = request.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let attempt = request.clone();
+        let stored = self.store.write(how, move |txn| {
+            attempt.begin_again(&first);
+            f(txn, attempt.clone())
+        });
+        let stored = stored.await;
+        match &stored {
+            Ok(_) => request.keep_attempt(),
+            Err(_) => request.undo_attempt(),
+        }
+        stored
     }
 }
 

@@ -2,21 +2,38 @@
 //!
 //! **Invariants:** what a write returned is on disk (fsync); a revision is never given twice, restarts included;
 //! readers see whole writes only, in the order of their revisions. Knows nothing of kinds' meanings.
+//!
+//! A write is decided on a thread of its own, on the newest state. Its commit compares what it was decided on with what is there
+//! by then; where that differs, it is decided again. So no decision, however long it takes, holds up another object's write.
 mod error;
+mod guard;
 mod disk;
+mod version;
+mod history;
 mod state;
+mod quota;
+mod sequence;
 mod writer;
 mod subscription;
+mod work;
+mod lanes;
 
 pub use error::StoreError;
 pub use subscription::Subscription;
+pub use version::Version;
 pub use writer::{Change, Txn};
-pub(crate) use state::Compacted;
+pub(crate) use history::Compacted;
+pub(crate) use work::Work;
 
 use crate::{Object, status::Status};
+use quota::Quota;
+use sequence::{Shared, Submitted};
 use state::State;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::sync::Arc;
+
+/// Decisions of one write that may turn out stale before it is refused. From the second on, writes to its object take turns.
+const ATTEMPTS: usize = 16;
 
 /// Where an object is: `plural.group` (the plural alone in the core group), namespace ("" where it has none), name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +53,7 @@ impl Key {
     }
 }
 
-/// One write, as the history keeps it.
+/// One write, as watchers see it.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// The write's revision.
@@ -44,13 +61,22 @@ pub struct Event {
     /// Which object.
     pub key: Key,
     /// The object before; none where it was created.
-    pub before: Option<Arc<Object>>,
+    pub before: Option<Version>,
     /// The object after. Of a deletion: its last state with the deletion's version.
-    pub after: Arc<Object>,
+    pub after: Version,
     /// Whether this write removed it.
     pub deleted: bool,
-    /// Length of `after` as JSON, by which the history is bounded.
-    pub bytes: usize,
+}
+
+/// How a write is made.
+#[derive(Clone, Debug)]
+pub(crate) struct WriteHow {
+    /// The object it is about: writes to it take turns where they collide.
+    pub(crate) key: Key,
+    /// Bytes that it is decided from, about: large ones do not go ahead of each other.
+    pub(crate) bytes: usize,
+    /// It reports of an object that is there, and may do so where the quota is used up.
+    pub(crate) may_use_reserve: bool,
 }
 
 /// A cheap handle; the last one to go ends the writer's thread and closes the file.
@@ -58,94 +84,124 @@ pub struct Event {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    state: Arc<RwLock<State>>,
-    /// `None` only while dropping.
-    jobs: Option<mpsc::Sender<writer::Job>>,
+    shared: Arc<Shared>,
+    lanes: Arc<lanes::Lanes>,
+    work: Work,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Store {
     /// Opens or creates the file, loads everything, starts the writer. Errors: see [`StoreError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Store, StoreError> {
-        let (disk, objects, revision) = disk::Disk::open(path.as_ref())?;
-        let state = Arc::new(RwLock::new(State::new(objects, revision)));
-        let (jobs, queue) = mpsc::channel();
-        let shared = state.clone();
+        Store::open_with(path.as_ref(), Quota::default())
+    }
+
+    fn open_with(path: &Path, quota: Quota) -> Result<Store, StoreError> {
+        let (disk, objects, revision) = disk::Disk::open(path)?;
+        let shared = Arc::new(Shared::new(State::new(objects, revision), quota));
+        let writers = shared.clone();
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || writer::run(disk, &shared, &queue))
-            .map_err(|e| StoreError::Io { path: path.as_ref().to_owned(), source: e })?;
-        Ok(Store(Arc::new(Inner { state, jobs: Some(jobs), thread: Some(thread) })))
+            .spawn(move || writer::run(disk, &writers))
+            .map_err(|e| StoreError::Io { path: path.to_owned(), source: e })?;
+        Ok(Store(Arc::new(Inner { shared, lanes: Arc::default(), work: Work::new(), thread: Some(thread) })))
+    }
+
+    /// Resolves when the writer has ended by itself, with the reason: no write will be done any more. Never resolves otherwise.
+    pub(crate) fn ended(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut ended = self.0.shared.ended();
+        async move {
+            let why = ended.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+            match why {
+                Some(why) => why,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Where to do work over a client's data.
+    pub(crate) fn work(&self) -> &Work {
+        &self.0.work
     }
 
     /// The newest revision that is on disk.
     pub(crate) fn revision(&self) -> u64 {
-        self.read(|state| state.revision())
+        self.0.shared.read().revision()
     }
 
     /// One object as it is now.
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Object>> {
-        self.read(|state| state.get(key))
+        self.0.shared.read().kept(key).map(|kept| kept.object.clone())
+    }
+
+    /// Bytes of memory that an object takes; 0 where there is none.
+    pub(crate) fn bytes(&self, key: &Key) -> usize {
+        self.0.shared.read().kept(key).map_or(0, |kept| kept.charge)
     }
 
     /// All objects of a resource, of one namespace where given, in order of their keys, with the revision they belong to.
     pub(crate) fn list(&self, resource: &str, namespace: Option<&str>) -> (Vec<Arc<Object>>, u64) {
-        self.read(|state| (state.list(resource, namespace), state.revision()))
+        let state = self.0.shared.read();
+        (state.list(resource, namespace), state.revision())
     }
 
     /// The same as it was at an earlier revision. Errors: the history no longer reaches back so far.
     pub(crate) fn list_at(&self, resource: &str, namespace: Option<&str>, revision: u64) -> Result<Vec<Arc<Object>>, Compacted> {
-        self.read(|state| state.list_at(resource, namespace, revision))
+        self.0.shared.read().list_at(resource, namespace, revision)
     }
 
-    /// Runs `decide` against the newest state, one write at a time, and makes its change durable before answering.
+    /// Runs `decide` on the newest state and makes its change durable before answering. It is run again where what it read has
+    /// changed meanwhile, so it must have no effect but its result.
     ///
-    /// `decide` runs on the writer's thread: it must be quick and must not write by itself.
-    /// Errors: `decide`'s own; 500 where the disk failed, and then nothing has changed.
-    pub(crate) async fn write<F>(&self, decide: F) -> Result<Arc<Object>, Status>
+    /// Errors: `decide`'s own; 403 where the quota is used up; 409 where others change the object all the time; 500 where the
+    /// disk failed, and then nothing has changed.
+    pub(crate) async fn write<F>(&self, how: WriteHow, decide: F) -> Result<Arc<Object>, Status>
     where
-        F: FnOnce(&Txn<'_>) -> Result<Change, Status> + Send + 'static,
+        F: Fn(&Txn<'_>) -> Result<Change, Status> + Send + Sync + 'static,
     {
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        let job = writer::Job { decide: Box::new(decide), answer };
-        let sent = self.0.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
-        if !sent {
-            return Err(Status::internal("the store has stopped"));
+        let decide = Arc::new(decide);
+        let mut lane = self.0.lanes.join(&how.key).await;
+        for _ in 0..ATTEMPTS {
+            let (shared, decide) = (self.0.shared.clone(), decide.clone());
+            let attempt = move || sequence::attempt(&shared, &*decide, how.may_use_reserve);
+            match self.0.work.run(how.bytes, attempt).await? {
+                Submitted::Done(answer) => return answer,
+                Submitted::Queued(answer) => {
+                    // The next one sees this write already.
+                    drop(lane);
+                    let lost = |_| Err(Status::internal("the store stopped before it answered; the write may not have happened"));
+                    return answer.await.unwrap_or_else(lost);
+                }
+                Submitted::Stale if lane.is_none() => lane = Some(self.0.lanes.enter(&how.key).await),
+                Submitted::Stale => {}
+            }
         }
-        answered.await.unwrap_or_else(|_| Err(Status::internal("the store stopped before it answered; the write may not have happened")))
+        Err(Status::conflict(&how.key.resource, &how.key.name, "it or its namespace was changed all the time; please try again"))
     }
 
     /// What is there now, and every later event of that resource. Atomic: nothing is missed between the two.
     pub(crate) fn subscribe(&self, resource: &str, namespace: Option<&str>) -> (Vec<Arc<Object>>, Subscription) {
-        self.change_state(|state| (state.list(resource, namespace), state.subscribe(resource, namespace, self.0.state.clone())))
+        let mut state = self.0.shared.change();
+        (state.list(resource, namespace), state.subscribe(resource, namespace, self.0.shared.state().clone()))
     }
 
     /// Events strictly after `revision`. Errors: the history no longer reaches back so far, or was never there.
     pub(crate) fn subscribe_from(&self, resource: &str, namespace: Option<&str>, revision: u64) -> Result<Subscription, Compacted> {
-        self.change_state(|state| {
-            let missed = state.since(resource, namespace, revision)?;
-            let mut subscription = state.subscribe(resource, namespace, self.0.state.clone());
-            subscription.catch_up(missed);
-            Ok(subscription)
-        })
-    }
-
-    fn read<T>(&self, f: impl FnOnce(&State) -> T) -> T {
-        f(&self.0.state.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn change_state<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
-        f(&mut self.0.state.write().unwrap_or_else(PoisonError::into_inner))
+        let mut state = self.0.shared.change();
+        let missed = state.since(resource, namespace, revision)?;
+        let mut subscription = state.subscribe(resource, namespace, self.0.shared.state().clone());
+        subscription.catch_up(missed);
+        Ok(subscription)
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.shared.close();
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()
         {
-            // A panic in there was already answered as an error; there is nobody left to tell.
+            // Why it ended was said to whoever waits for that.
             let _ = thread.join();
         }
     }

@@ -2,23 +2,29 @@
 use super::Event;
 use super::state::State;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 /// Events a watcher may be behind.
 const QUEUE: usize = 4096;
+/// Bytes of JSON a watcher may be behind: they are kept alive for it alone.
+const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The store's end.
 pub(super) struct Subscriber {
     namespace: Option<String>,
     queue: mpsc::Sender<Arc<Event>>,
+    behind: Arc<AtomicUsize>,
 }
 
 /// The watcher's end.
 pub struct Subscription {
     missed: VecDeque<Arc<Event>>,
     queue: mpsc::Receiver<Arc<Event>>,
+    /// Bytes of JSON in `queue`.
+    behind: Arc<AtomicUsize>,
     state: Arc<RwLock<State>>,
     /// The newest revision when this began.
     began: u64,
@@ -29,6 +35,10 @@ impl Subscriber {
     pub(super) fn offer(&self, event: &Arc<Event>) -> bool {
         if self.namespace.as_deref().is_some_and(|namespace| namespace != event.key.namespace) {
             return !self.is_gone();
+        }
+        let bytes = event.after.len();
+        if self.behind.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > QUEUE_BYTES {
+            return false;
         }
         self.queue.try_send(event.clone()).is_ok()
     }
@@ -41,8 +51,9 @@ impl Subscriber {
 impl Subscription {
     pub(super) fn pair(namespace: Option<&str>, state: Arc<RwLock<State>>) -> (Subscriber, Subscription) {
         let (sender, queue) = mpsc::channel(QUEUE);
-        let subscription = Subscription { missed: VecDeque::new(), queue, state, began: 0 };
-        (Subscriber { namespace: namespace.map(str::to_owned), queue: sender }, subscription)
+        let behind = Arc::new(AtomicUsize::new(0));
+        let subscription = Subscription { missed: VecDeque::new(), queue, behind: behind.clone(), state, began: 0 };
+        (Subscriber { namespace: namespace.map(str::to_owned), queue: sender, behind }, subscription)
     }
 
     pub(super) fn catch_up(&mut self, missed: Vec<Arc<Event>>) {
@@ -62,7 +73,11 @@ impl Subscription {
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arc<Event>>> {
         match self.missed.pop_front() {
             Some(event) => Poll::Ready(Some(event)),
-            None => self.queue.poll_recv(cx),
+            None => self.queue.poll_recv(cx).map(|event| {
+                event.inspect(|event| {
+                    self.behind.fetch_sub(event.after.len(), Ordering::Relaxed);
+                })
+            }),
         }
     }
 

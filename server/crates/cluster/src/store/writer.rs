@@ -1,15 +1,15 @@
-//! The one writer: takes what has queued up, decides each write in turn, commits them together, then publishes.
+//! The one writer: takes what has queued up, commits it together, then publishes. Its thread decides nothing.
 use super::disk::Disk;
-use super::state::State;
-use super::{Event, Key};
+use super::guard::caught;
+use super::sequence::{Seen, Shared};
+use super::state::Kept;
+use super::version::{Draft, Version};
+use super::{Key, disk};
 use crate::{Object, status::Status};
-use serde_json::Value;
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// Writes that share one fsync. More would only make the first of them wait.
-const BATCH: usize = 256;
 
 /// What a write is to do.
 pub enum Change {
@@ -21,100 +21,121 @@ pub enum Change {
     None(Arc<Object>),
 }
 
-type Decide = Box<dyn FnOnce(&Txn<'_>) -> Result<Change, Status> + Send>;
+/// What a write is answered.
+pub(super) type Answer = Result<Arc<Object>, Status>;
 
+/// Something to be answered, and to be written before where there is a write.
 pub(super) struct Job {
-    pub(super) decide: Decide,
-    pub(super) answer: oneshot::Sender<Result<Arc<Object>, Status>>,
+    pub(super) answer: oneshot::Sender<Answer>,
+    pub(super) result: Answer,
+    pub(super) write: Option<Write>,
 }
 
-/// The newest state, the earlier writes of the same batch included.
+/// A decided write.
+pub(super) struct Write {
+    pub(super) revision: u64,
+    pub(super) key: Key,
+    pub(super) object: Arc<Object>,
+    pub(super) draft: Draft,
+    pub(super) deleted: bool,
+}
+
+/// The newest state, earlier writes that are not on disk yet included. It remembers what was read: the write happens only if that
+/// is still so when it is put in order.
 pub struct Txn<'a> {
-    state: &'a RwLock<State>,
-    batch: &'a HashMap<Key, Option<Arc<Object>>>,
+    shared: &'a Shared,
+    seen: RefCell<Seen>,
 }
 
-impl Txn<'_> {
-    /// How many objects of a resource there are.
-    pub fn count(&self, resource: &str) -> usize {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let mut count = state.count(resource);
-        for (key, written) in self.batch.iter().filter(|(key, _)| key.resource == resource) {
-            match (state.get(key).is_some(), written.is_some()) {
-                (false, true) => count += 1,
-                (true, false) => count -= 1,
-                _ => {}
-            }
-        }
-        count
+impl<'a> Txn<'a> {
+    pub(super) fn new(shared: &'a Shared) -> Txn<'a> {
+        Txn { shared, seen: RefCell::default() }
     }
 
     /// The object as this write must see it.
     pub fn get(&self, key: &Key) -> Option<Arc<Object>> {
-        match self.batch.get(key) {
-            Some(written) => written.clone(),
-            None => self.state.read().unwrap_or_else(PoisonError::into_inner).get(key),
+        let (found, is_ahead) = self.shared.newest(key);
+        let mut seen = self.seen.borrow_mut();
+        seen.is_ahead |= is_ahead;
+        seen.keys.insert(key.clone(), found.as_ref().map(|(revision, _)| *revision));
+        found.map(|(_, object)| object)
+    }
+
+    /// Requires that there are fewer than `most` objects of a resource. Errors: there are not; how many there are.
+    pub fn below(&self, resource: &str, most: usize) -> Result<(), usize> {
+        let count = self.shared.count(resource);
+        if count >= most {
+            return Err(count);
         }
+        self.seen.borrow_mut().limits.push((resource.to_owned(), most));
+        Ok(())
+    }
+
+    pub(super) fn seen(self) -> Seen {
+        self.seen.into_inner()
     }
 }
 
-pub(super) fn run(mut disk: Disk, state: &RwLock<State>, queue: &mpsc::Receiver<Job>) {
-    // The newest revision that may be on disk, be it of a write that was refused.
-    let mut tried = 0;
-    while let Ok(first) = queue.recv() {
-        let mut jobs = vec![first];
-        while jobs.len() < BATCH
-            && let Ok(job) = queue.try_recv()
-        {
-            jobs.push(job);
+/// Serves until the store is closed. Where the disk's library fails an assertion, the store ends and says why.
+pub(super) fn run(disk: Disk, shared: &Shared) {
+    let mut disk = ManuallyDrop::new(disk);
+    let ended = caught(|| {
+        while let Some(jobs) = shared.next() {
+            batch(&mut disk, shared, jobs);
         }
-        batch(&mut disk, state, jobs, &mut tried);
+    });
+    let ended = match ended {
+        // SAFETY: it is not used again; after a panic it is left as it is, as its own end might panic, too.
+        Ok(()) => caught(|| unsafe { ManuallyDrop::drop(&mut disk) }),
+        failed => failed,
+    };
+    if let Err(why) = ended {
+        shared.end(&format!("the store {} is damaged, so a write failed: {why}", disk.path().display()));
     }
 }
 
-fn batch(disk: &mut Disk, state: &RwLock<State>, jobs: Vec<Job>, tried: &mut u64) {
+fn batch(disk: &mut Disk, shared: &Shared, jobs: Vec<Job>) {
     if disk.is_closed() {
-        recover(disk, state, *tried);
+        recover(disk, shared);
     }
-    let mut revision = state.read().unwrap_or_else(PoisonError::into_inner).revision();
-    let mut overlay: HashMap<Key, Option<Arc<Object>>> = HashMap::new();
-    let mut events: Vec<Event> = Vec::new();
     let mut answers = Vec::with_capacity(jobs.len());
-    for Job { decide, answer } in jobs {
-        let txn = Txn { state, batch: &overlay };
-        // A bug in one decision must not take the store down with it.
-        let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide(&txn)))
-            .unwrap_or_else(|_| Err(Status::internal("the write failed unexpectedly")));
-        let (key, mut object, deleted) = match decided {
-            Err(status) => {
-                answers.push((answer, Err(status)));
-                continue;
-            }
-            Ok(Change::None(object)) => {
-                answers.push((answer, Ok(object)));
-                continue;
-            }
-            Ok(Change::Put(key, object)) => (key, object, false),
-            Ok(Change::Delete(key, object)) => (key, object, true),
-        };
-        revision += 1;
-        object["metadata"]["resourceVersion"] = Value::String(revision.to_string());
-        let after = Arc::new(object);
-        let before = txn.get(&key);
-        overlay.insert(key.clone(), (!deleted).then(|| after.clone()));
-        answers.push((answer, Ok(after.clone())));
-        events.push(Event { revision, key, before, after, deleted, bytes: 0 });
+    let mut writes = Vec::new();
+    for job in jobs {
+        answers.push((job.answer, job.result));
+        writes.extend(job.write.map(|write| {
+            let name = disk::row_key(&write.key);
+            let row = write.draft.row(&name, write.revision);
+            (write, name, row)
+        }));
     }
-    let durable = if events.is_empty() { Ok(()) } else { commit(disk, &mut events, revision) };
+    let durable = match writes.last() {
+        None => Ok(()),
+        Some((last, ..)) => {
+            // In order: of several writes to one object in a batch the last one stays.
+            let rows: Vec<(&str, Option<&[u8]>)> = writes.iter().map(|(write, name, row)| (name.as_str(), (!write.deleted).then_some(&row[..]))).collect();
+            disk.commit(&rows, last.revision)
+        }
+    };
     match durable {
-        Ok(()) => state.write().unwrap_or_else(PoisonError::into_inner).publish(events),
-        Err(status) => {
-            tracing::error!(error = %status.message, "The store could not write; the changes are refused");
-            *tried = (*tried).max(revision);
-            recover(disk, state, *tried);
+        Ok(()) => {
+            let mut settled = Vec::with_capacity(writes.len());
+            let mut state = shared.change();
+            for (write, _, row) in writes {
+                settled.push((write.key.clone(), write.revision));
+                let version = Version::new(write.revision, row, &write.object);
+                state.publish(write.key, Kept { object: write.object, version, charge: write.draft.charge }, write.deleted);
+            }
+            drop(state);
+            shared.settle(&settled);
+        }
+        Err(error) => {
+            tracing::error!(%error, "The store could not write; the changes are refused");
+            let status = Status::internal(format!("the store could not be written: {error}"));
+            answers.extend(shared.fail().0.into_iter().map(|job| (job.answer, job.result)));
             for (_, result) in &mut answers {
                 *result = Err(status.clone());
             }
+            recover(disk, shared);
         }
     }
     for (answer, result) in answers {
@@ -123,27 +144,17 @@ fn batch(disk: &mut Disk, state: &RwLock<State>, jobs: Vec<Job>, tried: &mut u64
     }
 }
 
-/// Gets the file ready for the next write, at a revision beyond those that were `tried`. Where that fails, the next batch tries
-/// again before it writes. Readers go on meanwhile: nobody but this thread changes objects.
-fn recover(disk: &mut Disk, state: &RwLock<State>, tried: u64) {
-    let (objects, revision) = {
-        let state = state.read().unwrap_or_else(PoisonError::into_inner);
-        (state.all(), state.revision().max(tried))
+/// Gets the file ready for the next write, at a revision beyond those that were given. Where that fails, the next batch tries
+/// again before it writes. Readers go on meanwhile: nobody but this thread changes the state.
+fn recover(disk: &mut Disk, shared: &Shared) {
+    let (rows, revision) = {
+        let state = shared.read();
+        let rows: Vec<_> = state.all().map(|(key, kept)| (disk::row_key(&key), kept.version.row().clone())).collect();
+        (rows, state.revision().max(shared.given()))
     };
-    match disk.recover(objects, revision) {
+    match disk.recover(&rows, revision) {
         // Shown only now that it is on disk: a reader's version must not be given to another write after a restart.
-        Ok(()) => state.write().unwrap_or_else(PoisonError::into_inner).skip_to(revision),
+        Ok(()) => shared.change().skip_to(revision),
         Err(error) => tracing::error!(%error, hint = error.hint(), "The store cannot be used until this is resolved"),
     }
-}
-
-fn commit(disk: &Disk, events: &mut [Event], revision: u64) -> Result<(), Status> {
-    // In order: of several writes to one object in a batch the last one stays.
-    let mut rows = Vec::with_capacity(events.len());
-    for event in events {
-        let json = serde_json::to_vec(&*event.after).map_err(|e| Status::internal(e.to_string()))?;
-        event.bytes = json.len();
-        rows.push((&event.key, (!event.deleted).then_some(json)));
-    }
-    disk.commit(&rows, revision).map_err(|e| Status::internal(format!("the store could not be written: {e}")))
 }

@@ -1,8 +1,8 @@
 //! Which requests a route is for: `HTTPMatchRequest`.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use super::Pattern;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::sync::OnceLock;
 
 /// What of a request a match can look at.
 pub struct RequestView<'a> {
@@ -60,57 +60,6 @@ impl Headers for http::HeaderMap {
             return self.value(name).map(|v| fits(&v));
         }
         any_of(self.get_all(name).iter().filter_map(|v| v.to_str().ok()), fits)
-    }
-}
-
-/// A pattern that must fit the whole text, as RE2's full match does.
-#[derive(Clone, Debug)]
-pub struct Pattern {
-    source: String,
-    whole: regex::Regex,
-    /// The same anywhere in a text; made when it is first asked for.
-    part: OnceLock<Option<regex::Regex>>,
-}
-
-impl Pattern {
-    /// Compiles it; the error is the regex engine's.
-    pub fn new(source: &str) -> Result<Pattern, regex::Error> {
-        let whole = regex::RegexBuilder::new(&format!("^(?:{source})$")).size_limit(1 << 20).build()?;
-        Ok(Pattern { source: source.to_string(), whole, part: OnceLock::new() })
-    }
-
-    /// Every place where it fits, replaced; `with` is in this engine's words (`${1}`).
-    pub(crate) fn replace_all(&self, text: &str, with: &str) -> Option<String> {
-        let part = self.part.get_or_init(|| regex::RegexBuilder::new(&self.source).size_limit(1 << 20).build().ok()).as_ref()?;
-        Some(part.replace_all(text, with).into_owned())
-    }
-
-    /// Whether it fits the whole text.
-    pub fn fits(&self, text: &str) -> bool {
-        self.whole.is_match(text)
-    }
-
-    /// As it was written.
-    pub fn source(&self) -> &str {
-        &self.source
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Pattern) -> bool {
-        self.source == other.source
-    }
-}
-
-impl Serialize for Pattern {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&self.source)
-    }
-}
-
-impl<'de> Deserialize<'de> for Pattern {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Pattern, D::Error> {
-        Pattern::new(&String::deserialize(from)?).map_err(serde::de::Error::custom)
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** no clock, no I/O, no cluster client. Semantics: Istio's references "Virtual Service" and "Destination Rule".
 
+mod re2;
+mod pattern;
 mod matches;
 mod pick;
 mod policy;
@@ -13,12 +15,14 @@ mod routes;
 mod duration;
 
 pub use build::{MeshInput, Report};
-pub use matches::{Headers, Match, Pattern, RequestView, StringMatch};
+pub use matches::{Headers, Match, RequestView, StringMatch};
+pub use pattern::Pattern;
 pub use route::{Action, Destination, Fault, HeaderChanges, HeaderOps, Mirror, Redirect, Retries, RetryOn, Rewrite, Route};
 pub use policy::{Balance, HashCookie, Limits, Outlier, Policy};
 pub use pick::{Matched, pick_weighted, route_for};
 
 pub(crate) use duration::duration_ms;
+pub(crate) use pattern::check as check_patterns;
 pub(crate) use matches::{any_of, joined, query_value};
 
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@ use super::rules::not_exported;
 use super::{Action, Host, Protocol, Route};
 use crate::json::{list, meta, texts};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Gives every host the routes of the VirtualService that names it. Exact names go before wildcards, older objects before newer.
 pub(super) fn attach(input: &MeshInput, hosts: &mut BTreeMap<String, Host>, reports: &mut Vec<Report>) {
@@ -37,6 +37,10 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
     }
     let named: Vec<(String, bool)> = texts(spec, "hosts").map(|h| (full_name(h, namespace), h.contains('*'))).filter(|(_, wild)| *wild == wildcards).collect();
     if named.is_empty() {
+        return;
+    }
+    if let Err(why) = super::check_patterns(spec) {
+        report.add("Invalid", format!("no route of this object is used: {why}"));
         return;
     }
     let read: Vec<(usize, Route)> =
@@ -86,6 +90,7 @@ fn check_http2(path: &str, route: &Route, hosts: &BTreeMap<String, Host>, report
 
 /// Names destinations that lead nowhere.
 fn check_destinations(routes: &[Route], hosts: &BTreeMap<String, Host>, report: &mut Reporter<'_>) {
+    let mut subsets: HashMap<&str, HashSet<&str>> = HashMap::new();
     for route in routes {
         let destinations = if let Action::Forward(all) = &route.action { all.as_slice() } else { &[] };
         let all = destinations.iter().map(|d| (&d.host, d.port, &d.subset)).chain(route.mirrors.iter().map(|m| (&m.host, m.port, &m.subset)));
@@ -94,7 +99,8 @@ fn check_destinations(routes: &[Route], hosts: &BTreeMap<String, Host>, report: 
                 report.add("HostNotFound", format!("destination {name} is no Service of the registry"));
                 continue;
             };
-            if !host.clusters.iter().any(|c| c.subset == *subset) && !host.ports.is_empty() {
+            let known = subsets.entry(name).or_insert_with(|| host.clusters.iter().map(|c| c.subset.as_str()).collect());
+            if !known.contains(subset.as_str()) && !host.ports.is_empty() {
                 report.add("SubsetMissing", format!("destination {name} has no subset \"{subset}\": no DestinationRule defines it"));
             }
             if let Some(port) = port.filter(|port| !host.ports.iter().any(|p| p.port == *port)) {

@@ -4,7 +4,7 @@ use super::build::{MeshInput, Report, Reporter, by_age, full_name};
 use super::{Balance, HashCookie, Limits, Outlier, Policy, duration_ms};
 use crate::json::{fields, list, meta, present, text};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// What DestinationRules say, by the host's full name.
 pub(super) type Rules = BTreeMap<String, Rule>;
@@ -85,8 +85,9 @@ fn merge(rule: &mut Rule, policy: &Option<PolicyLevels>, subsets: &[Subset], rep
             rule.policy = Some(policy.copy());
         }
     }
+    let mut names: HashSet<String> = rule.subsets.iter().map(|s| s.name.clone()).collect();
     for subset in subsets {
-        if rule.subsets.iter().any(|s| s.name == subset.name) {
+        if !names.insert(subset.name.clone()) {
             report.add("Conflict", format!("subset {} is not used: an older DestinationRule of the same host has it", subset.name));
         } else {
             rule.subsets.push(Subset { name: subset.name.clone(), labels: subset.labels.clone(), policy: subset.policy.as_ref().map(PolicyLevels::copy) });

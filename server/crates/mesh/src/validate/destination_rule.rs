@@ -5,6 +5,9 @@ use crate::json::{fields, list, present, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+/// Subsets of a rule: every endpoint is compared with each, for each port. Istio has no such limit.
+const MOST_SUBSETS: usize = 250;
+
 /// Checks a DestinationRule object. The error is Istio's text, for [`super::refusal`].
 pub fn destination_rule(object: &Value) -> Result<(), String> {
     let mut errors = Errors::default();
@@ -15,6 +18,11 @@ pub fn destination_rule(object: &Value) -> Result<(), String> {
         Some(_) => errors.schema("spec.host: Invalid value: must be of type string".into()),
     }
     traffic_policy(spec.get("trafficPolicy"), &mut errors);
+    let subsets = list(spec, "subsets").len();
+    if subsets > MOST_SUBSETS {
+        errors.schema(format!("spec.subsets: Too many: {subsets}: must have at most {MOST_SUBSETS} items"));
+        return errors.finish();
+    }
     let mut seen = BTreeSet::new();
     for (index, subset) in list(spec, "subsets").iter().enumerate() {
         if subset.is_null() {

@@ -20,6 +20,9 @@ pub fn refusal(kind: &str, name: &str, words: &str) -> (u16, &'static str, Strin
     }
 }
 
+/// Errors that are told of one object: each repeats a part of it.
+const MOST_ERRORS: usize = 64;
+
 /// Collects errors; the schema's come first because the API server checks them before it calls the webhook.
 #[derive(Default)]
 struct Errors {
@@ -29,16 +32,20 @@ struct Errors {
 
 impl Errors {
     fn schema(&mut self, words: String) {
-        self.schema.push(words);
+        if self.schema.len() < MOST_ERRORS {
+            self.schema.push(words);
+        }
     }
 
     fn add(&mut self, words: impl Into<String>) {
-        self.webhook.push(words.into());
+        if self.webhook.len() < MOST_ERRORS {
+            self.webhook.push(words.into());
+        }
     }
 
     fn check(&mut self, result: Result<(), String>) {
         if let Err(words) = result {
-            self.webhook.push(words);
+            self.add(words);
         }
     }
 

@@ -93,9 +93,8 @@ pub(super) fn regex(pattern: &str, place: &str) -> Result<(), String> {
     if pattern.len() > 1024 {
         return Err(format!("\"{place}\": regex is too large, max length allowed is 1024"));
     }
-    regex::Regex::new(pattern).map(|_| ()).map_err(|e| {
-        let last = e.to_string().lines().last().unwrap_or("").trim_start_matches("error: ").to_string();
-        format!("\"{place}\": error parsing regexp: {last}: `{pattern}`; Istio uses RE2 style regex-based match (https://github.com/google/re2/wiki/Syntax)")
+    crate::table::Pattern::new(pattern).map(|_| ()).map_err(|why| {
+        format!("\"{place}\": error parsing regexp: {why}: `{pattern}`; Istio uses RE2 style regex-based match (https://github.com/google/re2/wiki/Syntax)")
     })
 }
 

@@ -4,6 +4,7 @@ use super::http_route::{destinations, http_route};
 use super::{Errors, names};
 use crate::json::{list, texts};
 use serde_json::Value;
+use std::collections::{HashMap, HashSet};
 
 /// Checks a VirtualService object. The error is Istio's text, for [`super::refusal`].
 pub fn virtual_service(object: &Value) -> Result<(), String> {
@@ -20,6 +21,10 @@ pub fn virtual_service(object: &Value) -> Result<(), String> {
     check_hosts(&hosts, mesh, &mut errors);
     if ["http", "tcp", "tls"].iter().all(|kind| list(spec, kind).is_empty()) {
         errors.add("http, tcp or tls must be provided in virtual service");
+    }
+    if let Err(words) = crate::table::check_patterns(spec) {
+        // Before any of them is looked at more closely.
+        return Err(words);
     }
     for (index, route) in list(spec, "http").iter().enumerate() {
         if route.is_null() {
@@ -54,19 +59,28 @@ fn check_hosts(hosts: &[&str], mesh: bool, errors: &mut Errors) {
             _ => {}
         }
     }
-    if all_valid {
-        for (i, a) in hosts.iter().enumerate() {
-            for b in &hosts[i + 1..] {
-                if covers(a, b) || covers(b, a) {
-                    errors.add(format!("duplicate hosts in virtual service: {a} & {b}"));
-                }
-            }
-        }
+    if all_valid && let Some((a, b)) = overlapping(hosts) {
+        errors.add(format!("duplicate hosts in virtual service: {a} & {b}"));
     }
 }
 
-fn covers(a: &str, b: &str) -> bool {
-    a == b || a.strip_prefix('*').is_some_and(|suffix| b.ends_with(suffix))
+/// Two hosts of which one takes the other's requests, too. Of several such pairs the first that is found.
+fn overlapping<'a>(hosts: &[&'a str]) -> Option<(&'a str, &'a str)> {
+    let mut seen: HashSet<&str> = HashSet::new();
+    if let Some(twice) = hosts.iter().find(|host| !seen.insert(host)) {
+        return Some((twice, twice));
+    }
+    // A wildcard takes what ends with the rest of it: it is looked up by every end of every name, and a name is 255 bytes at most.
+    let wildcards: HashMap<&str, &str> = hosts.iter().filter_map(|host| Some((host.strip_prefix('*')?, *host))).collect();
+    if wildcards.is_empty() {
+        return None;
+    }
+    hosts.iter().find_map(|host| {
+        let ends = host.char_indices().map(|(at, _)| &host[at..]).chain([""]);
+        let wider = ends.filter_map(|end| wildcards.get(end)).find(|wildcard| *wildcard != host)?;
+        let place = |wanted: &str| hosts.iter().position(|host| *host == wanted);
+        Some(if place(wider) < place(host) { (*wider, *host) } else { (*host, *wider) })
+    })
 }
 
 #[cfg(test)]
@@ -120,6 +134,34 @@ mod tests {
         ] {
             let result = virtual_service(&json!({"spec": spec}));
             assert_eq!(result.err().as_deref().unwrap_or("ok"), answer, "{spec}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_overlap_are_found_among_many() {
+        let many = || (0..40_000).map(|i| format!("h{i}.example.org"));
+        let check = |hosts: Vec<String>| {
+            let spec = json!({"hosts": hosts, "http": [{"route": [{"destination": {"host": "a"}}]}]});
+            virtual_service(&json!({"spec": spec})).err().unwrap_or_else(|| "ok".to_owned())
+        };
+        assert_eq!(check(many().collect()), "ok");
+        assert_eq!(check(many().chain(["*.org".to_owned()]).collect()), "duplicate hosts in virtual service: h0.example.org & *.org");
+        assert_eq!(check(many().chain(["h7.example.org".to_owned()]).collect()), "duplicate hosts in virtual service: h7.example.org & h7.example.org");
+        assert_eq!(check(["*.b.c", "a.b.c"].map(str::to_owned).to_vec()), "duplicate hosts in virtual service: *.b.c & a.b.c");
+        assert_eq!(check(["*.b.c", "*.c"].map(str::to_owned).to_vec()), "duplicate hosts in virtual service: *.b.c & *.c");
+        assert_eq!(check(["*.b.c", "*.d", "b.c", "d.e"].map(str::to_owned).to_vec()), "ok");
+    }
+
+    #[test]
+    fn patterns_beyond_the_budget_are_refused_with_422() {
+        let with = |pattern: &str, times: usize| {
+            let routes: Vec<Value> = (0..times).map(|i| json!({"match": [{"headers": {"x": {"regex": format!("{pattern}{i}")}}}], "route": [{"destination": {"host": "a"}}]})).collect();
+            virtual_service(&json!({"spec": {"hosts": ["a"], "http": routes}}))
+        };
+        assert_eq!(with(r"[\w.-]{1,64}@[\w.-]{1,200}", 20), Ok(()));
+        for (pattern, times) in [(r"\w{1,200}", 400), ("x", 10_000), (r"(\w{1,200}){1,200}", 1)] {
+            let words = with(pattern, times).unwrap_err();
+            assert_eq!(crate::validate::refusal("VirtualService", "a", &words).0, 422, "{words}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The verbs, seen from outside: one registry on a folder of its own.
 mod apply;
 mod watches;
+mod contention;
 use super::*;
 use crate::{FieldSelector, LabelSelector, Object};
 use futures::StreamExt;

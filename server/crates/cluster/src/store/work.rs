@@ -1,0 +1,37 @@
+//! Where the work of a request is done: on threads of their own, few at a time, so that neither the async runtime nor the writer
+//! waits for it.
+use crate::status::Status;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Bytes from which a piece of work counts as large.
+const LARGE: usize = 32 * 1024;
+/// Small pieces at the same time: a thread each, for well under a millisecond.
+const SMALL_AT_ONCE: usize = 8;
+
+/// Bounds the work done at the same time. Large pieces wait for large ones only, so a small one never waits long. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Work {
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+impl Work {
+    pub(super) fn new() -> Work {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Work { small: Arc::new(Semaphore::new(SMALL_AT_ONCE)), large: Arc::new(Semaphore::new((cores / 2).max(1))) }
+    }
+
+    /// Runs `f`, whose input has so many bytes. Errors: 500 where it panicked or the program ends.
+    pub(crate) async fn run<T: Send + 'static>(&self, bytes: usize, f: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+        let gate = if bytes < LARGE { &self.small } else { &self.large };
+        let ended = |_| Status::internal("the server is ending");
+        let permit = gate.clone().acquire_owned().await.map_err(ended)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = f();
+            drop(permit);
+            done
+        });
+        done.await.map_err(|_| Status::internal("the request failed unexpectedly"))
+    }
+}
