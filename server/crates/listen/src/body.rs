@@ -2,10 +2,16 @@
 use crate::Conn;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Body;
-use std::pin::pin;
+use hyper::body::{Body, Frame, SizeHint};
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
+
+/// Bytes that a body which is passed on must bring in each window.
+const LEAST: usize = 1024;
 
 /// Bounds of a body.
 #[derive(Clone, Copy, Debug)]
@@ -80,4 +86,61 @@ where
         conn.sending(false);
     }
     Ok(if more.is_empty() { first } else { more.freeze() })
+}
+
+pin_project_lite::pin_project! {
+    /// A body that is passed on as it comes: it fails when less than 1 KiB came in a window of time and it has not ended.
+    #[derive(Debug)]
+    pub struct Steady<B> {
+        #[pin]
+        body: B,
+        window: Duration,
+        came: usize,
+        timer: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+impl<B> Steady<B> {
+    /// Of a body, with the length of the window.
+    pub fn new(body: B, window: Duration) -> Steady<B> {
+        Steady { body, window, came: 0, timer: None }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Steady<B>
+where
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = self.project();
+        match this.body.poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                *this.came += frame.data_ref().map_or(0, Bytes::len);
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => {}
+        }
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(*this.window)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if *this.came < LEAST {
+                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+            }
+            *this.came = 0;
+            timer.as_mut().reset(Instant::now() + *this.window);
+        }
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

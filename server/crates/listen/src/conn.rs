@@ -35,6 +35,8 @@ pub(crate) struct Entry {
     known: AtomicBool,
     identity: AtomicU64,
     tunnel: AtomicBool,
+    /// Its writes may wait for longer.
+    patient: AtomicBool,
     multiplexed: AtomicBool,
     waiting: AtomicBool,
     /// Start of the current phase, milliseconds.
@@ -63,6 +65,7 @@ impl Entry {
             known: AtomicBool::new(false),
             identity: AtomicU64::new(0),
             tunnel: AtomicBool::new(false),
+            patient: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
             waiting: AtomicBool::new(true),
             since: AtomicU64::new(shared.now()),
@@ -164,7 +167,7 @@ impl Entry {
 
     pub(crate) fn stall(&self) -> std::time::Duration {
         let limits = &self.shared.limits;
-        if self.tunnel.load(Ordering::Relaxed) { limits.tunnel_stall } else { limits.write_stall }
+        if self.patient.load(Ordering::Relaxed) { limits.tunnel_stall } else { limits.write_stall }
     }
 }
 
@@ -209,6 +212,12 @@ impl Conn {
 
     /// From here on the connection carries bytes that are no HTTP: no deadline for heads, a longer one for writes.
     pub fn tunnel(&self) {
+        self.0.patient.store(true, Ordering::Relaxed);
+        self.relay();
+    }
+
+    /// The bytes of the connection are passed on unread: no deadline for heads, the usual one for writes.
+    pub fn relay(&self) {
         if self.0.finish_waiting() {
             self.0.shared.first_head();
         }
@@ -265,7 +274,15 @@ impl Conn {
         })
     }
 
+    /// Whether no whole head has come yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.phase() == Phase::Waiting
+    }
+
     pub(crate) fn closed(&self) {
+        // After an eviction bytes may have come that the table does not know of.
+        let freed = self.0.buffered.swap(0, Ordering::Relaxed);
+        self.0.shared.buffered.fetch_sub(freed, Ordering::Relaxed);
         self.0.shared.closed(self.0.id);
     }
 }

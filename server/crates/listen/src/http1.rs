@@ -84,6 +84,10 @@ where
         ended = connection.as_mut() => return ended,
         () = stop.cancelled() => {}
     }
+    // hyper would wait for a head that has not come.
+    if conn.is_waiting() {
+        return Ok(());
+    }
     connection.as_mut().graceful_shutdown();
     connection.await
 }

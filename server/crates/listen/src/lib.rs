@@ -9,7 +9,7 @@
 //!   so that an answer reaches a client that is still sending;
 //! - [`Conn`], a cheap handle that says what the connection is doing, which decides who is evicted first:
 //!   [`Conn::request`] while a request is answered, [`Conn::stream`] for an answer without an end, [`Conn::identify`] after sign-in,
-//!   [`Conn::tunnel`] for bytes that are no HTTP, [`Conn::forwarded`] for the address that a trusted proxy names.
+//!   [`Conn::tunnel`] and [`Conn::relay`] for bytes that are no HTTP, [`Conn::forwarded`] for the address that a trusted proxy names.
 //!
 //! HTTP/1 served by hyper needs one more call: [`serve_http1`] adds [`Paced`] (deadlines for heads and for idle connections),
 //! tracks each request, and puts a `Conn` into its extensions. Code with a codec of its own reads through `Paced::new(io, &conn)` and
@@ -31,7 +31,7 @@ mod peer;
 mod system;
 
 pub use accept::Socket;
-pub use body::{BodyError, BodyLimits, collect};
+pub use body::{BodyError, BodyLimits, Steady, collect};
 pub use conn::{Conn, Framing, Reading, Request, Stream};
 pub use counts::{Books, Count, Reason, Refused};
 pub use guarded::Guarded;

@@ -84,7 +84,7 @@ impl Limits {
     /// descriptors a connection takes: 1, or 2 for a proxy.
     #[must_use]
     pub fn fitted(mut self, descriptors: usize, share: usize, each: usize) -> Limits {
-        let most = (descriptors * share / 100 / each.max(1)).max(8);
+        let most = (descriptors.saturating_mul(share) / 100 / each.max(1)).max(8);
         if most < self.connections {
             let scale = |n: usize| (n * most / self.connections).max(4);
             (self.per_peer, self.waiting) = (scale(self.per_peer), scale(self.waiting));
