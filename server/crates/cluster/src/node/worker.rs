@@ -207,9 +207,9 @@ impl Worker {
                 (format!("Port{OUTBOUND}InUse"), why)
             })?;
             let caller = service_proxy::Caller { namespace: self.namespace().to_owned(), own: ips.app };
-            let services = self.shared.services.subscribe();
+            let (services, policy) = (self.shared.services.subscribe(), self.shared.policies.proxies.clone());
             self.push(async move {
-                service_proxy::serve(listener, caller, services, CancellationToken::new()).await;
+                service_proxy::serve(listener, policy, caller, services, CancellationToken::new()).await;
                 Done::Nothing
             });
         }
