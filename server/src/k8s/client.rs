@@ -131,7 +131,9 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// A client on a configuration. It waits where the cluster asks to slow down, and its connections send at once: with kube's own
 /// connector a window update of one stream, not yet acknowledged, holds the next request back for 40 ms (Nagle's algorithm
 /// meeting delayed acknowledgements): one weight change in thirty took that long.
-pub fn client(mut config: Config) -> Result<(Client, Receiver<u64>, Calls), kube::Error> {
+///
+/// Connections come from the address `from` if one is given.
+pub fn client(mut config: Config, from: Option<std::net::IpAddr>) -> Result<(Client, Receiver<u64>, Calls), kube::Error> {
     let calls = Calls::default();
     let (until, slow) = tokio::sync::watch::channel(0);
     let patience = Patience::new(Arc::new(until));
@@ -143,6 +145,7 @@ pub fn client(mut config: Config) -> Result<(Client, Receiver<u64>, Calls), kube
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
+    connector.set_local_address(from);
     connector.set_connect_timeout(config.connect_timeout);
     // A watch is silent for minutes: this finds out when its other end is gone.
     connector.set_keepalive(Some(KEEPALIVE));

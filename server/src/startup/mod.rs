@@ -41,6 +41,7 @@ impl StartError {
 
 /// Serves until it is told to stop. Exit code 0 then; 1 where it could not start or a part ended early.
 pub fn serve(config: Serve) -> ExitCode {
+    listen::raise_descriptors();
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log);
     // Every failed call, at once and without its meaning: what it means is logged where it is handled.
     let filter = match filter.and_then(|f| Ok(if config.log.contains("kube") { f } else { f.add_directive("kube_client::client::builder=off".parse()?) })) {
@@ -102,8 +103,10 @@ async fn run(config: Serve) -> Result<bool, StartError> {
     let address = listener.local_addr().map_err(|e| cannot_listen(config.listen, &e))?;
 
     let mut tasks = Tasks::new();
+    let listeners = listen::Books::default();
+    let policy = listen::Listener::new("panel", web::limits(config.tls_terminated_by_proxy), &listeners);
     let started = match config.cluster() {
-        ClusterChoice::Embedded => embedded::start(&config, &mut tasks).await?,
+        ClusterChoice::Embedded => embedded::start(&config, &listeners, &mut tasks).await?,
         ClusterChoice::Kubeconfig => remote::from_kubeconfig(config.kubeconfig.as_deref(), config.context.clone()).await?,
         ClusterChoice::InCluster => remote::in_cluster().await?,
     };
@@ -117,11 +120,11 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         demo,
         hosts: Arc::new(HostList::new(address.ip(), &config.public_urls)),
         gate: Arc::new(Gate::new(token.as_deref(), tls.is_some() || config.tls_terminated_by_proxy)),
-        metrics: Arc::new(Metrics::new(started.cluster.calls.0.clone())),
+        metrics: Arc::new(Metrics::new(started.cluster.calls.0.clone(), listeners)),
         leptos: web::leptos_options(),
         stop: tasks.token(Stage::Web),
     };
-    tasks.start(Stage::Web, "web", |stop| web::serve(listener, tls, web::router(state), stop));
+    tasks.start(Stage::Web, "web", |stop| web::serve(listener, policy, tls, web::router(state), stop));
     announce(&format!("{}://{address}", scheme(&config)), &started.lines);
     info!(%address, cluster = config.cluster().as_str(), "The panel is up");
     Ok(tasks.run_until(shutdown).await)
