@@ -151,7 +151,10 @@ struct Commands<'a> {
 
 impl<'a> Commands<'a> {
     async fn open(space: &'a Space, pod: &'a str) -> Result<Commands<'a>, AgentError> {
-        Ok(Commands { space, pod, client: connect(space, pod).await? })
+        let mut client = connect(space, pod).await?;
+        // A connection that never asked anything is closed soon; one that rests after an answer is kept.
+        client.status().await?;
+        Ok(Commands { space, pod, client })
     }
 
     async fn set_load(&mut self, spec: &LoadSpec) -> Result<AgentStatus, AgentError> {

@@ -147,7 +147,9 @@ pub struct Link {
 /// A client on a configuration. It waits where the cluster asks to slow down, and its connections send at once: with kube's own
 /// connector a window update of one stream, not yet acknowledged, holds the next request back for 40 ms (Nagle's algorithm
 /// meeting delayed acknowledgements): one weight change in thirty took that long.
-pub fn client(mut config: Config) -> Result<Link, kube::Error> {
+///
+/// Connections come from the address `from` if one is given.
+pub fn client(mut config: Config, from: Option<std::net::IpAddr>) -> Result<Link, kube::Error> {
     // Ours in its place: it tells people, and gives up in the end.
     config.default_retry = false;
     if config.proxy_url.is_some() {
@@ -159,6 +161,7 @@ pub fn client(mut config: Config) -> Result<Link, kube::Error> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
+    connector.set_local_address(from);
     connector.set_connect_timeout(config.connect_timeout);
     // A watch is silent for minutes: this finds out when its other end is gone.
     connector.set_keepalive(Some(KEEPALIVE));

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use listen::{Books, Conn, Guarded, Limits, Listener, serve_http1};
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -14,22 +14,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Most connections at a time: a bound, not a tuning knob.
 const MAX_CONNECTIONS: usize = 1_024;
 /// Longest wait for what is fetched.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest wait for a request's head. It counts a kept connection's silence too, so it is longer than proxies keep an idle connection:
-/// else the app would close one at the moment a request comes on it.
-const HEAD_PATIENCE: Duration = Duration::from_secs(75);
 /// Most that is fetched.
 const MAX_FETCH: usize = 1024 * 1024;
 /// When asked to end it goes on until so long no request has come: proxies learn a little later than the app that it is leaving.
 const QUIET: Duration = Duration::from_millis(300);
 /// But no longer than this.
 const LONGEST_GOODBYE: Duration = Duration::from_secs(3);
+
+/// The app's limits. Proxies keep idle connections for about a minute; the app keeps them for longer, so that it closes none at the
+/// moment a request comes on it. A sidecar is one peer and may have them all.
+fn limits() -> Limits {
+    let idle = Duration::from_secs(300);
+    let limits = Limits { connections: MAX_CONNECTIONS, per_peer: MAX_CONNECTIONS, waiting: MAX_CONNECTIONS / 2, idle, idle_unknown: idle, ..Limits::default() };
+    Limits { drain: PATIENCE, send_buffer: None, ..limits }.fitted(listen::descriptor_limit(), 40, 2)
+}
+
 /// What makes a request part of a trace (B3), passed on by `/fetch_with_header` and `/fetch_with_trace`.
 const TRACE: [&str; 7] =
     ["x-request-id", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags", "x-ot-span-context"];
@@ -90,7 +95,6 @@ impl App {
 }
 
 async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
     // Cancelled when open connections are to end after the request they are at.
     let close = CancellationToken::new();
     let goodbye = async {
@@ -108,47 +112,22 @@ async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
         };
         let _ = tokio::time::timeout(LONGEST_GOODBYE, quiet).await;
     };
-    tokio::pin!(goodbye);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut goodbye => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(serve_connection(stream, Arc::clone(&app), close.clone()));
-            }
-            // Out of descriptors, most likely: others must close first.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-    drop(listener);
-    close.cancel();
-    while connections.join_next().await.is_some() {}
+    let policy = Listener::new("flaskapp", limits(), &Books::default());
+    let serving = policy.run(listener, close.clone(), |io, conn| serve_connection(io, conn, Arc::clone(&app), close.clone()));
+    let leave = async {
+        goodbye.await;
+        close.cancel();
+    };
+    tokio::join!(serving, leave);
 }
 
-async fn serve_connection(stream: TcpStream, app: Arc<App>, close: CancellationToken) {
-    // Answers are small and written whole.
-    let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request| {
+async fn serve_connection(io: Guarded<TcpStream>, conn: Conn, app: Arc<App>, close: CancellationToken) {
+    let service = |request| {
         let app = Arc::clone(&app);
         async move { Ok::<_, Infallible>(app.answer(request).await) }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
-        .max_buf_size(16 * 1024)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
+    };
     // A connection that breaks is its client's business.
-    tokio::select! {
-        _ = &mut connection => {}
-        () = close.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
-    }
+    let _ = serve_http1(io, &conn, service, &close).await;
 }
 
 impl App {

@@ -1,6 +1,7 @@
 //! The app over real sockets.
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
 
 struct Running {
     addr: SocketAddr,

@@ -38,6 +38,7 @@ impl Role {
     /// Is that role until its end.
     pub fn run(self) -> ExitCode {
         life::end_with_the_panel();
+        listen::raise_descriptors();
         match self {
             Role::Flaskapp(args) => args.run(),
             Role::Client(args) => args.run(),

@@ -6,16 +6,18 @@ use crate::tasks::{Stage, Tasks};
 use ::cluster::{Cluster, Config, OpenError};
 use ::mesh::Control;
 use kube::config::Kubeconfig;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::UnixListener;
 
 /// Opens the state folder's cluster and starts its parts.
-pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartError> {
+pub async fn start(config: &Serve, listeners: &listen::Books, tasks: &mut Tasks) -> Result<Started, StartError> {
     let state_dir = config.state.path().map_err(|e| StartError::new(e.to_string(), "Give --state-dir."))?;
     let control = Control::new();
     let sidecars_know = control.clone();
+    let own = config.api_listen.ip().is_loopback().then(own_address);
     let cluster = Cluster::open(Config {
         state_dir: state_dir.clone(),
         reset: config.reset,
@@ -28,6 +30,8 @@ pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartEr
             let control = sidecars_know.clone();
             Box::pin(async move { control.acknowledged(revision).await })
         })),
+        listeners: listeners.clone(),
+        own_client: own,
         ..Config::default()
     })
     .map_err(|e| cannot_open(&e))?;
@@ -36,9 +40,10 @@ pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartEr
 
     let registry = cluster.registry();
     let served = control.clone();
+    let policy = listen::Listener::new("mesh-control", ::mesh::control_limits(), listeners);
     tasks.start(Stage::Api, "api", |stop| cluster.serve_api(api, stop));
     tasks.start(Stage::Node, "mesh control", |stop| async move {
-        served.serve(sidecars, stop).await;
+        served.serve_under(sidecars, policy, stop).await;
         Ok(())
     });
     tasks.start(Stage::Node, "mesh", |stop| mesh::run(registry, control, stop));
@@ -48,10 +53,19 @@ pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartEr
     let kubeconfig = cluster.kubeconfig_path();
     let read = Kubeconfig::read_from(&kubeconfig).map_err(|e| StartError::new(format!("cannot read {}: {e}", kubeconfig.display()), "Start with --reset."))?;
     let tried = Tried::new(Some(&kubeconfig), None);
-    let mut reached = remote::connect(read, None, "embedded", &tried).await?;
+    let mut reached = remote::connect(read, None, "embedded", own, &tried).await?;
     "embedded".clone_into(&mut reached.view.kind);
     let lines = vec![format!("cluster: embedded, state in {}", state_dir.display()), format!("kubectl: {}", kubectl_line(&kubeconfig))];
     Ok(Started { cluster: reached, lines, identity: None, _embedded: Some(cluster) })
+}
+
+/// The loopback address that the panel's own connections to the API come from: they have reserved places there. Chosen at random,
+/// below the addresses of pods (127.64.0.0/10), so that nobody takes those places by accident.
+fn own_address() -> IpAddr {
+    let mut random = [0; 3];
+    // Without randomness the address is known, and the places can be taken by other users of this machine.
+    let _ = getrandom::fill(&mut random);
+    IpAddr::from([127, 1 + random[0] % 63, random[1], 1 + random[2] % 254])
 }
 
 fn cannot_open(error: &OpenError) -> StartError {

@@ -45,6 +45,7 @@ pub fn serve(config: Serve) -> ExitCode {
     if SystemTime::now() < UNIX_EPOCH {
         return refuse(&StartError::new("the clock says a time before 1970", "Set it, then start again."));
     }
+    listen::raise_descriptors();
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log);
     // Every failed call, at once and without its meaning: what it means is logged where it is handled.
     let filter = match filter.and_then(|f| Ok(if config.log.contains("kube") { f } else { f.add_directive("kube_client::client::builder=off".parse()?) })) {
@@ -106,8 +107,10 @@ async fn run(config: Serve) -> Result<bool, StartError> {
     let address = listener.local_addr().map_err(|e| cannot_listen(config.listen, &e))?;
 
     let mut tasks = Tasks::new();
+    let listeners = listen::Books::default();
+    let policy = listen::Listener::new("panel", web::limits(config.tls_terminated_by_proxy), &listeners);
     let started = match config.cluster() {
-        ClusterChoice::Embedded => embedded::start(&config, &mut tasks).await?,
+        ClusterChoice::Embedded => embedded::start(&config, &listeners, &mut tasks).await?,
         ClusterChoice::Kubeconfig => remote::from_kubeconfig(config.kubeconfig.as_deref(), config.context.clone()).await?,
         ClusterChoice::InCluster => remote::in_cluster().await?,
     };
@@ -122,12 +125,12 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         plane: demo.clone(),
         demo,
         hosts: Arc::new(HostList::new(address.ip(), &config.public_urls, by_tls)),
-        metrics: Arc::new(Metrics::new(started.cluster.calls.0.clone(), gate.wrong_total())),
+        metrics: Arc::new(Metrics::new(started.cluster.calls.0.clone(), gate.wrong_total(), listeners)),
         gate,
         leptos: web::leptos_options(),
         stop: tasks.token(Stage::Web),
     };
-    tasks.start(Stage::Web, "web", |stop| web::serve(listener, tls, web::router(state), stop));
+    tasks.start(Stage::Web, "web", |stop| web::serve(listener, policy, tls, web::router(state), stop));
     announce(&format!("{}://{address}", scheme(&config)), &started.lines);
     info!(%address, cluster = config.cluster().as_str(), "The panel is up");
     Ok(tasks.run_until(shutdown).await)

@@ -5,6 +5,7 @@ use crate::k8s;
 use app::types::ClusterView;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::Config;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,14 +21,14 @@ pub async fn from_kubeconfig(file: Option<&Path>, context: Option<String>) -> Re
     };
     let kubeconfig = read.map_err(|e| tried.unread(&e))?;
     tried.look_up(&kubeconfig)?;
-    let cluster = connect(kubeconfig, context, "kubeconfig", &tried).await?;
+    let cluster = connect(kubeconfig, context, "kubeconfig", None, &tried).await?;
     answers(&cluster, &tried).await?;
     let line = format!("cluster: {} ({}), server {}", cluster.view.context, cluster.view.kind, tried.server.unwrap_or_default());
     Ok(Started { cluster, lines: vec![line], identity: Some(identity()), _embedded: None })
 }
 
-/// A client from a kubeconfig. Nothing is asked of the cluster yet.
-pub async fn connect(kubeconfig: Kubeconfig, context: Option<String>, kind: &str, tried: &Tried) -> Result<k8s::Cluster, StartError> {
+/// A client from a kubeconfig, whose connections come from the address `from` if one is given. Nothing is asked of the cluster yet.
+pub async fn connect(kubeconfig: Kubeconfig, context: Option<String>, kind: &str, from: Option<IpAddr>, tried: &Tried) -> Result<k8s::Cluster, StartError> {
     let name = context.clone().or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
     let chosen = kubeconfig.contexts.iter().find(|c| c.name == name).and_then(|c| c.context.clone());
     let user = chosen.and_then(|c| c.user).unwrap_or_default();
@@ -36,7 +37,7 @@ pub async fn connect(kubeconfig: Kubeconfig, context: Option<String>, kind: &str
     // A context's name is its owner's choice; whose machine it leads to is told beside it.
     let host = config.cluster_url.authority().map(ToString::to_string).filter(|_| kind == "kubeconfig");
     let context = host.map_or_else(|| name.clone(), |host| format!("{name} ({host})"));
-    client(config, ClusterView { kind: kind.to_owned(), context, user, ..ClusterView::default() }, tried)
+    client(config, ClusterView { kind: kind.to_owned(), context, user, ..ClusterView::default() }, from, tried)
 }
 
 /// The cluster that this program is a pod of.
@@ -45,13 +46,13 @@ pub async fn in_cluster() -> Result<Started, StartError> {
     let config = Config::incluster().map_err(|e| tried.failed(&format!("this is no pod with a service account: {e}"), "Use --cluster embedded or --kubeconfig."))?;
     tried.server = Some(config.cluster_url.to_string());
     let view = ClusterView { kind: "in-cluster".to_owned(), context: "in-cluster".to_owned(), user: "service account".to_owned(), ..ClusterView::default() };
-    let cluster = client(config, view, &tried)?;
+    let cluster = client(config, view, None, &tried)?;
     answers(&cluster, &tried).await?;
     Ok(Started { cluster, lines: vec!["cluster: in-cluster".to_owned()], identity: Some(identity()), _embedded: None })
 }
 
-fn client(config: Config, view: ClusterView, tried: &Tried) -> Result<k8s::Cluster, StartError> {
-    let client = k8s::client(config).map_err(|e| tried.unreached(&e))?;
+fn client(config: Config, view: ClusterView, from: Option<IpAddr>, tried: &Tried) -> Result<k8s::Cluster, StartError> {
+    let client = k8s::client(config, from).map_err(|e| tried.unreached(&e))?;
     Ok(k8s::Cluster::new(client, view))
 }
 

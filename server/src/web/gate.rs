@@ -70,6 +70,15 @@ impl Gate {
         self.compare(token, given, from)
     }
 
+    /// A digest of the credentials that [`Gate::admit`] found right, and whether they are a browser's session. `None` without a token.
+    pub fn credential(&self, headers: &HeaderMap) -> Option<(u64, bool)> {
+        self.token.as_ref()?;
+        let session = cookie(headers).filter(|given| self.knows(given));
+        let is_session = session.is_some();
+        let digest = hash(session.as_deref().or_else(|| bearer(headers))?);
+        Some((digest.first_chunk().map_or(0, |head| u64::from_be_bytes(*head)), is_session))
+    }
+
     /// A token that somebody typed. Gives the `Set-Cookie` of a new session.
     pub fn sign_in(&self, given: &str, from: IpAddr) -> Result<HeaderValue, Refused> {
         let token = self.token.as_ref().ok_or(Refused::SignedOut)?;

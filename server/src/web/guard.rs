@@ -1,5 +1,6 @@
 //! Who may ask at all: Host allow-list, Origin, Sec-Fetch-Site, token; and what a body may be. Before any handler.
 use super::AppState;
+use super::crowd;
 use super::failure::failure;
 use super::gate::Refused;
 use super::sign_in::{SIGN_IN, come_back};
@@ -10,7 +11,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use listen::{BodyError, BodyLimits};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -152,10 +153,13 @@ pub async fn guard(State(state): State<AppState>, request: Request, next: Next) 
         }
         return turned_away(&parts);
     }
+    if !public && let Err(refused) = crowd::signed_in(&state, &parts) {
+        return *refused;
+    }
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    match read_body(parts.uri.path(), &parts.headers, body).await {
+    match read_body(&parts, body).await {
         Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
         Err(refusal) => refusal.into_response(),
     }
@@ -172,8 +176,9 @@ fn turned_away(parts: &http::request::Parts) -> Response {
     response
 }
 
-async fn read_body(path: &str, headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, super::failure::Failure> {
+async fn read_body(parts: &http::request::Parts, body: Body) -> Result<bytes::Bytes, super::failure::Failure> {
     let too_large = || failure(Code::TooLarge, "The body is larger than 1 MiB.", "Send what the README shows: a few bytes of JSON.");
+    let (path, headers) = (parts.uri.path(), &parts.headers);
     let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
     if length.is_some_and(|l| l > BODY_LIMIT) {
         return Err(too_large());
@@ -186,14 +191,12 @@ async fn read_body(path: &str, headers: &HeaderMap, body: Body) -> Result<bytes:
     if kind.is_some() && !json {
         return Err(not_json());
     }
-    let collected = match tokio::time::timeout(BODY_PATIENCE, Limited::new(body, BODY_LIMIT).collect()).await {
-        Ok(collected) => collected,
-        Err(_) => return Err(failure(Code::Timeout, "The body did not come within 10 s.", "Try again.")),
-    };
-    let bytes = match collected {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => return Err(too_large()),
-        Err(error) => return Err(failure(Code::BadRequest, format!("The body broke off: {error}."), "Try again.")),
+    let limits = BodyLimits { bytes: BODY_LIMIT, whole: BODY_PATIENCE, ..BodyLimits::default() };
+    let bytes = match listen::collect(body, parts.extensions.get::<listen::Conn>(), limits).await {
+        Ok(bytes) => bytes,
+        Err(BodyError::TooLarge) => return Err(too_large()),
+        Err(BodyError::TooSlow) => return Err(failure(Code::Timeout, "The body did not come within 10 s.", "Try again.")),
+        Err(BodyError::Broken(error)) => return Err(failure(Code::BadRequest, format!("The body broke off: {error}."), "Try again.")),
     };
     // Verbs without a body need no type: `curl -X POST` sends neither.
     if bytes.is_empty() || json { Ok(bytes) } else { Err(not_json()) }

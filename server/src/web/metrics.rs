@@ -4,7 +4,9 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -26,12 +28,14 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at 0. `calls` counts what is asked of the cluster's API, `wrong_tokens` what [`super::Gate`] refuses.
-    pub fn new(calls: impl Metric, wrong_tokens: Counter) -> Metrics {
+    /// All at 0. `calls` counts what is asked of the cluster's API, `wrong_tokens` what [`super::Gate`] refuses, `listeners` the
+    /// connections of this process.
+    pub fn new(calls: impl Metric, wrong_tokens: Counter, listeners: listen::Books) -> Metrics {
         let mut all = Registry::default();
         let resident = Gauge::default();
         // By the name that Prometheus' own clients give it.
         all.register_with_unit("process_resident_memory", "Resident memory of the panel's process, the pages of its program among it", Unit::Bytes, resident.clone());
+        all.register_collector(Box::new(Connections(listeners)));
         let registry = all.sub_registry_with_prefix("demo_panel");
         let (requests, viewers, reachable) = (Family::<ByStatus, Counter>::default(), Gauge::default(), Gauge::default());
         registry.register("http_requests", "HTTP requests answered, by status", requests.clone());
@@ -46,6 +50,30 @@ impl Metrics {
     pub fn viewer(&self) -> Viewer {
         self.viewers.inc();
         Viewer(self.viewers.clone())
+    }
+}
+
+/// Connections of every listener of this process, and how many were refused. Read when somebody scrapes.
+#[derive(Debug)]
+struct Connections(listen::Books);
+
+impl Collector for Connections {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let counts = self.0.counts();
+        let mut open = encoder.encode_descriptor("demo_panel_connections_open", "Open connections, by listener", None, MetricType::Gauge)?;
+        for count in &counts {
+            let open_now = i64::try_from(count.open).unwrap_or(i64::MAX);
+            open.encode_family(&[("listener", count.listener)])?.encode_gauge(&open_now)?;
+        }
+        let help = "Connections and streams refused or closed by the connection policy, by listener and reason";
+        let mut refused = encoder.encode_descriptor("demo_panel_connections_refused", help, None, MetricType::Counter)?;
+        for count in &counts {
+            for (reason, number) in &count.refused {
+                let labels = [("listener", count.listener), ("reason", reason.as_str())];
+                refused.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(number, None)?;
+            }
+        }
+        Ok(())
     }
 }
 

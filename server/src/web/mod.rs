@@ -1,6 +1,7 @@
 //! What people and their browsers reach: every route in one list, and what every request passes.
 mod api;
 mod assets;
+mod crowd;
 mod failure;
 mod gate;
 mod guard;
@@ -28,7 +29,7 @@ use tower_http::trace::TraceLayer;
 pub use gate::Gate;
 pub use guard::HostList;
 pub use metrics::Metrics;
-pub use serve::serve;
+pub use serve::{limits, serve};
 
 /// Cheap handles for every handler.
 #[derive(Clone, FromRef)]
@@ -59,7 +60,7 @@ pub fn router(state: AppState) -> Router {
     let routes = Router::new()
         // the page
         .route("/pkg/{*name}", get(assets::asset))
-        .route("/api/demo/live", get(live::live).fallback(api::wrong_method))
+        .route("/api/demo/live", get(live::live).layer(from_fn(crowd::stream)).fallback(api::wrong_method))
         .route(sign_in::SIGN_IN, get(sign_in::page).post(sign_in::enter))
         // people with curl
         .route("/api/demo/status", get(api::status).fallback(api::wrong_method))
@@ -79,6 +80,7 @@ pub fn router(state: AppState) -> Router {
         .layer(CatchPanicLayer::new())
         .layer(from_fn(failure::statuses))
         .layer(from_fn_with_state(state.clone(), guard::guard))
+        .layer(from_fn(crowd::place))
         .layer(from_fn(failure::statuses))
         .layer(from_fn(guard::headers))
         .layer(from_fn_with_state(state.clone(), metrics::count))

@@ -189,7 +189,7 @@ impl TestPanel {
                 }
             }
         };
-        let address = next("panel: http://");
+        let address = next("panel: http").trim_start_matches('s').trim_start_matches("://").to_owned();
         let embedded = next("cluster: ").starts_with("embedded, state");
         let kubeconfig = if embedded { next("kubectl: export KUBECONFIG=").into() } else { PathBuf::new() };
         TestPanel { child, address, kubeconfig, dir, namespace: "istio-app".to_owned(), own: None, log, expects_end: false }

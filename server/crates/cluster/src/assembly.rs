@@ -14,8 +14,9 @@ use crate::registry::{AdmissionHook, Registry};
 use crate::statedir::{StateDir, StateDirError};
 use crate::status::Status;
 use crate::store::{Store, StoreError};
+use listen::{Books, Listener};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
@@ -56,6 +57,10 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Who else routes to pods (a mesh), so that a pod stops when none of them sends to it any more.
     pub routed: Option<Routed>,
+    /// Counts connections of the API and of the node's proxies.
+    pub listeners: Books,
+    /// Loopback address that the owner of this process connects to the API from; it has reserved places there. `None`: no reserve.
+    pub own_client: Option<IpAddr>,
 }
 
 /// Why a cluster cannot be opened. `Display` is one line; [`OpenError::hint`] says what to do.
@@ -113,6 +118,8 @@ pub struct Cluster {
     node: Mutex<Option<Node>>,
     /// What must be true before anybody is served; done once, by whichever part comes first.
     prepared: Arc<OnceCell<()>>,
+    /// Who may connect to the API.
+    policy: Listener,
 }
 
 impl Cluster {
@@ -138,6 +145,7 @@ impl Cluster {
             program: config.program,
             allow_host_exec: config.allow_host_exec,
             routed: config.routed,
+            listeners: config.listeners.clone(),
         };
         let node = Node::new(node, registry.clone(), &recorder, network).map_err(OpenError::Node)?;
         let namespace = if config.namespace.is_empty() { "default".to_owned() } else { config.namespace };
@@ -154,6 +162,7 @@ impl Cluster {
             kubelet: node.handle(),
             node: Mutex::new(Some(node)),
             prepared: Arc::default(),
+            policy: Listener::new("api", api::limits(config.own_client), &config.listeners),
         })
     }
 
@@ -212,10 +221,10 @@ impl Cluster {
     pub fn serve_api(&self, listener: TcpListener, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
         let (tls, registry, kubelet) = (self.tls.clone(), self.registry.clone(), Arc::new(self.kubelet.clone()));
         let auth = Auth { tokens: self.tokens.clone(), hosts: self.hosts.clone(), audit: Some(self.dir.file(AUDIT)) };
-        let prepared = self.prepare();
+        let (prepared, policy) = (self.prepare(), self.policy.clone());
         async move {
             prepared.await?;
-            api::serve(listener, tls, registry, kubelet, auth, stop).await;
+            api::serve(listener, policy, tls, registry, kubelet, auth, stop).await;
             Ok(())
         }
     }

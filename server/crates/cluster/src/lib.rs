@@ -30,7 +30,7 @@ pub use select::{FieldSelector, LabelSelector};
 pub use status::Status;
 pub use store::{Store, StoreError};
 
-pub use api::{Auth, serve as serve_api};
+pub use api::{Auth, limits as api_limits, serve as serve_api};
 pub use auth::{Hosts, Role, Token, Tokens, User};
 pub use kubeconfig::{file_name as kubeconfig_file, render as render_kubeconfig};
 pub use pki::{Pki, PkiError};

@@ -9,16 +9,15 @@ use futures::stream::{self, Stream};
 use futures::StreamExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Frame};
-use hyper_util::rt::TokioIo;
+use listen::{BodyError, BodyLimits, Books, Conn, Guarded, Limits, Listener, Socket, serve_http1};
 use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Longest body taken: a load is far below it.
@@ -39,63 +38,43 @@ pub enum AgentListener {
     Unix(UnixListener),
 }
 
-impl AgentListener {
-    async fn accept(&self) -> std::io::Result<Box<dyn Io>> {
-        Ok(match self {
-            AgentListener::Tcp(listener) => Box::new(listener.accept().await?.0),
-            AgentListener::Unix(listener) => Box::new(listener.accept().await?.0),
-        })
+/// The agent's limits. Who reaches it is inside the pod already, so a few connections do. The panel keeps one that rests until the next
+/// command, so idle ones may stay for long.
+fn limits() -> Limits {
+    let (idle, few) = (Duration::from_secs(3600), MAX_CONNECTIONS);
+    Limits {
+        connections: few,
+        per_peer: few,
+        waiting: few / 2,
+        streams: few / 2,
+        streams_per_peer: few / 2,
+        idle,
+        idle_unknown: idle,
+        drain: PATIENCE,
+        ..Limits::default()
     }
 }
-
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// Serves until `stop`; then streams end and requests under way are answered. The engine is the caller's to stop.
 pub async fn serve_agent(listener: AgentListener, engine: Engine, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => accepted,
-        };
-        match accepted {
-            Ok(io) => {
-                connections.spawn(serve_connection(io, engine.clone(), stop.clone()));
-            }
-            Err(e) => {
-                // Out of descriptors, most likely: others must close first.
-                tracing::warn!(error = %e, "the load agent cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-    drop(listener);
-    let ended = tokio::time::timeout(PATIENCE, async { while connections.join_next().await.is_some() {} }).await;
-    if ended.is_err() {
-        connections.shutdown().await;
+    let policy = Listener::new("load-agent", limits(), &Books::default());
+    match listener {
+        AgentListener::Tcp(listener) => run(listener, &policy, engine, stop).await,
+        AgentListener::Unix(listener) => run(listener, &policy, engine, stop).await,
     }
 }
 
-async fn serve_connection(io: Box<dyn Io>, engine: Engine, stop: CancellationToken) {
-    let ending = stop.clone();
-    let service = hyper::service::service_fn(move |request| {
-        let (engine, stop) = (engine.clone(), ending.clone());
+async fn run<S: Socket>(socket: S, policy: &Listener, engine: Engine, stop: CancellationToken) {
+    let serve = |io, conn| serve_connection(io, conn, engine.clone(), stop.clone());
+    policy.run(socket, stop.clone(), serve).await;
+}
+
+async fn serve_connection<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(io: Guarded<T>, conn: Conn, engine: Engine, stop: CancellationToken) {
+    let service = |request| {
+        let (engine, stop) = (engine.clone(), stop.clone());
         async move { Ok::<_, Infallible>(answer(request, &engine, stop).await) }
-    });
-    // No limit on waiting for a head: hyper counts an idle connection's silence too, and the panel's lasts until the next command.
-    // Who gets here is inside the pod already, and MAX_CONNECTIONS bounds what it can hold.
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
     };
-    if let Err(e) = ended {
+    if let Err(e) = serve_http1(io, &conn, service, &stop).await {
         tracing::debug!(error = %e, "a connection of the load agent ended early");
     }
 }
@@ -146,7 +125,11 @@ where
     let wrong_method = || Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path takes another method");
     match (request.uri().path(), request.method()) {
         ("/v1/status", &Method::GET) => Ok(json(StatusCode::OK, &**engine.status().borrow())),
-        ("/v1/snapshots", &Method::GET) => Ok(snapshots(engine, stop)),
+        ("/v1/snapshots", &Method::GET) => {
+            let place = request.extensions().get().map(Conn::stream).transpose();
+            let place = place.map_err(|refused| Refusal::new(refused.status(), "too_many_requests", "too many streams are open"))?;
+            Ok(snapshots(engine, place, stop))
+        }
         ("/v1/load", &Method::PUT) => Ok(json(StatusCode::OK, &engine.set_load(&read_spec(request).await?).await?)),
         ("/v1/mark", &Method::PUT) => Ok(json(StatusCode::OK, &engine.mark().await?)),
         ("/v1/status" | "/v1/snapshots" | "/v1/load" | "/v1/mark", _) => Err(wrong_method()),
@@ -177,15 +160,14 @@ where
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "the body is to be application/json"));
     }
-    let body = tokio::time::timeout(PATIENCE, Limited::new(request.into_body(), MAX_BODY).collect()).await;
-    let body = body.map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not come in time"))?;
-    let body = body.map_err(|e| {
-        if e.is::<LengthLimitError>() {
-            return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("the body is larger than {MAX_BODY} bytes"));
-        }
-        Refusal::new(StatusCode::BAD_REQUEST, "bad_request", format!("the body cannot be read: {e}"))
+    let conn = request.extensions().get().cloned();
+    let limits = BodyLimits { bytes: MAX_BODY, whole: PATIENCE, ..BodyLimits::default() };
+    let body = listen::collect(request.into_body(), conn.as_ref(), limits).await.map_err(|e| match e {
+        BodyError::TooLarge => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("the body is larger than {MAX_BODY} bytes")),
+        BodyError::TooSlow => Refusal::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not come in time"),
+        BodyError::Broken(e) => Refusal::new(StatusCode::BAD_REQUEST, "bad_request", format!("the body cannot be read: {e}")),
     })?;
-    serde_json::from_slice(&body.to_bytes())
+    serde_json::from_slice(&body)
         .map_err(|e| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", format!("not a load such as {{\"rate\": 200}}: {e}")))
 }
 
@@ -197,8 +179,11 @@ fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     answer
 }
 
-fn snapshots(engine: &Engine, stop: CancellationToken) -> Answer {
-    let lines = lines(engine).take_until(async move { stop.cancelled().await });
+fn snapshots(engine: &Engine, place: Option<listen::Stream>, stop: CancellationToken) -> Answer {
+    let lines = lines(engine).take_until(async move {
+        let _place = place;
+        stop.cancelled().await;
+    });
     let mut answer = Response::new(BodyExt::boxed(StreamBody::new(lines)));
     answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/x-ndjson"));
     answer

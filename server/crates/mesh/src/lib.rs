@@ -14,7 +14,7 @@ mod table;
 pub mod validate;
 
 pub use client_routes::{client_revision, client_routes};
-pub use control::Control;
+pub use control::{Control, control_limits};
 pub use inject::{Decision, PROXY_CONTAINER, SidecarTemplate, has_sidecar, inject};
 pub use sidecar::{Ports, Reach, Sidecar, SidecarConfig, SidecarError, run_sidecar};
 pub use table::{

@@ -3,8 +3,8 @@ use super::negotiate::content_type;
 use crate::status::Status;
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use listen::{BodyError, BodyLimits, Conn};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -16,16 +16,13 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// # Errors
 /// 413 past the limit, 408 where it comes too slowly, 400 where the connection breaks.
-pub(super) async fn read(body: Incoming) -> Result<Bytes, Status> {
-    let collected = tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BYTES).collect());
-    match collected.await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => {
-            Err(Status::too_large(format!("the request's body is larger than the limit of {MAX_BYTES} bytes")))
-        }
-        Ok(Err(e)) => Err(Status::bad_request(format!("the request's body could not be read: {e}"))),
-        Err(_) => Err(Status::new(408, "Timeout", "the request's body came too slowly")),
-    }
+pub(super) async fn read(body: Incoming, conn: Option<&Conn>) -> Result<Bytes, Status> {
+    let limits = BodyLimits { bytes: MAX_BYTES, whole: READ_TIMEOUT, ..BodyLimits::default() };
+    listen::collect(body, conn, limits).await.map_err(|error| match error {
+        BodyError::TooLarge => Status::too_large(format!("the request's body is larger than the limit of {MAX_BYTES} bytes")),
+        BodyError::TooSlow => Status::new(408, "Timeout", "the request's body came too slowly"),
+        BodyError::Broken(e) => Status::bad_request(format!("the request's body could not be read: {e}")),
+    })
 }
 
 /// An object in a create, an update or a review.

@@ -1,35 +1,44 @@
-//! Accepts TLS connections and serves each until it ends or the API stops.
-//!
-//! Bounds: a handshake and a first request within 10 s, an idle connection for two minutes, so many connections at once.
+//! Serves TLS connections with HTTP/1.1 and HTTP/2, under the connection policy of [`listen`].
 use super::respond::Answer;
 use http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use listen::{Conn, Guarded, Limits, Listener, Paced, Reserve, serve_http1, track};
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// From the connection's start to a whole first request head; against clients that only hold connections open.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
-/// Longer than the 90 s for which HTTP clients keep idle connections, so that we never close one that is being reused.
-const IDLE: Duration = Duration::from_secs(120);
+/// A silent HTTP/2 connection is asked so often whether its other end is there, which also bounds the time for half a frame.
+const PING: Duration = Duration::from_secs(4);
+/// Longest wait for the answer: a client on a busy machine takes a second.
+const PONG: Duration = Duration::from_secs(6);
 /// What a stop waits for: watches end at once, writes in flight take a few milliseconds.
 const DRAIN: Duration = Duration::from_millis(700);
-/// Each is a file handle and some 30 KiB.
-const MAX_CONNECTIONS: usize = 4096;
 /// client-go puts all its watches on one connection.
 const MAX_STREAMS: u32 = 1000;
-const MAX_HEAD: usize = 64 * 1024;
+/// Places for the panel's own client, which opens a connection for each watch or one for all.
+const OWN: usize = 128;
+
+/// The API's limits. A TLS connection costs some 45 KiB, so fewer than the default may wait for their first request; watches are many on
+/// one HTTP/2 connection, so more of them are allowed than there may be connections.
+pub fn limits(own_client: Option<IpAddr>) -> Limits {
+    let mut limits = Limits { waiting: 640, streams: 4_000, streams_per_peer: 3_000, idle_unknown: Duration::from_secs(10), ..Limits::default() };
+    // Lists of a MiB: with a small buffer each would cost many wake-ups.
+    limits.send_buffer = Some(64 * 1024);
+    limits.drain = DRAIN;
+    limits = limits.fitted(listen::descriptor_limit(), 25, 1);
+    limits.reserve = own_client.map(|ip| Reserve { peer: ip.into(), connections: OWN });
+    limits
+}
 
 /// Tasks of one server. They end on their own when the API stops, or are dropped when it has waited long enough.
 #[derive(Clone)]
@@ -66,6 +75,7 @@ pub(super) trait Handler: Send + Sync + 'static {
 /// Serves until `stop`, then lets requests in flight end, for less than a second.
 pub(super) async fn run<H: Handler>(
     listener: TcpListener,
+    policy: Listener,
     tls: Arc<rustls::ServerConfig>,
     stop: CancellationToken,
     make: impl FnOnce(Tasks) -> Arc<H>,
@@ -73,28 +83,8 @@ pub(super) async fn run<H: Handler>(
     let acceptor = TlsAcceptor::from(tls);
     let tasks = Tasks { tracker: TaskTracker::new(), kill: CancellationToken::new() };
     let handler = make(tasks.clone());
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let (stream, place) = match accepted {
-            Ok(accepted) => accepted,
-            Err(e) => {
-                // Out of file handles, most likely: trying again at once would only burn the processor.
-                tracing::warn!("the API could not accept a connection: {e}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let connection = connection(stream, acceptor.clone(), handler.clone(), tasks.clone(), stop.clone());
-        tasks.spawn(async move {
-            connection.await;
-            drop(place);
-        });
-    }
-    drop(listener);
+    let serve = |io, conn| connection(io, conn, acceptor.clone(), handler.clone(), tasks.clone(), stop.clone());
+    policy.run(listener, stop.clone(), serve).await;
     tasks.tracker.close();
     if tokio::time::timeout(DRAIN, tasks.tracker.wait()).await.is_err() {
         tasks.kill.cancel();
@@ -102,67 +92,39 @@ pub(super) async fn run<H: Handler>(
     }
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
-}
-
-async fn connection<H: Handler>(stream: TcpStream, acceptor: TlsAcceptor, handler: Arc<H>, tasks: Tasks, stop: CancellationToken) {
-    // Watch events are small and must not wait for an acknowledgement.
-    let _ = stream.set_nodelay(true);
-    let handshake = tokio::time::timeout(FIRST_REQUEST, acceptor.accept(stream));
+async fn connection<H: Handler>(io: Guarded<TcpStream>, conn: Conn, acceptor: TlsAcceptor, handler: Arc<H>, tasks: Tasks, stop: CancellationToken) {
     let stream = tokio::select! {
         () = stop.cancelled() => return,
-        done = handshake => match done {
-            Ok(Ok(stream)) => stream,
-            // A port scan, or somebody who speaks plain HTTP: not ours to report.
-            Ok(Err(_)) | Err(_) => return,
+        // An error is a port scan, or somebody who speaks plain HTTP: not ours to report.
+        done = conn.within_head(acceptor.accept(io)) => match done {
+            Ok(stream) => stream,
+            Err(_) => return,
         },
     };
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let io = TokioIo::new(stream);
-    let asked = Arc::new(AtomicBool::new(false));
-    let seen = asked.clone();
-    let service = service_fn(move |request| {
-        seen.store(true, Ordering::Relaxed);
+    let answer = move |request| {
         // Boxed, or every connection would hold the room of the largest verb for as long as it is open.
         let answer = Box::pin(handler.clone().handle(request));
         async move { Ok::<_, Infallible>(answer.await) }
-    });
-    if is_h2 {
-        let mut http = http2::Builder::new(tasks);
-        http.timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEAD as u32)
-            .max_send_buf_size(64 * 1024)
-            .keep_alive_interval(Duration::from_secs(30));
-        drive(http.serve_connection(io, service), |c| c.graceful_shutdown(), &asked, &stop).await;
-    } else {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(MAX_HEAD).half_close(false);
-        drive(http.serve_connection(io, service).with_upgrades(), |c| c.graceful_shutdown(), &asked, &stop).await;
+    };
+    // How a connection ends is its client's business; what failed inside a request has been answered and logged there.
+    if !is_h2 {
+        let _ = serve_http1(stream, &conn, answer, &stop).await;
+        return;
     }
-}
-
-async fn drive<C: Future>(connection: C, shut_down: impl Fn(Pin<&mut C>), asked: &AtomicBool, stop: &CancellationToken) {
-    let mut connection = pin!(connection);
-    let mut first_request = pin!(tokio::time::sleep(FIRST_REQUEST));
-    let (mut waiting, mut stopping) = (true, false);
-    loop {
-        tokio::select! {
-            // Clients leave as they like; what failed inside a request has been answered and logged there.
-            _ = connection.as_mut() => return,
-            () = &mut first_request, if waiting => {
-                waiting = false;
-                if !asked.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                shut_down(connection.as_mut());
-            }
-        }
+    conn.multiplexed();
+    let mut http = http2::Builder::new(tasks);
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(conn.limits().head_bytes).unwrap_or(u32::MAX))
+        .max_send_buf_size(64 * 1024)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG);
+    let tracked = service_fn(|request| track(conn.clone(), request, answer.clone()));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Paced::new(stream, &conn)), tracked));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
+    let _ = connection.await;
 }

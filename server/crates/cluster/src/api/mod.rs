@@ -34,8 +34,10 @@ use audit::Audit;
 use futures::FutureExt;
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use listener::{Handler, Tasks};
+pub use listener::limits;
 use query::Query;
 use respond::Answer;
 use route::{Route, Target};
@@ -56,8 +58,11 @@ pub struct Auth {
 }
 
 /// Serves the API until `stop`; then watches end, requests in flight finish, and it returns within a second.
+///
+/// `policy` is a listener with [`limits`].
 pub async fn serve(
     listener: TcpListener,
+    policy: listen::Listener,
     tls: Arc<rustls::ServerConfig>,
     registry: Registry,
     kubelet: Arc<dyn Kubelet>,
@@ -66,7 +71,7 @@ pub async fn serve(
 ) {
     let ending = stop.clone();
     let audit = Audit::new(auth.audit.clone());
-    listener::run(listener, tls, stop, |tasks| Arc::new(Api { registry, kubelet, auth, audit, tasks, stop: ending })).await;
+    listener::run(listener, policy, tls, stop, |tasks| Arc::new(Api { registry, kubelet, auth, audit, tasks, stop: ending })).await;
 }
 
 /// What every request may use.
@@ -138,6 +143,10 @@ impl Api {
             _ => {}
         }
         let user = self.authenticate(request.headers())?;
+        let conn = request.extensions().get::<listen::Conn>().cloned();
+        if let Some(conn) = &conn {
+            conn.identify(digest(&user.name), PER_USER).map_err(|refused| crowded(refused, "connections are open for this user"))?;
+        }
         let user = self.impersonated(user, request.headers())?;
         let query = Query::parse(request.uri().query().unwrap_or_default())?;
         let route = route?;
@@ -156,7 +165,15 @@ impl Api {
         };
         let noted = self.audit.begin(&self.registry, &user.name, &asked);
         let api = self.clone();
+        let place = match conn.filter(|_| asked.verb == "watch" || asked.subresource == "log") {
+            Some(conn) => Some(conn.stream().map_err(|refused| crowded(refused, "watches and logs are being followed"))?),
+            None => None,
+        };
         let answered = verbs::answer(Call { api: self, user, target, query, request }).await;
+        let answered = answered.map(|answer| match place {
+            Some(place) => answer.map(|body| until_end(body, place)),
+            None => answer,
+        });
         if let Some(noted) = noted {
             let code = answered.as_ref().map_or_else(|status| status.code, |answer| answer.status().as_u16());
             api.audit.end(&api.registry, noted, code);
@@ -214,6 +231,34 @@ impl Api {
             _ => discovery::answer(kinds, route, headers),
         }
     }
+}
+
+/// Connections that one user may have: as many as one address.
+const PER_USER: usize = 1_500;
+
+/// Of a user's name, for the connection policy.
+fn digest(name: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A refusal of the connection policy, in the words of a real API server's priority and fairness.
+fn crowded(refused: listen::Refused, what: &str) -> Status {
+    let code = refused.status().as_u16();
+    let reason = if code == 429 { "TooManyRequests" } else { "ServiceUnavailable" };
+    Status::new(code, reason, format!("as many {what} as this server takes; try again later"))
+        .with_details(serde_json::json!({"retryAfterSeconds": listen::Refused::RETRY_AFTER.as_secs()}))
+}
+
+/// Keeps a stream's place until the answer's end.
+fn until_end(body: respond::Body, place: listen::Stream) -> respond::Body {
+    let held = body.map_frame(move |frame| {
+        let _place = &place;
+        frame
+    });
+    held.boxed_unsync()
 }
 
 /// What the request asks to do, as [`authorize`] sees it.

@@ -144,7 +144,7 @@ async fn patch(call: Call, shape: &Shape, name: &str, sub: Subresource) -> Resul
 /// The body, and what is still needed beside it.
 pub(super) async fn receive(call: Call) -> Result<(Arc<super::Api>, http::HeaderMap, bytes::Bytes), Status> {
     let (parts, body) = call.request.into_parts();
-    let bytes = body::read(body).await?;
+    let bytes = body::read(body, parts.extensions.get()).await?;
     Ok((call.api, parts.headers, bytes))
 }
 

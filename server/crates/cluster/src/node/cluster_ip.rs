@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use listen::{Conn, Guarded, Limits, Listener};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -14,9 +15,17 @@ use super::services::{Services, pick};
 
 /// How often an address that could not be listened on is tried again.
 const RETRY: Duration = Duration::from_secs(10);
+/// Longest wait for a connection to an endpoint. They are on this machine: what takes longer hangs.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Limits of all ClusterIPs together. What the bytes mean is the endpoint's business: it closes what takes too long, and with it ends the
+/// connection here. Each has another one to an endpoint.
+pub fn limits() -> Limits {
+    Limits { waiting: 512, ..Limits::default() }.fitted(listen::descriptor_limit(), 15, 2)
+}
 
 /// Serves until stopped. Only addresses of this node's block are listened on.
-pub async fn serve(network: Arc<Network>, mut services: watch::Receiver<Arc<Services>>, stop: CancellationToken) {
+pub async fn serve(policy: Listener, network: Arc<Network>, mut services: watch::Receiver<Arc<Services>>, stop: CancellationToken) {
     let mut open: BTreeMap<(Ipv4Addr, u16), CancellationToken> = BTreeMap::new();
     let mut refused: BTreeMap<(Ipv4Addr, u16), String> = BTreeMap::new();
     let mut listeners = JoinSet::new();
@@ -37,7 +46,7 @@ pub async fn serve(network: Arc<Network>, mut services: watch::Receiver<Arc<Serv
             match TcpListener::bind(SocketAddrV4::new(ip, port)).await {
                 Ok(listener) => {
                     let running = stop.child_token();
-                    listeners.spawn(accept(listener, ip, port, services.clone(), running.clone()));
+                    listeners.spawn(accept(listener, policy.clone(), ip, port, services.clone(), running.clone()));
                     open.insert((ip, port), running);
                     refused.remove(&(ip, port));
                 }
@@ -66,28 +75,23 @@ fn wanted(network: &Network, services: &Services) -> std::collections::BTreeSet<
         .collect()
 }
 
-async fn accept(listener: TcpListener, ip: Ipv4Addr, port: u16, services: watch::Receiver<Arc<Services>>, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((client, _)) => {
-                    let endpoints = services.borrow().find(&ip.to_string(), "").and_then(|service| service.endpoints(port).map(<[_]>::to_vec));
-                    connections.spawn(forward(client, endpoints.unwrap_or_default()));
-                }
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            },
-        }
+async fn accept(listener: TcpListener, policy: Listener, ip: Ipv4Addr, port: u16, services: watch::Receiver<Arc<Services>>, stop: CancellationToken) {
+    let running = policy.run(listener, CancellationToken::new(), |client, conn| {
+        let endpoints = services.borrow().find(&ip.to_string(), "").and_then(|service| service.endpoints(port).map(<[_]>::to_vec));
+        forward(client, conn, endpoints.unwrap_or_default())
+    });
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = running => {}
     }
 }
 
 /// Without a ready endpoint the connection is closed, as a refused one cannot be made after accepting.
-async fn forward(mut client: TcpStream, mut endpoints: Vec<std::net::SocketAddr>) {
+async fn forward(mut client: Guarded<TcpStream>, conn: Conn, mut endpoints: Vec<std::net::SocketAddr>) {
     while let Some(endpoint) = pick(&endpoints).copied() {
-        if let Ok(mut upstream) = TcpStream::connect(endpoint).await {
-            let _ = (client.set_nodelay(true), upstream.set_nodelay(true));
+        if let Ok(Ok(mut upstream)) = tokio::time::timeout(CONNECT, TcpStream::connect(endpoint)).await {
+            let _ = upstream.set_nodelay(true);
+            conn.relay();
             let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
             return;
         }

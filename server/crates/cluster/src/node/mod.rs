@@ -59,7 +59,7 @@ use crate::statedir::CHILDREN;
 use image::Images;
 use leftovers::Records;
 pub use shared::Routed;
-use shared::{KUBELET, Shared};
+use shared::{KUBELET, Policies, Shared};
 use spawner::Spawner;
 
 /// Longest folder name under which a pod's sockets still fit into a socket address (108 bytes).
@@ -80,6 +80,8 @@ pub struct NodeConfig {
     pub allow_host_exec: bool,
     /// Who else routes to pods; nobody where it is none.
     pub routed: Option<Routed>,
+    /// Counts connections of the node's proxies.
+    pub listeners: listen::Books,
 }
 
 /// A node that has not started its work.
@@ -107,7 +109,11 @@ impl Node {
         tracing::info!("{}", confine::enforced(confine::landlock_abi()));
         let recorder = recorder.of(KUBELET, Some(&config.name));
         let spawner = Spawner::start(records)?;
-        let shared = Shared::new(config.name, registry, recorder, images, network, spawner, logs, run, config.routed);
+        let policies = Policies {
+            proxies: listen::Listener::new("node-proxy", service_proxy::limits(), &config.listeners),
+            cluster_ips: listen::Listener::new("cluster-ip", cluster_ip::limits(), &config.listeners),
+        };
+        let shared = Shared::new(config.name, registry, recorder, images, network, spawner, logs, run, config.routed, policies);
         if let Ok(kind) = shared.kind("", "services")
             && let Ok(services) = shared.registry.list(&kind, None, &crate::registry::ListOptions::default())
         {
@@ -135,7 +141,7 @@ impl Node {
         let (ended, (), (), (), ()) = tokio::join!(
             pods,
             services_watch::run(shared.clone(), traffic.clone()),
-            cluster_ip::serve(shared.network.clone(), shared.services.subscribe(), traffic.clone()),
+            cluster_ip::serve(shared.policies.cluster_ips.clone(), shared.network.clone(), shared.services.subscribe(), traffic.clone()),
             node_object::run(shared.clone(), traffic.clone()),
             reach::serve(shared.clone(), traffic.clone()),
         );

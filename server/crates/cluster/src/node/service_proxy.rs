@@ -16,8 +16,8 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use listen::{Conn, Guarded, Limits, Listener, Steady, serve_http1};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -29,11 +29,19 @@ use super::services::{Services, pick};
 const CONNECT: Duration = Duration::from_secs(5);
 /// A connection to an endpoint that rested so long is not used again: servers close theirs about then.
 const IDLE: Duration = Duration::from_secs(20);
-/// Connections at once from one pod. There is no time limit for a request's head: hyper's would also close a kept
-/// connection that rests, and a request sent in that moment would be lost. A slow pod harms nobody but itself.
-const CONNECTIONS: usize = 4096;
+/// A request's body that is passed on has to bring something within this.
+const BODY_WINDOW: Duration = Duration::from_secs(10);
 
 type Body = BoxBody<Bytes, hyper::Error>;
+type Outgoing = Steady<Incoming>;
+
+/// Limits of all these proxies together. They live in the panel's process, and each connection has another one to an endpoint.
+/// Heads may be larger than the panel's, as an app's cookies are. Pods keep connections, so idle ones may rest for long.
+pub fn limits() -> Limits {
+    let idle = Duration::from_secs(3600);
+    let limits = Limits { waiting: 512, head_bytes: 32 * 1024, idle, idle_unknown: idle, ..Limits::default() };
+    limits.fitted(listen::descriptor_limit(), 25, 2)
+}
 
 /// Says whether a connection may be made to an address: not to services of the host that a pod's address reaches as well.
 pub type Reach = Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>;
@@ -50,38 +58,23 @@ pub struct Caller {
 }
 
 /// Serves until stopped; open connections are then dropped with the pod that they belong to.
-pub async fn serve(listener: TcpListener, caller: Caller, services: watch::Receiver<Arc<Services>>, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, policy: Listener, caller: Caller, services: watch::Receiver<Arc<Services>>, stop: CancellationToken) {
     let caller = Arc::new(caller);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
-                    let _ = stream.set_nodelay(true);
-                    connections.spawn(connection(stream, Arc::clone(&caller), services.clone()));
-                }
-                // Out of descriptors: let others end.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            },
-        }
+    let running = policy.run(listener, CancellationToken::new(), |io, conn| connection(io, conn, Arc::clone(&caller), services.clone()));
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = running => {}
     }
 }
 
-async fn connection(stream: TcpStream, caller: Arc<Caller>, services: watch::Receiver<Arc<Services>>) {
+async fn connection(io: Guarded<TcpStream>, conn: Conn, caller: Arc<Caller>, services: watch::Receiver<Arc<Services>>) {
     // hyper serves one request of a connection after the other, so the lock is never waited for.
     let client = Arc::new(Mutex::new(Client { caller, services, pins: HashMap::new(), tasks: JoinSet::new() }));
-    let service = service_fn(|request| {
+    let service = |request| {
         let client = Arc::clone(&client);
         async move { Ok::<_, Infallible>(client.lock().await.answer(request).await) }
-    });
-    let served = hyper::server::conn::http1::Builder::new()
-        .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
+    };
+    if let Err(error) = serve_http1(io, &conn, service, &CancellationToken::new()).await {
         tracing::debug!(%error, "A pod's connection to its service proxy ended early");
     }
     // A tunnel outlives the HTTP exchange that made it.
@@ -102,7 +95,7 @@ struct Client {
 /// The endpoint a host means on this connection.
 struct Pin {
     endpoint: SocketAddr,
-    sender: Option<SendRequest<Incoming>>,
+    sender: Option<SendRequest<Outgoing>>,
     used: Instant,
 }
 
@@ -122,7 +115,7 @@ impl Client {
 
     async fn forward(&mut self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let (host, port) = target(&request)?;
-        let mut request = request;
+        let mut request = request.map(|body| Steady::new(body, BODY_WINDOW));
         prepare(&mut request, &host, port)?;
         // Twice at most: a kept connection may have been closed by the other side before anything of this was sent.
         for _ in 0..2 {
@@ -147,7 +140,7 @@ impl Client {
     }
 
     /// A connection to the host's endpoint that can take a request.
-    async fn sender(&mut self, host: &str, port: u16) -> Result<&mut SendRequest<Incoming>, Refusal> {
+    async fn sender(&mut self, host: &str, port: u16) -> Result<&mut SendRequest<Outgoing>, Refusal> {
         let key = (host.to_owned(), port);
         let mut endpoints = self.endpoints(host, port)?;
         let mut kept = None;
@@ -173,7 +166,7 @@ impl Client {
         Ok(self.pin(key, endpoint, sender))
     }
 
-    fn pin(&mut self, key: (String, u16), endpoint: SocketAddr, sender: SendRequest<Incoming>) -> &mut SendRequest<Incoming> {
+    fn pin(&mut self, key: (String, u16), endpoint: SocketAddr, sender: SendRequest<Outgoing>) -> &mut SendRequest<Outgoing> {
         let pin = self.pins.entry(key).or_insert(Pin { endpoint, sender: None, used: Instant::now() });
         pin.sender.insert(sender)
     }

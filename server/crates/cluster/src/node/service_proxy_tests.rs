@@ -1,5 +1,6 @@
 //! The service proxy over real sockets, with endpoints that answer their own name.
 use super::*;
+use hyper::service::service_fn;
 use std::collections::BTreeSet;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
@@ -58,7 +59,7 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = listener.local_addr().unwrap();
         let caller = Caller { namespace: "istio-app".to_owned(), own: Ipv4Addr::LOCALHOST, reach: Arc::new(|_| true) };
-        tasks.spawn(serve(listener, caller, index, CancellationToken::new()));
+        tasks.spawn(serve(listener, Listener::new("node-proxy", limits(), &listen::Books::default()), caller, index, CancellationToken::new()));
         (Bench { proxy, services, _tasks: tasks }, addresses)
     }
 

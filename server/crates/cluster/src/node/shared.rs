@@ -29,6 +29,14 @@ pub const KUBELET: &str = "kubelet";
 /// revision of the store; before that, a pod that is to stop still gets requests.
 pub type Routed = Arc<dyn Fn(u64) -> BoxFuture<'static, ()> + Send + Sync>;
 
+/// Connection policies of the node's listeners, each shared by all sockets of its kind.
+pub struct Policies {
+    /// Of the outbound proxies of pods without sidecar.
+    pub proxies: listen::Listener,
+    /// Of the Services' ClusterIPs.
+    pub cluster_ips: listen::Listener,
+}
+
 /// Handles of the node; one for all workers.
 pub struct Shared {
     /// `spec.nodeName` of its pods.
@@ -51,6 +59,8 @@ pub struct Shared {
     pub run: PathBuf,
     /// Who else routes to pods, and when they know a revision.
     pub routed: Option<Routed>,
+    /// Connection policies of the listeners that live in this process.
+    pub policies: Policies,
     /// Zero of [`Now::mono`].
     pub epoch: Instant,
     pods: Mutex<HashMap<(String, String), Arc<PodEntry>>>,
@@ -112,10 +122,11 @@ impl Shared {
         logs: PathBuf,
         run: PathBuf,
         routed: Option<Routed>,
+        policies: Policies,
     ) -> Shared {
         let services = watch::Sender::new(Arc::new(Services::default()));
         let pods = Mutex::default();
-        Shared { name, registry, recorder, images, network, spawner, services, logs, run, routed, epoch: Instant::now(), pods }
+        Shared { name, registry, recorder, images, network, spawner, services, logs, run, routed, policies, epoch: Instant::now(), pods }
     }
 
     /// Both clocks.

@@ -211,9 +211,9 @@ impl Worker {
             let node = Arc::downgrade(&self.shared);
             let reach = Arc::new(move |to| node.upgrade().is_some_and(|node| node.may_connect(to)));
             let caller = service_proxy::Caller { namespace: self.namespace().to_owned(), own: ips.app, reach };
-            let services = self.shared.services.subscribe();
+            let (services, policy) = (self.shared.services.subscribe(), self.shared.policies.proxies.clone());
             self.push(async move {
-                service_proxy::serve(listener, caller, services, CancellationToken::new()).await;
+                service_proxy::serve(listener, policy, caller, services, CancellationToken::new()).await;
                 Done::Nothing
             });
         }

@@ -51,7 +51,7 @@ impl TestApi {
         let stop = CancellationToken::new();
         let auth = Auth { tokens: tokens.clone(), hosts: Hosts::default(), audit: Some(state.file("audit.log")) };
         #[allow(clippy::disallowed_methods, reason = "a test may start the one task it is about")]
-        let served = tokio::spawn(serve_api(listener, pki.server_config().unwrap(), registry.clone(), Arc::new(MadeUpNode), auth, stop.clone()));
+        let served = tokio::spawn(serve_api(listener, listen::Listener::new("api", cluster::api_limits(None), &listen::Books::default()), pki.server_config().unwrap(), registry.clone(), Arc::new(MadeUpNode), auth, stop.clone()));
         let client = client(&state.file("kubeconfig")).await;
         TestApi { client, addr, tokens, ca_pem, state, _stop_on_drop: stop.clone().drop_guard(), stop, served: Some(served), _temp: temp }
     }

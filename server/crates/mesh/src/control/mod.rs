@@ -9,10 +9,17 @@ pub(crate) use wire::{Hello, Lines, PROTOCOL, ToControl};
 use crate::table::{Host, MeshInput, Report, RouteTable};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use listen::{Conn, Guarded, Limits, Listener};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// Limits of the control socket. All sidecars are one peer: they run as this user. A sidecar that does not take a table within the time
+/// of a write connects again and gets it whole.
+pub fn control_limits() -> Limits {
+    let most = 3_000;
+    Limits { connections: most, per_peer: most, ..Limits::default() }.fitted(listen::descriptor_limit(), 25, 1)
+}
 
 /// What sidecars are to be told; a cheap handle.
 #[derive(Clone)]
@@ -117,41 +124,35 @@ impl Control {
 
     /// Serves sidecars until `stop`. Who can open the socket may read all routes: keep it in a private folder.
     pub async fn serve(&self, listener: UnixListener, stop: CancellationToken) {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        let (control, stop) = (self.clone(), stop.clone());
-                        connections.spawn(async move {
-                            tokio::select! {
-                                () = stop.cancelled() => {}
-                                ended = control.serve_sidecar(stream) => if let Err(error) = ended {
-                                    tracing::debug!(%error, "A sidecar's connection ended");
-                                }
-                            }
-                        });
-                    }
-                    Err(error) => {
-                        // Out of file descriptors: wait for one instead of spinning.
-                        tracing::warn!(%error, "Cannot accept a sidecar's connection");
-                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                    }
-                },
-            }
-        }
-        while connections.join_next().await.is_some() {}
+        self.serve_under(listener, Listener::new("mesh-control", control_limits(), &listen::Books::default()), stop).await;
     }
 
-    async fn serve_sidecar(&self, stream: UnixStream) -> std::io::Result<()> {
+    /// [`Control::serve`] under a policy that the caller counts; its limits are [`control_limits`].
+    pub async fn serve_under(&self, listener: UnixListener, policy: Listener, stop: CancellationToken) {
+        let ending = stop.clone();
+        policy
+            .run(listener, stop, |io, conn| {
+                let (control, stop) = (self.clone(), ending.clone());
+                async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        ended = control.serve_sidecar(io, conn) => if let Err(error) = ended {
+                            tracing::debug!(%error, "A sidecar's connection ended");
+                        }
+                    }
+                }
+            })
+            .await;
+    }
+
+    async fn serve_sidecar(&self, stream: Guarded<UnixStream>, conn: Conn) -> std::io::Result<()> {
         // The folder's mode keeps others out; this holds where somebody widened it.
-        if stream.peer_cred()?.uid() != nix::unistd::getuid().as_raw() {
+        if stream.get_ref().peer_cred()?.uid() != nix::unistd::getuid().as_raw() {
             return Err(std::io::ErrorKind::PermissionDenied.into());
         }
         let mut lines = Lines::new(stream, 64 * 1024);
-        let Some(hello) = lines.read::<Hello>().await? else { return Ok(()) };
+        let Some(hello) = conn.within_head(lines.read::<Hello>()).await? else { return Ok(()) };
+        conn.relay();
         if hello.v != PROTOCOL {
             return Err(std::io::Error::other(format!("sidecar of {} speaks version {}", hello.pod, hello.v)));
         }
@@ -171,7 +172,7 @@ impl Control {
     }
 
     /// Sends the newest table, waits for the acknowledgement, and again: at most one is under way.
-    async fn feed(&self, lines: &mut Lines, pod: &str, connection: u64) -> std::io::Result<()> {
+    async fn feed(&self, lines: &mut Lines<Guarded<UnixStream>>, pod: &str, connection: u64) -> std::io::Result<()> {
         let mut tables = self.0.current.subscribe();
         let mut sent: Option<Arc<Published>> = None;
         loop {

@@ -89,6 +89,7 @@ impl Bed {
             program: Some(program),
             allow_host_exec: false,
             routed: None,
+            listeners: listen::Books::default(),
         };
         let node = Node::new(config, registry.clone(), &recorder, network.clone()).unwrap();
         let (handle, stop) = (node.handle(), CancellationToken::new());

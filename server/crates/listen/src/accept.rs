@@ -1,0 +1,125 @@
+//! The accept loop.
+use crate::{Conn, Guarded, Limits, Listener, Peer, system};
+use socket2::SockRef;
+use std::future::Future;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// First and longest wait after the system had no room for a connection.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+/// How often it is looked whether a flood has ended.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// A socket that [`Listener::run`] accepts from.
+pub trait Socket: Send + Sync {
+    /// A connection.
+    type Io: AsyncRead + AsyncWrite + AsRawFd + Unpin + Send + 'static;
+    /// The next connection and its origin.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Io, Option<Peer>)>> + Send;
+    /// Applies the limits that the kernel holds. Connections inherit them from the listening socket.
+    fn tune(&self, limits: &Limits);
+}
+
+impl Socket for TcpListener {
+    type Io = TcpStream;
+
+    async fn next(&self) -> io::Result<(TcpStream, Option<Peer>)> {
+        let (stream, from) = self.accept().await?;
+        Ok((stream, Some(Peer::from(from.ip()))))
+    }
+
+    fn tune(&self, limits: &Limits) {
+        let socket = SockRef::from(self);
+        // An option that the system refuses leaves a listener that works, less tightly bounded.
+        let _ = socket.set_tcp_nodelay(true);
+        // What was sent and is not acknowledged for so long ends the connection: the peer's machine is gone.
+        let _ = socket.set_tcp_user_timeout(Some(limits.tunnel_stall.max(limits.write_stall)));
+        if let Some(bytes) = limits.send_buffer {
+            let _ = socket.set_send_buffer_size(bytes);
+            let _ = socket.set_tcp_notsent_lowat(u32::try_from(bytes / 2).unwrap_or(u32::MAX));
+        }
+    }
+}
+
+impl Socket for UnixListener {
+    type Io = UnixStream;
+
+    async fn next(&self) -> io::Result<(UnixStream, Option<Peer>)> {
+        let (stream, _) = self.accept().await?;
+        let peer = stream.peer_cred().ok().map(|cred| Peer::User(cred.uid()));
+        Ok((stream, peer))
+    }
+
+    fn tune(&self, _: &Limits) {}
+}
+
+/// What the system could not do for want of something that comes back, as descriptors do.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+impl Listener {
+    /// Accepts connections and calls `serve` for each until `stop` is cancelled; then closes the socket and waits for open connections,
+    /// [`Limits::drain`] at most. `serve` has to end idle connections on `stop` by itself, as [`crate::serve_http1`] does.
+    /// A connection that is refused is closed at once.
+    pub async fn run<S, F>(&self, socket: S, stop: CancellationToken, mut serve: impl FnMut(Guarded<S::Io>, Conn) -> F)
+    where
+        S: Socket,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        socket.tune(self.limits());
+        let mut connections = JoinSet::new();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut wait = BACK_OFF.0;
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_) = connections.join_next() => continue,
+                _ = look.tick() => {
+                    if self.flood_ended() {
+                        connections.spawn_blocking(system::trim);
+                    }
+                    continue;
+                }
+                accepted = socket.next() => accepted,
+            };
+            match accepted {
+                Ok((io, peer)) => {
+                    wait = BACK_OFF.0;
+                    let Ok(conn) = self.admit(peer, io.as_raw_fd()) else { continue };
+                    let serving = serve(Guarded::new(io, conn.clone()), conn.clone());
+                    connections.spawn(async move {
+                        tokio::select! {
+                            () = conn.evicted() => {}
+                            () = serving => {}
+                        }
+                    });
+                }
+                Err(error) if is_shortage(&error) => {
+                    tracing::debug!(%error, listener = self.0.stats.name, "Cannot accept a connection");
+                    self.relieve();
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACK_OFF.1),
+                    }
+                }
+                // The peer was gone before it was accepted.
+                Err(error) => {
+                    tracing::debug!(%error, listener = self.0.stats.name, "Cannot accept a connection");
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        drop(socket);
+        let ended = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.limits().drain, ended).await.is_err() {
+            connections.shutdown().await;
+        }
+    }
+}
