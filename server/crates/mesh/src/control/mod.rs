@@ -2,17 +2,25 @@
 //!
 //! **Invariant:** a sidecar that has acknowledged revision R routes every request that comes after by R or a later one.
 
+mod callers;
 mod wire;
 
+pub(crate) use callers::caller_name;
 pub(crate) use wire::{Hello, Lines, PROTOCOL, ToControl};
 
 use crate::table::{Host, MeshInput, Report, RouteTable};
+use listen::{Conn, Guarded, Limits, Listener};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// Most sidecars that are connected at once: the node runs at most 1,500 pods, and a restarted one may be here twice for a moment.
+const MOST_SIDECARS: usize = 4096;
+/// Longest time for which a sidecar does not read its table.
+const WRITE_TIME: Duration = Duration::from_secs(15);
 
 /// What sidecars are to be told; a cheap handle.
 #[derive(Clone)]
@@ -37,6 +45,9 @@ struct Published {
     /// Revision of the store this table was first made from.
     revision: u64,
     hosts: BTreeMap<String, Sent>,
+    /// Workloads with a sidecar, and the version in which they last changed.
+    callers: Arc<Vec<String>>,
+    callers_since: u64,
 }
 
 struct Sent {
@@ -83,7 +94,7 @@ impl Control {
         let books = self.books();
         let (table, reports) = RouteTable::build(&input);
         let old = self.0.current.borrow().clone();
-        if let Some(new) = next(&old, table) {
+        if let Some(new) = next(&old, table, callers::callers(&input)) {
             self.0.current.send_replace(Arc::new(new));
         }
         self.0.reports.send_if_modified(|now| {
@@ -116,42 +127,40 @@ impl Control {
     }
 
     /// Serves sidecars until `stop`. Who can open the socket may read all routes: keep it in a private folder.
-    pub async fn serve(&self, listener: UnixListener, stop: CancellationToken) {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        let (control, stop) = (self.clone(), stop.clone());
-                        connections.spawn(async move {
-                            tokio::select! {
-                                () = stop.cancelled() => {}
-                                ended = control.serve_sidecar(stream) => if let Err(error) = ended {
-                                    tracing::debug!(%error, "A sidecar's connection ended");
-                                }
-                            }
-                        });
+    pub async fn serve(&self, socket: UnixListener, stop: CancellationToken) {
+        let limits = Limits {
+            connections: MOST_SIDECARS,
+            // All of them run as this user.
+            per_peer: MOST_SIDECARS,
+            tunnel_stall: WRITE_TIME,
+            ..Limits::default()
+        };
+        let listener = Listener::new("control", limits.fitted(listen::descriptor_limit(), 40, 1), &listen::Books::default());
+        let ended = stop.clone();
+        let serve = |stream, conn| {
+            let (control, stop) = (self.clone(), ended.clone());
+            async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    ended = control.serve_sidecar(stream, conn) => if let Err(error) = ended {
+                        tracing::debug!(%error, "A sidecar's connection ended");
                     }
-                    Err(error) => {
-                        // Out of file descriptors: wait for one instead of spinning.
-                        tracing::warn!(%error, "Cannot accept a sidecar's connection");
-                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                    }
-                },
+                }
             }
-        }
-        while connections.join_next().await.is_some() {}
+        };
+        listener.run(socket, stop, serve).await;
     }
 
-    async fn serve_sidecar(&self, stream: UnixStream) -> std::io::Result<()> {
+    async fn serve_sidecar(&self, stream: Guarded<UnixStream>, conn: Conn) -> std::io::Result<()> {
         // The folder's mode keeps others out; this holds where somebody widened it.
-        if stream.peer_cred()?.uid() != nix::unistd::getuid().as_raw() {
+        if stream.get_ref().peer_cred()?.uid() != nix::unistd::getuid().as_raw() {
             return Err(std::io::ErrorKind::PermissionDenied.into());
         }
         let mut lines = Lines::new(stream, 64 * 1024);
-        let Some(hello) = lines.read::<Hello>().await? else { return Ok(()) };
+        let hello = conn.within_head(lines.read::<Hello>()).await?;
+        // From here on it has nothing to say for hours; only what it does not read has a deadline.
+        conn.tunnel();
+        let Some(hello) = hello else { return Ok(()) };
         if hello.v != PROTOCOL {
             return Err(std::io::Error::other(format!("sidecar of {} speaks version {}", hello.pod, hello.v)));
         }
@@ -171,7 +180,7 @@ impl Control {
     }
 
     /// Sends the newest table, waits for the acknowledgement, and again: at most one is under way.
-    async fn feed(&self, lines: &mut Lines, pod: &str, connection: u64) -> std::io::Result<()> {
+    async fn feed(&self, lines: &mut Lines<Guarded<UnixStream>>, pod: &str, connection: u64) -> std::io::Result<()> {
         let mut tables = self.0.current.subscribe();
         let mut sent: Option<Arc<Published>> = None;
         loop {
@@ -213,7 +222,7 @@ impl Control {
 }
 
 /// The table to publish after `old`, or `None` where no host differs.
-fn next(old: &Published, table: RouteTable) -> Option<Published> {
+fn next(old: &Published, table: RouteTable, callers: Vec<String>) -> Option<Published> {
     let version = old.version + 1;
     let mut changed = old.version == 0 || old.hosts.len() != table.hosts.len();
     let mut hosts = BTreeMap::new();
@@ -228,7 +237,9 @@ fn next(old: &Published, table: RouteTable) -> Option<Published> {
         };
         hosts.insert(name, sent);
     }
-    changed.then_some(Published { version, revision: table.revision, hosts })
+    let same_callers = old.version > 0 && *old.callers == callers;
+    let (callers, callers_since) = if same_callers { (old.callers.clone(), old.callers_since) } else { (Arc::new(callers), version) };
+    (changed || !same_callers).then_some(Published { version, revision: table.revision, hosts, callers, callers_since })
 }
 
 /// What a sidecar that has `sent` must be told to have `table`, as a [`crate::TableUpdate`]'s JSON; everything where it has nothing.
@@ -246,7 +257,12 @@ fn update(sent: Option<&Published>, table: &Published) -> String {
         line.extend([comma, &quoted(name)]);
         comma = ",";
     }
-    line.push_str("]}\n");
+    line.push(']');
+    if table.callers_since > known {
+        line.push_str(",\"callers\":");
+        line.push_str(&serde_json::Value::from(table.callers.as_slice()).to_string());
+    }
+    line.push_str("}\n");
     line
 }
 

@@ -3,8 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 /// Version of what is spoken here; a sidecar of another one is refused.
 pub(crate) const PROTOCOL: u32 = 1;
@@ -24,15 +23,15 @@ pub(crate) struct ToControl {
 }
 
 /// A stream of JSON lines.
-pub(crate) struct Lines {
-    stream: BufReader<UnixStream>,
+pub(crate) struct Lines<S> {
+    stream: BufReader<S>,
     line: Vec<u8>,
     limit: u64,
 }
 
-impl Lines {
+impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
     /// Lines longer than `limit` bytes end the connection.
-    pub(crate) fn new(stream: UnixStream, limit: u64) -> Lines {
+    pub(crate) fn new(stream: S, limit: u64) -> Lines<S> {
         Lines { stream: BufReader::new(stream), line: Vec::new(), limit }
     }
 
