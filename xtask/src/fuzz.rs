@@ -9,12 +9,12 @@ pub struct Fuzz {
     /// How long each target runs
     #[arg(long, default_value_t = 60)]
     seconds: u32,
-    /// One of the targets alone: `heads`, `bodies`, `config`
+    /// One of the targets alone: `heads`, `large_heads`, `bodies`, `config`
     target: Option<String>,
 }
 
 const FOLDER: &str = "server/crates/mesh/fuzz";
-const TARGETS: [&str; 3] = ["heads", "bodies", "config"];
+const TARGETS: [&str; 4] = ["heads", "large_heads", "bodies", "config"];
 
 /// Counts which code a run reaches, as libFuzzer wants it, and stops at what an address sanitizer sees.
 const FLAGS: &str = "--cfg fuzzing -Zsanitizer=address -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -45,7 +45,7 @@ impl Fuzz {
             let mut fuzzer = cmd(build.join(&host).join("release").join(target));
             // A hang over 1 s or more than 256 MiB is a defect; a sanitizer's own needs come on top.
             fuzzer.args([format!("-max_total_time={}", self.seconds), format!("-artifact_prefix={}/", artifacts.display())]);
-            fuzzer.args(["-timeout=5", "-rss_limit_mb=1024", "-max_len=8192", "-print_final_stats=1"]).arg(corpus).arg(folder("seeds"));
+            fuzzer.args(["-timeout=5", "-rss_limit_mb=1024", "-print_final_stats=1", if target == "large_heads" { "-max_len=61440" } else { "-max_len=8192" }]).arg(corpus).arg(folder("seeds"));
             run(&mut fuzzer)?;
         }
         Ok(())

@@ -258,6 +258,17 @@ impl Conn {
         self.0.shared.rename(self.0.id, Peer::from(address))
     }
 
+    /// Takes note of bytes that were read, for code that reads without [`crate::Paced`]: they count as part of an unfinished head until
+    /// [`Conn::request`] is called.
+    pub fn came(&self, bytes: &[u8]) {
+        self.0.came(bytes);
+    }
+
+    /// Counts that the policy ended this connection, for code that bounds its waits by itself.
+    pub fn refuse(&self, reason: Reason) {
+        self.0.refuse(reason);
+    }
+
     /// Resolves when the connection was evicted.
     pub async fn evicted(&self) {
         self.0.wake.notified().await;

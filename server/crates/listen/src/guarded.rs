@@ -35,6 +35,11 @@ impl<T> Guarded<T> {
         &self.io
     }
 
+    /// The stream itself, for code that bounds its waits by itself.
+    pub fn get_mut(&mut self) -> &mut T {
+        &mut self.io
+    }
+
     fn timer(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if timer.deadline() != at {

@@ -165,7 +165,7 @@ async fn what_is_odd_but_clear_reaches_the_app_exactly_once() {
     let target = Target::start().await;
     for (side, to) in target.listeners() {
         for (name, bytes) in [
-            ("absolute form beside another Host", "GET http://flaskapp:7777/ HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
+            ("absolute form beside the same Host", "GET http://flaskapp:7777/ HTTP/1.1\r\nHost: FlaskApp:7777\r\n\r\n"),
             ("an Upgrade that nobody asked to keep", "GET / HTTP/1.1\r\nHost: flaskapp:7777\r\nUpgrade: h2c\r\n\r\n"),
             ("a body in one chunk", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n0\r\nt: v\r\n\r\n"),
             ("a length with zeros", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 003\r\n\r\nabc"),

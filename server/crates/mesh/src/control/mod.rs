@@ -2,14 +2,16 @@
 //!
 //! **Invariant:** a sidecar that has acknowledged revision R routes every request that comes after by R or a later one.
 
+mod callers;
 mod wire;
 
+pub(crate) use callers::caller_name;
 pub(crate) use wire::{Hello, Lines, PROTOCOL, ToControl};
 
 use crate::table::{Host, MeshInput, Report, RouteTable};
+use listen::{Conn, Guarded, Limits, Listener};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use listen::{Conn, Guarded, Limits, Listener};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,9 @@ struct Published {
     /// Revision of the store this table was first made from.
     revision: u64,
     hosts: BTreeMap<String, Sent>,
+    /// Workloads with a sidecar, and the version in which they last changed.
+    callers: Arc<Vec<String>>,
+    callers_since: u64,
 }
 
 struct Sent {
@@ -90,7 +95,7 @@ impl Control {
         let books = self.books();
         let (table, reports) = RouteTable::build(&input);
         let old = self.0.current.borrow().clone();
-        if let Some(new) = next(&old, table) {
+        if let Some(new) = next(&old, table, callers::callers(&input)) {
             self.0.current.send_replace(Arc::new(new));
         }
         self.0.reports.send_if_modified(|now| {
@@ -214,7 +219,7 @@ impl Control {
 }
 
 /// The table to publish after `old`, or `None` where no host differs.
-fn next(old: &Published, table: RouteTable) -> Option<Published> {
+fn next(old: &Published, table: RouteTable, callers: Vec<String>) -> Option<Published> {
     let version = old.version + 1;
     let mut changed = old.version == 0 || old.hosts.len() != table.hosts.len();
     let mut hosts = BTreeMap::new();
@@ -229,7 +234,9 @@ fn next(old: &Published, table: RouteTable) -> Option<Published> {
         };
         hosts.insert(name, sent);
     }
-    changed.then_some(Published { version, revision: table.revision, hosts })
+    let same_callers = old.version > 0 && *old.callers == callers;
+    let (callers, callers_since) = if same_callers { (old.callers.clone(), old.callers_since) } else { (Arc::new(callers), version) };
+    (changed || !same_callers).then_some(Published { version, revision: table.revision, hosts, callers, callers_since })
 }
 
 /// What a sidecar that has `sent` must be told to have `table`, as a [`crate::TableUpdate`]'s JSON; everything where it has nothing.
@@ -247,7 +254,12 @@ fn update(sent: Option<&Published>, table: &Published) -> String {
         line.extend([comma, &quoted(name)]);
         comma = ",";
     }
-    line.push_str("]}\n");
+    line.push(']');
+    if table.callers_since > known {
+        line.push_str(",\"callers\":");
+        line.push_str(&serde_json::Value::from(table.callers.as_slice()).to_string());
+    }
+    line.push_str("}\n");
     line
 }
 

@@ -8,18 +8,22 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 /// Lines that wait to be written; those beyond are dropped.
 const WAITING: usize = 4096;
+/// Bytes of them: a line may have several KiB, and a reader may have stopped reading.
+const WAITING_BYTES: usize = 1 << 20;
 
 /// Where lines go. Its thread ends with it.
 pub(crate) struct Log {
     to_writer: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+    /// Bytes handed to the writer and not written yet.
+    waiting: Arc<AtomicUsize>,
 }
 
 enum Message {
@@ -32,23 +36,28 @@ impl Log {
     /// A log into a file, or to standard output.
     pub(crate) fn start(file: Option<PathBuf>) -> io::Result<Log> {
         let (to_writer, lines) = sync_channel(WAITING);
+        let waiting: Arc<AtomicUsize> = Arc::default();
+        let written = waiting.clone();
         std::thread::Builder::new().name("access-log".into()).spawn(move || {
             // Opened here, because a pipe without a reader makes its opener wait.
-            let written = match file {
-                Some(file) => OpenOptions::new().create(true).append(true).open(file).and_then(|file| write(lines, file)),
-                None => write(lines, io::stdout()),
+            let ended = match file {
+                Some(file) => OpenOptions::new().create(true).append(true).open(file).and_then(|file| write(lines, &written, file)),
+                None => write(lines, &written, io::stdout()),
             };
-            if let Err(error) = written {
+            if let Err(error) = ended {
                 tracing::warn!(%error, "The access log ends: it cannot be written");
             }
         })?;
-        Ok(Log { to_writer, dropped: Arc::default() })
+        Ok(Log { to_writer, dropped: Arc::default(), waiting })
     }
 
     /// Hands a line to the writer, or drops it where too many wait.
     pub(crate) fn print(&self, line: &Line, outcome: &Outcome) {
         let text = format(line, outcome, SystemTime::now());
-        if self.to_writer.try_send(Message::Line(text)).is_err() {
+        let bytes = text.len();
+        let room = self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes <= WAITING_BYTES;
+        if !room || self.to_writer.try_send(Message::Line(text)).is_err() {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -68,7 +77,7 @@ impl Log {
 }
 
 /// Writes what is there in one piece, until the log is dropped or cannot be written.
-fn write(lines: Receiver<Message>, mut to: impl Write) -> io::Result<()> {
+fn write(lines: Receiver<Message>, waiting: &AtomicUsize, mut to: impl Write) -> io::Result<()> {
     let mut text = String::new();
     while let Ok(first) = lines.recv() {
         let mut told = Vec::new();
@@ -80,6 +89,7 @@ fn write(lines: Receiver<Message>, mut to: impl Write) -> io::Result<()> {
         }
         to.write_all(text.as_bytes())?;
         to.flush()?;
+        waiting.fetch_sub(text.len(), Ordering::Relaxed);
         text.clear();
         for done in told {
             let _ = done.send(());
@@ -118,6 +128,7 @@ impl Outcome {
             Flag::NC => "cluster_not_found",
             Flag::DPE if protocol == "HTTP/2" => "http2.invalid.header.field",
             Flag::DPE => "http1.codec_error",
+            Flag::SI => "request_overall_timeout",
             Flag::FI => "fault_filter_abort",
         }
     }

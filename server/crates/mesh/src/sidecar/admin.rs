@@ -1,20 +1,25 @@
 //! The pages beside the traffic: readiness, metrics, and Envoy's admin pages as far as people and the panel read them.
+//!
+//! Read by the same strict parser as the traffic. A page is kept once per connection at most, within the memory budget; the metrics are
+//! rendered while they are sent.
 
+use super::exchange::Downstream;
+use super::http1::{Refusal, parse_request};
+use super::metrics::{Flag, Scrape};
+use super::outbound::split_target;
+use super::proxy::{End, read_head};
+use super::reply::{Reply, linger, write_reply};
 use super::shared::Shared;
 use crate::config_dump;
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use listen::{Conn, Framing as Behind, Guarded};
 use serde_json::json;
 use std::fmt::Write;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use std::time::Instant;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 /// Which pages a port has.
 #[derive(Clone, Copy)]
@@ -27,76 +32,183 @@ pub(crate) enum Pages {
     Health,
 }
 
-/// Serves one of the ports until `stop`.
-pub(crate) async fn serve(listener: TcpListener, pages: Pages, shared: Arc<Shared>, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            Some(_) = connections.join_next() => {}
-            Ok((stream, _)) = super::accept(&listener) => {
-                connections.spawn(serve_connection(stream, pages, shared.clone()));
-            }
+impl Pages {
+    /// For the counts of connections.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Pages::Admin => "admin",
+            Pages::Stats => "stats",
+            Pages::Health => "health",
         }
     }
 }
 
-async fn serve_connection(stream: TcpStream, pages: Pages, shared: Arc<Shared>) {
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let response = page(pages, &shared, &request);
-        async move { Ok::<_, std::convert::Infallible>(response) }
-    });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(16 * 1024);
-    // An error is the client's: there is nobody to tell.
-    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+/// An answer.
+struct Page {
+    status: u16,
+    kind: &'static str,
+    body: Body,
 }
 
-fn page(pages: Pages, shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        return answer(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "these pages are for reading only\n".into());
+enum Body {
+    Text(String),
+    /// Written piece by piece.
+    Metrics(Scrape),
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// What of a request's head decides about the answer's form.
+#[derive(Clone, Copy)]
+struct Asked {
+    to_head: bool,
+    keep_alive: bool,
+    old: bool,
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(shared: Arc<Shared>, pages: Pages, stream: Guarded<TcpStream>, conn: Conn) {
+    let mut down = Downstream::new(&shared, stream, conn);
+    let mut first = Some(Instant::now() + shared.config.head_time);
+    loop {
+        let head = match read_head(&shared, &mut down, first.take()).await {
+            Ok(head) => head,
+            Err(End::Refused(refusal)) => return refuse(&shared, &mut down, refusal).await,
+            // HTTP/2 is not spoken here.
+            Err(End::Closed | End::Http2) => return,
+        };
+        let _serves = down.conn.request(Behind::Length);
+        let read = parse_request(&down.buffer.bytes()[..head], |request| {
+            let keep_alive = request.keep_alive && request.framing.is_done() && !request.upgrade;
+            let asked = Asked { to_head: request.method == "HEAD", keep_alive, old: request.version == 0 };
+            (page(pages, &shared, request.method, request.target, request.host), asked)
+        });
+        down.buffer.consume(head);
+        match read {
+            Ok((page, asked)) => {
+                if write(&shared, &mut down, page, asked).await.is_err() || !asked.keep_alive {
+                    return linger(&mut down).await;
+                }
+            }
+            Err(refusal) => return refuse(&shared, &mut down, refusal).await,
+        }
+        down.shrink();
     }
-    if !is_plain_host(request) {
-        return answer(StatusCode::FORBIDDEN, "text/plain", "these pages are asked for by address\n".into());
+}
+
+async fn refuse(shared: &Shared, down: &mut Downstream, refusal: Refusal) {
+    write_reply(&mut down.reply, &Reply::text(refusal.status, Flag::DPE, refusal.why, shared.black_hole), false, true, false, false);
+    if down.stream.write_all(&down.reply).await.is_ok() {
+        linger(down).await;
     }
-    const TEXT: &str = "text/plain; charset=utf-8";
-    const JSON: &str = "application/json";
-    let resource = request.uri().query().and_then(|q| crate::table::query_value(q, "resource"));
+}
+
+async fn write(shared: &Shared, down: &mut Downstream, page: Page, asked: Asked) -> io::Result<()> {
+    let kept = shared.budget.take(match &page.body {
+        // However large the mesh is, one page at a time can be had.
+        Body::Text(text) => text.len().min(super::shared::BUDGET / 4),
+        Body::Metrics(_) => 0,
+    });
+    let Page { status, kind, body } = if kept.is_some() { page } else { Page::text(503, "too many pages at once\n") };
+    let reason = http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
+    let connection = match (asked.keep_alive, asked.old) {
+        (true, false) => "",
+        (true, true) => "connection: keep-alive\r\n",
+        (false, _) => "connection: close\r\n",
+    };
+    let out = &mut down.reply;
+    out.clear();
+    let _ = write!(out, "HTTP/1.1 {status} {reason}\r\ncontent-type: {kind}\r\n{connection}");
+    super::clock::push_date(out);
+    match body {
+        Body::Text(text) => {
+            let _ = write!(out, "content-length: {}\r\n\r\n", text.len());
+            if !asked.to_head {
+                out.extend_from_slice(text.as_bytes());
+            }
+            down.stream.write_all(out).await
+        }
+        Body::Metrics(pieces) => {
+            // An old client does not know chunks: it gets all at once, with its length.
+            if asked.old {
+                let text: String = pieces.collect();
+                let _ = write!(out, "content-length: {}\r\n\r\n{}", text.len(), if asked.to_head { "" } else { &text });
+                return down.stream.write_all(out).await;
+            }
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");
+            if asked.to_head {
+                return down.stream.write_all(out).await;
+            }
+            for piece in pieces.filter(|piece| !piece.is_empty()) {
+                let _ = write!(out, "{:x}\r\n{piece}\r\n", piece.len());
+                down.stream.write_all(out).await?;
+                out.clear();
+            }
+            down.stream.write_all(b"0\r\n\r\n").await
+        }
+    }
+}
+
+fn page(pages: Pages, shared: &Shared, method: &str, target: &str, host: Option<&str>) -> Page {
+    if method != "GET" && method != "HEAD" {
+        return Page::text(405, "these pages are for reading only\n");
+    }
+    // Probes speak HTTP/1.0 without a Host.
+    let found = match split_target(method, target, host.or(Some("localhost"))) {
+        Ok(found) if found.authority_differs(target, host) => return Page::text(400, "the target and Host name different hosts\n"),
+        Ok(found) => found,
+        Err(why) => return Page::text(400, why),
+    };
+    if !is_plain_host(found.authority) {
+        return Page::text(403, "these pages are asked for by address\n");
+    }
+    let (path, query) = found.path.split_once('?').map_or((found.path, None), |(path, query)| (path, Some(query)));
+    let resource = query.and_then(|q| crate::table::query_value(q, "resource"));
     let routing = shared.routing();
-    match (pages, request.uri().path()) {
+    match (pages, path) {
         (Pages::Health | Pages::Stats, "/healthz/ready") => ready(shared),
         (Pages::Stats, "/stats/prometheus" | "/metrics") | (Pages::Admin, "/stats/prometheus") => {
-            answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", shared.metrics.render())
+            Page { status: 200, kind: "text/plain; version=0.0.4; charset=utf-8", body: Body::Metrics(shared.metrics.scrape()) }
         }
         (Pages::Admin, "/ready") => ready(shared),
         (Pages::Admin, "/config_dump") => match resource {
-            None => answer(StatusCode::OK, JSON, config_dump::config_dump(&routing.table(), &shared.config.namespace).to_string()),
+            None => Page::json(config_dump::config_dump(&routing.table(), &shared.config.namespace)),
             Some(resource) => match config_dump::resource(&routing.table(), &shared.config.namespace, &resource) {
-                Some(dump) => answer(StatusCode::OK, JSON, dump.to_string()),
-                None => answer(StatusCode::NOT_FOUND, TEXT, format!("{resource} not found in config dump\n")),
+                Some(dump) => Page::json(dump),
+                None => Page { status: 404, kind: TEXT, body: Body::Text(format!("{resource} not found in config dump\n")) },
             },
         },
-        (Pages::Admin, "/server_info") => answer(StatusCode::OK, JSON, server_info(shared).to_string()),
-        (Pages::Admin, "/clusters") => answer(StatusCode::OK, TEXT, clusters(&routing)),
-        (Pages::Admin, "/stats") => answer(StatusCode::OK, TEXT, stats(shared, &routing)),
-        (Pages::Admin, "/") => answer(StatusCode::OK, TEXT, "/clusters\n/config_dump\n/ready\n/server_info\n/stats\n/stats/prometheus\n".into()),
-        _ => answer(StatusCode::NOT_FOUND, TEXT, "no such page\n".into()),
+        (Pages::Admin, "/server_info") => Page::json(server_info(shared)),
+        (Pages::Admin, "/clusters") => Page::text(200, clusters(&routing)),
+        (Pages::Admin, "/stats") => Page::text(200, stats(shared, &routing)),
+        (Pages::Admin, "/") => Page::text(200, "/clusters\n/config_dump\n/ready\n/server_info\n/stats\n/stats/prometheus\n"),
+        _ => Page::text(404, "no such page\n"),
+    }
+}
+
+impl Page {
+    fn text(status: u16, text: impl Into<String>) -> Page {
+        Page { status, kind: TEXT, body: Body::Text(text.into()) }
+    }
+
+    fn json(value: serde_json::Value) -> Page {
+        Page { status: 200, kind: JSON, body: Body::Text(value.to_string()) }
     }
 }
 
 /// An address, or a name of one label. A full name may be a foreign page's, pointed at this address (DNS rebinding).
-fn is_plain_host(request: &Request<Incoming>) -> bool {
-    let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).or(request.uri().host()).unwrap_or("");
+fn is_plain_host(host: &str) -> bool {
     super::outbound::split_authority(host).is_some_and(|(name, _)| !name.contains('.') || name.parse::<std::net::IpAddr>().is_ok())
 }
 
-fn ready(shared: &Shared) -> Response<Full<Bytes>> {
+fn ready(shared: &Shared) -> Page {
     if shared.is_draining() {
-        answer(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "DRAINING\n".into())
+        Page::text(503, "DRAINING\n")
     } else if shared.ready.load(Ordering::Acquire) {
-        answer(StatusCode::OK, "text/plain", "LIVE\n".into())
+        Page::text(200, "LIVE\n")
     } else {
-        answer(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "PRE_INITIALIZING: no routes from the control plane yet\n".into())
+        Page::text(503, "PRE_INITIALIZING: no routes from the control plane yet\n")
     }
 }
 
@@ -133,15 +245,14 @@ fn clusters(routing: &super::routing::Routing) -> String {
 
 fn stats(shared: &Shared, routing: &super::routing::Routing) -> String {
     let mut out = format!("control_plane.revision: {}\naccess_log.dropped: {}\nhttp.mirror_dropped: {}\nhttp.requests_total: {}\nserver.uptime: {}\n", routing.revision, shared.log.as_ref().map_or(0, |log| log.dropped()), shared.not_copied.load(Ordering::Relaxed), shared.metrics.total(), shared.started.elapsed().as_secs());
+    for listener in shared.books.counts() {
+        let _ = writeln!(out, "listener.{}.open: {}", listener.listener, listener.open);
+        for (reason, count) in listener.refused {
+            let _ = writeln!(out, "listener.{}.refused.{}: {count}", listener.listener, reason.as_str());
+        }
+    }
     for cluster in routing.clusters() {
         let _ = writeln!(out, "cluster.{}.membership_healthy: {}", cluster.name, cluster.endpoints.len());
     }
     out
-}
-
-fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
-    response
 }

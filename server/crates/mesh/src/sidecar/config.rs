@@ -38,6 +38,10 @@ pub struct SidecarConfig {
     pub access_log_file: Option<PathBuf>,
     /// Longest time for a request's head once its first byte is there, and for a connection's first; slower clients are closed.
     pub head_time: Duration,
+    /// Longest time for which a request's body is waited for before the answer has begun; every KiB that came adds a second.
+    pub body_time: Duration,
+    /// Longest time for which an answer is not read.
+    pub write_time: Duration,
     /// After the stop connections are still taken for this long, so that callers learn that the pod is going before it is gone.
     pub linger: Duration,
     /// Longest time for requests under way after that.
@@ -104,6 +108,8 @@ impl SidecarConfig {
             access_log: false,
             access_log_file: None,
             head_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(30),
+            write_time: Duration::from_secs(10),
             linger: Duration::from_millis(250),
             drain: Duration::from_secs(10),
         }

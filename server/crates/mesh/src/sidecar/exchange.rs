@@ -1,14 +1,18 @@
 //! One try: a request's head and body to an endpoint, and the answer back, both at once.
 
 use super::heads::{Direction, ResponseStyle, write_response};
+use super::budget::Charge;
 use super::http1::{Buffer, Framing, HeadEnd, Known, MAX_HEAD, head_end, known, parse_response};
 use super::metrics::Flag;
 use super::outbound::Via;
+use super::patience::Patience;
 use super::seen::Seen;
 use super::shared::Shared;
+use super::stall::{Late, Stall};
 use super::upload::{Body, Copying, UploadEnd, upload};
 use super::upstream::Connection;
 use crate::table::Retries;
+use listen::{Conn, Guarded, Reason};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -19,7 +23,11 @@ use tokio::time::Sleep;
 
 /// The connection that a request came by.
 pub(crate) struct Downstream {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Guarded<TcpStream>,
+    pub(crate) conn: Conn,
+    pub(crate) patience: Patience,
+    /// For heads beyond the ordinary size.
+    pub(crate) charge: Charge,
     pub(crate) buffer: Buffer,
     /// The head that goes upstream, and what of the body came with it; kept until the answer, so that it can be sent again.
     pub(crate) out: Vec<u8>,
@@ -28,14 +36,20 @@ pub(crate) struct Downstream {
 }
 
 impl Downstream {
+    pub(crate) fn new(shared: &Shared, stream: Guarded<TcpStream>, conn: Conn) -> Downstream {
+        let patience = Patience::new(shared, Instant::now() + shared.config.head_time);
+        Downstream { stream, conn, patience, charge: shared.budget.charge(), buffer: Buffer::default(), out: Vec::new(), reply: Vec::new() }
+    }
+
     /// Gives memory back that a large request or answer took.
     pub(crate) fn shrink(&mut self) {
-        self.buffer.shrink();
+        self.buffer.shrink(8 * 1024);
         for head in [&mut self.out, &mut self.reply] {
-            if head.capacity() > 16 * 1024 {
+            if head.capacity() > 8 * 1024 {
                 *head = Vec::new();
             }
         }
+        self.charge.clear();
     }
 }
 
@@ -120,13 +134,14 @@ pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing
         Err(0) if up.reused => return Outcome::Stale,
         Err(_) => return failed(Flag::UC),
     }
-    let Downstream { stream, buffer, out, reply } = down;
-    let (mut from_client, mut to_client) = stream.split();
-    let (mut from_upstream, mut to_upstream) = up.stream.split();
-    if what.expects_continue && !framing.is_done() && to_client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
+    if what.expects_continue && !framing.is_done() && down.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
         return Outcome::Broken(Flag::DC);
     }
-    let mut upload = pin!(upload(&mut from_client, buffer, out, &mut to_upstream, framing, what));
+    let Downstream { stream, buffer, out, reply, patience, conn, .. } = down;
+    let (mut from_client, mut to_client) = stream.get_mut().split();
+    let (mut from_upstream, mut to_upstream) = up.stream.split();
+    let stall = Stall::new(seen.started, what.shared.config.body_time, what.shared.config.write_time);
+    let mut upload = pin!(upload(&mut from_client, buffer, out, &mut to_upstream, framing, what, &stall));
     let mut upload_over = false;
     let mut alarm = pin!(None::<Sleep>);
     let mut armed = false;
@@ -153,6 +168,11 @@ pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing
                 armed = true;
                 alarm.set(what.alarm(deadline, what.per_try));
             }
+            if let Some((limit, Late::Body)) = stall.deadline()
+                && patience.is_over(limit, cx)
+            {
+                return Poll::Ready(Err(Outcome::Failed { status: 408, flag: Flag::SI, why: "the body took too long" }));
+            }
             match alarm.as_mut().as_pin_mut().map(|alarm| alarm.poll(cx)) {
                 Some(Poll::Ready(())) => Poll::Ready(Err(timed_out(what, *deadline))),
                 _ => Poll::Pending,
@@ -175,7 +195,7 @@ pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing
         let Ok(taken) = head.framing.take(up.buffer.bytes()) else { return Err(Flag::UPE) };
         reply.extend_from_slice(&up.buffer.bytes()[..taken]);
         up.buffer.consume(taken);
-        to_client.write_all(reply).await.map_err(|_| Flag::DC)?;
+        stall.write_all(&mut to_client, reply).await.map_err(|_| Flag::DC)?;
         let mut bytes = taken as u64;
         while !head.framing.is_done() {
             match up.buffer.fill(&mut from_upstream, 16 * 1024).await {
@@ -184,7 +204,7 @@ pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing
                 Ok(_) => {}
             }
             let taken = head.framing.take(up.buffer.bytes()).map_err(|_| Flag::UPE)?;
-            to_client.write_all(&up.buffer.bytes()[..taken]).await.map_err(|_| Flag::DC)?;
+            stall.write_all(&mut to_client, &up.buffer.bytes()[..taken]).await.map_err(|_| Flag::DC)?;
             up.buffer.consume(taken);
             bytes += taken as u64;
         }
@@ -209,6 +229,12 @@ pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing
             if !armed && what.body.is_whole() {
                 armed = true;
                 alarm.set(what.alarm(deadline, None));
+            }
+            if let Some(limit) = stall.write_deadline()
+                && patience.is_over(limit, cx)
+            {
+                conn.refuse(Reason::Stalled);
+                return Poll::Ready(Err(Flag::DC));
             }
             match alarm.as_mut().as_pin_mut().map(|alarm| alarm.poll(cx)) {
                 Some(Poll::Ready(())) => Poll::Ready(Err(Flag::UT)),

@@ -80,7 +80,7 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
             (line.cluster, line.upstream) = (plan.cluster.name.clone(), upstream.address().to_string());
         }
         let _in_flight = upstream.begin();
-        let Some(acquired) = acquire(upstream, &down.stream, fresh_only, connect_time, deadline).await else {
+        let Some(acquired) = acquire(upstream, down.stream.get_ref(), fresh_only, connect_time, deadline).await else {
             seen.flag = Flag::DC;
             return After::Close;
         };
@@ -139,7 +139,7 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
             line.received = body.received();
         }
         match (&outcome, seen.upstream_status) {
-            (Outcome::Stale | Outcome::Broken(Flag::DC) | Outcome::Failed { flag: Flag::DPE, .. }, 0) => {}
+            (Outcome::Stale | Outcome::Broken(Flag::DC) | Outcome::Failed { flag: Flag::DPE | Flag::SI, .. }, 0) => {}
             (Outcome::Failed { flag: Flag::UT, .. } | Outcome::Again { too_late: true }, 0) => plan.cluster.note(endpoint, Ended::Lost),
             (_, 0) => plan.cluster.note(endpoint, Ended::Cut),
             (_, status) => plan.cluster.note(endpoint, Ended::Answered(status)),

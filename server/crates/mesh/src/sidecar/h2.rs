@@ -9,8 +9,9 @@ use super::h2_forward::{forward, send};
 use super::h2_heads::strip_hop_headers;
 use super::h2_record::{AnyBody, BoxError, Client, Record};
 use super::metrics::Flag;
+use super::pool::Place;
 use super::outbound::{Decision, Target, decide, inward};
-use super::proxy::Side;
+use super::proxy::{IDLE_TIME, ORDINARY, Side};
 use super::routing::LiveCluster;
 use super::seen::{Ends, Line};
 use super::shared::Shared;
@@ -24,10 +25,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io::Cursor;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+
+/// Most connections of HTTP/2. Where each holds a block of headers of 60 KiB and a window of 128 KiB, that is 48 MiB.
+const MOST_CONNECTIONS: u32 = 256;
+/// Most streams of all of them.
+const MOST_STREAMS: u32 = 2048;
 
 /// Whether a head is the beginning of HTTP/2's preface.
 pub(crate) fn is_preface(head: &[u8]) -> bool {
@@ -36,32 +42,35 @@ pub(crate) fn is_preface(head: &[u8]) -> bool {
 
 /// Serves a connection that began with the preface.
 pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream, ends: Ends) {
-    let client = Client::new(ends, false);
+    // Each may make this sidecar keep a block of headers and a window of data.
+    let Some(_place) = Place::take(&shared.http2, Some(MOST_CONNECTIONS)) else { return };
+    let client = Client::new(ends, false, down.conn.clone());
     let io = TokioIo::new(from_the_start(down));
     let closing = shared.closing.clone();
     let service_shared = shared.clone();
-    let (asked_for, head_time) = (Arc::new(AtomicBool::new(false)), shared.config.head_time);
-    let (first, streams_client) = (asked_for.clone(), client.clone());
+    let (head_time, write_time) = (shared.config.head_time, shared.config.write_time);
+    let streams_client = client.clone();
     let service = hyper::service::service_fn(move |request| {
-        first.store(true, Ordering::Relaxed);
         let (shared, side, client) = (service_shared.clone(), side.clone(), streams_client.clone());
         async move { Ok::<_, std::convert::Infallible>(handle(shared, &side, request, &client).await) }
     });
     let mut builder = hyper::server::conn::http2::Builder::new(Tracked(shared));
     builder.max_concurrent_streams(256).max_header_list_size(super::http1::MAX_HEAD as u32);
+    // hyper's own are 1 MiB for a window and 400 KiB for what waits to be sent on a stream.
+    builder.initial_stream_window_size(64 * 1024).initial_connection_window_size(128 * 1024).max_send_buf_size(64 * 1024);
     // A client that is gone without a word, or never reads, does not answer pings.
     builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).keep_alive_timeout(Duration::from_secs(10));
-    let mut too_late = std::pin::pin!(tokio::time::sleep(head_time));
-    let mut waits_for_first = true;
+    let mut look = tokio::time::interval(head_time.min(write_time) / 2);
+    let began = Instant::now();
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let mut asked = false;
     loop {
         tokio::select! {
             _ = &mut connection => break,
-            // As with HTTP/1.1, the first request has its time.
-            () = &mut too_late, if waits_for_first => {
-                waits_for_first = false;
-                if !asked_for.load(Ordering::Relaxed) {
+            _ = look.tick() => {
+                // As with HTTP/1.1, the first request has its time, and so has a rest without any.
+                let waited = if client.has_asked() { client.rests().is_some_and(|rest| rest > IDLE_TIME) } else { began.elapsed() >= head_time };
+                if waited || client.is_stalled(write_time, IDLE_TIME) {
                     break;
                 }
             }
@@ -77,7 +86,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream
 
 /// Serves one request of HTTP/1.1 whose upstream speaks HTTP/2; its head is still in the buffer.
 pub(crate) async fn serve_http1(shared: Arc<Shared>, side: Arc<Side>, down: Downstream, ends: Ends) {
-    let client = Client::new(ends, true);
+    let client = Client::new(ends, true, down.conn.clone());
+    let (watched, body_time, write_time) = (client.clone(), shared.config.body_time, shared.config.write_time);
     let io = TokioIo::new(from_the_start(down));
     let service = hyper::service::service_fn(move |request| {
         let (shared, side, client) = (shared.clone(), side.clone(), client.clone());
@@ -87,14 +97,23 @@ pub(crate) async fn serve_http1(shared: Arc<Shared>, side: Arc<Side>, down: Down
             Ok::<_, std::convert::Infallible>(response)
         }
     });
-    // An error is the client's, or was answered.
-    let _ = hyper::server::conn::http1::Builder::new().keep_alive(false).max_buf_size(super::http1::MAX_HEAD + 8192).serve_connection(io, service).await;
+    let mut connection = std::pin::pin!(hyper::server::conn::http1::Builder::new().keep_alive(false).max_buf_size(super::http1::MAX_HEAD + 8192).serve_connection(io, service));
+    let mut look = tokio::time::interval(body_time.min(write_time) / 2);
+    loop {
+        tokio::select! {
+            // An error is the client's, or was answered.
+            _ = &mut connection => return,
+            _ = look.tick() => if watched.is_stalled(write_time, body_time) {
+                return;
+            }
+        }
+    }
 }
 
 /// The connection with what was read of it already.
 fn from_the_start(down: Downstream) -> impl AsyncRead + AsyncWrite + Unpin {
     let first = Cursor::new(Bytes::copy_from_slice(down.buffer.bytes()));
-    let (reads, writes) = down.stream.into_split();
+    let (reads, writes) = tokio::io::split(down.stream);
     tokio::io::join(first.chain(reads), writes)
 }
 
@@ -115,6 +134,12 @@ where
 /// A stream's request.
 async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, client: &Arc<Client>) -> Response<AnyBody> {
     let mut record = Record::new(&shared, client);
+    record.place = Place::take(&shared.streams, Some(MOST_STREAMS));
+    let head: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    record.charge = if head > ORDINARY { shared.budget.take(head) } else { Some(shared.budget.charge()) };
+    if record.place.is_none() || record.charge.is_none() {
+        return record.fail(503, Flag::UO, "too many requests at once\n");
+    }
     record.to_head = request.method() == http::Method::HEAD;
     let connect = request.method() == http::Method::CONNECT;
     let authority = request.uri().authority().map(|a| a.as_str().to_string());

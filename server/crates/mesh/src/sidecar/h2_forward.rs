@@ -43,8 +43,8 @@ pub(super) async fn forward(mut record: Record, request: Request<Incoming>, auth
     let mut left = retries.map_or(0, |r| r.attempts);
     let reconnects = retries.is_some_and(Retries::tries_again_unsent);
     let (head, body) = request.into_parts();
-    let upload = Upload::new(body, if left > 0 { KEPT } else { 0 });
-    record.upload = Some(upload.clone());
+    let upload = Upload::new(body, if left > 0 { KEPT } else { 0 }, shared.budget.charge());
+    record.uploads(&upload);
     let mut times = Times {
         whole: route.and_then(|r| r.timeout_ms).map(Duration::from_millis),
         per_try: retries.and_then(|r| r.per_try_timeout_ms).map(Duration::from_millis),
@@ -211,7 +211,7 @@ fn answer(mut record: Record, mut response: Response<Incoming>, plan: &Plan, mut
         apply(headers, &via.response_changes());
     }
     headers.insert(header::SERVER, HeaderValue::from_static(if outbound { "envoy" } else { "istio-envoy" }));
-    upload.keep_no_more();
+    upload.answered();
     // What is left is the route's time.
     times.per_try = None;
     let upload = upload.clone();

@@ -2,6 +2,7 @@
 //! function that began it.
 
 use super::access_log::Outcome;
+use super::budget::Charge;
 use super::h2_forward::Reset;
 use super::h2_heads::apply;
 use super::h2_upload::Upload;
@@ -15,9 +16,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use listen::{Conn, Reason};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -32,11 +35,76 @@ pub(super) struct Client {
     pub(super) http1: bool,
     /// It has ended, and not only the stream.
     pub(super) over: AtomicBool,
+    conn: Conn,
+    state: Mutex<State>,
+}
+
+/// What the connection's streams are doing.
+#[derive(Default)]
+struct State {
+    /// Streams so far.
+    asked: u64,
+    under_way: usize,
+    /// While there is any: then the connection is not closed in favour of others.
+    serves: Option<listen::Request>,
+    /// Since when there is none.
+    rests: Option<Instant>,
+    /// Answers that wait until the client makes room for more, by number, and since when.
+    unread: HashMap<u64, Instant>,
+    /// Bodies of requests that are not answered yet.
+    uploads: HashMap<u64, Weak<Upload>>,
 }
 
 impl Client {
-    pub(super) fn new(ends: Ends, http1: bool) -> Arc<Client> {
-        Arc::new(Client { ends, http1, over: AtomicBool::new(http1) })
+    pub(super) fn new(ends: Ends, http1: bool, conn: Conn) -> Arc<Client> {
+        conn.multiplexed();
+        Arc::new(Client { ends, http1, over: AtomicBool::new(http1), conn, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stream has begun. Returns its number.
+    fn begin(&self) -> u64 {
+        let mut state = self.state();
+        (state.asked, state.under_way, state.rests) = (state.asked + 1, state.under_way + 1, None);
+        if state.serves.is_none() {
+            state.serves = Some(self.conn.request(listen::Framing::Length));
+        }
+        state.asked
+    }
+
+    fn end(&self, number: u64) {
+        let mut state = self.state();
+        state.unread.remove(&number);
+        state.uploads.remove(&number);
+        state.under_way -= 1;
+        if state.under_way == 0 {
+            (state.serves, state.rests) = (None, Some(Instant::now()));
+        }
+    }
+
+    /// Whether any request came.
+    pub(super) fn has_asked(&self) -> bool {
+        self.state().asked > 0
+    }
+
+    /// How long no stream has been under way.
+    pub(super) fn rests(&self) -> Option<Duration> {
+        self.state().rests.map(|since| since.elapsed())
+    }
+
+    /// Whether an answer has waited `write_time` for the client to read it (its window is closed, though the connection answers pings),
+    /// or a request for more of its body for `body_time`.
+    pub(super) fn is_stalled(&self, write_time: Duration, body_time: Duration) -> bool {
+        let state = self.state();
+        let stalled = state.unread.values().any(|since| since.elapsed() >= write_time)
+            || state.uploads.values().filter_map(|upload| upload.upgrade()?.waits_since()).any(|since| since.elapsed() >= body_time);
+        if stalled {
+            self.conn.refuse(Reason::Stalled);
+        }
+        stalled
     }
 
     /// What the client speaks.
@@ -54,6 +122,8 @@ impl Client {
 pub(super) struct Record {
     pub(super) shared: Arc<Shared>,
     pub(super) client: Arc<Client>,
+    /// Of the stream in its connection.
+    number: u64,
     started: Instant,
     pub(super) peer: Peer,
     /// 0 until there is an answer.
@@ -70,6 +140,9 @@ pub(super) struct Record {
     /// A place under the limit of retries, held as long.
     pub(super) retrying: Option<Place>,
     pub(super) upload: Option<Arc<Upload>>,
+    /// Its place among all streams, and its head's part of the memory budget.
+    pub(super) place: Option<Place>,
+    pub(super) charge: Option<Charge>,
     /// Only where an access log is kept.
     pub(super) line: Option<Box<Line>>,
 }
@@ -79,6 +152,7 @@ impl Record {
         Record {
             shared: shared.clone(),
             client: client.clone(),
+            number: client.begin(),
             started: Instant::now(),
             peer: shared.black_hole,
             status: 0,
@@ -89,12 +163,20 @@ impl Record {
             held: None,
             retrying: None,
             upload: None,
+            place: None,
+            charge: None,
             line: None,
         }
     }
 
     pub(super) fn took(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Notes the request's body.
+    pub(super) fn uploads(&mut self, upload: &Arc<Upload>) {
+        self.client.state().uploads.insert(self.number, Arc::downgrade(upload));
+        self.upload = Some(upload.clone());
     }
 
     /// Leaves the counting to who takes the request over; where nobody has at its end, it is counted here.
@@ -170,6 +252,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.client.end(self.number);
         if self.handed.is_some_and(|by| self.shared.take_over(by).is_none()) {
             return;
         }
@@ -194,6 +277,7 @@ pub(super) struct Recorded {
 
 impl Recorded {
     pub(super) fn new(body: Incoming, alarm: Option<impl Future<Output = ()> + Send + 'static>, record: Record) -> Recorded {
+        record.client.state().unread.insert(record.number, Instant::now());
         Recorded { body, alarm: alarm.map(|a| Box::pin(a) as Pin<Box<_>>), record, over: false }
     }
 }
@@ -210,6 +294,13 @@ impl Body for Recorded {
             return Poll::Ready(Some(Err("upstream request timeout".into())));
         }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        // Asked for more: what it got before is on its way. What it gets now is until it asks again.
+        let record = &self.record;
+        if matches!(&polled, Poll::Ready(Some(Ok(_)))) {
+            record.client.state().unread.insert(record.number, Instant::now());
+        } else {
+            record.client.state().unread.remove(&record.number);
+        }
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.over |= frame.is_trailers();

@@ -1,5 +1,6 @@
 //! The body of a stream's request on its way up: streamed, and kept as far as it may have to be sent again.
 
+use super::budget::Charge;
 use super::h2_record::BoxError;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -8,6 +9,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// A request's body, whoever sends it at present.
@@ -26,8 +28,13 @@ struct Source {
     body: Incoming,
     /// What was read so far: copied, because a client's small frames would each hold the buffer that they came in.
     kept: Vec<u8>,
+    /// For what is kept.
+    charge: Charge,
     trailers: Option<HeaderMap>,
     is_kept: bool,
+    /// Since when the client is waited for; `None` while it is not, and once there is an answer.
+    waits_since: Option<Instant>,
+    answered: bool,
     /// The client did not send it to its end.
     broken: bool,
     /// The present try; an earlier one reads nothing more.
@@ -35,9 +42,9 @@ struct Source {
 }
 
 impl Upload {
-    pub(super) fn new(body: Incoming, most: usize) -> Arc<Upload> {
+    pub(super) fn new(body: Incoming, most: usize, charge: Charge) -> Arc<Upload> {
         let whole = AtomicBool::new(body.is_end_stream());
-        let source = Source { body, kept: Vec::new(), trailers: None, is_kept: true, broken: false, turn: 0 };
+        let source = Source { body, kept: Vec::new(), charge, trailers: None, is_kept: true, waits_since: None, answered: false, broken: false, turn: 0 };
         Arc::new(Upload { source: Mutex::new(source), whole, ended: Notify::new(), received: AtomicU64::new(0), most })
     }
 
@@ -61,9 +68,15 @@ impl Upload {
         self.source().is_kept
     }
 
-    /// Ends the keeping: there will be no other try. What is kept goes with the next piece.
-    pub(super) fn keep_no_more(&self) {
-        self.source().is_kept = false;
+    /// There is an answer: there will be no other try, and the client may take its time. What is kept goes with the next piece.
+    pub(super) fn answered(&self) {
+        let mut source = self.source();
+        (source.is_kept, source.answered, source.waits_since) = (false, true, None);
+    }
+
+    /// Since when the client is waited for, before there is an answer.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        self.source().waits_since
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -113,7 +126,9 @@ impl Body for Sending {
             return Poll::Ready(Some(Ok(Frame::data(again))));
         }
         if !upload.is_whole() {
-            match ready!(Pin::new(&mut source.body).poll_frame(cx)) {
+            let polled = Pin::new(&mut source.body).poll_frame(cx);
+            source.waits_since = if polled.is_ready() || source.answered { None } else { source.waits_since.or_else(|| Some(Instant::now())) };
+            match ready!(polled) {
                 Some(Err(error)) => {
                     source.broken = true;
                     return Poll::Ready(Some(Err(error.into())));
@@ -123,12 +138,14 @@ impl Body for Sending {
                     match frame.into_data() {
                         Ok(data) => {
                             upload.received.fetch_add(data.len() as u64, Ordering::Relaxed);
-                            source.is_kept &= source.kept.len() + data.len() <= upload.most;
+                            let sum = source.kept.len() + data.len();
+                            source.is_kept = source.is_kept && sum <= upload.most && source.charge.grow_to(sum);
                             if source.is_kept {
                                 source.kept.extend_from_slice(&data);
                                 self.next += data.len();
                             } else {
                                 source.kept = Vec::new();
+                                source.charge.clear();
                             }
                             if source.body.is_end_stream() {
                                 upload.end();

@@ -1,6 +1,7 @@
 //! Copies of requests (`HTTPRoute.mirror`): sent beside the request, their answers thrown away, as Envoy does.
 
 use super::balance::choose;
+use super::budget::Charge;
 use super::outbound::Plan;
 use super::routing::LiveCluster;
 use super::pool::Place;
@@ -25,14 +26,14 @@ pub(crate) fn send(shared: &Arc<Shared>, plan: &Plan, head: &[u8]) {
     for cluster in &plan.mirrors {
         // A copy is bytes of HTTP/1.1. That such a port gets none is said on the VirtualService.
         let place = Place::take(&shared.copies, Some(MOST)).filter(|_| !cluster.http2);
-        match place {
+        match place.zip(shared.budget.take(head.len())) {
             Some(place) => drop(shared.tasks.spawn(one(shared.clone(), cluster.clone(), shadow(head, &shared.config.pod_ip.to_string()), place))),
             None => drop(shared.not_copied.fetch_add(1, Ordering::Relaxed)),
         }
     }
 }
 
-async fn one(shared: Arc<Shared>, cluster: Arc<LiveCluster>, request: Vec<u8>, _place: Place) {
+async fn one(shared: Arc<Shared>, cluster: Arc<LiveCluster>, request: Vec<u8>, _place: (Place, Charge)) {
     let copy = async {
         let upstream = &choose(&cluster, shared.draw(), None, &[])?.upstream;
         let _in_flight = upstream.begin();

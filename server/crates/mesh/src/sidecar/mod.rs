@@ -6,6 +6,7 @@
 mod access_log;
 mod admin;
 mod balance;
+mod budget;
 mod changes;
 mod clock;
 mod config;
@@ -33,6 +34,7 @@ mod routing;
 mod seen;
 mod shared;
 mod spell;
+mod stall;
 mod tunnel;
 mod upload;
 mod upstream;
@@ -43,12 +45,12 @@ use admin::Pages;
 use proxy::Side;
 use routing::LiveCluster;
 use shared::Shared;
-use std::io;
+use listen::{Limits, Listener};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -93,19 +95,30 @@ impl Sidecar {
     /// way finish, all within the times of the configuration.
     pub async fn run(self, stop: CancellationToken) {
         let Sidecar { shared, outbound, inbound, pages } = self;
-        let (ended, kill) = (CancellationToken::new(), CancellationToken::new());
+        let ended = CancellationToken::new();
         let mut beside = JoinSet::new();
-        for (pages, listener) in pages {
-            beside.spawn(admin::serve(listener, pages, shared.clone(), ended.clone()));
+        let limits = page_limits(&shared.config);
+        for (pages, socket) in pages {
+            let (listener, shared, stop) = (Listener::new(pages.name(), limits.clone(), &shared.books), shared.clone(), ended.clone());
+            beside.spawn(async move { listener.run(socket, stop, |stream, conn| admin::serve(shared.clone(), pages, stream, conn)).await });
         }
         beside.spawn(follow::follow(shared.clone(), ended.clone()));
         beside.spawn(sweep(shared.clone(), ended.clone()));
 
         let mut traffic = JoinSet::new();
-        traffic.spawn(serve(outbound, shared.clone(), Arc::new(Side::Outbound), kill.clone()));
-        for (port, listener) in inbound {
-            let side = inbound_side(&shared, port);
-            traffic.spawn(serve(listener, shared.clone(), Arc::new(side), kill.clone()));
+        let limits = traffic_limits(&shared.config);
+        let mut serve = |listener: Listener, socket: TcpListener, side: Side| {
+            let (shared, side) = (shared.clone(), Arc::new(side));
+            traffic.spawn(async move {
+                let stop = shared.closing.clone();
+                listener.run(socket, stop, |stream, conn| proxy::serve(shared.clone(), side.clone(), stream, conn)).await;
+            });
+        };
+        serve(Listener::new("outbound", limits.clone(), &shared.books), outbound, Side::Outbound);
+        // The ports of the app share their caps.
+        let listener = Listener::new("inbound", limits, &shared.books);
+        for (port, socket) in inbound {
+            serve(listener.clone(), socket, inbound_side(&shared, port));
         }
 
         stop.cancelled().await;
@@ -120,7 +133,6 @@ impl Sidecar {
         if tokio::time::timeout(shared.config.drain, finished).await.is_err() {
             tracing::warn!("Requests were still under way when the sidecar had to stop");
         }
-        kill.cancel();
         ended.cancel();
         traffic.shutdown().await;
         beside.shutdown().await;
@@ -144,32 +156,30 @@ async fn bind(ip: IpAddr, port: &mut u16) -> Result<TcpListener, SidecarError> {
     Ok(listener)
 }
 
-/// Takes connections until the sidecar closes, then waits for those under way; `kill` ends them.
-async fn serve(listener: TcpListener, shared: Arc<Shared>, side: Arc<Side>, kill: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = shared.closing.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            Ok((stream, from)) = accept(&listener) => {
-                connections.spawn(proxy::serve(shared.clone(), side.clone(), stream, from));
-            }
-        }
-    }
-    drop(listener);
-    tokio::select! {
-        () = kill.cancelled() => connections.shutdown().await,
-        () = async { while connections.join_next().await.is_some() {} } => {}
-    }
+/// Caps of the listeners that carry traffic. On an embedded cluster all callers share 127.0.0.1, so one address may have most of the
+/// places; what others find left is enough to be served.
+fn traffic_limits(config: &SidecarConfig) -> Limits {
+    let limits = Limits {
+        connections: 2_048,
+        per_peer: 1_500,
+        waiting: 1_024,
+        head_bytes: http1::MAX_HEAD,
+        head_budget: 8 << 20,
+        head: config.head_time,
+        idle: proxy::IDLE_TIME,
+        idle_unknown: proxy::IDLE_TIME,
+        write_stall: config.write_time,
+        send_buffer: Some(64 * 1024),
+        drain: config.drain,
+        ..Limits::default()
+    };
+    // Two of these listeners, and each connection may need one to an upstream.
+    limits.fitted(listen::descriptor_limit(), 40, 2)
 }
 
-/// Takes a connection; where the system has no room for one, waits a little instead of spinning.
-async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let accepted = listener.accept().await;
-    if accepted.is_err() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    accepted
+/// Caps of the pages: people, probes, a scraper, and the panel's port-forwards.
+fn page_limits(config: &SidecarConfig) -> Limits {
+    Limits { connections: 128, per_peer: 96, waiting: 64, head_budget: 1 << 20, drain: std::time::Duration::ZERO, ..traffic_limits(config) }
 }
 
 /// Closes connections that nobody has used for long.

@@ -85,6 +85,15 @@ pub(crate) struct Target<'r> {
     pub(crate) path: &'r str,
 }
 
+impl Target<'_> {
+    /// Whether the request's `target` has an authority of its own and `host` is another one. A port that is not written is the scheme's.
+    pub(crate) fn authority_differs(&self, target: &str, host: Option<&str>) -> bool {
+        let named = |authority: &str| split_authority(authority).map(|(name, port)| (name.into_owned(), port.unwrap_or(80)));
+        let in_target = !target.starts_with('/') && target != "*";
+        in_target && host.is_some_and(|host| named(host) != named(self.authority))
+    }
+}
+
 /// Reads absolute-form, origin-form and authority-form. The Host header counts only where the target has no authority.
 pub(crate) fn split_target<'r>(method: &str, target: &'r str, host: Option<&'r str>) -> Result<Target<'r>, &'static str> {
     let found = if method == "CONNECT" {
@@ -225,6 +234,8 @@ pub(crate) fn inward(cluster: Arc<LiveCluster>, method: &str, target: &str, host
     let malformed = |why: &str| Decision::Reply(Reply { status: 400, flag: Flag::DPE, body: format!("{why}\n").into(), ..Reply::empty(peer) });
     match split_target(method, target, host) {
         Err(why) => malformed(why),
+        // On the way out a client may name another Host to its proxy; here it would be read by an app, which may believe either.
+        Ok(found) if found.authority_differs(target, host) => malformed("the target and Host name different hosts"),
         Ok(target) => match normalized(target.path) {
             Some(path) => to_cluster(cluster, false, path),
             None => malformed("malformed path"),
@@ -372,7 +383,7 @@ mod tests {
             routes: vec![Route { action: Action::Forward(vec![to("v1", v1), to("v2", v2)]), ..Route::default() }],
             ..Host::default()
         };
-        shared.apply(TableUpdate { revision: 1, full: true, set: [(full, Arc::new(host))].into(), gone: Vec::new() });
+        shared.apply(TableUpdate { revision: 1, full: true, set: [(full, Arc::new(host))].into(), ..TableUpdate::default() });
         shared
     }
 

@@ -42,19 +42,24 @@ impl Patience {
             if may_close && self.is_closing(shared, cx) {
                 return Poll::Ready(Waited::Closing);
             }
-            if self.alarm.deadline() > limit.into() {
-                self.alarm.as_mut().reset(limit.into());
-            }
-            while self.alarm.as_mut().poll(cx).is_ready() {
-                if Instant::now() >= limit {
-                    return Poll::Ready(Waited::TooLong);
-                }
-                // It rang for an earlier wait.
-                self.alarm.as_mut().reset(limit.into());
-            }
-            Poll::Pending
+            if self.is_over(limit, cx) { Poll::Ready(Waited::TooLong) } else { Poll::Pending }
         })
         .await
+    }
+
+    /// Whether `limit` has passed; if not, the task is woken then.
+    pub(crate) fn is_over(&mut self, limit: Instant, cx: &mut Context<'_>) -> bool {
+        if self.alarm.deadline() > limit.into() {
+            self.alarm.as_mut().reset(limit.into());
+        }
+        while self.alarm.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= limit {
+                return true;
+            }
+            // It rang for an earlier wait.
+            self.alarm.as_mut().reset(limit.into());
+        }
+        false
     }
 
     /// Asked once, it wakes this task at the end; `draining` is set before that and is cheaper to look at.

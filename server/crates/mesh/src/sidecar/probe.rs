@@ -1,13 +1,14 @@
 //! The sidecar's part of what must hold of any bytes; no sockets.
 
 use super::SidecarConfig;
-use super::heads::{Direction, write_request};
+use super::heads::{Direction, ResponseStyle, write_request, write_response};
 use super::http1::{Framing, HeadEnd, Known, head_end, known, parse_request, parse_response};
 use super::outbound::{Decision, decide, split_target};
 use super::shared::Shared;
 use crate::table::{Action, Cluster, Destination, Host, Match, Pattern, Protocol, Rewrite, Route, RouteTable, ServicePort, StringMatch, TableUpdate};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 thread_local! {
     static SHARED: Shared = shared();
@@ -26,7 +27,7 @@ fn shared() -> Shared {
         ..Host::default()
     };
     let table = RouteTable { revision: 1, hosts: [("app.a.svc.cluster.local".to_string(), Arc::new(host))].into() };
-    shared.apply(TableUpdate { revision: 1, full: true, set: table.hosts, gone: Vec::new() });
+    shared.apply(TableUpdate { revision: 1, full: true, set: table.hosts, ..TableUpdate::default() });
     shared
 }
 
@@ -80,6 +81,22 @@ pub(crate) fn heads(bytes: &[u8]) {
     assert_eq!(head_end(&sent, 0), HeadEnd::At(sent.len()), "what is sent on has another end: {}", String::from_utf8_lossy(&sent));
     let again = parse_request(&sent, |request| request.framing.clone());
     assert!(again.as_ref().is_ok_and(|f| *f == framing || (framing == Framing::Done && f.is_done())), "what is sent on is read otherwise: {again:?}");
+}
+
+/// Reads them as a request's head of any size, as it goes out and in, and as an answer's; returns the bytes that are sent on.
+pub(crate) fn sent_on(bytes: &[u8]) -> usize {
+    let HeadEnd::At(end) = head_end(bytes, 0) else { return 0 };
+    let mut out = Vec::new();
+    let style = ResponseStyle { direction: Direction::Outbound, via: None, set_cookie: None, close: false, upgrade: false, old_keep_alive: false, took: Duration::ZERO };
+    let _ = parse_response(&bytes[..end], false, |response| write_response(&mut out, response, &style));
+    let _ = parse_request(&bytes[..end], |request| {
+        SHARED.with(|shared| {
+            let Decision::Forward(plan) = decide(shared, request.method, request.target, request.host, request) else { return };
+            let Ok(target) = split_target(request.method, request.target, request.host) else { return };
+            write_request(&mut out, shared, Direction::Outbound, request, target.authority, target.path, &plan);
+        });
+    });
+    out.len()
 }
 
 /// Reads a chunked body as a whole and in pieces.

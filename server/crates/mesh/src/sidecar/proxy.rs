@@ -3,17 +3,17 @@
 use super::exchange::Downstream;
 use super::forward::forward;
 use super::heads::{Direction, write_request};
-use super::http1::{Buffer, Framing, HeadEnd, MAX_HEAD, Refusal, Request, head_end, parse_request};
+use super::http1::{Framing, HeadEnd, MAX_HEAD, Refusal, Request, head_end, parse_request};
 use super::metrics::{Flag, Peer};
 use super::outbound::{Decision, Target, decide, inward, split_target};
-use super::patience::{Patience, Waited};
+use super::patience::Waited;
 use super::reply::{Reply, linger, write_reply};
 use super::routing::LiveCluster;
 use super::seen::{Ends, Line, Seen};
 use super::shared::Shared;
 use super::{h2, tunnel};
 use crate::table::Headers as _;
-use std::net::SocketAddr;
+use listen::{Conn, Framing as Behind, Guarded, Reason};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
@@ -28,7 +28,9 @@ pub(crate) enum Side {
 }
 
 /// Longest rest between two requests of a connection.
-const IDLE_TIME: Duration = Duration::from_secs(300);
+pub(crate) const IDLE_TIME: Duration = Duration::from_secs(300);
+/// Heads up to this size cost nothing of the memory budget.
+pub(crate) const ORDINARY: usize = 4 * 1024;
 
 /// What is known of a request when its head was read.
 pub(crate) struct Prepared {
@@ -50,22 +52,20 @@ pub(crate) enum After {
     Close,
 }
 
-enum End {
+pub(crate) enum End {
     Closed,
     Http2,
     Refused(Refusal),
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStream, from: SocketAddr) {
-    let _ = stream.set_nodelay(true);
-    let mut ends = Ends { from, at: stream.local_addr().ok().filter(|_| shared.log.is_some()), protocol: None };
-    let mut down = Downstream { stream, buffer: Buffer::default(), out: Vec::new(), reply: Vec::new() };
-    let first_limit = Instant::now() + shared.config.head_time;
-    let mut patience = Patience::new(&shared, first_limit);
-    let mut first = Some(first_limit);
+pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: Guarded<TcpStream>, conn: Conn) {
+    let Ok(from) = stream.get_ref().peer_addr() else { return };
+    let mut ends = Ends { from, at: stream.get_ref().local_addr().ok().filter(|_| shared.log.is_some()), protocol: None };
+    let mut down = Downstream::new(&shared, stream, conn);
+    let mut first = Some(Instant::now() + shared.config.head_time);
     loop {
-        let head = read_head(&shared, &mut down, &mut patience, first).await;
+        let head = read_head(&shared, &mut down, first).await;
         if first.take().is_some() && !matches!(head, Err(End::Closed)) {
             ends = shared.take_over(from).unwrap_or(ends);
         }
@@ -75,6 +75,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStrea
             Err(End::Http2) => return h2::serve(shared, side, down, ends).await,
             Err(End::Refused(refusal)) => return refuse(&shared, &mut down, ends, refusal).await,
         };
+        // From here on it is not closed in favour of others.
+        let _serves = down.conn.request(Behind::Length);
+        if head > ORDINARY && !down.charge.grow_to(2 * head) {
+            return refuse(&shared, &mut down, ends, Refusal { status: 431, why: "too many large heads at once" }).await;
+        }
         let Downstream { buffer, out, .. } = &mut down;
         let prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
         if let (Side::Outbound, Ok(Prepared { decision: Decision::Forward(plan), .. })) = (&*side, &prepared)
@@ -95,7 +100,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: TcpStrea
 }
 
 /// Waits for a whole head and says where it ends. `first` is until when a connection's first head may take.
-async fn read_head(shared: &Shared, down: &mut Downstream, patience: &mut Patience, first: Option<Instant>) -> Result<usize, End> {
+pub(crate) async fn read_head(shared: &Shared, down: &mut Downstream, first: Option<Instant>) -> Result<usize, End> {
     let mut looked = 0;
     let mut deadline = first;
     loop {
@@ -109,9 +114,13 @@ async fn read_head(shared: &Shared, down: &mut Downstream, patience: &mut Patien
         }
         looked = bytes.len();
         let limit = if looked > 0 { *deadline.get_or_insert_with(|| Instant::now() + shared.config.head_time) } else { deadline.unwrap_or_else(|| Instant::now() + IDLE_TIME) };
-        match patience.wait(shared, limit, looked == 0, down.buffer.fill(&mut down.stream, 1)).await {
-            Waited::Done(Ok(n)) if n > 0 => {}
-            Waited::TooLong if looked > 0 => return Err(End::Refused(Refusal { status: 408, why: "the head took too long" })),
+        down.buffer.grow(MAX_HEAD + 1);
+        match down.patience.wait(shared, limit, looked == 0, down.buffer.fill(down.stream.get_mut(), 1)).await {
+            Waited::Done(Ok(n)) if n > 0 => down.conn.came(&down.buffer.bytes()[looked..]),
+            Waited::TooLong if looked > 0 => {
+                down.conn.refuse(Reason::SlowHead);
+                return Err(End::Refused(Refusal { status: 408, why: "the head took too long" }));
+            }
             _ => return Err(End::Closed),
         }
     }

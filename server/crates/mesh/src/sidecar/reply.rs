@@ -67,11 +67,12 @@ pub(crate) fn write_reply(out: &mut Vec<u8>, reply: &Reply, to_head: bool, close
 
 /// Ends a connection so that the last answer is not lost to a reset: says that nothing more comes, and reads on for a moment.
 pub(crate) async fn linger(down: &mut Downstream) {
-    let _ = down.stream.shutdown().await;
+    let stream = down.stream.get_mut();
+    let _ = stream.shutdown().await;
     let mut sink = [0; 2048];
     let drained = async {
         for _ in 0..512 {
-            if !matches!(down.stream.read(&mut sink).await, Ok(n) if n > 0) {
+            if !matches!(stream.read(&mut sink).await, Ok(n) if n > 0) {
                 break;
             }
         }

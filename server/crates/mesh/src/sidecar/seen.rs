@@ -1,7 +1,7 @@
 //! What is known of a request while it is under way; recorded once, at its end, whatever happened.
 
 use super::access_log::Outcome;
-use super::metrics::{Flag, Peer};
+use super::metrics::{Flag, Peer, cut};
 use super::outbound::{Decision, Target, Via};
 use super::shared::Shared;
 use crate::table::Headers;
@@ -57,6 +57,9 @@ pub(crate) struct Ends {
     pub(crate) protocol: Option<&'static str>,
 }
 
+/// Most bytes of one field of the access log: a client decides how long they are, and a line waits in memory until it is written.
+const MAX_FIELD: usize = 1024;
+
 impl Line {
     /// Of a request that cannot be read.
     pub(crate) fn unread(ends: Ends) -> Line {
@@ -66,7 +69,7 @@ impl Line {
 
     /// What is known of a request from its beginning.
     pub(crate) fn of(method: &str, target: &Target<'_>, protocol: &'static str, headers: &dyn Headers, decision: Option<&Decision>, ends: Ends) -> Line {
-        let value = |name: &str| headers.value(name).unwrap_or_default().into_owned();
+        let value = |name: &str| cut(&headers.value(name).unwrap_or_default(), MAX_FIELD);
         let (mut path, mut authority, mut route) = (target.path, target.authority, "");
         match decision {
             Some(Decision::Forward(plan)) => {
@@ -79,14 +82,14 @@ impl Line {
             Some(Decision::Tunnel(_)) | None => {}
         }
         Line {
-            method: method.into(),
-            path: path.into(),
+            method: cut(method, MAX_FIELD),
+            path: cut(path, MAX_FIELD),
             protocol: ends.protocol.unwrap_or(protocol),
-            authority: authority.into(),
+            authority: cut(authority, MAX_FIELD),
             forwarded_for: value("x-forwarded-for"),
             user_agent: value("user-agent"),
             request_id: value("x-request-id"),
-            route: route.into(),
+            route: cut(route, MAX_FIELD),
             ..Line::unread(ends)
         }
     }

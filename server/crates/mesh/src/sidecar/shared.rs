@@ -2,12 +2,15 @@
 
 use super::SidecarConfig;
 use super::access_log::Log;
+use super::budget::Budget;
 use super::balance::mix;
 use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
 use super::seen::Ends;
 use super::routing::{LiveCluster, LiveHost, Maker, Routing, Upstreams};
+use crate::control::caller_name;
 use crate::table::TableUpdate;
-use std::collections::HashMap;
+use listen::Books;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -35,6 +38,13 @@ pub(crate) struct Shared {
     /// Copies of requests that are under way (mirrors), and those there was no room for.
     pub(crate) copies: Arc<AtomicU32>,
     pub(crate) not_copied: AtomicU64,
+    /// Connections of HTTP/2, and the streams of all of them.
+    pub(crate) http2: Arc<AtomicU32>,
+    pub(crate) streams: Arc<AtomicU32>,
+    /// Memory that clients can make this sidecar keep beyond the ordinary.
+    pub(crate) budget: Arc<Budget>,
+    /// Connections and refusals of all listeners.
+    pub(crate) books: Books,
     /// For requests to hosts that nobody knows.
     pub(crate) black_hole: Peer,
     /// What this sidecar tells the next one about its pod.
@@ -45,15 +55,29 @@ pub(crate) struct Shared {
     upstreams: Mutex<Upstreams>,
     /// The calling pod's own ports, as clusters of one endpoint.
     own_ports: Mutex<HashMap<SocketAddr, Arc<LiveCluster>>>,
-    /// Peers of inbound requests by what their sidecar said of them.
-    callers: Mutex<HashMap<Vec<u8>, Peer>>,
+    callers: Mutex<Callers>,
     random: AtomicU64,
 }
 
-/// Ports of the pod that are kept as clusters; a pod may ask for any of 65,535.
-const MAX_OWN_PORTS: usize = 256;
-/// Longest word of a caller about its pod.
+/// Peers of inbound requests by what their sidecar said of them (`x-envoy-peer-metadata`), which anybody can write.
+#[derive(Default)]
+struct Callers {
+    /// Workloads that have a sidecar, from the control plane.
+    known: HashSet<String>,
+    peers: HashMap<Vec<u8>, Peer>,
+    /// Peers that are not known.
+    strangers: usize,
+}
+
+/// Bytes of [`Shared::budget`]: 256 heads of 60 KiB with what is sent on of them, well below the memory limit of an injected sidecar (128 MiB).
+pub(crate) const BUDGET: usize = 16 << 20;
+/// Longest metadata of a caller, in bytes.
 const MAX_METADATA: usize = 1024;
+/// Most callers that are counted by name though the control plane has not named them: its list may be a moment late, or the caller is
+/// not of this cluster. All others are counted as `unknown`.
+const MAX_STRANGERS: usize = 16;
+/// Most ports of the calling pod itself that are remembered, with their kept connections.
+const MAX_OWN_PORTS: usize = 64;
 
 impl Shared {
     pub(crate) fn new(config: SidecarConfig) -> Shared {
@@ -69,7 +93,7 @@ impl Shared {
         let mut seed = [0; 8];
         // Without entropy the splits are still right; only two sidecars might draw alike.
         let _ = getrandom::fill(&mut seed);
-        let metadata = [&own.name, &own.namespace, &own.app, &own.version].map(|s| s.replace(|c: char| !c.is_ascii_graphic() || c == '~', "")).join("~");
+        let metadata = caller_name([&own.name, &own.namespace, &own.app, &own.version]);
         Shared {
             own,
             metrics,
@@ -83,6 +107,10 @@ impl Shared {
             tasks: TaskTracker::new(),
             copies: Arc::default(),
             not_copied: AtomicU64::new(0),
+            http2: Arc::default(),
+            streams: Arc::default(),
+            budget: Budget::new(BUDGET),
+            books: Books::default(),
             black_hole,
             metadata,
             handed: Mutex::default(),
@@ -104,10 +132,26 @@ impl Shared {
     pub(crate) fn apply(&self, update: TableUpdate) {
         let old = self.routing();
         let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(callers) = &update.callers {
+            self.callers().learn(callers);
+        }
+        let same_services = update.set.keys().all(|name| old.host(name).is_some()) && update.gone.is_empty() && !update.full;
         let (new, lost) = old.next(update, &mut Maker { own: &self.own, metrics: &self.metrics, upstreams: &mut upstreams, reach: self.config.reach.as_ref() });
         *self.routing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         lost.iter().for_each(|upstream| upstream.retire());
         self.ready.store(true, Ordering::Release);
+        if !same_services && self.metrics.has_many_peers() {
+            self.forget_peers();
+        }
+    }
+
+    /// Forgets the labels of workloads that no table has any more and that were never counted.
+    fn forget_peers(&self) {
+        let routing = self.routing();
+        let mut used: HashSet<Peer> = routing.clusters().flat_map(|c| c.endpoints.iter().map(|e| e.peer).chain([c.nobody])).collect();
+        used.extend(self.callers().peers.values());
+        used.extend(self.own_ports.lock().unwrap_or_else(PoisonError::into_inner).values().map(|cluster| cluster.nobody));
+        self.metrics.forget_peers_but(&used);
     }
 
     /// Uniform over 64 bits.
@@ -149,29 +193,32 @@ impl Shared {
             Arc::new(LiveCluster::single(format!("inbound|{}||", address.port()), address, peer, self.config.reach.as_ref()))
         };
         if ports.len() >= MAX_OWN_PORTS && !ports.contains_key(&address) {
-            ports.clear();
+            // The app may ask for every port there is: this one lasts for one request.
+            return make();
         }
         ports.entry(address).or_insert_with(make).clone()
     }
 
-    /// Who an inbound request is from, by what the caller's sidecar said (`workload~namespace~app~version`). Nobody is believed more
-    /// than for a label of a metric: there is no mutual TLS.
+    /// Who an inbound request is from, by the caller's metadata (`workload~namespace~app~version`). Nobody is believed more than for a
+    /// label of a metric: there is no mutual TLS.
     pub(crate) fn caller(&self, metadata: &[u8]) -> Peer {
-        // Four names of Kubernetes are shorter; what is longer was forged, and is not kept.
-        let metadata = if metadata.len() > MAX_METADATA { b"" } else { metadata };
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(peer) = callers.get(metadata) {
+        let mut callers = self.callers();
+        if let Some(peer) = callers.peers.get(metadata) {
             return *peer;
         }
-        let text = String::from_utf8_lossy(metadata);
-        let mut parts = text.split('~').map(|p| p.chars().take(253).collect::<String>());
-        let mut part = || parts.next().unwrap_or_default();
-        let source = Workload { name: part(), namespace: part(), app: part(), version: part() };
-        let peer = self.metrics.peer("destination", &source, &self.own, &self.own_service());
-        if callers.len() < 1024 {
-            callers.insert(metadata.to_vec(), peer);
+        let source = if callers.admits(metadata) { parse_workload(metadata) } else { None };
+        let (key, source) = source.map_or((&[][..], Workload::default()), |source| (metadata, source));
+        if let Some(peer) = callers.peers.get(key) {
+            return *peer;
         }
+        let peer = self.metrics.peer("destination", &source, &self.own, &self.own_service());
+        callers.strangers += usize::from(!callers.is_known(key));
+        callers.peers.insert(key.to_vec(), peer);
         peer
+    }
+
+    fn callers(&self) -> MutexGuard<'_, Callers> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The Service that this pod is an endpoint of; named after the app while no table says it.
@@ -190,20 +237,74 @@ impl Shared {
     }
 }
 
+impl Callers {
+    /// Takes a new list of workloads. Callers that are not in it keep their peers as far as there is room for strangers.
+    fn learn(&mut self, known: &[String]) {
+        self.known = known.iter().cloned().collect();
+        let mut peers = std::mem::take(&mut self.peers);
+        self.strangers = 0;
+        peers.retain(|metadata, _| {
+            let known = self.is_known(metadata);
+            let keep = known || self.strangers < MAX_STRANGERS;
+            self.strangers += usize::from(keep && !known);
+            keep
+        });
+        self.peers = peers;
+    }
+
+    /// Who says nothing is known, too.
+    fn is_known(&self, metadata: &[u8]) -> bool {
+        metadata.is_empty() || std::str::from_utf8(metadata).is_ok_and(|text| self.known.contains(text))
+    }
+
+    /// Whether a caller is counted by its own name.
+    fn admits(&self, metadata: &[u8]) -> bool {
+        metadata.len() <= MAX_METADATA && (self.strangers < MAX_STRANGERS || self.is_known(metadata))
+    }
+}
+
+/// Reads `workload~namespace~app~version`; `None` where it is anything else.
+fn parse_workload(metadata: &[u8]) -> Option<Workload> {
+    let mut parts = std::str::from_utf8(metadata).ok()?.split('~').map(String::from);
+    let workload = Workload { name: parts.next()?, namespace: parts.next()?, app: parts.next()?, version: parts.next()? };
+    parts.next().is_none().then_some(workload)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::{IpAddr, Ipv4Addr};
 
-    #[test]
-    fn a_forged_word_about_the_caller_is_not_kept() {
+    fn shared() -> Shared {
         let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let shared = Shared::new(SidecarConfig::new("a", "pod", local, local, "/nowhere".into()));
-        let long = |n: usize| format!("{n:060000}");
-        let peers: Vec<Peer> = (0..100).map(|n| shared.caller(long(n).as_bytes())).collect();
-        assert!(peers.iter().all(|p| *p == peers[0]));
-        assert_ne!(shared.caller(b"client~a~sleep~v1"), peers[0]);
-        let kept: usize = shared.callers.lock().unwrap().keys().map(Vec::len).sum();
-        assert!(kept < 100, "{kept} bytes");
+        Shared::new(SidecarConfig::new("a", "pod", local, local, "/nowhere".into()))
+    }
+
+    #[test]
+    fn what_callers_invent_is_bounded_and_who_is_known_is_counted_by_name() {
+        let shared = shared();
+        let unknown = shared.caller(b"");
+        for n in 0..1000 {
+            shared.caller(format!("forged-{n}~a~b~c").as_bytes());
+            shared.caller(format!("{n}{}~a~b~c", "x".repeat(2000)).as_bytes());
+            shared.caller(format!("known~a~app~v1~{n}").as_bytes());
+        }
+        assert_eq!(shared.caller(b"client~a~app~v1"), unknown);
+        shared.apply(TableUpdate { callers: Some(vec!["client~a~app~v1".into()]), ..TableUpdate::default() });
+        let client = shared.caller(b"client~a~app~v1");
+        assert_ne!(client, unknown);
+        for n in 1000..2000 {
+            assert_eq!(shared.caller(format!("forged-{n}~a~b~c").as_bytes()), unknown);
+        }
+        assert_eq!((shared.caller(b"client~a~app~v1"), shared.callers().peers.len()), (client, MAX_STRANGERS + 2));
+    }
+
+    #[test]
+    fn asking_for_every_port_of_the_pod_keeps_few() {
+        let shared = shared();
+        for port in 1..=u16::MAX {
+            assert_eq!(shared.own_port((Ipv4Addr::LOCALHOST, port).into()).endpoints[0].upstream.address().port(), port);
+        }
+        assert_eq!(shared.own_ports.lock().unwrap().len(), MAX_OWN_PORTS);
     }
 }

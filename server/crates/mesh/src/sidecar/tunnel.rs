@@ -37,6 +37,7 @@ pub(crate) async fn connect(shared: &Shared, down: &mut Downstream, cluster: &Li
 
 /// Pumps until both sides have ended. Nobody knows where a tunnel could be cut: a sidecar that goes cuts it at the end of its drain.
 pub(crate) async fn join(down: &mut Downstream, up: &mut Connection) {
+    down.conn.tunnel();
     let pumped = async {
         up.stream.write_all(down.buffer.bytes()).await?;
         down.stream.write_all(up.buffer.bytes()).await?;

@@ -242,7 +242,7 @@ impl Upstream {
                 return;
             }
         }
-        connection.buffer.shrink();
+        connection.buffer.shrink(32 * 1024);
         connection.reused = true;
         connection.idle_since = Instant::now();
         let mut idle = self.idle();

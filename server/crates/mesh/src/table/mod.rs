@@ -53,6 +53,10 @@ pub struct TableUpdate {
     /// Hosts that are no more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<String>,
+    /// Workloads that have a sidecar, as `workload~namespace~app~version`; `None` where they did not change. A sidecar believes callers
+    /// that are in this list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callers: Option<Vec<String>>,
 }
 
 impl RouteTable {

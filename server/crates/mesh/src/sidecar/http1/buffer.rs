@@ -44,9 +44,21 @@ impl Buffer {
         from.read_buf(&mut self.data).await
     }
 
-    /// Gives memory back where a large body or head made it grow.
-    pub(crate) fn shrink(&mut self) {
-        if self.is_empty() && self.data.capacity() > 32 * 1024 {
+    /// Makes room for a head of `most` bytes, step by step: a peer that sends little is not given much.
+    pub(crate) fn grow(&mut self, most: usize) {
+        if self.start > 0 {
+            self.data.drain(..self.start);
+            self.start = 0;
+        }
+        if self.data.len() == self.data.capacity() {
+            let next = (self.data.len() * 2).clamp(FIRST, most.max(FIRST));
+            self.data.reserve_exact(next.saturating_sub(self.data.len()));
+        }
+    }
+
+    /// Gives memory back where a large body or head made it grow beyond `kept` bytes.
+    pub(crate) fn shrink(&mut self, kept: usize) {
+        if self.is_empty() && self.data.capacity() > kept {
             self.data = Vec::new();
         }
     }

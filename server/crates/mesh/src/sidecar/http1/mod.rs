@@ -17,6 +17,10 @@ pub(crate) const MAX_HEAD: usize = 60 * 1024;
 /// Most headers of a head, as Envoy's default.
 pub(crate) const MAX_HEADERS: usize = 100;
 
+/// Most names in all `Connection` headers of a head. Each header is looked up among them when a head is sent on, so without a bound the
+/// work would grow with the square of the head.
+const MAX_NAMED: usize = 32;
+
 /// Where a head ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum HeadEnd {

@@ -1,7 +1,7 @@
 //! A request's head, checked before anything is done with it (RFC 9112; what is smuggled by two readings of one head is refused).
 
 use super::body::{Chunks, Framing};
-use super::{MAX_HEADERS, content_length, has_token};
+use super::{MAX_HEADERS, MAX_NAMED, content_length, has_token};
 use httparse::Header;
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
@@ -160,6 +160,7 @@ fn check<'b>(method: &'b str, target: &'b str, version: u8, headers: &'b [Header
     let mut chunked = false;
     let (mut has_upgrade, mut h2c) = (false, false);
     let mut expects_continue = false;
+    let mut named = 0;
     let (mut close, mut keep, mut connection_upgrade, mut connection_names_more) = (false, false, false, false);
     for header in headers {
         match known(header.name) {
@@ -186,6 +187,7 @@ fn check<'b>(method: &'b str, target: &'b str, version: u8, headers: &'b [Header
             }
             Known::Connection => {
                 for token in super::tokens(header.value) {
+                    named += 1;
                     match token {
                         t if t.eq_ignore_ascii_case(b"close") => close = true,
                         t if t.eq_ignore_ascii_case(b"keep-alive") => keep = true,
@@ -208,6 +210,9 @@ fn check<'b>(method: &'b str, target: &'b str, version: u8, headers: &'b [Header
             Known::Hop if header.name.eq_ignore_ascii_case("proxy-connection") => keep |= has_token(header.value, "keep-alive"),
             _ => {}
         }
+    }
+    if named > MAX_NAMED {
+        return Err(bad("too many names in Connection"));
     }
     if chunked && length.is_some() {
         return Err(bad("both Content-Length and Transfer-Encoding"));

@@ -1,7 +1,7 @@
 //! A response's head.
 
 use super::body::{Chunks, Framing};
-use super::{Known, MAX_HEADERS, content_length, known};
+use super::{Known, MAX_HEADERS, MAX_NAMED, content_length, known};
 use httparse::Header;
 use std::mem::MaybeUninit;
 
@@ -35,6 +35,7 @@ pub(crate) fn parse_response<T>(head: &[u8], to_head: bool, then: impl FnOnce(&R
 fn check<'b>(status: u16, version: u8, reason: &'b str, headers: &'b [Header<'b>], to_head: bool) -> Option<Response<'b>> {
     let (mut length, mut chunked, mut close, mut keep) = (None, false, false, false);
     let mut connection_names_more = false;
+    let mut named = 0;
     for header in headers {
         match known(header.name) {
             Known::ContentLength => {
@@ -51,6 +52,7 @@ fn check<'b>(status: u16, version: u8, reason: &'b str, headers: &'b [Header<'b>
             }
             Known::Connection => {
                 for token in super::tokens(header.value) {
+                    named += 1;
                     match token {
                         t if t.eq_ignore_ascii_case(b"close") => close = true,
                         t if t.eq_ignore_ascii_case(b"keep-alive") => keep = true,
@@ -61,7 +63,7 @@ fn check<'b>(status: u16, version: u8, reason: &'b str, headers: &'b [Header<'b>
             _ => {}
         }
     }
-    if chunked && (length.is_some() || version == 0) {
+    if named > MAX_NAMED || (chunked && (length.is_some() || version == 0)) {
         return None;
     }
     let bodyless = to_head || (100..200).contains(&status) || status == 204 || status == 304;
