@@ -112,14 +112,19 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         runner.run().await;
         Ok(())
     });
+    let (feeds, live) = web::Feeds::new();
+    tasks.start(Stage::Web, "live", |stop| async move {
+        live.run(stop).await;
+        Ok(())
+    });
     let state = AppState {
         plane: demo.clone(),
         demo,
+        feeds,
         hosts: Arc::new(HostList::new(address.ip(), &config.public_urls)),
         gate: Arc::new(Gate::new(token.as_deref(), tls.is_some() || config.tls_terminated_by_proxy)),
         metrics: Arc::new(Metrics::new(started.cluster.calls.0.clone())),
         leptos: web::leptos_options(),
-        stop: tasks.token(Stage::Web),
     };
     tasks.start(Stage::Web, "web", |stop| web::serve(listener, tls, web::router(state), stop));
     announce(&format!("{}://{address}", scheme(&config)), &started.lines);
