@@ -156,3 +156,142 @@ fn merge<T>(list: &mut Vec<T>, changed: Vec<T>, stale: impl Fn(&T) -> bool, befo
     }
     list.extend(changed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{ApiError, Code, ConditionStatus, Verb, kinds};
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
+    fn pod((name, created_s, restarts): (u8, u64, u32)) -> PodView {
+        PodView {
+            name: format!("flaskapp-v1-{name}"),
+            workload: "flaskapp-v1".to_owned(),
+            version: "v1".to_owned(),
+            ready: "2/2".to_owned(),
+            phase: "Running".to_owned(),
+            restarts,
+            sidecar: true,
+            created_s,
+            why: String::new(),
+        }
+    }
+
+    fn entry(id: u64, (what, times, failed): (u8, Option<u8>, bool)) -> LogEntry {
+        LogEntry {
+            id,
+            at_ms: id * 1000,
+            by: "curl".to_owned(),
+            verb: Some(Verb::Weights),
+            what: what.to_string(),
+            zh: String::new(),
+            command: String::new(),
+            split: Split::v1_v2(what).ok(),
+            times: times.map(|ms| TimesMs { accepted: Some(f64::from(ms)), ..TimesMs::default() }),
+            error: failed.then(|| ApiError::new(Code::Refused, "no", "")),
+        }
+    }
+
+    fn condition(kind: &str, message: u8) -> Condition {
+        Condition { kind: kind.to_owned(), status: ConditionStatus::True, reason: String::new(), message: message.to_string(), zh: String::new(), args: BTreeMap::new() }
+    }
+
+    fn operation(id: u64) -> Operation {
+        Operation { id, verb: Verb::Deploy, by: "curl".to_owned(), since: 1, step: String::new(), zh: String::new(), error: None }
+    }
+
+    prop_compose! {
+        /// A status as the panel makes them, out of few values, so that two of them have much in common.
+        fn status()(
+            cluster in 0..2_u8,
+            messages in vec(0..2_u8, 3),
+            pods in btree_map(0..6_u8, (0..3_u64, 0..2_u32), 0..6),
+            wished in proptest::option::of(0..3_u8),
+            claim in proptest::option::of(0..2_u8),
+            rate in 0..2_u8,
+            operating in proptest::option::of(0..2_u64),
+            log in btree_map(0..8_u64, (0..2_u8, proptest::option::of(0..2_u8), any::<bool>()), 0..8),
+            commands in btree_map("[ab]", "[ab]", 0..3),
+        ) -> Status {
+            let kinds = [kinds::DEPLOYED, kinds::INJECTED, kinds::CLEAN];
+            let mut pods: Vec<PodView> = pods.into_iter().map(|(name, (created_s, restarts))| pod((name, created_s, restarts))).collect();
+            pods.sort_by(|one, other| (one.created_s, &one.name).cmp(&(other.created_s, &other.name)));
+            Status {
+                cluster: ClusterView { user: cluster.to_string(), ..ClusterView::default() },
+                namespace: Default::default(),
+                conditions: kinds.iter().zip(messages).map(|(kind, message)| condition(kind, message)).collect(),
+                pods,
+                wished: wished.and_then(|v2| Split::v1_v2(v2).ok()),
+                wished_by: wished.map(|v2| v2.to_string()).unwrap_or_default(),
+                claim: claim.map(|v2| RouteClaim { manager: "kubectl".to_owned(), theirs: Split::v1_v2(v2).ok(), ours: None }),
+                load: LoadView { rate: f64::from(rate).try_into().unwrap() },
+                operation: operating.map(operation),
+                log: log.into_iter().rev().map(|(id, rest)| entry(id, rest)).collect(),
+                commands,
+            }
+        }
+    }
+
+    /// What a client makes of `old` when it hears of `new`.
+    fn heard(old: &Status, new: &Status) -> Option<Status> {
+        let written = serde_json::to_string(&StatusPatch::between(old, new)?).unwrap();
+        let mut status = old.clone();
+        serde_json::from_str::<StatusPatch>(&written).unwrap().apply(&mut status);
+        Some(status)
+    }
+
+    proptest! {
+        #[test]
+        fn patches_in_order_give_each_status(statuses in vec(status(), 2..6)) {
+            for pair in statuses.windows(2) {
+                prop_assert_eq!(heard(&pair[0], &pair[1]), Some(pair[1].clone()));
+            }
+        }
+
+        #[test]
+        fn a_status_in_another_order_is_patched_exactly_or_not_at_all(old in status(), mut new in status(), turn in any::<bool>()) {
+            new.pods.reverse();
+            new.log.reverse();
+            if turn {
+                new.conditions.rotate_left(1);
+                new.conditions.pop();
+            }
+            if let Some(heard) = heard(&old, &new) {
+                prop_assert_eq!(heard, new);
+            }
+        }
+    }
+
+    #[test]
+    fn a_patch_holds_what_changed_and_nothing_else() {
+        let mut old = Status {
+            cluster: ClusterView::default(),
+            namespace: Default::default(),
+            conditions: vec![condition(kinds::DEPLOYED, 1), condition(kinds::CLEAN, 1)],
+            pods: vec![pod((1, 1, 0)), pod((2, 1, 0))],
+            wished: Split::v1_v2(20).ok(),
+            wished_by: String::new(),
+            claim: None,
+            load: LoadView::default(),
+            operation: Some(operation(1)),
+            log: vec![entry(2, (20, None, false)), entry(1, (10, None, false))],
+            commands: BTreeMap::new(),
+        };
+        let mut new = old.clone();
+        let patch = |old: &Status, new: &Status| serde_json::to_string(&StatusPatch::between(old, new)).unwrap();
+        assert_eq!(patch(&old, &new), "{}");
+        (new.wished, new.operation) = (None, None);
+        new.pods.remove(0);
+        new.log[0].times = Some(TimesMs { accepted: Some(2.5), ..TimesMs::default() });
+        new.log.pop();
+        let times = r#"{"id":2,"times":{"accepted":2.5,"acknowledged":null,"first_request":null}}"#;
+        assert_eq!(patch(&old, &new), format!(r#"{{"pods_gone":["flaskapp-v1-1"],"wished":null,"operation":null,"log_times":[{times}],"log_gone":[1]}}"#));
+        old = new.clone();
+        new.conditions[1].message = "2".to_owned();
+        assert_eq!(patch(&old, &new), r#"{"conditions":[{"type":"Clean","status":"True","reason":"","message":"2"}]}"#);
+        // A condition that is gone has no place in a patch: the whole status is sent.
+        new.conditions.pop();
+        assert_eq!(StatusPatch::between(&old, &new), None);
+    }
+}

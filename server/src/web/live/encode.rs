@@ -115,8 +115,11 @@ impl Encoder {
                 Some(patch) => sse::json(&mut event, "status-patch", &patch),
                 None => sse::json(&mut event, "status", &*known.status),
             }
-            out.iter_mut().for_each(|out| out.extend_from_slice(&event));
-            (self.sent.status, self.whole, self.status_ms) = (known.status.clone(), None, now_ms);
+            self.sent.status = known.status.clone();
+            if !event.is_empty() {
+                out.iter_mut().for_each(|out| out.extend_from_slice(&event));
+                (self.whole, self.status_ms) = (None, now_ms);
+            }
         }
         if let Some(traffic) = known.traffic.as_ref().filter(|_| framed) {
             let all = now_ms >= self.figures_ms + WORDS_MS || self.sent.traffic.as_ref().is_none_or(|before| turns(before, traffic));
@@ -189,7 +192,7 @@ impl Encoder {
                 sse::text(&mut rest, "whole", &board.whole);
             }
         }
-        all.push(rest.into());
+        all.extend((!rest.is_empty()).then(|| rest.into()));
         all
     }
 
@@ -220,7 +223,7 @@ pub fn hello(build: &str) -> Bytes {
 }
 
 /// The second one: the last minute.
-pub fn history(frames: &[Frame]) -> Bytes {
+pub fn history(frames: &[&Frame]) -> Bytes {
     let mut event = Vec::new();
     sse::json(&mut event, "history", &frames);
     event.into()
@@ -236,3 +239,7 @@ fn turns(before: &Traffic, now: &Traffic) -> bool {
     let ended = |t: &Traffic| t.frame.counts.values().sum::<u64>() + t.frame.errors;
     load(before) != load(now) || (now.frame.target_rate == 0.0 && ended(before) != ended(now))
 }
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

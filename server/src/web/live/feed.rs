@@ -1,19 +1,17 @@
-//! One feed per namespace that somebody watches: a task that encodes, and the ring that all its viewers read.
-use super::encode::{self, AUDIENCES, Audience, Encoder, Known};
+//! One feed per namespace that somebody watches: the task that fills its ring.
+use super::encode::{self, Audience, Known};
+use super::ring::{Joined, Ring};
 use crate::demo::Space;
 use app::types::{Frame, Namespace};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
-
-/// Batches that a viewer may be behind, about 1.5 s; one that is further behind skips them.
-const RING: usize = 16;
 
 /// The feeds that run, by namespace.
 pub struct Feeds {
@@ -29,31 +27,16 @@ pub struct Runner(mpsc::UnboundedReceiver<Closing>);
 /// One namespace's events.
 struct Feed {
     space: Arc<Space>,
+    ring: Arc<Ring>,
     began: Instant,
-    /// `None` once the feed has ended.
-    open: Mutex<Option<Open>>,
+    /// The event `history`, with the time of its newest frame.
+    history: Mutex<(u64, Bytes)>,
 }
 
-/// An encoder and its viewers: behind one lock, so that who joins gets each event either within the whole state or after it.
-struct Open {
-    encoder: Encoder,
-    rings: [broadcast::Sender<Bytes>; AUDIENCES.len()],
-    history: Option<(u64, Bytes)>,
-}
-
-/// Ends a feed when dropped, also where its task panics or was never begun: the viewers' streams end, and they come again.
+/// Ends a feed when dropped, also where its task panics or was never begun: its viewers' streams end, and they connect to the next one.
 struct Closing {
     feed: Arc<Feed>,
     running: Running,
-}
-
-/// A viewer's place in the ring.
-pub struct Joined {
-    feed: Arc<Feed>,
-    audience: Audience,
-    events: broadcast::Receiver<Bytes>,
-    /// The whole state, until it is sent.
-    opening: VecDeque<Bytes>,
 }
 
 impl Feeds {
@@ -63,19 +46,19 @@ impl Feeds {
         (Arc::new(Feeds { running: Arc::default(), begin }), Runner(begun))
     }
 
-    /// One more viewer of a namespace. Begins its feed where nobody else watches it.
-    pub fn join(&self, space: &Arc<Space>, build: &str, audience: Audience) -> Joined {
+    /// One more viewer of a namespace; begins its feed where nobody else watches it. `None` if the panel shuts down.
+    pub fn join(&self, space: &Arc<Space>, build: &str, audience: Audience) -> Option<Joined> {
         let mut running = lock(&self.running);
-        let known = running.get(&space.ns).filter(|feed| Arc::ptr_eq(&feed.space, space)).cloned();
-        if let Some(joined) = known.and_then(|feed| feed.join(audience, Some(build))) {
-            return joined;
+        let feed = running.get(&space.ns).filter(|feed| Arc::ptr_eq(&feed.space, space));
+        if let Some(joined) = feed.and_then(|feed| feed.join(build, audience)) {
+            return Some(joined);
         }
-        let (feed, joined) = Feed::open(space.clone(), build, audience);
+        let feed = Arc::new(Feed::new(space.clone()));
+        let joined = feed.join(build, audience);
         running.insert(space.ns.clone(), feed.clone());
         drop(running);
         // The runner is gone only when the program ends; then the feed ends here.
-        let _ = self.begin.send(Closing { feed, running: self.running.clone() });
-        joined
+        self.begin.send(Closing { feed, running: self.running.clone() }).ok().and(joined)
     }
 }
 
@@ -86,9 +69,9 @@ impl Runner {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(closing) = self.0.recv() => { feeds.spawn(async move { closing.feed.run().await; drop(closing) }); }
+                Some(closing) = self.0.recv() => { feeds.spawn(async move { closing.feed.run().await }); }
                 Some(ended) = feeds.join_next() => if let Err(why) = ended {
-                    error!(%why, "A live feed ended in a panic; its viewers are connected to the next one");
+                    error!(%why, "A live feed ended in a panic; its viewers connect to the next one");
                 }
             }
         }
@@ -97,9 +80,8 @@ impl Runner {
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        // The registry first: who joins holds it, too.
         let mut running = lock(&self.running);
-        *lock(&self.feed.open) = None;
+        self.feed.ring.close();
         if running.get(&self.feed.space.ns).is_some_and(|feed| Arc::ptr_eq(feed, &self.feed)) {
             running.remove(&self.feed.space.ns);
         }
@@ -107,119 +89,46 @@ impl Drop for Closing {
 }
 
 impl Feed {
-    fn open(space: Arc<Space>, build: &str, audience: Audience) -> (Arc<Feed>, Joined) {
-        let encoder = Encoder::new(known(&space), 0);
-        let open = Open { encoder, rings: std::array::from_fn(|_| broadcast::Sender::new(RING)), history: None };
-        let events = open.rings[audience.index()].subscribe();
-        let feed = Arc::new(Feed { space, began: Instant::now(), open: Mutex::new(Some(open)) });
-        let opening = lock(&feed.open).as_mut().map(|open| open.opening(&feed.space, audience, Some(build))).unwrap_or_default();
-        let joined = Joined { feed: feed.clone(), audience, events, opening };
-        (feed, joined)
+    fn new(space: Arc<Space>) -> Feed {
+        let ring = Ring::new(known(&space), 0);
+        Feed { space, ring, began: Instant::now(), history: Mutex::new((0, encode::history(&[]))) }
     }
 
-    /// Encodes as long as somebody watches and the namespace is looked after.
+    /// Runs as long as somebody watches and the namespace is looked after.
     async fn run(&self) {
         let (mut statuses, mut frames) = (self.space.status.subscribe(), self.space.frames.subscribe());
         loop {
             statuses.mark_unchanged();
             frames.mark_unchanged();
-            let Some(due) = self.publish() else { return };
+            let Some(due_ms) = self.ring.publish(&known(&self.space), self.now_ms()) else { return };
             tokio::select! {
                 () = self.space.stop.cancelled() => return,
                 changed = statuses.changed() => if changed.is_err() { return },
                 changed = frames.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep_until(due) => {}
+                () = tokio::time::sleep_until(self.began + Duration::from_millis(due_ms)) => {}
             }
         }
     }
 
-    /// Hands out what is due; gives when to do so again. `None` if nobody watches: the feed has ended.
-    fn publish(&self) -> Option<Instant> {
-        let mut place = lock(&self.open);
-        let open = place.as_mut()?;
-        let watched = open.watched();
-        if watched == [false; AUDIENCES.len()] {
-            *place = None;
-            return None;
-        }
-        let known = known(&self.space);
-        open.hand_out(&known, false, self.now_ms());
-        Some(self.began + Duration::from_millis(open.encoder.due_ms(&known, watched)))
-    }
-
-    /// A place in the ring with the whole state before it; with `build`, the first events of a stream as well. `None` if the feed has ended.
-    fn join(self: Arc<Feed>, audience: Audience, build: Option<&str>) -> Option<Joined> {
-        let mut place = lock(&self.open);
-        let open = place.as_mut()?;
-        if build.is_some() {
-            // Who comes now sees what is so now, and nothing of the past.
-            open.hand_out(&known(&self.space), true, self.now_ms());
-        }
-        let events = open.rings[audience.index()].subscribe();
-        let opening = open.opening(&self.space, audience, build);
-        drop(place);
-        Some(Joined { feed: self, audience, events, opening })
+    fn join(&self, build: &str, audience: Audience) -> Option<Joined> {
+        let mut joined = self.ring.join(audience, &known(&self.space), self.now_ms())?;
+        joined.after([encode::hello(build), self.history()].into_iter());
+        Some(joined)
     }
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-}
 
-impl Open {
-    fn watched(&self) -> [bool; AUDIENCES.len()] {
-        std::array::from_fn(|place| self.rings[place].receiver_count() > 0)
-    }
-
-    fn hand_out(&mut self, known: &Known, flush: bool, now_ms: u64) {
-        let watched = self.watched();
-        for (ring, events) in self.rings.iter().zip(self.encoder.batch(known, watched, flush, now_ms)) {
-            if !events.is_empty() {
-                // Without viewers there is nobody to miss it.
-                let _ = ring.send(events);
-            }
-        }
-    }
-
-    fn opening(&mut self, space: &Space, audience: Audience, build: Option<&str>) -> VecDeque<Bytes> {
-        let mut opening = VecDeque::new();
-        if let Some(build) = build {
-            opening.push_back(encode::hello(build));
-            opening.push_back(self.history(space));
-        }
-        opening.extend(self.encoder.whole(audience));
-        opening.retain(|events| !events.is_empty());
-        opening
-    }
-
-    /// The last minute, encoded once per frame of it.
-    fn history(&mut self, space: &Space) -> Bytes {
-        let frames = lock(&space.history);
+    /// The last minute, encoded once for all who come before its next frame.
+    fn history(&self) -> Bytes {
+        let frames = lock(&self.space.history);
         let newest_ms = frames.back().map_or(0, |frame| frame.at_ms);
-        match &self.history {
-            Some((at_ms, events)) if *at_ms == newest_ms => events.clone(),
-            _ => {
-                let events = encode::history(&frames.iter().cloned().collect::<Vec<Frame>>());
-                self.history = Some((newest_ms, events.clone()));
-                events
-            }
+        let mut encoded = lock(&self.history);
+        if encoded.0 != newest_ms {
+            *encoded = (newest_ms, encode::history(&frames.iter().collect::<Vec<&Frame>>()));
         }
-    }
-}
-
-impl Joined {
-    /// The next events; `None` if the stream has ended.
-    pub async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(events) = self.opening.pop_front() {
-                return Some(events);
-            }
-            match self.events.recv().await {
-                Ok(events) => return Some(events),
-                Err(broadcast::error::RecvError::Lagged(_)) => *self = self.feed.clone().join(self.audience, None)?,
-                Err(broadcast::error::RecvError::Closed) => return None,
-            }
-        }
+        encoded.1.clone()
     }
 }
 
@@ -227,7 +136,7 @@ fn known(space: &Space) -> Known {
     Known { status: space.status.borrow().clone(), traffic: space.frames.borrow().clone() }
 }
 
-/// What is behind these locks is put in place in one step: it is whole also after a panic.
+/// What is behind these locks is replaced in one step: it is whole also after a panic.
 fn lock<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
