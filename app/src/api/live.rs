@@ -5,7 +5,7 @@
 use super::Snapshot;
 use crate::model::History;
 use crate::text::Lang;
-use crate::types::{ConditionStatus, Frame, Hello, Namespace, Split, Status, kinds};
+use crate::types::{ConditionStatus, Frame, Hello, Namespace, Split, Status, StatusPatch, kinds};
 use leptos::prelude::*;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
@@ -189,6 +189,14 @@ impl Wiring {
             if let Ok(status) = read::<Status>(&data) {
                 wiring.live.take_wished(&status.wished);
                 wiring.live.status.set(status);
+            }
+        }));
+        on("status-patch", Box::new(|wiring, data| {
+            if let Ok(patch) = read::<StatusPatch>(&data) {
+                if let Some(wished) = &patch.wished {
+                    wiring.live.take_wished(wished);
+                }
+                wiring.live.status.update(|status| patch.apply(status));
             }
         }));
         on("board", Box::new(|wiring, data| wiring.live.board.set(data)));

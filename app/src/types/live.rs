@@ -1,8 +1,9 @@
 //! What the live stream carries (`GET /api/demo/live`, server-sent events).
 //!
-//! Events: `hello` (one, first: [`Hello`]), `history` (one: the last 60 s as `Vec<Frame>`, two a second),
-//! `status` (a whole [`super::Status`], when it changes), `traffic` (a [`Traffic`], ten a second), `alive` (after 3 s without another);
-//! with `lang` in the address also `board` and `whole` (the figures as HTML, when they change).
+//! First the whole state: `hello` ([`Hello`]), `history` (the last 60 s as `Vec<Frame>`, two a second), `status` (a whole [`super::Status`]) and
+//! `traffic` (a [`Traffic`]). Then what changes: `status-patch` (a [`super::StatusPatch`]; a whole `status` where events were skipped), `traffic`
+//! ten times a second (a [`Frame`] with the rates and percentiles of the service, and twice a second a whole [`Traffic`]), `alive` (after 3 s
+//! without another). With `lang` in the address also `board` and `whole` (the figures as HTML, when they change), and no whole [`Traffic`].
 use super::Split;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ pub struct Frame {
     pub wished: Option<Split>,
 }
 
-/// A [`Frame`] with all else that is measured: what `traffic` carries. The page leaves the rest unread and gets it as words.
+/// A [`Frame`] with all else that is measured: what `traffic` carries twice a second. The page gets the rest as words.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Traffic {

@@ -8,6 +8,7 @@ mod live;
 mod load;
 mod names;
 mod past;
+mod patch;
 mod preflight;
 mod split;
 mod status;
@@ -18,6 +19,7 @@ pub use live::{ChiSquare, Frame, Hello, Part, Recent, Traffic, Verdict, VerdictK
 pub use load::{LoadError, LoadOrder};
 pub use names::{Namespace, Rate};
 pub use past::{Past, PastMoment};
+pub use patch::{LogTimes, StatusPatch};
 pub use preflight::{Check, CheckStatus, Preflight};
 pub use split::{Split, SplitError, Subset, Weight};
 pub use status::{

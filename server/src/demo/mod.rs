@@ -130,6 +130,15 @@ impl Demo {
         Ok(space)
     }
 
+    /// A namespace whose [`Space::status`] shows what is so now, as [`ControlPlane::status`] does.
+    pub async fn up_to_date(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
+        let space = self.space(ns)?;
+        // Where the cluster does not answer, that is what is shown.
+        let _ = space.settled().await;
+        status::publish(&space);
+        Ok(space)
+    }
+
     /// A namespace that is about to be changed. Errors: another panel acts on it.
     async fn to_change(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
         let space = self.space(ns)?;

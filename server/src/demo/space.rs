@@ -46,6 +46,8 @@ pub struct Space {
     pub reach: latest::Receiver<Reach>,
     /// What the page shows; changes only when that changes.
     pub status: latest::Sender<Arc<Status>>,
+    /// Held while a status is put together and published, so that an older one never replaces a newer one.
+    pub status_turn: Mutex<()>,
     /// The newest frame. A `watch`, not a queue: a slow viewer skips frames and holds nobody up.
     pub frames: latest::Sender<Option<Arc<Traffic>>>,
     /// The last 60 s, two frames a second, oldest first.
@@ -77,6 +79,7 @@ impl Space {
             world: latest::Sender::new(Arc::new(World::default())),
             facts: latest::Sender::new(Facts::default()),
             status: latest::Sender::new(Arc::new(empty)),
+            status_turn: Mutex::new(()),
             frames: latest::Sender::new(None),
             history: Mutex::new(VecDeque::new()),
             route_turn: tokio::sync::Mutex::new(()),

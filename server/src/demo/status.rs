@@ -94,18 +94,10 @@ pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (S
 pub async fn run(space: &Space) {
     let (mut world, mut facts, mut reach) = (space.world.subscribe(), space.facts.subscribe(), space.reach.clone());
     loop {
-        let (status, ready) = {
-            let (world, facts, reach) = (world.borrow_and_update().clone(), facts.borrow_and_update().clone(), reach.borrow_and_update().clone());
-            compose(space, &world, &facts, &reach)
-        };
-        remember(space, &status, ready);
-        space.status.send_if_modified(|shown| {
-            let changed = **shown != status;
-            if changed {
-                *shown = Arc::new(status);
-            }
-            changed
-        });
+        world.mark_unchanged();
+        facts.mark_unchanged();
+        reach.mark_unchanged();
+        publish(space);
         tokio::select! {
             Ok(()) = world.changed() => {}
             Ok(()) = facts.changed() => {}
@@ -113,6 +105,21 @@ pub async fn run(space: &Space) {
             else => return,
         }
     }
+}
+
+/// Puts the status together as things are now, and publishes it if it changed.
+pub fn publish(space: &Space) {
+    let _turn = space.status_turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (world, facts, reach) = (space.now(), space.facts.borrow().clone(), space.reach.borrow().clone());
+    let (status, ready) = compose(space, &world, &facts, &reach);
+    remember(space, &status, ready);
+    space.status.send_if_modified(|shown| {
+        let changed = **shown != status;
+        if changed {
+            *shown = Arc::new(status);
+        }
+        changed
+    });
 }
 
 /// What follows from a status for later ones: the demo was ready once; somebody else moved the weights.

@@ -30,14 +30,14 @@ pub fn traffic(snapshot: Snapshot, about: About<'_>) -> Traffic {
             counts: snapshot.counts,
             errors: snapshot.errors,
             target_rate: snapshot.target_rate,
-            rates: snapshot.rates,
+            rates: snapshot.rates.into_iter().map(|(name, rate)| (name, tenths(rate))).collect(),
             since: since.map(|m| m.counts).unwrap_or_default(),
             wished: about.wished.cloned(),
         },
-        achieved_rate: snapshot.achieved_rate,
-        p50_ms: snapshot.p50_ms,
-        p90_ms: snapshot.p90_ms,
-        p99_ms: snapshot.p99_ms,
+        achieved_rate: tenths(snapshot.achieved_rate),
+        p50_ms: snapshot.p50_ms.map(micros),
+        p90_ms: snapshot.p90_ms.map(micros),
+        p99_ms: snapshot.p99_ms.map(micros),
         limited: snapshot.limited,
         saturated: snapshot.saturated,
         requests: snapshot.requests,
@@ -45,18 +45,29 @@ pub fn traffic(snapshot: Snapshot, about: About<'_>) -> Traffic {
         version_errors: snapshot.version_errors,
         late: snapshot.late,
         shed: snapshot.shed,
-        start_p99_ms: snapshot.start_p99_ms,
+        start_p99_ms: snapshot.start_p99_ms.map(micros),
         recent: app::types::Recent {
-            seconds: recent.seconds,
+            seconds: tenths(recent.seconds),
             all: part(recent.all),
             versions: recent.versions.into_iter().map(|(name, p)| (name, part(p))).collect(),
         },
-        whole: snapshot.whole.map(|w| Whole { p50_ms: w.p50_ms, p90_ms: w.p90_ms, p99_ms: w.p99_ms, p999_ms: w.p999_ms, max_ms: w.max_ms }),
+        whole: snapshot.whole.map(|w| Whole { p50_ms: micros(w.p50_ms), p90_ms: micros(w.p90_ms), p99_ms: micros(w.p99_ms), p999_ms: micros(w.p999_ms), max_ms: micros(w.max_ms) }),
     }
 }
 
 fn part(p: Part) -> app::types::Part {
-    app::types::Part { rate: p.rate, requests: p.requests, errors: p.errors, p50_ms: p.p50_ms, p90_ms: p.p90_ms, p99_ms: p.p99_ms }
+    let ms = |p: Option<f64>| p.map(micros);
+    app::types::Part { rate: tenths(p.rate), requests: p.requests, errors: p.errors, p50_ms: ms(p.p50_ms), p90_ms: ms(p.p90_ms), p99_ms: ms(p.p99_ms) }
+}
+
+/// To one decimal. A frame is sent ten times a second to every viewer, and a rate has no more digits that mean something.
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+/// Milliseconds to whole microseconds.
+fn micros(ms: f64) -> f64 {
+    (ms * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

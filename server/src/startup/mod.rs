@@ -119,16 +119,21 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         runner.run().await;
         Ok(())
     });
+    let (feeds, live) = web::Feeds::new();
+    tasks.start(Stage::Web, "live", |stop| async move {
+        live.run(stop).await;
+        Ok(())
+    });
     let by_tls = tls.is_some() || config.tls_terminated_by_proxy;
     let gate = Arc::new(Gate::new(token.as_deref(), by_tls));
     let state = AppState {
         plane: demo.clone(),
         demo,
+        feeds,
         hosts: Arc::new(HostList::new(address.ip(), &config.public_urls, by_tls)),
         metrics: Arc::new(Metrics::new(started.cluster.calls.0.clone(), gate.wrong_total(), listeners)),
         gate,
         leptos: web::leptos_options(),
-        stop: tasks.token(Stage::Web),
     };
     tasks.start(Stage::Web, "web", |stop| web::serve(listener, policy, tls, web::router(state), stop));
     announce(&format!("{}://{address}", scheme(&config)), &started.lines);

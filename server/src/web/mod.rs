@@ -21,13 +21,13 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 use leptos::config::LeptosOptions;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
 pub use gate::Gate;
 pub use guard::HostList;
+pub use live::Feeds;
 pub use metrics::Metrics;
 pub use serve::{limits, serve};
 
@@ -38,6 +38,8 @@ pub struct AppState {
     pub plane: Plane,
     /// The same, for the live stream.
     pub demo: Arc<Demo>,
+    /// Its events, encoded once for all viewers.
+    pub feeds: Arc<Feeds>,
     /// Names we are reached by.
     pub hosts: Arc<HostList>,
     /// The token, where one is needed.
@@ -46,8 +48,6 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// Names of the browser's half.
     pub leptos: LeptosOptions,
-    /// Ends every stream.
-    pub stop: CancellationToken,
 }
 
 /// The options Leptos needs: how the files of the browser's half are called.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything. On a real cluster every pod has a real Envoy to start, and the machine's two cores do all of it.
-fn patience() -> Duration {
+pub fn patience() -> Duration {
     Duration::from_secs(if real::kubeconfig().is_some() { 240 } else { 60 })
 }
 
