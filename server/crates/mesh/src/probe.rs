@@ -42,7 +42,7 @@ pub fn config(bytes: &[u8]) {
         let (table, reports) = RouteTable::build(&input);
         assert!(reports.iter().all(|r| !r.message.is_empty()));
         check(&table);
-        sidecar::update(TableUpdate { revision: 1, full: true, set: table.hosts.clone(), gone: Vec::new() });
+        sidecar::update(TableUpdate { revision: 1, full: true, set: table.hosts.clone(), gone: Vec::new(), answers: 0 });
     }
 }
 

@@ -36,6 +36,7 @@ mod spell;
 mod tunnel;
 mod upload;
 mod upstream;
+mod wants;
 
 pub use config::{Ports, SidecarConfig, SidecarError};
 

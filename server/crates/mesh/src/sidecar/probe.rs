@@ -26,7 +26,7 @@ fn shared() -> Shared {
         ..Host::default()
     };
     let table = RouteTable { revision: 1, hosts: [("app.a.svc.cluster.local".to_string(), Arc::new(host))].into() };
-    shared.apply(TableUpdate { revision: 1, full: true, set: table.hosts, gone: Vec::new() });
+    shared.apply(TableUpdate { revision: 1, full: true, set: table.hosts, gone: Vec::new(), answers: 0 });
     shared
 }
 
