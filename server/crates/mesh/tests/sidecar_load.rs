@@ -3,7 +3,7 @@
 mod common;
 
 use common::harness::{App, Client, LOCAL, Mesh, PATIENCE};
-use common::{input, route, rule, split};
+use common::{input, route, rule, service, split};
 use mesh::{Control, MeshInput};
 use serde_json::json;
 use std::net::SocketAddr;
@@ -271,6 +271,60 @@ async fn an_unchanged_table_is_not_sent_but_counts_as_acknowledged() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert!(acks.borrow().is_empty(), "a sidecar that is gone still counts");
+    mesh.end().await;
+}
+
+/// [`input`], and a Service `far` of namespace `other`.
+fn with_other(revision: u64, near: SocketAddr, far: SocketAddr) -> MeshInput {
+    let mut all = input(revision, &[("v1", near)]);
+    all.services.push(service("other", "far", json!([{"name": "http", "port": 7777}])));
+    all.endpoint_slices.push(Arc::new(json!({"metadata": {"name": "far-0", "namespace": "other", "labels": {"kubernetes.io/service-name": "far"}},
+        "addressType": "IPv4", "endpoints": [{"addresses": [far.ip().to_string()]}], "ports": [{"name": "http", "port": far.port()}]})));
+    all
+}
+
+#[tokio::test]
+async fn hosts_of_another_namespace_are_sent_when_the_first_of_them_is_called() {
+    let (near, far, next) = (App::start("near").await, App::start("far").await, App::start("next").await);
+    let mesh = Mesh::start(with_other(1, near.address, far.address)).await;
+    let has_other = async || mesh.dump().await.to_string().contains("far.other.svc.cluster.local");
+    assert!(!has_other().await, "it is sent before anybody needs it");
+    // A change there concerns nobody here, and counts as acknowledged.
+    mesh.publish(with_other(2, near.address, next.address)).await;
+    assert!(!has_other().await);
+    let mut client = mesh.connect().await;
+    for name in ["far.other", "far.other.svc", "far.other.svc.cluster.local"] {
+        let answer = client.get(&format!("http://{name}:7777/env/version")).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "next"), "{name}");
+    }
+    assert!(has_other().await);
+    // From here on it is kept up to date, and acknowledged as the others are.
+    mesh.publish(with_other(3, near.address, far.address)).await;
+    assert_eq!(client.get("http://far.other:7777/env/version").await.text(), "far");
+    assert_eq!(client.get(URL).await.text(), "near");
+    for name in ["nobody.other", "far.nowhere", "far.other.example.com"] {
+        assert_eq!(client.get(&format!("http://{name}:7777/")).await.status, 403, "{name}");
+    }
+    // One that does not exist is found once it does.
+    let mut more = with_other(4, near.address, far.address);
+    more.services.push(service("third", "far", json!([{"name": "http", "port": 7777}])));
+    assert_eq!(client.get("http://far.third:7777/").await.status, 403);
+    mesh.publish(more).await;
+    let deadline = Instant::now() + PATIENCE;
+    while client.get("http://far.third:7777/").await.status == 403 {
+        assert!(Instant::now() < deadline, "it is not found");
+        tokio::task::yield_now().await;
+    }
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn a_route_to_another_namespace_brings_its_hosts_along() {
+    let (near, far) = (App::start("near").await, App::start("far").await);
+    let mut all = with_other(1, near.address, far.address);
+    all.virtual_services = vec![route(json!({"hosts": ["flaskapp"], "http": [{"route": [{"destination": {"host": "far.other.svc.cluster.local"}}]}]}))];
+    let mesh = Mesh::start(all).await;
+    assert_eq!(mesh.connect().await.get(URL).await.text(), "far");
     mesh.end().await;
 }
 

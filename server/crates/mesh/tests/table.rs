@@ -181,7 +181,7 @@ fn an_update_brings_an_older_table_up_to_date() {
     let (mut table, _) = RouteTable::build(&demo());
     let (newer, _) = RouteTable::build(&MeshInput { virtual_services: vec![split(80, 20)], revision: 8, ..demo() });
     table.hosts.insert("old".into(), Default::default());
-    table.apply(TableUpdate { revision: 8, full: false, set: newer.hosts.clone(), gone: vec!["old".into()], callers: None });
+    table.apply(TableUpdate { revision: 8, full: false, set: newer.hosts.clone(), gone: vec!["old".into()], ..TableUpdate::default() });
     assert_eq!(table, newer);
 }
 

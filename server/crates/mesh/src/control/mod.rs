@@ -1,19 +1,25 @@
-//! The control plane's side: builds the table when the objects change and pushes what changed to every sidecar, with acknowledgements.
+//! The control plane's side: builds the table when the objects change and pushes what changed to the sidecars it concerns, with
+//! acknowledgements.
+//!
+//! A sidecar is sent the hosts of its own namespace, and of another one when it first asks for a name there: what changes in one
+//! namespace costs nothing in the others. Every host of the mesh can be reached, as without Istio's `Sidecar` resource.
 //!
 //! **Invariant:** a sidecar that has acknowledged revision R routes every request that comes after by R or a later one.
 
 mod callers;
+mod published;
 mod wire;
 
 pub(crate) use callers::caller_name;
 pub(crate) use wire::{Hello, Lines, PROTOCOL, ToControl};
 
-use crate::table::{Host, MeshInput, Report, RouteTable};
+use crate::table::{MeshInput, Report, RouteTable};
 use listen::{Conn, Guarded, Limits, Listener};
-use std::collections::BTreeMap;
+use published::{Known, Published};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Limits of the control socket. All sidecars are one peer: they run as this user. A sidecar that does not take a table within the time
@@ -28,47 +34,32 @@ pub fn control_limits() -> Limits {
 pub struct Control(Arc<Inner>);
 
 struct Inner {
-    /// Newest table. A `watch`, not a queue: a slow sidecar skips tables and holds nobody up.
-    current: watch::Sender<Arc<Published>>,
-    /// Held while a table is built, so that tables follow in order, and for the books of who acknowledged what.
+    /// Held while a table is built, so that tables follow in order.
     books: Mutex<Books>,
+    /// Revision of the store that each sidecar routes by.
     acks: watch::Sender<BTreeMap<String, u64>>,
     /// Newest revision of the store for which the current table is right.
     latest: watch::Sender<u64>,
     reports: watch::Sender<Vec<Report>>,
 }
 
-/// A table as it is sent, each host serialised once for all sidecars.
-#[derive(Default)]
-struct Published {
-    /// Counts tables that differ; 0 until the first.
-    version: u64,
-    /// Revision of the store this table was first made from.
-    revision: u64,
-    hosts: BTreeMap<String, Sent>,
-    /// Workloads with a sidecar, and the version in which they last changed.
-    callers: Arc<Vec<String>>,
-    callers_since: u64,
-}
-
-struct Sent {
-    host: Arc<Host>,
-    json: Arc<str>,
-    /// Version in which it last changed.
-    since: u64,
-}
-
 #[derive(Default)]
 struct Books {
-    sidecars: BTreeMap<String, Acked>,
+    /// Newest table. A slow sidecar skips tables and holds nobody up.
+    current: Arc<Published>,
+    sidecars: BTreeMap<String, Sidecar>,
     connections: u64,
 }
 
-/// What one sidecar has acknowledged.
-struct Acked {
+/// One connected sidecar.
+struct Sidecar {
     connection: u64,
-    version: u64,
-    revision: u64,
+    /// Namespaces whose hosts it has.
+    scope: BTreeSet<String>,
+    /// Version of the table that it routes by in its scope; `None` before its first acknowledgement.
+    version: Option<u64>,
+    /// Its scope has changed.
+    changed: Arc<Notify>,
 }
 
 impl Default for Control {
@@ -80,23 +71,24 @@ impl Default for Control {
 impl Control {
     /// Nothing is published yet: sidecars that connect wait.
     pub fn new() -> Control {
-        Control(Arc::new(Inner {
-            current: watch::Sender::new(Arc::default()),
-            books: Mutex::default(),
-            acks: watch::Sender::default(),
-            latest: watch::Sender::default(),
-            reports: watch::Sender::default(),
-        }))
+        Control(Arc::new(Inner { books: Mutex::default(), acks: watch::Sender::default(), latest: watch::Sender::default(), reports: watch::Sender::default() }))
     }
 
-    /// Builds the table of these objects and tells the sidecars. Where the table is the same as before nothing is sent, and who has
-    /// acknowledged it counts as having acknowledged the new revision. Takes a millisecond for some hundred objects; does not block.
+    /// Builds the table of these objects and tells the sidecars that it concerns. Who has nothing of what changed and has acknowledged
+    /// the table before counts as having acknowledged this revision. Takes a millisecond for some hundred objects; does not block.
     pub fn publish(&self, input: Arc<MeshInput>) {
-        let books = self.books();
+        let mut books = self.books();
         let (table, reports) = RouteTable::build(&input);
-        let old = self.0.current.borrow().clone();
-        if let Some(new) = next(&old, table, callers::callers(&input)) {
-            self.0.current.send_replace(Arc::new(new));
+        if let Some(new) = books.current.next(table, callers::callers(&input)) {
+            let (old, new) = (std::mem::replace(&mut books.current, Arc::new(new)).version(), books.current.clone());
+            for sidecar in books.sidecars.values_mut() {
+                // One that has nothing yet waits even for an empty table.
+                if sidecar.version.is_none() || new.changed_since(&sidecar.scope, old) {
+                    sidecar.changed.notify_one();
+                } else if sidecar.version == Some(old) {
+                    sidecar.version = Some(new.version());
+                }
+            }
         }
         self.0.reports.send_if_modified(|now| {
             let changed = *now != reports;
@@ -105,7 +97,11 @@ impl Control {
         });
         // After the table: whoever waits for this revision finds it in what is sent.
         self.0.latest.send_replace(input.revision);
-        self.publish_acks(&books);
+        let version = books.current.version();
+        self.0.acks.send_if_modified(|acks| {
+            let current = books.sidecars.iter().filter(|(_, sidecar)| sidecar.version == Some(version));
+            current.fold(false, |changed, (pod, _)| set(acks, pod, input.revision) || changed)
+        });
     }
 
     /// Revision of the store that each connected sidecar (`namespace/pod`) routes by.
@@ -162,55 +158,94 @@ impl Control {
             return Err(std::io::Error::other(format!("sidecar of {} speaks version {}", hello.pod, hello.v)));
         }
         let pod = hello.pod;
+        let own = pod.split_once('/').map_or("", |(namespace, _)| namespace).to_owned();
+        // What it had before this control plane was started is sent again at once.
+        let asked: BTreeSet<String> = hello.namespaces.into_iter().chain([own]).collect();
+        let changed = Arc::new(Notify::new());
         let connection = {
             let mut books = self.books();
             books.connections += 1;
-            books.connections
+            let connection = books.connections;
+            let sidecar = Sidecar { connection, scope: asked.clone(), version: None, changed: changed.clone() };
+            books.sidecars.insert(pod.clone(), sidecar);
+            connection
         };
-        let ended = self.feed(&mut lines, &pod, connection).await;
+        let ended = self.feed(&mut lines, &pod, connection, asked, &changed).await;
         let mut books = self.books();
         if books.sidecars.get(&pod).is_some_and(|s| s.connection == connection) {
             books.sidecars.remove(&pod);
-            self.publish_acks(&books);
+            self.0.acks.send_if_modified(|acks| acks.remove(&pod).is_some());
         }
         ended
     }
 
-    /// Sends the newest table, waits for the acknowledgement, and again: at most one is under way.
-    async fn feed(&self, lines: &mut Lines<Guarded<UnixStream>>, pod: &str, connection: u64) -> std::io::Result<()> {
-        let mut tables = self.0.current.subscribe();
-        let mut sent: Option<Arc<Published>> = None;
+    /// Sends what changed in the sidecar's namespaces, waits for the acknowledgement, and again: at most one is under way.
+    async fn feed(&self, lines: &mut Lines<Guarded<UnixStream>>, pod: &str, connection: u64, mut asked: BTreeSet<String>, changed: &Notify) -> std::io::Result<()> {
+        let mut known: Option<Known> = None;
+        // Number of the last name that the sidecar asked for, and of the last one answered.
+        let (mut wanted, mut answered) = (0, 0);
         loop {
-            let table = tables.borrow_and_update().clone();
-            if table.version > 0 && sent.as_ref().is_none_or(|s| s.version != table.version) {
-                lines.write_line(update(sent.as_deref(), &table)).await?;
-                let Some(ToControl { ack }) = lines.read().await? else { return Ok(()) };
-                if ack != table.revision {
-                    return Err(std::io::Error::other(format!("{pod} acknowledged {ack}, was sent {}", table.revision)));
+            let table = self.scope(pod, connection, &asked);
+            let scope = table.scope(&asked);
+            if table.version() > 0
+                && let Some((line, next)) = table.update(known.as_ref(), &scope, wanted, answered != wanted)
+            {
+                answered = wanted;
+                lines.write_line(line).await?;
+                loop {
+                    match lines.read().await? {
+                        Some(ToControl { ack: Some(ack), .. }) if ack == table.revision() => break,
+                        Some(ToControl { want: Some((number, name)), .. }) => {
+                            wanted = number;
+                            asked.extend(table.namespace_of(&name));
+                        }
+                        Some(ToControl { ack, .. }) => {
+                            return Err(std::io::Error::other(format!("{pod} acknowledged {ack:?}, was sent {}", table.revision())));
+                        }
+                        None => return Ok(()),
+                    }
                 }
-                let mut books = self.books();
-                books.sidecars.insert(pod.to_string(), Acked { connection, version: table.version, revision: ack });
-                self.publish_acks(&books);
-                drop(books);
-                sent = Some(table);
+                known = Some(next);
+            }
+            let is_current = known.is_none() || self.acknowledge(pod, connection, &table);
+            if !is_current || (table.version() > 0 && wanted != answered) {
+                continue;
             }
             tokio::select! {
-                changed = tables.changed() => if changed.is_err() { return Ok(()) },
-                // Nothing is expected now: this is the end of the connection, or nonsense.
-                line = lines.read::<ToControl>() => return line.map(|_| ()),
+                () = changed.notified() => {}
+                line = lines.read::<ToControl>() => match line? {
+                    Some(ToControl { want: Some((number, name)), .. }) => {
+                        wanted = number;
+                        // The newest table: the host may have come after the last update.
+                        asked.extend(self.books().current.namespace_of(&name));
+                    }
+                    // The end of the connection, or nonsense.
+                    _ => return Ok(()),
+                },
             }
         }
     }
 
-    fn publish_acks(&self, books: &Books) {
-        let (version, latest) = (self.0.current.borrow().version, *self.0.latest.borrow());
-        let acks: BTreeMap<String, u64> =
-            books.sidecars.iter().map(|(pod, a)| (pod.clone(), if a.version == version { latest.max(a.revision) } else { a.revision })).collect();
-        self.0.acks.send_if_modified(|now| {
-            let changed = *now != acks;
-            *now = acks;
-            changed
-        });
+    /// Notes the namespaces whose changes the sidecar is to be told, and gives the newest table.
+    fn scope(&self, pod: &str, connection: u64, asked: &BTreeSet<String>) -> Arc<Published> {
+        let mut books = self.books();
+        let table = books.current.clone();
+        if let Some(sidecar) = books.sidecars.get_mut(pod).filter(|s| s.connection == connection) {
+            sidecar.scope = table.scope(asked);
+        }
+        table
+    }
+
+    /// Notes that the sidecar routes by this table; returns false if a newer one has other hosts for it.
+    fn acknowledge(&self, pod: &str, connection: u64, table: &Published) -> bool {
+        let mut books = self.books();
+        let current = books.current.clone();
+        let Some(sidecar) = books.sidecars.get_mut(pod).filter(|s| s.connection == connection) else { return true };
+        let is_current = !current.changed_since(&sidecar.scope, table.version());
+        let (version, revision) = if is_current { (current.version(), *self.0.latest.borrow()) } else { (table.version(), table.revision()) };
+        sidecar.version = Some(version);
+        self.0.acks.send_if_modified(|acks| set(acks, pod, revision.max(table.revision())));
+        is_current
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -218,51 +253,10 @@ impl Control {
     }
 }
 
-/// The table to publish after `old`, or `None` where no host differs.
-fn next(old: &Published, table: RouteTable, callers: Vec<String>) -> Option<Published> {
-    let version = old.version + 1;
-    let mut changed = old.version == 0 || old.hosts.len() != table.hosts.len();
-    let mut hosts = BTreeMap::new();
-    for (name, host) in table.hosts {
-        let sent = match old.hosts.get(&name) {
-            Some(same) if same.host == host => Sent { host: same.host.clone(), json: same.json.clone(), since: same.since },
-            _ => {
-                changed = true;
-                let Ok(json) = serde_json::to_string(&*host) else { continue };
-                Sent { host, json: json.into(), since: version }
-            }
-        };
-        hosts.insert(name, sent);
+/// Whether this changed anything.
+fn set(acks: &mut BTreeMap<String, u64>, pod: &str, revision: u64) -> bool {
+    match acks.get_mut(pod) {
+        Some(known) => std::mem::replace(known, revision) != revision,
+        None => acks.insert(pod.to_owned(), revision).is_none(),
     }
-    let same_callers = old.version > 0 && *old.callers == callers;
-    let (callers, callers_since) = if same_callers { (old.callers.clone(), old.callers_since) } else { (Arc::new(callers), version) };
-    (changed || !same_callers).then_some(Published { version, revision: table.revision, hosts, callers, callers_since })
-}
-
-/// What a sidecar that has `sent` must be told to have `table`, as a [`crate::TableUpdate`]'s JSON; everything where it has nothing.
-fn update(sent: Option<&Published>, table: &Published) -> String {
-    let known = sent.map_or(0, |s| s.version);
-    let mut line = format!("{{\"revision\":{},\"full\":{},\"set\":{{", table.revision, sent.is_none());
-    let mut comma = "";
-    for (name, host) in table.hosts.iter().filter(|(_, h)| h.since > known) {
-        line.extend([comma, &quoted(name), ":", &host.json]);
-        comma = ",";
-    }
-    line.push_str("},\"gone\":[");
-    comma = "";
-    for name in sent.into_iter().flat_map(|s| s.hosts.keys()).filter(|name| !table.hosts.contains_key(*name)) {
-        line.extend([comma, &quoted(name)]);
-        comma = ",";
-    }
-    line.push(']');
-    if table.callers_since > known {
-        line.push_str(",\"callers\":");
-        line.push_str(&serde_json::Value::from(table.callers.as_slice()).to_string());
-    }
-    line.push_str("}\n");
-    line
-}
-
-fn quoted(name: &str) -> String {
-    serde_json::Value::from(name).to_string()
 }

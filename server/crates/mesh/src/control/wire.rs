@@ -6,7 +6,7 @@ use std::io;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 /// Version of what is spoken here; a sidecar of another one is refused.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 
 /// A sidecar's first line.
 #[derive(Serialize, Deserialize)]
@@ -14,12 +14,20 @@ pub(crate) struct Hello {
     pub(crate) v: u32,
     /// `namespace/name`.
     pub(crate) pod: String,
+    /// Namespaces whose hosts it has from an earlier connection.
+    #[serde(default)]
+    pub(crate) namespaces: Vec<String>,
 }
 
-/// A sidecar's every other line: it routes by this revision from now on.
-#[derive(Serialize, Deserialize)]
+/// A sidecar's every other line: one of the two.
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct ToControl {
-    pub(crate) ack: u64,
+    /// It routes by this revision from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ack: Option<u64>,
+    /// It has a request for a host that it does not have; with a number that the answer repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) want: Option<(u64, String)>,
 }
 
 /// A stream of JSON lines.

@@ -37,13 +37,21 @@ async fn session(shared: &Shared, wait: &mut Duration) -> io::Result<()> {
     let stream = UnixStream::connect(&shared.config.control_socket).await?;
     let mut lines = Lines::new(stream, MAX_UPDATE);
     let pod = format!("{}/{}", shared.config.namespace, shared.config.pod);
-    lines.write(&Hello { v: PROTOCOL, pod }).await?;
-    while let Some(update) = lines.read::<TableUpdate>().await? {
-        *wait = FIRST_WAIT;
-        let revision = update.revision;
-        // In use before it is acknowledged: that is what an acknowledgement means.
-        shared.apply(update);
-        lines.write(&ToControl { ack: revision }).await?;
+    lines.write(&Hello { v: PROTOCOL, pod, namespaces: shared.routing().namespaces() }).await?;
+    loop {
+        tokio::select! {
+            update = lines.read::<TableUpdate>() => {
+                let Some(update) = update? else { return Ok(()) };
+                *wait = FIRST_WAIT;
+                let (revision, answers) = (update.revision, update.answers);
+                // In use before it is acknowledged: that is what an acknowledgement means.
+                shared.apply(update);
+                lines.write(&ToControl { ack: Some(revision), want: None }).await?;
+                shared.wants.answer(answers);
+            }
+            wanted = shared.wants.next() => for want in wanted {
+                lines.write(&ToControl { ack: None, want: Some(want) }).await?;
+            },
+        }
     }
-    Ok(())
 }

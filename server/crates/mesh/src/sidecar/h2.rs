@@ -145,6 +145,9 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, cl
     let authority = request.uri().authority().map(|a| a.as_str().to_string());
     let authority = authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok().map(String::from)).unwrap_or_default();
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_string();
+    if matches!(side, Side::Outbound) {
+        shared.learn_authority(&authority).await;
+    }
     let line = |decision: Option<&Decision>| {
         let target = Target { authority: &authority, path: if connect { "" } else { &path } };
         Box::new(Line::of(request.method().as_str(), &target, client.protocol(request.version()), request.headers(), decision, client.ends))

@@ -38,6 +38,7 @@ mod stall;
 mod tunnel;
 mod upload;
 mod upstream;
+mod wants;
 
 pub use config::{Ports, Reach, SidecarConfig, SidecarError};
 

@@ -161,7 +161,7 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
             return reply(503, Flag::NR, "no routes from the control plane yet\n".into(), nobody);
         }
         let text = format!("{name} is not in the service registry: this proxy reaches Services of the mesh only\n");
-        return reply(403, Flag::NR, text, nobody);
+        return Decision::Reply(Reply { status: 403, flag: Flag::NR, body: text.into(), unknown: Some(name.into()), ..Reply::empty(nobody) });
     };
     let Some(cluster) = host.cluster(port, "") else {
         let ports: Vec<String> = host.host.ports.iter().map(|p| p.port.to_string()).collect();

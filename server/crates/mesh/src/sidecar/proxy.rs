@@ -81,7 +81,16 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: Guarded<
             return refuse(&shared, &mut down, ends, Refusal { status: 431, why: "too many large heads at once" }).await;
         }
         let Downstream { buffer, out, .. } = &mut down;
-        let prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
+        let mut prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
+        let unknown = match &mut prepared {
+            Ok(Prepared { decision: Decision::Reply(reply), .. }) => reply.unknown.take(),
+            _ => None,
+        };
+        if let Some(name) = unknown
+            && shared.learn(&name).await
+        {
+            prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
+        }
         if let (Side::Outbound, Ok(Prepared { decision: Decision::Forward(plan), .. })) = (&*side, &prepared)
             && plan.cluster.http2
         {

@@ -22,6 +22,8 @@ pub(crate) struct Reply {
     pub(crate) via: Option<Via>,
     /// Waited before it is given (fault injection).
     pub(crate) delay: Option<Duration>,
+    /// The host that the table lacks, if that is the reason.
+    pub(crate) unknown: Option<Box<str>>,
 }
 
 impl Reply {
@@ -30,7 +32,7 @@ impl Reply {
     }
 
     pub(crate) fn text(status: u16, flag: Flag, why: &'static str, peer: Peer) -> Reply {
-        Reply { status, flag, body: why.into(), location: None, peer, via: None, delay: None }
+        Reply { status, flag, body: why.into(), location: None, peer, via: None, delay: None, unknown: None }
     }
 }
 

@@ -99,6 +99,11 @@ impl Routing {
         self.hosts.iter()
     }
 
+    /// Namespaces of all hosts.
+    pub(crate) fn namespaces(&self) -> Vec<String> {
+        self.hosts.iter().map(|h| &h.host.namespace).collect::<std::collections::BTreeSet<_>>().into_iter().cloned().collect()
+    }
+
     /// All clusters, for the admin pages.
     pub(crate) fn clusters(&self) -> impl Iterator<Item = &Arc<LiveCluster>> {
         self.hosts.iter().flat_map(|h| &h.clusters)

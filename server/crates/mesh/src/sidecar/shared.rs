@@ -7,6 +7,7 @@ use super::balance::mix;
 use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
 use super::seen::Ends;
 use super::routing::{LiveCluster, LiveHost, Maker, Routing, Upstreams};
+use super::wants::Wants;
 use crate::control::caller_name;
 use crate::table::TableUpdate;
 use listen::Books;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) books: Books,
     /// For requests to hosts that nobody knows.
     pub(crate) black_hole: Peer,
+    /// Hosts that are not in the table yet.
+    pub(crate) wants: Wants,
     /// What this sidecar tells the next one about its pod.
     pub(crate) metadata: String,
     /// Streams of HTTP/2 that this sidecar hands to its own listener in HTTP/1.1, by our end of the connection.
@@ -112,6 +115,7 @@ impl Shared {
             budget: Budget::new(BUDGET),
             books: Books::default(),
             black_hole,
+            wants: Wants::default(),
             metadata,
             handed: Mutex::default(),
             routing: RwLock::default(),
@@ -152,6 +156,27 @@ impl Shared {
         used.extend(self.callers().peers.values());
         used.extend(self.own_ports.lock().unwrap_or_else(PoisonError::into_inner).values().map(|cluster| cluster.nobody));
         self.metrics.forget_peers_but(&used);
+    }
+
+    /// Gets a host that a request names and the table lacks. Returns whether the table has it now.
+    pub(crate) async fn learn(&self, name: &str) -> bool {
+        if !self.ready.load(Ordering::Acquire) || !self.wants.ask(name).await {
+            return false;
+        }
+        let is_found = self.routing().resolve(name).is_some();
+        if !is_found {
+            self.wants.miss(name);
+        }
+        is_found
+    }
+
+    /// [`Shared::learn`] for the host of an authority, if the table lacks it.
+    pub(crate) async fn learn_authority(&self, authority: &str) {
+        if let Some((name, _)) = super::outbound::split_authority(authority)
+            && self.routing().resolve(&name).is_none()
+        {
+            self.learn(&name).await;
+        }
     }
 
     /// Uniform over 64 bits.

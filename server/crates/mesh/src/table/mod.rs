@@ -57,6 +57,9 @@ pub struct TableUpdate {
     /// that are in this list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callers: Option<Vec<String>>,
+    /// Number of the last name that the receiver asked for: if there is such a host, it has it now.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub answers: u64,
 }
 
 impl RouteTable {
@@ -198,6 +201,10 @@ pub(crate) fn is_visible(text: &str) -> bool {
 
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
