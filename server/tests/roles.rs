@@ -46,12 +46,12 @@ impl Running {
     }
 
     fn exit_code(mut self) -> Option<i32> {
-        let ends = Instant::now() + Duration::from_secs(20);
+        let ends = Instant::now() + Duration::from_secs(120);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(Instant::now() < ends, "it has not ended within 20 s");
+            assert!(Instant::now() < ends, "it has not ended within 120 s");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -32,6 +32,7 @@ pub struct Programs {
     kubectl: PathBuf,
     envoy: PathBuf,
     axe: PathBuf,
+    fonts: PathBuf,
 }
 
 impl Programs {
@@ -41,7 +42,7 @@ impl Programs {
         command.args(["test", "--locked"]);
         command.env("DEMO_PANEL_PKG", target_dir().join("pkg"));
         command.env("KUBECTL", &self.kubectl).env("AXE", &self.axe).env("ENVOY", &self.envoy);
-        command.env("CHROMIUM", &self.chromium.browser).env("CHROMEDRIVER", &self.chromium.driver);
+        command.env("CHROMIUM", &self.chromium.browser).env("CHROMEDRIVER", &self.chromium.driver).env("FONTS", &self.fonts);
         command
     }
 }
@@ -60,13 +61,14 @@ impl Test {
         self.check()?;
         let real = if self.args.is_empty() && self.only != Some(Only::Embedded) { Some(RealSuite::choose()) } else { None };
         let embedded = self.only != Some(Only::Real);
-        let mut steps = Steps::new(6 + usize::from(embedded) + real.as_ref().map_or(0, RealSuite::steps));
+        let mut steps = Steps::new(7 + usize::from(embedded) + real.as_ref().map_or(0, RealSuite::steps));
         steps.step("Rules of the house", tidy::check)?;
         let programs = Programs {
             chromium: steps.step("Chromium and its driver", tools::chromium)?,
             kubectl: steps.step("kubectl", tools::kubectl)?,
             envoy: steps.step("Envoy, which the sidecar is compared with", tools::envoy)?,
             axe: steps.step("axe-core", tools::axe)?,
+            fonts: steps.step("Fonts of the browser tests", tools::fonts)?,
         };
         steps.step("Browser's half: wasm, JavaScript, CSS (the first time 2 to 3 min on two cores)", || {
             browser_half::build(&tools::wasm_compiler()?, Profile::Release)

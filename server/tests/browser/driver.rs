@@ -6,11 +6,17 @@ use fantoccini::elements::Element;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, Locator};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+#[path = "fonts.rs"]
+pub mod fonts;
+
+use fonts::{CHINESE, DefaultFont};
 
 /// Longest wait for anything a person would see. Generous: CI has two cores for all of it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -23,13 +29,19 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Starts one on a free port.
+    /// Starts one on a free port. Its browsers have the tests' fonts and none of the machine's.
     pub fn start() -> Driver {
+        Driver::start_with(DefaultFont::LiberationSans)
+    }
+
+    /// Starts one whose browsers have this default font.
+    pub fn start_with(font: DefaultFont) -> Driver {
         let program = std::env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
         let profiles = tempfile::tempdir().expect("a folder for browser profiles");
         let mut child = Command::new(&program)
             .arg("--port=0")
             .env("TMPDIR", profiles.path())
+            .env("FONTCONFIG_FILE", font.config(profiles.path()))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -190,10 +202,36 @@ impl Browser {
         self.client.goto(url).await.expect("the page opens");
     }
 
-    /// The page is not wider than its window.
+    /// The page is not wider than its window, with any of the fonts. Every element inherits the root's font, so a font that the root is given
+    /// is drawn as the machine's default font would be, in states that another browser could not be brought to.
     pub async fn fits(&self, state: &str, width: u32) {
-        let wider = self.script("return document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
-        assert_eq!(wider, json!(0), "{state} scrolls sideways at {width} pixels");
+        for font in DefaultFont::ALL {
+            self.fits_with(font.family(), state, width).await;
+        }
+    }
+
+    /// The same with one font; with the browser's default where that is empty.
+    pub async fn fits_with(&self, font: &str, state: &str, width: u32) {
+        let wider = self.client.execute(TOO_WIDE, vec![font.into(), CHINESE.into()]).await.expect("the page is measured");
+        assert_eq!(wider, json!([]), "{state} scrolls sideways at {width} pixels, with {font:?}");
+    }
+
+    /// The fonts that the page's text is drawn with, those of code aside.
+    pub async fn fonts(&self) -> BTreeSet<String> {
+        self.cdp("DOM.enable", json!({})).await;
+        self.cdp("CSS.enable", json!({})).await;
+        let root = self.cdp("DOM.getDocument", json!({})).await["root"]["nodeId"].clone();
+        let found = self.cdp("DOM.querySelectorAll", json!({"nodeId": root, "selector": "h1, h2, p, a, button, th, td, strong"})).await["nodeIds"].clone();
+        let mut names = BTreeSet::new();
+        for node in found.as_array().expect("nodes") {
+            let ask = json!({"cmd": "CSS.getPlatformFontsForNode", "params": {"nodeId": node}});
+            // A live page has replaced some nodes since they were listed.
+            let Ok(told) = self.client.issue_cmd(Vendor { path: "goog/cdp/execute", body: ask }).await else { continue };
+            names.extend(told["fonts"].as_array().expect("fonts").iter().filter_map(|font| font["familyName"].as_str().map(str::to_owned)));
+        }
+        self.cdp("CSS.disable", json!({})).await;
+        self.cdp("DOM.disable", json!({})).await;
+        names
     }
 
     /// Runs script in the page.
@@ -203,7 +241,7 @@ impl Browser {
 
     /// Size of the window in CSS pixels, and the colour scheme a person prefers.
     pub async fn look(&self, width: u32, height: u32, scheme: &str) {
-        self.cdp("Emulation.setDeviceMetricsOverride", json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600})).await;
+        self.cdp("Emulation.setDeviceMetricsOverride", json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < PHONE})).await;
         // Without motion nothing is caught half way between two colours.
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]);
         self.cdp("Emulation.setEmulatedMedia", json!({"features": features})).await;
@@ -251,8 +289,8 @@ impl Browser {
         self.client.execute("return document.body.innerText", vec![]).await.map_or_else(|e| e.to_string(), |v| v.as_str().unwrap_or_default().to_owned())
     }
 
-    async fn cdp(&self, cmd: &str, params: Value) {
-        self.vendor("goog/cdp/execute", json!({"cmd": cmd, "params": params})).await;
+    async fn cdp(&self, cmd: &str, params: Value) -> Value {
+        self.vendor("goog/cdp/execute", json!({"cmd": cmd, "params": params})).await
     }
 
     async fn vendor(&self, path: &'static str, body: Value) -> Value {
@@ -264,6 +302,24 @@ impl Browser {
 fn thumb_offset(percent: f64, width: f64, thumb: f64) -> f64 {
     ((percent / 100.0) - 0.5) * (width - thumb)
 }
+
+/// A window narrower than this is a phone's, CSS pixels.
+const PHONE: u32 = 600;
+
+/// Gives the root a font, and takes it back. Returns by how much the page is too wide, and which elements stick out of the window.
+const TOO_WIDE: &str = r#"
+const [font, chinese] = arguments, root = document.documentElement;
+root.style.fontFamily = font && `"${font}", "${chinese}"`;
+const width = root.clientWidth, found = [];
+if (root.scrollWidth > width) {
+    found.push(`${root.scrollWidth - width} px too wide`);
+    const out = element => element.getBoundingClientRect().right > width + 0.5;
+    for (const e of document.body.querySelectorAll("*")) {
+        if (out(e) && ![...e.children].some(out)) found.push(`${e.localName}.${[...e.classList].join(".")}: ${e.textContent.slice(0, 60)}`);
+    }
+}
+root.style.fontFamily = "";
+return found"#;
 
 /// Width of the big slider's thumb as `style/` sets it, pixels: its middle travels the slider's width less this.
 const THUMB: f64 = 24.0;

@@ -15,7 +15,7 @@ pub fn chromium() -> Result<Chromium> {
     if let Some(found) = find() {
         return Ok(found);
     }
-    let install = "apt-get install -y --no-install-recommends chromium chromium-driver fonts-noto-core fonts-noto-cjk";
+    let install = "apt-get install -y --no-install-recommends chromium chromium-driver";
     let root = output(cmd("id").arg("-u"))? == "0";
     if which("apt-get").is_none() || !root {
         return Err(error(format!("the browser tests need `chromium` and `chromedriver` on PATH. On Debian, as root: {install}")));

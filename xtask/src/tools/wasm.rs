@@ -3,6 +3,7 @@
 //!
 //! Debian packages no wasm standard library, so it is built once with build-std and put beside the compiler; from then
 //! on every wasm build is an ordinary one. No root is needed: packages are unpacked into the cache folder.
+use super::debian::PackageLists;
 use super::fetched;
 use crate::sh::{Context, Result, cmd, error, output, which};
 use std::path::{Path, PathBuf};
@@ -43,12 +44,10 @@ pub fn wasm_compiler() -> Result<WasmCompiler> {
         }
         println!("    rustup cannot download here; taking Debian's rustc-web");
     }
-    for program in ["apt-get", "apt-cache", "dpkg", "dpkg-deb"] {
-        if which(program).is_none() {
-            return Err(error(format!(
-                "the Rust tool chain has no {TARGET} target. Install it: rustup target add {TARGET}\n    (the other way, Debian's rustc-web, needs `{program}`)"
-            )));
-        }
+    if let Some(program) = super::debian::missing_program() {
+        return Err(error(format!(
+            "the Rust tool chain has no {TARGET} target. Install it: rustup target add {TARGET}\n    (the other way, Debian's rustc-web, needs `{program}`)"
+        )));
     }
     debian().map(WasmCompiler::Debian)
 }
@@ -81,8 +80,8 @@ fn libraries(dir: &Path) -> Result<PathBuf> {
 
 /// Keyed by the package's version, because cargo does not notice other libraries under the same path.
 fn debian() -> Result<PathBuf> {
-    let lists = fetched_lists()?;
-    let version = field(&output(apt("apt-cache", &lists).args(["policy", "rustc-web"]))?, "Candidate:")
+    let lists = PackageLists::fetch()?;
+    let version = field(&output(lists.apt("apt-cache").args(["policy", "rustc-web"]))?, "Candidate:")
         .filter(|v| v != "(none)")
         .ok_or_else(|| error(format!("this Debian has no package rustc-web. Install the target: rustup target add {TARGET}")))?;
     let key: String = version.chars().map(|c| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '_' }).collect();
@@ -90,10 +89,10 @@ fn debian() -> Result<PathBuf> {
         println!("    downloading Debian's rustc-web {version} and its source (140 MB)");
         let minor: String = version.split('.').take(2).collect::<Vec<_>>().join(".");
         let std = format!("libstd-rust-web-{minor}");
-        let shown = output(apt("apt-cache", &lists).args(["depends", &std]))?;
+        let shown = output(lists.apt("apt-cache").args(["depends", &std]))?;
         let llvm = shown.split_whitespace().find(|word| word.starts_with("libllvm")).unwrap_or("libllvm22").to_owned();
         let packages = ["rustc-web", &std, "libstd-rust-web-dev", &llvm, "rust-web-src"];
-        output(apt("apt-get", &lists).arg("download").args(packages).current_dir(dir))?;
+        lists.download(&packages, dir)?;
         for entry in std::fs::read_dir(dir).context("list the packages")?.flatten() {
             let file = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -108,28 +107,6 @@ fn debian() -> Result<PathBuf> {
         }
         build_std(dir)
     })
-}
-
-/// Package lists of our own, so that no root is needed to refresh them. Fresh for a day.
-fn fetched_lists() -> Result<PathBuf> {
-    let dir = crate::sh::cache_dir().join("apt");
-    std::fs::create_dir_all(dir.join("lists/partial")).context("make the folder for package lists")?;
-    std::fs::create_dir_all(dir.join("cache/archives/partial")).context("make the folder for packages")?;
-    let fresh = std::fs::metadata(dir.join("stamp")).and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-    if fresh.is_none_or(|age| age.as_secs() > 86_400) {
-        output(apt("apt-get", &dir).arg("update"))?;
-        std::fs::write(dir.join("stamp"), "").context("note the time of the package lists")?;
-    }
-    Ok(dir)
-}
-
-fn apt(program: &str, lists: &Path) -> Command {
-    let mut command = cmd(program);
-    command.arg("-o").arg(format!("Dir::State::lists={}", lists.join("lists").display()));
-    command.arg("-o").arg(format!("Dir::Cache={}", lists.join("cache").display()));
-    // The sandboxed download user could not write into a folder of ours.
-    command.args(["-o", "APT::Sandbox::User=root"]);
-    command
 }
 
 fn field(text: &str, name: &str) -> Option<String> {

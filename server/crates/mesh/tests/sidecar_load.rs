@@ -24,6 +24,8 @@ fn weights(input: &MeshInput, revision: u64, v1: u32, v2: u32) -> MeshInput {
 struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
+    /// Answers of each client.
+    each: Vec<Arc<AtomicU64>>,
     clients: JoinSet<Vec<String>>,
 }
 
@@ -31,7 +33,8 @@ impl Load {
     fn start(to: SocketAddr, clients: usize) -> Load {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut set = JoinSet::new();
-        for number in 0..clients {
+        let each: Vec<Arc<AtomicU64>> = (0..clients).map(|_| Arc::default()).collect();
+        for (number, own) in each.iter().cloned().enumerate() {
             let (stop, done) = (stop.clone(), done.clone());
             set.spawn(async move {
                 let mut failures = Vec::new();
@@ -49,11 +52,12 @@ impl Load {
                         break;
                     }
                     done.fetch_add(1, Ordering::SeqCst);
+                    own.fetch_add(1, Ordering::SeqCst);
                 }
                 failures
             });
         }
-        Load { stop, done, clients: set }
+        Load { stop, done, each, clients: set }
     }
 
     fn done(&self) -> u64 {
@@ -66,6 +70,16 @@ impl Load {
         let deadline = Instant::now() + PATIENCE;
         while self.done() < goal {
             assert!(Instant::now() < deadline, "{} of {goal} answers", self.done());
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until no request is under way that began before now: each client's next answer may be one's, the one after that is not.
+    async fn renewed(&self) {
+        let goals: Vec<u64> = self.each.iter().map(|own| own.load(Ordering::SeqCst) + 2).collect();
+        let deadline = Instant::now() + PATIENCE;
+        while self.each.iter().zip(&goals).any(|(own, goal)| own.load(Ordering::SeqCst) < *goal) {
+            assert!(Instant::now() < deadline && !self.clients.is_empty(), "a client has stopped: {:?}", self.each);
             tokio::task::yield_now().await;
         }
     }
@@ -122,7 +136,7 @@ async fn weight_changes_fail_nothing_and_hold_from_the_acknowledgement_on() {
     assert_eq!(load.end().await, Vec::<String>::new());
     took.sort();
     println!("acknowledged after {:?} (median), {:?} (p99), under {done} requests", took[took.len() / 2], took[took.len() * 99 / 100]);
-    assert!(done > 2000, "only {done} requests");
+    assert!(done >= 2000, "only {done} requests");
     mesh.end().await;
 }
 
@@ -147,6 +161,7 @@ async fn endpoints_come_and_go_without_a_failure() {
         let old = others.remove(0);
         revision += 1;
         mesh.publish(objects(revision, &others)).await;
+        load.renewed().await;
         old.stop().await;
         load.more(20).await;
     }
@@ -331,12 +346,12 @@ async fn a_route_to_another_namespace_brings_its_hosts_along() {
 #[tokio::test]
 async fn a_sidecar_that_stops_finishes_what_it_began() {
     let app = App::start("v1").await;
-    let mesh = Mesh::start(input(1, &[("v1", app.address)])).await;
+    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| c.drain = PATIENCE).await;
     let (to, counter) = (mesh.outbound(), app.requests.clone());
     let mut idle = mesh.connect().await;
     assert_eq!(idle.get(URL).await.header("connection"), None);
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move { Client::connect(to).await.get("http://flaskapp:7777/slow/300").await });
+    tasks.spawn(async move { Client::connect(to).await.get("http://flaskapp:7777/held").await });
     while counter.load(Ordering::SeqCst) < 2 {
         tokio::task::yield_now().await;
     }
@@ -344,6 +359,7 @@ async fn a_sidecar_that_stops_finishes_what_it_began() {
     mesh.stop.cancel();
     let mut page = Client::connect(health).await;
     assert_eq!(page.ask("GET /healthz/ready HTTP/1.1\r\nhost: a\r\n\r\n").await.status, 503);
+    app.release();
     let answer = tasks.join_next().await.unwrap().unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, "v1"));
     // It was asked for before anybody knew; who asks again on this connection would be cut off.
@@ -356,7 +372,7 @@ async fn a_sidecar_that_stops_finishes_what_it_began() {
 #[tokio::test]
 async fn while_it_goes_it_still_answers_and_says_close() {
     let app = App::start("v1").await;
-    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| c.linger = Duration::from_secs(5)).await;
+    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| c.linger = PATIENCE).await;
     let mut client = mesh.connect().await;
     client.get(URL).await;
     mesh.stop.cancel();
@@ -372,7 +388,7 @@ async fn while_it_goes_it_still_answers_and_says_close() {
 #[tokio::test]
 async fn a_tunnel_goes_on_until_the_drain_ends() {
     let app = App::start("v1").await;
-    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| c.drain = Duration::from_millis(400)).await;
+    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| c.drain = PATIENCE).await;
     let mut idle = mesh.connect().await;
     idle.get(URL).await;
     let mut tunnel = mesh.connect().await;
@@ -385,6 +401,12 @@ async fn a_tunnel_goes_on_until_the_drain_ends() {
     let mut echoed = [0; 10];
     tokio::time::timeout(PATIENCE, tunnel.stream.read_exact(&mut echoed)).await.unwrap().expect("the tunnel is cut");
     assert_eq!(&echoed, b"still here");
+    drop(tunnel);
+    mesh.end().await;
+    // The end of a short drain ends a tunnel that goes on.
+    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| c.drain = Duration::from_millis(50)).await;
+    let mut tunnel = mesh.connect().await;
+    assert_eq!(tunnel.ask(switch).await.status, 101);
     mesh.end().await;
     assert!(tunnel.is_closed().await);
 }
@@ -398,9 +420,7 @@ async fn a_request_that_never_ends_ends_with_the_drain() {
     while app.count() == 0 {
         tokio::task::yield_now().await;
     }
-    let began = Instant::now();
     mesh.end().await;
-    assert!(began.elapsed() < Duration::from_secs(5));
     assert!(client.is_closed().await);
 }
 

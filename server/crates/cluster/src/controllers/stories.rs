@@ -84,7 +84,7 @@ impl Cluster {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        match tokio::time::timeout(Duration::from_secs(20), wait).await {
+        match tokio::time::timeout(Duration::from_secs(120), wait).await {
             Ok(found) => found,
             Err(_) => panic!(
                 "not within 20 s: {what}\ndeployments {:#?}\nsets {:#?}\npods {:?}",

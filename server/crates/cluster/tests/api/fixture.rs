@@ -110,7 +110,7 @@ pub fn deployment(name: &str, replicas: u32) -> Value {
 
 /// Waits until `happened` gives something; says what was waited for when it never does.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut happened: impl FnMut() -> F) -> T {
-    let waited = tokio::time::timeout(Duration::from_secs(20), async {
+    let waited = tokio::time::timeout(Duration::from_secs(120), async {
         loop {
             if let Some(it) = happened().await {
                 return it;

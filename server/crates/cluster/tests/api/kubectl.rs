@@ -66,7 +66,7 @@ impl Kubectl<'_> {
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
-        let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
+        let output = tokio::time::timeout(Duration::from_secs(120), child.wait_with_output()).await;
         let output = output.unwrap_or_else(|_| panic!("kubectl {line}: no end")).unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.code().unwrap_or(-1), text)
@@ -203,7 +203,7 @@ async fn a_port_is_forwarded() {
     t.running_pod("p").await;
     let mut forward = k.start("port-forward pod/p :7777 --address 127.0.0.1");
     let mut lines = BufReader::new(forward.stdout.take().unwrap()).lines();
-    let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await.unwrap().unwrap();
+    let line = tokio::time::timeout(Duration::from_secs(120), lines.next_line()).await.unwrap().unwrap();
     let line = line.unwrap_or_else(|| panic!("kubectl port-forward ended"));
     let port: u16 = line.split_whitespace().nth(2).and_then(|a| a.rsplit(':').next()?.parse().ok()).unwrap_or_else(|| panic!("{line}"));
     let sent: Vec<u8> = (0..300_000_u32).map(|i| (i * 7) as u8).collect();

@@ -30,7 +30,7 @@ impl Kubectl<'_> {
     /// Runs it; its output. Panics with what it said where it fails.
     async fn run(&self, line: &str) -> String {
         let args: Vec<&str> = line.split_whitespace().collect();
-        let output = tokio::time::timeout(Duration::from_secs(60), self.command(&args).output()).await;
+        let output = tokio::time::timeout(Duration::from_secs(120), self.command(&args).output()).await;
         let output = output.unwrap_or_else(|_| panic!("kubectl {line} hangs")).unwrap();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "kubectl {line}: {out}{err}");
@@ -78,7 +78,7 @@ async fn kubectl_walks_from_apply_to_delete() {
 
     let mut logs = kubectl.command(&["logs", "-f", &pod]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(logs.stdout.take().unwrap()).lines();
-    let first = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await.expect("a log line").unwrap().unwrap();
+    let first = tokio::time::timeout(Duration::from_secs(120), lines.next_line()).await.expect("a log line").unwrap().unwrap();
     assert!(first.contains("serving on"), "{first}");
     logs.kill().await.unwrap();
 
@@ -87,7 +87,7 @@ async fn kubectl_walks_from_apply_to_delete() {
     let mut stdin = cat.stdin.take().unwrap();
     stdin.write_all(b"through and back\n").await.unwrap();
     drop(stdin);
-    let output = tokio::time::timeout(Duration::from_secs(20), cat.wait_with_output()).await.expect("cat ends").unwrap();
+    let output = tokio::time::timeout(Duration::from_secs(120), cat.wait_with_output()).await.expect("cat ends").unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "through and back\n");
 
     write("v2");

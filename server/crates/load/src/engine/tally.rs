@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A request written later than this after its scheduled time counts as late.
 const LATE: Duration = Duration::from_millis(5);
+/// Clocks that are read within this time are read at the same moment.
+const ONE_MOMENT: Duration = Duration::from_micros(100);
 /// More versions than this are counted together: the names come from outside.
 const MAX_VERSIONS: usize = 32;
 /// The name they are counted under.
@@ -178,6 +180,9 @@ impl Tally {
         let (sent_us, answered_us) = (self.unix_us(started), self.unix_us(now));
         let place = self.place(version);
         let Some(state) = self.mark.as_mut().filter(|m| started >= m.at) else { return };
+        // The wall clock may have been set back since the mark.
+        let sent_us = sent_us.max(state.mark.at_us);
+        let answered_us = answered_us.max(sent_us);
         let name = &*self.versions[place].name;
         if let Some(n) = state.mark.counts.get_mut(name) {
             *n += 1;
@@ -250,8 +255,12 @@ impl Tally {
 
     /// Ten times a second: moves the windows on and says how things stand.
     pub fn tick(&mut self, now: Instant, target_rate: f64, in_flight: u64, requests: Option<u64>) -> Snapshot {
-        // The wall clock may be set while we run; marks and `at_ms` follow it.
-        self.clock = (now, SystemTime::now());
+        // The wall clock may be set while we run; marks and `at_ms` follow it. Two readings between which the thread had to wait are no
+        // reading of one moment: then the last ones stay.
+        let read = (Instant::now(), SystemTime::now());
+        if read.0.elapsed() < ONE_MOMENT {
+            self.clock = read;
+        }
         let behind = now.saturating_duration_since(self.second_began).as_secs();
         for _ in 0..behind.min(WINDOW_S as u64) {
             let versions = self.versions.iter_mut().map(|v| &mut v.recent);

@@ -6,7 +6,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// Longest wait for anything: passed on a hang, not on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the server does with the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,7 @@ struct Inner {
     /// Requests that came in part before their connection ended.
     cut: AtomicU64,
     stop: AtomicBool,
+    accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// The server; a thread a connection.
@@ -57,10 +62,11 @@ impl Server {
             wrong: Mutex::default(),
             cut: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            accepting: Mutex::default(),
         });
         let server = Server { addr, inner };
         let accepting = server.clone();
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (server, n) = (accepting.clone(), accepting.inner.connections.fetch_add(1, Ordering::SeqCst));
                 if server.inner.stop.load(Ordering::SeqCst) {
@@ -69,6 +75,7 @@ impl Server {
                 std::thread::Builder::new().stack_size(128 * 1024).spawn(move || server.serve(stream.unwrap(), n)).unwrap();
             }
         });
+        *server.inner.accepting.lock().unwrap() = Some(thread);
         server
     }
 
@@ -84,10 +91,12 @@ impl Server {
         self.inner.connections.load(Ordering::SeqCst)
     }
 
-    /// Stops listening; connections stay.
+    /// Stops listening; connections stay. On return new ones are refused.
     pub fn close(&self) {
         self.inner.stop.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(self.addr));
+        let thread = self.inner.accepting.lock().unwrap().take();
+        thread.expect("it is closed once").join().unwrap();
     }
 
     /// What was wrong with requests, if anything.
@@ -136,13 +145,13 @@ impl Server {
     }
 }
 
-/// An engine that sees `server` as its proxy.
+/// An engine that sees `server` as its proxy. It waits for answers as long as the tests do: no request fails because the machine is busy.
 pub fn engine(server: &Server) -> Engine {
     engine_with(server, |_| {})
 }
 
 pub fn engine_with(server: &Server, change: impl FnOnce(&mut EngineConfig)) -> Engine {
-    let mut config = EngineConfig { proxy: Some(server.addr.to_string()), ..EngineConfig::default() };
+    let mut config = EngineConfig { proxy: Some(server.addr.to_string()), answer_timeout: PATIENCE, ..EngineConfig::default() };
     change(&mut config);
     Engine::start(config).unwrap()
 }
@@ -154,17 +163,47 @@ pub async fn set_rate(engine: &Engine, rate: u32) -> AgentStatus {
 /// Waits for a snapshot on which `done` holds; on time-out shows the last one.
 pub async fn until(engine: &Engine, what: &str, mut done: impl FnMut(&Snapshot) -> bool) -> Snapshot {
     let mut status = engine.status();
-    let ends = Instant::now() + Duration::from_secs(30);
+    let ends = Instant::now() + PATIENCE;
     loop {
         let snapshot = status.borrow_and_update().snapshot.clone();
         if done(&snapshot) {
             return snapshot;
         }
-        assert!(Instant::now() < ends, "not within 30 s: {what}; last seen: {snapshot:#?}");
+        assert!(Instant::now() < ends, "not within {PATIENCE:?}: {what}; last seen: {snapshot:#?}");
         status.changed().await.unwrap();
     }
 }
 
 pub fn good(snapshot: &Snapshot) -> u64 {
     snapshot.counts.values().sum()
+}
+
+/// Sets this rate, waits until so many places of its schedule have come, and compares them with the clock. A place comes at its time, whatever
+/// the machine does: it is sent, waits, or is shed and counted.
+pub async fn keeps_rate(engine: &Engine, rate: u32, places: u64) -> Snapshot {
+    let before = Instant::now();
+    let first = set_rate(engine, rate).await.snapshot;
+    let after = Instant::now();
+    let accounted = |s: &Snapshot| (s.sent + s.shed) as f64;
+    until(engine, "so many places have come", |s| accounted(s) >= accounted(&first) + places as f64).await;
+    // A snapshot with the mark is no older than the question for it.
+    let asked = Instant::now();
+    let mark = engine.mark().await.unwrap();
+    let last = until(engine, "the mark is in a snapshot", |s| s.mark.as_ref().is_some_and(|m| m.id == mark.id)).await;
+    let due = |time: Duration| time.as_secs_f64() * f64::from(rate);
+    let (least, most) = (due(asked - after) - 2.0, due(before.elapsed()) + 2.0);
+    // What is in flight may have been written already, and then it is counted twice.
+    let come = accounted(&last) - accounted(&first);
+    let (low, high) = (come - first.in_flight as f64, come + last.in_flight as f64);
+    assert!(high >= least && low <= most, "between {low} and {high} places have come; by the clock it is {least} to {most}: {last:#?}");
+    last
+}
+
+/// Waits until `done`: for what no snapshot tells.
+pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let ends = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < ends, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }

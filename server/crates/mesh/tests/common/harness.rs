@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Longest wait for anything that should take milliseconds.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An address that only this test of this process uses.
 pub fn own_ip() -> IpAddr {
@@ -28,6 +28,7 @@ pub struct App {
     pub address: SocketAddr,
     pub requests: Arc<AtomicU64>,
     stop: CancellationToken,
+    held: CancellationToken,
     tasks: JoinSet<()>,
 }
 
@@ -41,29 +42,33 @@ impl App {
         let listener = TcpListener::bind(address).await.unwrap();
         let (address, stop, requests) = (listener.local_addr().unwrap(), CancellationToken::new(), Arc::new(AtomicU64::new(0)));
         let mut tasks = JoinSet::new();
-        let (token, counter) = (stop.clone(), requests.clone());
+        let held = CancellationToken::new();
+        let (token, counter, hold) = (stop.clone(), requests.clone(), held.clone());
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     () = token.cancelled() => break,
-                    Ok((stream, _)) = listener.accept() => { connections.spawn(app_connection(stream, version, counter.clone(), token.clone())); }
+                    Ok((stream, _)) = listener.accept() => { connections.spawn(app_connection(stream, version, counter.clone(), token.clone(), hold.clone())); }
                 }
             }
             drop(listener);
             while connections.join_next().await.is_some() {}
         });
-        App { address, requests, stop, tasks }
+        App { address, requests, stop, held, tasks }
+    }
+
+    /// Lets requests for `/held` be answered.
+    pub fn release(&self) {
+        self.held.cancel();
     }
 
     pub fn count(&self) -> u64 {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// Finishes requests under way, then closes everything. Goes on for a moment first, as a good app does when it is asked to end:
-    /// what was on its way to it is still answered.
+    /// Finishes requests under way, then closes everything.
     pub async fn stop(mut self) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
@@ -74,7 +79,7 @@ impl App {
     }
 }
 
-async fn app_connection(mut stream: TcpStream, version: &'static str, requests: Arc<AtomicU64>, stop: CancellationToken) {
+async fn app_connection(mut stream: TcpStream, version: &'static str, requests: Arc<AtomicU64>, stop: CancellationToken, held: CancellationToken) {
     let mut buffer = Vec::new();
     loop {
         let head_end = loop {
@@ -111,6 +116,9 @@ async fn app_connection(mut stream: TcpStream, version: &'static str, requests: 
         let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
         if let Some(ms) = target.strip_prefix("/slow/").and_then(|ms| ms.parse().ok()) {
             tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+        if target == "/held" {
+            held.cancelled().await;
         }
         let mut text = match target {
             "/head" => head.clone(),

@@ -1,6 +1,10 @@
 //! The table: Services with their routes, and what is asked of them.
 
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A request that took at least so long was delayed by a fault: those last 2 s.
+pub const DELAY: Duration = Duration::from_millis(1_900);
 
 /// What is checked of a row.
 pub enum Check {
@@ -502,20 +506,20 @@ fn changes() -> Group {
 
 fn timeouts() -> Group {
     let http = json!([
-        {"match": [{"uri": {"prefix": "/short"}}], "timeout": "0.1s", "route": only("timeouts", "v1")},
+        {"match": [{"uri": {"prefix": "/short"}}], "timeout": "0.5s", "route": only("timeouts", "v1")},
         {"match": [{"uri": {"prefix": "/none"}}], "timeout": "0s", "route": only("timeouts", "v1")},
-        {"match": [{"uri": {"prefix": "/try"}}], "timeout": "2s", "retries": {"attempts": 2, "perTryTimeout": "0.1s", "retryOn": "5xx"}, "route": only("timeouts", "v1")},
-        {"match": [{"uri": {"prefix": "/once"}}], "retries": {"attempts": 1, "perTryTimeout": "0.1s", "retryOn": "gateway-error"}, "route": only("timeouts", "v1")},
-        {"match": [{"uri": {"prefix": "/reset"}}], "retries": {"attempts": 1, "perTryTimeout": "0.1s", "retryOn": "reset"}, "route": only("timeouts", "v1")},
-        {"match": [{"uri": {"prefix": "/whole"}}], "timeout": "0.15s", "retries": {"attempts": 5, "perTryTimeout": "0.1s", "retryOn": "5xx"}, "route": only("timeouts", "v1")},
+        {"match": [{"uri": {"prefix": "/try"}}], "timeout": "20s", "retries": {"attempts": 2, "perTryTimeout": "0.5s", "retryOn": "5xx"}, "route": only("timeouts", "v1")},
+        {"match": [{"uri": {"prefix": "/once"}}], "retries": {"attempts": 1, "perTryTimeout": "0.5s", "retryOn": "gateway-error"}, "route": only("timeouts", "v1")},
+        {"match": [{"uri": {"prefix": "/reset"}}], "retries": {"attempts": 1, "perTryTimeout": "0.5s", "retryOn": "reset"}, "route": only("timeouts", "v1")},
+        {"match": [{"uri": {"prefix": "/whole"}}], "timeout": "0.75s", "retries": {"attempts": 5, "perTryTimeout": "0.5s", "retryOn": "5xx"}, "route": only("timeouts", "v1")},
     ]);
     group("timeouts", http, vec![
         is("GET /short", &[], "200 v1"),
-        is("GET /short", &[("x-do", "delay=400")], "504 v1").arrivals(1),
-        is("POST /short", &[("x-do", "delay=400")], "504 v1").body("hello").arrivals(1),
+        is("GET /short", &[("x-do", "delay=2000")], "504 v1").arrivals(1),
+        is("POST /short", &[("x-do", "delay=2000")], "504 v1").body("hello").arrivals(1),
         is("GET /none", &[("x-do", "delay=150")], "200 v1"),
         is("POST /short", &[], "200 v1").body("hello").late(),
-        is("POST /short", &[("x-do", "delay=400")], "504 v1").body("hello").late().arrivals(1),
+        is("POST /short", &[("x-do", "delay=2000")], "504 v1").body("hello").late().arrivals(1),
         is("POST /try", &[], "200 v1").body("hello").late().arrivals(1),
         is("POST /try", &[("x-do", "late=1")], "200 v1").body("hello").late().arrivals(2),
         is("GET /try", &[("x-do", "late=1")], "200 v1").arrivals(2),
@@ -615,9 +619,9 @@ fn faults() -> Group {
         r("/abort", json!({"abort": abort(555, 100.0)})),
         r("/never", json!({"abort": abort(555, 0.0)})),
         r("/400", json!({"abort": abort(400, 100.0)})),
-        r("/late", json!({"delay": delay("0.05s", 100.0)})),
-        r("/both", json!({"delay": delay("0.05s", 100.0), "abort": abort(503, 100.0)})),
-        r("/unsaid-delay", json!({"delay": {"fixedDelay": "2s"}})),
+        r("/late", json!({"delay": delay("2s", 100.0)})),
+        r("/both", json!({"delay": delay("2s", 100.0), "abort": abort(503, 100.0)})),
+        r("/unsaid-delay", json!({"delay": {"fixedDelay": "10s"}})),
         r("/unsaid", json!({"abort": {"httpStatus": 500}})),
         {"match": [{"uri": {"prefix": "/short"}}], "timeout": "0.02s", "fault": {"delay": delay("0.1s", 100.0)}, "route": only("faults", "v1")},
         {"match": [{"uri": {"prefix": "/retried"}}], "retries": {"attempts": 3, "retryOn": "5xx"}, "fault": {"abort": abort(503, 100.0)}, "route": only("faults", "v1")},
@@ -644,7 +648,7 @@ fn faults() -> Group {
 fn fault_shares() -> Group {
     let http = json!([
         {"match": [{"uri": {"prefix": "/abort"}}], "fault": {"abort": {"httpStatus": 503, "percentage": {"value": 30}}}, "route": only("shares", "v1")},
-        {"match": [{"uri": {"prefix": "/late"}}], "fault": {"delay": {"fixedDelay": "0.05s", "percentage": {"value": 40}}}, "route": only("shares", "v1")},
+        {"match": [{"uri": {"prefix": "/late"}}], "fault": {"delay": {"fixedDelay": "2s", "percentage": {"value": 40}}}, "route": only("shares", "v1")},
         {"match": [{"uri": {"prefix": "/fine"}}], "fault": {"abort": {"httpStatus": 503, "percentage": {"value": 0.5}}}, "route": only("shares", "v1")},
     ]);
     group("shares", http, vec![
@@ -759,7 +763,7 @@ pub fn limited() -> Vec<Group> {
         one("one-connection", 1, json!({"tcp": {"maxConnections": 1}})),
         one("one-and-one", 1, json!({"tcp": {"maxConnections": 1}, "http": {"http1MaxPendingRequests": 1}})),
         one("two-and-three", 2, json!({"tcp": {"maxConnections": 2}, "http": {"http1MaxPendingRequests": 3}})),
-        one("queue", 1, json!({"tcp": {"maxConnections": 1, "connectTimeout": "0.05s"}})),
+        one("queue", 1, json!({"tcp": {"maxConnections": 1, "connectTimeout": "0.3s"}})),
         one("two-requests", 2, json!({"http": {"http2MaxRequests": 2}})),
         one("single-use", 1, json!({"http": {"maxRequestsPerConnection": 1}})),
         one("single-use-of-one", 1, json!({"tcp": {"maxConnections": 1}, "http": {"maxRequestsPerConnection": 1, "http1MaxPendingRequests": 4}})),
@@ -796,7 +800,7 @@ pub fn failing() -> Vec<Group> {
         one("out-default-share", "status=500", 0, json!({"consecutive5xxErrors": 2, "interval": "60s"})),
         one("out-panic", "status=500", 0, with(json!({"minHealthPercent": 50}))),
         one("out-split", "only=v1 break", 0, with(json!({"consecutive5xxErrors": 3, "splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 2}))),
-        one("out-and-back", "only=v1 status=500", 1500, with(json!({"interval": "0.1s", "baseEjectionTime": "1s"}))),
+        one("out-and-back", "only=v1 status=500", 4500, with(json!({"interval": "0.1s", "baseEjectionTime": "3s"}))),
         four("out-50-of-4", with(json!({"maxEjectionPercent": 50}))),
         four("out-75-of-4", with(json!({"maxEjectionPercent": 75}))),
         four("out-76-of-4", with(json!({"maxEjectionPercent": 76}))),

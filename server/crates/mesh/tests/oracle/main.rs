@@ -10,7 +10,7 @@ mod render;
 mod common;
 
 use cases::{Check, Group, Row};
-use common::harness::{Answer, Client, Mesh};
+use common::harness::{Answer, Client, Mesh, PATIENCE};
 use echo::{Arrived, Book, Echo};
 use envoy::Envoy;
 use mesh::{MeshInput, RouteTable};
@@ -34,9 +34,9 @@ async fn ask_in(to: SocketAddr, pieces: &[&str]) -> Option<Answer> {
     let (request, before) = pieces.split_last()?;
     for piece in before {
         client.stream.write_all(piece.as_bytes()).await.ok()?;
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(Duration::from_millis(750)).await;
     }
-    let mut answer = tokio::time::timeout(Duration::from_secs(10), client.try_ask(request)).await.ok()??;
+    let mut answer = tokio::time::timeout(PATIENCE, client.try_ask(request)).await.ok()??;
     if answer.header("transfer-encoding").is_some() {
         answer.body = unchunked(&answer.body);
     }
@@ -90,7 +90,7 @@ impl Pair {
 
     /// What arrived of a case, once as much is there as is expected of it; copies come when they come.
     async fn settled(&self, case: &str, count: usize) -> Vec<Arrived> {
-        let deadline = Instant::now() + Duration::from_secs(3);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while self.arrived(case).len() < count && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -255,7 +255,8 @@ async fn check(pair: &Pair, group: &Group, number: usize, row: &Row) -> Vec<Stri
         Check::Shares(times, expected) => {
             for (who, to) in pair.addresses(row.port) {
                 let case = format!("{}-{number}-{who}", group.host);
-                let shares = shares(row, group.host, to, &case, *times).await;
+                let timed = expected.iter().any(|(label, _)| *label == "slow");
+                let shares = if timed { delays(row, group.host, to, &case, *times).await } else { shares(row, group.host, to, &case, *times).await };
                 let mut copies = 0;
                 if expected.iter().any(|(l, _)| *l == "shadow") {
                     let wanted = times + times * expected.iter().find(|(l, _)| *l == "shadow").map_or(0, |(_, p)| *p as usize) / 200;
@@ -309,13 +310,34 @@ async fn shares(row: &Row, host: &str, to: SocketAddr, case: &str, times: usize)
     let mut all = BTreeMap::new();
     let mut client = Client::connect(to).await;
     for _ in 0..times {
-        let began = Instant::now();
         let answer = client.ask(&wire(row, host, row.port, case)).await;
         if answer.header("connection") == Some("close") {
             client = Client::connect(to).await;
         }
-        let slow = began.elapsed() >= Duration::from_millis(30);
-        let label = answer.header("x-version").map_or_else(|| answer.status.to_string(), String::from);
+        *all.entry(label(&answer)).or_default() += 1;
+    }
+    all
+}
+
+fn label(answer: &Answer) -> String {
+    answer.header("x-version").map_or_else(|| answer.status.to_string(), String::from)
+}
+
+/// The same with all requests at once, and how many of them were `slow`: delayed on purpose, by more than a busy machine delays.
+async fn delays(row: &Row, host: &str, to: SocketAddr, case: &str, times: usize) -> BTreeMap<String, usize> {
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..times {
+        let request = wire(row, host, row.port, case);
+        asking.spawn(async move {
+            let mut client = Client::connect(to).await;
+            let began = Instant::now();
+            let answer = client.ask(&request).await;
+            (label(&answer), began.elapsed() >= cases::DELAY)
+        });
+    }
+    let mut all = BTreeMap::new();
+    while let Some(asked) = asking.join_next().await {
+        let (label, slow) = asked.unwrap();
         *all.entry(label).or_default() += 1;
         *all.entry("slow".into()).or_default() += usize::from(slow);
     }
@@ -369,8 +391,9 @@ async fn limits_of_connections_hold_as_envoys() {
     let pair = Pair::start(&groups).await;
     let mut wrong = Vec::new();
     for group in &groups {
-        // Some connections are kept from before: a limit counts them, too.
-        for (round, (requests, todo)) in [(6, "delay=200"), (6, "delay=200"), (1, ""), (3, "delay=150")].into_iter().enumerate() {
+        // Some connections are kept from before: a limit counts them, too. The first ones last until the others have come, also where the
+        // machine is busy.
+        for (round, (requests, todo)) in [(6, "delay=500"), (6, "delay=500"), (1, ""), (3, "delay=500")].into_iter().enumerate() {
             let mut seen = Vec::new();
             for (who, to) in pair.addresses(7777) {
                 seen.push(at_once(&pair, group.host, to, &format!("{}-{round}-{who}", group.host), group.rows[0].arrivals, requests, todo).await);

@@ -19,7 +19,7 @@ use futures::StreamExt;
 use tokio::io::AsyncReadExt;
 
 /// Longest wait for anything. A named condition that is not met by then fails the test.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program that pods run.
 fn testpod() -> PathBuf {
@@ -103,7 +103,7 @@ impl Bed {
     /// Stops the node in order and gives the folder for the next one.
     async fn stop(mut self) -> Arc<tempfile::TempDir> {
         self.stop.cancel();
-        while let Some(ended) = tokio::time::timeout(Duration::from_secs(6), self.tasks.join_next()).await.expect("the node stops") {
+        while let Some(ended) = tokio::time::timeout(PATIENCE, self.tasks.join_next()).await.expect("the node stops") {
             ended.unwrap();
         }
         self.state
@@ -123,7 +123,8 @@ impl Bed {
 
     /// A pod with one container that serves HTTP.
     async fn serving(&self, name: &str) -> Arc<Object> {
-        let probe = json!({"httpGet": {"path": "/healthz", "port": 7777}, "periodSeconds": 1, "failureThreshold": 1});
+        // On a busy machine an answer may take longer than the second that is the default.
+        let probe = json!({"httpGet": {"path": "/healthz", "port": 7777}, "periodSeconds": 1, "timeoutSeconds": 60, "failureThreshold": 1});
         let ports = json!([{"containerPort": 7777}]);
         self.pod(name, json!({"containers": [{"name": "app", "image": "test", "ports": ports, "readinessProbe": probe}]})).await;
         self.until(name, "ready", is_ready).await
