@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a patch, applied to the status that it was made from, gives the status that it was made for, or [`StatusPatch::between`]
 //! gives no patch at all: then the whole status is sent.
-use super::{ClusterView, Condition, LoadView, LogEntry, Operation, PodView, RouteClaim, Split, Status, TimesMs};
+use super::{ClusterView, Condition, LoadView, LogEntry, Namespace, Operation, PodView, RouteClaim, Split, Status, TimesMs};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StatusPatch {
+    /// Only in a whole status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Namespace>,
     /// Replaces the field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterView>,
@@ -66,7 +69,7 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Op
 }
 
 impl StatusPatch {
-    /// The patch that turns `old` into `new`. Returns `None` if no patch does: the namespace is another one, or a list is not in the order
+    /// The patch that turns `old` into `new`. Returns `None` if no patch does: a condition is gone, or a list is not in the order
     /// that patches keep. O(n log n) in the number of pods.
     pub fn between(old: &Status, new: &Status) -> Option<StatusPatch> {
         let changed = |condition: &&Condition| old.condition(&condition.kind) != Some(condition);
@@ -75,6 +78,7 @@ impl StatusPatch {
         let old_log: BTreeMap<u64, &LogEntry> = old.log.iter().map(|entry| (entry.id, entry)).collect();
         let new_log: BTreeSet<u64> = new.log.iter().map(|entry| entry.id).collect();
         let mut patch = StatusPatch {
+            namespace: (old.namespace != new.namespace).then(|| new.namespace.clone()),
             cluster: (old.cluster != new.cluster).then(|| new.cluster.clone()),
             conditions: new.conditions.iter().filter(changed).cloned().collect(),
             pods: new.pods.iter().filter(|pod| old_pods.get(pod.name.as_str()) != Some(pod)).cloned().collect(),
@@ -105,6 +109,7 @@ impl StatusPatch {
 
     /// Changes `status`, which must be the one that the patch was made from.
     pub fn apply(self, status: &mut Status) {
+        replace(&mut status.namespace, self.namespace);
         replace(&mut status.cluster, self.cluster);
         for condition in self.conditions {
             match status.conditions.iter_mut().find(|known| known.kind == condition.kind) {
@@ -133,6 +138,27 @@ impl StatusPatch {
         let stale = |entry: &LogEntry| changed.contains(&entry.id) || self.log_gone.contains(&entry.id);
         merge(&mut status.log, self.log, stale, |one, other| one.id > other.id);
         replace(&mut status.commands, self.commands);
+    }
+}
+
+/// A whole status is a patch of an empty one: the browser needs code to read one of the two only.
+impl From<StatusPatch> for Status {
+    fn from(whole: StatusPatch) -> Status {
+        let mut status = Status {
+            cluster: ClusterView::default(),
+            namespace: Namespace::default(),
+            conditions: Vec::new(),
+            pods: Vec::new(),
+            wished: None,
+            wished_by: String::new(),
+            claim: None,
+            load: LoadView::default(),
+            operation: None,
+            log: Vec::new(),
+            commands: BTreeMap::new(),
+        };
+        whole.apply(&mut status);
+        status
     }
 }
 
@@ -242,6 +268,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_whole_status_is_read_as_it_was_written(mut status in status(), turn in any::<bool>()) {
+            if turn {
+                status.pods.reverse();
+                status.log.reverse();
+            }
+            prop_assert_eq!(serde_json::from_str::<Status>(&serde_json::to_string(&status).unwrap()).unwrap(), status);
+        }
+
         #[test]
         fn patches_in_order_give_each_status(statuses in vec(status(), 2..6)) {
             for pair in statuses.windows(2) {

@@ -151,6 +151,7 @@ pub struct RouteClaim {
 
 /// All the page needs to draw itself, but the traffic. `GET /api/demo/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "super::StatusPatch")]
 pub struct Status {
     /// Which cluster this is.
     pub cluster: ClusterView,
