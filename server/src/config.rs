@@ -142,6 +142,12 @@ pub struct Serve {
     /// A Prometheus that scrapes the sidecars, for the page about the last hour: http://prometheus.istio-system:9090
     #[arg(long, env = "DEMO_PANEL_PROMETHEUS_URL", value_name = "URL")]
     pub prometheus_url: Option<http::Uri>,
+    /// Requests per second that all load together may send; what one generator leaves, the others share equally
+    #[arg(long, env = "DEMO_PANEL_MAX_TOTAL_RATE", default_value_t = 50_000, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_total_rate: u32,
+    /// Seconds after which a namespace that nobody looks at, and where nothing is going on, is not watched any more
+    #[arg(long, env = "DEMO_PANEL_IDLE_AFTER", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub idle_after: u32,
     /// File with the token that people must give; needed outside loopback
     #[arg(long, env = "DEMO_PANEL_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -285,6 +291,8 @@ mod tests {
             ("--cluster elsewhere", "usage: InvalidValue"),
             ("--image-pull-policy sometimes", "usage: InvalidValue"),
             ("--listen nowhere", "usage: ValueValidation"),
+            ("--max-total-rate 0", "usage: ValueValidation"),
+            ("--idle-after 0", "usage: ValueValidation"),
             ("--tls-cert /c", "usage: MissingRequiredArgument"),
         ] {
             let shown = show(line);

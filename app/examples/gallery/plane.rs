@@ -110,6 +110,17 @@ impl ControlPlane for Gallery {
     async fn take_over(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
         self.did(ns, by, Verb::Takeover, "took over", |w| w.say(kinds::HELD, "True", reasons::HELD_HERE, "", &[]))
     }
+    async fn stop_all(&self, by: &str) -> Result<StoppedAll, ApiError> {
+        let names: Vec<String> = self.0.lock().map(|worlds| worlds.keys().cloned().collect()).unwrap_or_default();
+        let mut told = StoppedAll::default();
+        for ns in names.iter().filter_map(|name| name.parse::<Namespace>().ok()) {
+            if self.world(ns.as_str(), |w| w.status.load.rate.per_second() > 0) {
+                self.did(&ns, by, Verb::Load, "all load off", |w| w.load(Rate::default()))?;
+                told.stopped.push(ns);
+            }
+        }
+        Ok(told)
+    }
     async fn teardown(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
         self.did(ns, by, Verb::Teardown, "clean-up", |w| *w = World::named("nothing"))
     }

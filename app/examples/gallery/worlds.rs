@@ -169,6 +169,7 @@ impl World {
                 wished_by: String::new(),
                 claim: None,
                 load: LoadView::default(),
+                generators: Generators::default(),
                 operation: None,
                 log: vec![],
                 commands: Default::default(),
@@ -289,7 +290,7 @@ impl World {
     /// Sets the load.
     pub fn load(&mut self, rate: Rate) {
         self.rate = rate.per_second();
-        self.status.load = LoadView { rate };
+        self.status.load = LoadView { rate, granted: rate };
         let rate = rate.per_second().to_string();
         if self.rate > 0 {
             self.say(kinds::LOAD_RUNNING, "True", reasons::LOAD_RUNNING, &format!("{rate} requests/s from the client"), &[("rate", &rate)]);

@@ -1,5 +1,5 @@
 //! The port the page acts through. The server implements it once, for the page and for `/api/demo/*` alike.
-use crate::types::{ApiError, Frame, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status, Traffic};
+use crate::types::{ApiError, Frame, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status, StoppedAll, Traffic};
 use std::sync::Arc;
 
 /// Everything the page may ask for. `ns` is the demo's namespace; `by` says who asks (`browser 3f2a`, `curl`) and ends up in the log.
@@ -41,6 +41,8 @@ pub trait ControlPlane: Send + Sync + 'static {
     async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError>;
     /// Acts on the namespace in another panel's place.
     async fn take_over(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError>;
+    /// Stops every generator of every namespace; answers when all clients have answered, or after 10 s at most.
+    async fn stop_all(&self, by: &str) -> Result<StoppedAll, ApiError>;
     /// Removes everything of ours.
     async fn teardown(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError>;
 }

@@ -41,6 +41,25 @@ pub fn CleanUpDialog(page: Page, node: NodeRef<Dialog>, confirm: Callback<()>) -
     }
 }
 
+/// Says that the load of everybody stops, and stops it when told so.
+#[component]
+pub fn StopAllDialog(page: Page, node: NodeRef<Dialog>, confirm: Callback<()>) -> impl IntoView {
+    let yes = move |_| {
+        close(node);
+        confirm.run(());
+    };
+    view! {
+        <dialog node_ref=node class="card" data-testid="stop-all-dialog" aria-labelledby="stop-all-title">
+            <h2 class="headline" id="stop-all-title">{page.t(Key::StopAllTitle)}</h2>
+            <p>{page.t(Key::StopAllText)}</p>
+            <div class="row end">
+                <button type="button" autofocus=true data-testid="stop-all-cancel" on:click=move |_| close(node)>{page.t(Key::Cancel)}</button>
+                <button type="button" class="danger solid" data-testid="stop-all-confirm" on:click=yes>{page.t(Key::StopAllConfirm)}</button>
+            </div>
+        </dialog>
+    }
+}
+
 /// The list of keys.
 #[component]
 pub fn KeysDialog(page: Page, node: NodeRef<Dialog>) -> impl IntoView {

@@ -8,7 +8,7 @@ use leptos::prelude::*;
 
 /// The top of the page.
 #[component]
-pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, help: Callback<()>) -> impl IntoView {
+pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, stop_all: Callback<()>, help: Callback<()>) -> impl IntoView {
     let reachable = move || page.live.status.with(|s| s.condition(kinds::CLUSTER_REACHABLE).is_none() || s.is(kinds::CLUSTER_REACHABLE));
     let link = move || match page.live.link.get() {
         Link::Stale(_) => ("bad", Key::Reconnecting),
@@ -46,6 +46,8 @@ pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, help: Callback<(
                 <button type="button" data-testid="load-stop" disabled=flag(move || !page.may("load") || rates.running.get() == 0) on:click=move |_| rates.stop.run(())>
                     {page.t(Key::StopLoad)}
                 </button>
+                // Never off: it must work while everything else is busy, or this page has lost its stream.
+                <button type="button" data-testid="stop-all" on:click=move |_| stop_all.run(())>{page.t(Key::StopAllMore)}</button>
                 <button type="button" class="danger" data-testid="cleanup" disabled=flag(move || nothing() || !page.may("teardown")) on:click=move |_| clean_up.run(())>
                     {page.t(Key::CleanUpMore)}
                 </button>

@@ -4,14 +4,14 @@
 //!
 //! | where | ids |
 //! |---|---|
-//! | header | `cluster`, `about`, `preflight`, `link`, `load-stop`, `cleanup`, `lang`, `theme`, `projector`, `keys` |
+//! | header | `cluster`, `about`, `preflight`, `link`, `load-stop`, `stop-all`, `cleanup`, `lang`, `theme`, `projector`, `keys` |
 //! | rail | `step-deploy` `step-verify` `step-inject` `step-load` `step-shift` `step-cleanup` (each with `data-state` todo, busy, done, failed, and `aria-current`); buttons `deploy` `client` `verify` `inject` `uninject` `step-load-start` `step-load-stop` `route-create` `route-remove` `takeover` `step-cleanup-open` |
 //! | nothing deployed | `hero`, `hero-deploy` |
 //! | messages | `banner` (with `data-reason`), `banner-mend`, `adopt`, `revert`, `stale`, `error`, `error-dismiss` |
 //! | weights | `weights` (with `data-mode`), `share-v1` `share-v2`, `seen-v1` `seen-v2`, `rate-v1` `rate-v2`, `requests`, `slider`, `slider-note`, `note-inject`, `actual`, `times`, `preset-100-0` … `preset-0-100`, `weight-v1`, `weight-v2`, `weight-error`; with more than two versions `slider-v3`, `keep-v3` … and `weights-even` |
 //! | chart | `chart`, `no-load`, `load-start`, `load-ten`, `load-rate`, `load-rate-slider` |
 //! | side | `verdict`, `success`, `rates`, `percentiles`, `pods`, `pod-<name>`, `sidecars`, `log`, `log-<id>` |
-//! | dialogs | `cleanup-dialog`, `cleanup-confirm`, `cleanup-cancel`, `keys-dialog` |
+//! | dialogs | `cleanup-dialog`, `cleanup-confirm`, `cleanup-cancel`, `stop-all-dialog`, `stop-all-confirm`, `stop-all-cancel`, `keys-dialog` |
 //!
 //! `data-testid="page"` has `data-ready="true"` once the browser has taken over and the stream is live.
 mod banners;
@@ -40,7 +40,7 @@ pub use banners::Banners;
 pub use board::{Board, board};
 pub use chart::Chart;
 pub use command::{Command, Same};
-pub use dialogs::{CleanUpDialog, KeysDialog};
+pub use dialogs::{CleanUpDialog, KeysDialog, StopAllDialog};
 pub use error_banner::ErrorBanner;
 pub use header::Header;
 pub use hero::Hero;

@@ -273,13 +273,13 @@ pub fn banners(status: &Status) -> Vec<Banner> {
                 reasons::NO_MESH if there => (6, None),
                 reasons::VERIFY_FAILED => (7, Some(Action::VerifyAgain)),
                 reasons::AGENT_UNREACHABLE => (8, None),
-                reasons::GENERATOR_LIMITED | reasons::TARGET_SATURATED => (9, None),
+                reasons::GENERATOR_LIMITED | reasons::TARGET_SATURATED | reasons::LOAD_CAPPED => (9, None),
                 _ => return None,
             };
             // The same words under two kinds are said once.
             let again = c.reason == reasons::VERSION_NOT_READY && reason(status, kinds::DEPLOYED) == reasons::DEGRADED
                 || c.reason == reasons::DEGRADED && status.condition(kinds::PODS_RUN).is_some_and(|c| c.status == ConditionStatus::False);
-            (c.status != ConditionStatus::True || matches!(c.reason.as_str(), reasons::GENERATOR_LIMITED | reasons::TARGET_SATURATED | reasons::ROUTE_SAYS_MORE)).then_some(())?;
+            (c.status != ConditionStatus::True || matches!(c.reason.as_str(), reasons::GENERATOR_LIMITED | reasons::TARGET_SATURATED | reasons::LOAD_CAPPED | reasons::ROUTE_SAYS_MORE)).then_some(())?;
             (!again).then(|| (weight, Banner { says: c.clone(), mend, claim: c.reason == reasons::CHANGED_BY_OTHER }))
         })
         .fold(std::collections::BTreeMap::<(i32, String), Banner>::new(), |mut all, (weight, banner)| {

@@ -4,7 +4,7 @@ use super::rates::use_rates;
 use super::shifting::use_shifter;
 use crate::api::{self, Ask, Snapshot, use_live};
 use crate::components::{
-    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail, Toast, Weights, flag, say,
+    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail, StopAllDialog, Toast, Weights, flag, say,
 };
 use crate::model::{SliderMode, slider_mode};
 use crate::text::Key;
@@ -48,6 +48,7 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
     let rates = use_rates(live, ask);
     let help = NodeRef::<leptos::html::Dialog>::new();
     let clean = NodeRef::<leptos::html::Dialog>::new();
+    let stop_all = NodeRef::<leptos::html::Dialog>::new();
     let open = move |dialog: NodeRef<leptos::html::Dialog>| {
         if let Some(dialog) = dialog.get_untracked() {
             let _ = dialog.show_modal();
@@ -70,7 +71,7 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
     });
     view! {
         <div class="page" class:projector=page.projector data-testid="page" data-ready=say(move || page.ready())>
-            <Header page rates clean_up=Callback::new(move |()| open(clean)) help=Callback::new(move |()| open(help))/>
+            <Header page rates clean_up=Callback::new(move |()| open(clean)) stop_all=Callback::new(move |()| open(stop_all)) help=Callback::new(move |()| open(help))/>
             <main id="main">
                 <nav class="rail" aria-label=page.t(Key::Steps)>
                     <Rail page rates ask clean_up=Callback::new(move |()| open(clean))/>
@@ -95,6 +96,7 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
             </main>
             <Toast page/>
             <CleanUpDialog page node=clean confirm=Callback::new(move |()| ask.run(Ask::Teardown))/>
+            <StopAllDialog page node=stop_all confirm=Callback::new(move |()| ask.run(Ask::StopAll))/>
             <KeysDialog page node=help/>
         </div>
     }

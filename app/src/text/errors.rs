@@ -40,7 +40,7 @@ fn chinese(code: Code) -> (&'static str, &'static str) {
         Code::TooLarge => ("请求过大", "正文最多 1 MiB。"),
         Code::NotJson => ("请求不是 JSON", "请以 application/json 发送。"),
         Code::Refused => ("集群的准入控制拒绝了该对象", "请见下方原文。"),
-        Code::TooManyRequests => ("集群要求放慢速度", "请稍候再试。"),
+        Code::TooManyRequests => ("当前请求过多", "请稍候再试。"),
         Code::ClusterUnreachable => ("集群没有响应", "请检查集群或程序是否仍在运行；页面会自动重连。"),
         Code::Timeout => ("耗时过长", "请查看 Pod 的状态后重试。"),
         Code::Internal => ("面板自身出错", "请重试；程序日志中有更多信息。"),

@@ -29,6 +29,7 @@ table! {
     Preflight: "Preflight", "预检";
     NoMeshHere: "no mesh", "无网格";
     StopLoad: "Stop load", "停止负载";
+    StopAllMore: "Stop all …", "全部停止…";
     CleanUpMore: "Clean up …", "清理…";
     OtherLanguage: "中文", "English";
     Theme: "Theme: {theme}", "主题：{theme}";
@@ -162,6 +163,10 @@ table! {
     CleanOnlyOurs: "Only objects labelled app.kubernetes.io/managed-by=demo-panel. What others made stays.", "仅移除带有 app.kubernetes.io/managed-by=demo-panel 标签的对象，他人创建的保留。";
     CleanConfirm: "Remove all this", "全部移除";
     Cancel: "Cancel", "取消";
+    // stop-all dialog
+    StopAllTitle: "Stop the load of everybody?", "停止所有人的负载？";
+    StopAllText: "Every load generator of this panel stops, in every namespace. What is deployed stays; anyone can start their load again.", "本面板在所有命名空间中的负载发生器都将停止。已部署的内容保留；任何人都可以重新启动自己的负载。";
+    StopAllConfirm: "Stop all load", "停止全部负载";
     // keys dialog
     KeysTitle: "Keys", "快捷键";
     KeyArrows: "move the share by 1", "份额增减 1";

@@ -143,6 +143,8 @@ pub mod reasons {
     pub const LOAD_STOPPED: &str = "LoadStopped";
     /// LoadRunning True; `rate`.
     pub const LOAD_RUNNING: &str = "LoadRunning";
+    /// LoadRunning True, but the cap on all load together takes something away; `rate` (a closed loop's is the most it can be), `granted`.
+    pub const LOAD_CAPPED: &str = "LoadCapped";
     /// LoadRunning True, but the machine cannot keep the rate; `target`, `achieved`.
     pub const GENERATOR_LIMITED: &str = "GeneratorLimited";
     /// LoadRunning True, but all connections wait for answers; `target`, `achieved`.
@@ -179,6 +181,8 @@ pub mod reasons {
     pub const IMAGE_NOT_PULLED: &str = "ImageNotPulled";
     /// PodsRun False: a container ends again and again; `pod`, `why`.
     pub const POD_CRASHES: &str = "PodCrashes";
+    /// PodsRun False: a container cannot be started, or ended with an error; `pod`, `why` (kubelet's reason and words).
+    pub const POD_STUCK: &str = "PodStuck";
     /// Permitted True.
     pub const PERMITTED: &str = "Permitted";
     /// Permitted False; `what`, `off` (verbs that are off until then, comma separated).

@@ -74,6 +74,11 @@ impl Rate {
     pub fn per_second(self) -> u32 {
         self.0
     }
+
+    /// So many requests per second; [`Rate::MAX`] where that is more.
+    pub fn at_most(per_second: u32) -> Rate {
+        Rate(per_second.min(Rate::MAX))
+    }
 }
 
 impl TryFrom<f64> for Rate {

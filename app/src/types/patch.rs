@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a patch, applied to the status that it was made from, gives the status that it was made for, or [`StatusPatch::between`]
 //! gives no patch at all: then the whole status is sent.
-use super::{ClusterView, Condition, LoadView, LogEntry, Namespace, Operation, PodView, RouteClaim, Split, Status, TimesMs};
+use super::{ClusterView, Condition, Generators, LoadView, LogEntry, Namespace, Operation, PodView, RouteClaim, Split, Status, TimesMs};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +37,9 @@ pub struct StatusPatch {
     /// Replaces the field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<LoadView>,
+    /// Replaces the field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generators: Option<Generators>,
     /// Replaces the field; `null` where nothing is being done any more.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub operation: Option<Option<Operation>>,
@@ -87,6 +90,7 @@ impl StatusPatch {
             wished_by: (old.wished_by != new.wished_by).then(|| new.wished_by.clone()),
             claim: (old.claim != new.claim).then(|| new.claim.clone()),
             load: (old.load != new.load).then_some(new.load),
+            generators: (old.generators != new.generators).then_some(new.generators),
             operation: (old.operation != new.operation).then(|| new.operation.clone()),
             log: Vec::new(),
             log_times: Vec::new(),
@@ -127,6 +131,7 @@ impl StatusPatch {
         replace(&mut status.wished_by, self.wished_by);
         replace(&mut status.claim, self.claim);
         replace(&mut status.load, self.load);
+        replace(&mut status.generators, self.generators);
         replace(&mut status.operation, self.operation);
         for LogTimes { id, times } in self.log_times {
             if let Some(entry) = status.log.iter_mut().find(|entry| entry.id == id) {
@@ -153,6 +158,7 @@ impl From<StatusPatch> for Status {
             wished_by: String::new(),
             claim: None,
             load: LoadView::default(),
+            generators: Generators::default(),
             operation: None,
             log: Vec::new(),
             commands: BTreeMap::new(),
@@ -251,7 +257,8 @@ mod tests {
                 wished: wished.and_then(|v2| Split::v1_v2(v2).ok()),
                 wished_by: wished.map(|v2| v2.to_string()).unwrap_or_default(),
                 claim: claim.map(|v2| RouteClaim { manager: "kubectl".to_owned(), theirs: Split::v1_v2(v2).ok(), ours: None }),
-                load: LoadView { rate: f64::from(rate).try_into().unwrap() },
+                load: LoadView { rate: f64::from(rate).try_into().unwrap(), ..LoadView::default() },
+                generators: Generators { running: rate.into(), ..Generators::default() },
                 operation: operating.map(operation),
                 log: log.into_iter().rev().map(|(id, rest)| entry(id, rest)).collect(),
                 commands,
@@ -309,6 +316,7 @@ mod tests {
             wished_by: String::new(),
             claim: None,
             load: LoadView::default(),
+            generators: Generators::default(),
             operation: Some(operation(1)),
             log: vec![entry(2, (20, None, false)), entry(1, (10, None, false))],
             commands: BTreeMap::new(),

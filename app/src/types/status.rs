@@ -99,6 +99,29 @@ pub struct Operation {
 pub struct LoadView {
     /// Requests a second; 0 when stopped.
     pub rate: Rate,
+    /// Requests a second of them that the cap on all generators together grants; of a closed loop the upper bound.
+    #[serde(default)]
+    pub granted: Rate,
+}
+
+/// All load that this panel drives, in all namespaces together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generators {
+    /// Generators that run.
+    pub running: u32,
+    /// Requests a second that they are granted together.
+    pub rate: u32,
+    /// Requests a second that all of them together may send.
+    pub cap: u32,
+}
+
+/// Answer to `stop-all`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppedAll {
+    /// Namespaces whose generator ran and is stopped.
+    pub stopped: Vec<Namespace>,
+    /// Namespaces whose generator may run on: its client does not answer, or refuses.
+    pub failed: Vec<Namespace>,
 }
 
 /// How long one change of weights took, milliseconds from the moment it was asked for.
@@ -171,6 +194,9 @@ pub struct Status {
     pub claim: Option<RouteClaim>,
     /// The load asked for.
     pub load: LoadView,
+    /// The load of all namespaces together, as it was when this was put together: a change of it alone is no event of the stream.
+    #[serde(default)]
+    pub generators: Generators,
     /// What is being done.
     pub operation: Option<Operation>,
     /// What was done, newest first, at most 50.

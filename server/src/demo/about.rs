@@ -2,7 +2,6 @@
 use super::observe::demo_pods;
 use super::preflight;
 use super::space::Space;
-use super::trouble::Denied;
 use super::{actor, pods::PodSeen};
 use crate::k8s::World;
 use std::time::Duration;
@@ -15,6 +14,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 const ASK_ANYWAY: Duration = Duration::from_secs(300);
 /// How often a namespace is looked at, which is not watched.
 const LOOK: Duration = Duration::from_secs(60);
+/// The same where nobody looks.
+const LOOK_UNSEEN: Duration = Duration::from_secs(300);
 /// How often while it ends.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -26,18 +27,25 @@ pub async fn run(space: &Space) {
     let mut missing_due = Instant::now() + ASK_ANYWAY;
     let mut why_due = None;
     let (mut rights_due, mut look_due) = (Some(Instant::now()), Instant::now());
+    // When it was looked at last: changes that follow each other closely are one.
+    let mut looked: Option<Instant> = None;
     loop {
+        let now = world.borrow_and_update().clone();
+        let held = space.facts.borrow().namespace_held.is_some();
+        let may_have_changed = (held || now.ending()) && looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
+        if may_have_changed || Instant::now() >= look_due {
+            // What it says is put into the facts there.
+            let _ = actor::namespace(space).await;
+            looked = Some(Instant::now());
+            look_due = Instant::now() + if space.is_attended() { LOOK } else { LOOK_UNSEEN };
+            if !space.facts.borrow().first_look.namespace {
+                space.facts.send_modify(|f| f.first_look.namespace = true);
+            }
+        }
         if rights_due.is_some_and(|due| Instant::now() >= due) {
             asked.rights(space).await;
             // Nothing once all rights are had.
             rights_due = (!space.facts.borrow().denied.is_empty()).then(|| Instant::now() + ASK_AGAIN);
-        }
-        let now = world.borrow_and_update().clone();
-        let held = space.facts.borrow().namespace_held.is_some();
-        if held || now.ending() || Instant::now() >= look_due {
-            // What it says is put into the facts there.
-            let _ = actor::namespace(space).await;
-            look_due = Instant::now() + LOOK;
         }
         if space.facts.borrow().missing.is_empty() {
             missing_due = Instant::now() + ASK_ANYWAY;
@@ -48,11 +56,14 @@ pub async fn run(space: &Space) {
         }
         injection(space, &now, &mut why_due).await;
         let held = space.facts.borrow().namespace_held.is_some();
-        let due = if held { Instant::now() + LOOK_AGAIN } else { look_due };
+        let due = if held || now.ending() { look_due.min(Instant::now() + LOOK_AGAIN) } else { look_due };
         let due = [rights_due, why_due].into_iter().flatten().fold(due, Instant::min);
         tokio::select! {
             () = tokio::time::sleep_until(due) => {}
-            () = space.recheck.notified() => (rights_due, asked) = (Some(Instant::now()), Asked::default()),
+            () = space.recheck.notified() => {
+                space.rights.forget().await;
+                (rights_due, asked) = (Some(Instant::now()), Asked::default());
+            }
             // What changes together is looked at together.
             Ok(()) = world.changed() => tokio::time::sleep(Duration::from_millis(300)).await,
             else => return,
@@ -75,15 +86,12 @@ impl Asked {
             return;
         }
         (self.rules, self.at) = (rules, Some(Instant::now()));
-        rights(space).await;
+        rights(space, self.rules.as_ref()).await;
     }
 }
 
-/// Which verbs cannot work, by the rights they lack. What cannot be asked is not held against anybody.
-async fn rights(space: &Space) {
-    let asked = preflight::rights(&space.cluster, space.ns.as_str()).await;
-    let lacking = asked.into_iter().filter(|(right, had)| *had == Some(false) && !right.stops.is_empty());
-    let denied: Vec<Denied> = lacking.map(|(right, _)| Denied { what: format!("{} {}", right.verb, right.on()), stops: right.stops.to_vec() }).collect();
+async fn rights(space: &Space, rules: Option<&serde_json::Value>) {
+    let denied = space.rights.denied(&space.cluster, space.ns.as_str(), rules).await;
     let changed = space.facts.send_if_modified(|f| {
         let changed = f.denied != denied;
         f.denied.clone_from(&denied);

@@ -77,7 +77,7 @@ async fn carry_out(space: &Space, id: u64, began: Instant) -> Result<bool, ApiEr
             facts.goal.clone()
         };
         let objects = world.borrow_and_update().clone();
-        let seen = progress.add_to(observe(&objects), space).await?;
+        let seen = progress.add_to(observe(&objects), space, goal.teardown).await?;
         let steps = plan(&goal, &seen);
         if steps.is_empty() {
             return Ok(true);
@@ -120,13 +120,25 @@ struct Progress {
     otherwise_empty: Option<bool>,
     /// The uid of the namespace that was looked through.
     namespace: Option<String>,
+    /// Whose the namespace is, and when that was read: it is not watched, and while pods start it changes for nobody.
+    presence: Option<(Presence, Instant)>,
 }
 
+/// How long it is believed that a namespace which is there stays.
+const STAYS: Duration = Duration::from_secs(5);
+
 impl Progress {
-    async fn add_to(&self, mut seen: Observed, space: &Space) -> Result<Observed, ApiError> {
+    async fn add_to(&mut self, mut seen: Observed, space: &Space, teardown: bool) -> Result<Observed, ApiError> {
         seen.applied.clone_from(&self.applied);
         seen.otherwise_empty = self.otherwise_empty;
-        seen.namespace = namespace(space).await?;
+        seen.namespace = match self.presence {
+            Some((known @ (Presence::Ours | Presence::Foreign), at)) if !teardown && at.elapsed() < STAYS => known,
+            _ => {
+                let read = namespace(space).await?;
+                self.presence = Some((read, Instant::now()));
+                read
+            }
+        };
         seen.held.clone_from(&space.facts.borrow().namespace_held);
         Ok(seen)
     }

@@ -15,7 +15,7 @@ pub async fn adopt(space: &Space, by: &str) -> Result<Operation, ApiError> {
 pub async fn take(space: &Space, by: &str, verb: Verb) -> Result<Operation, ApiError> {
     let asked = Instant::now();
     let _turn = space.route_turn.lock().await;
-    let world = space.settled().await?;
+    let world = space.looked_at(|look| look.proxies).await?;
     let ns = space.ns.as_str();
     let claim = route::find(&world, ns).and_then(|seen| status::claim(seen, ns, &space.facts.borrow()));
     let Some(claim) = claim else {

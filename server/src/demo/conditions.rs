@@ -377,12 +377,19 @@ fn load_running(s: &Scene) -> Condition {
             is(kind, False, reasons::LOAD_STOPPED, format!("there is no client; the load of {rate} requests/s goes on when it is back"), &[])
         }
         Agent::Connected { short: Some((short, achieved)) } => {
+            // What the cap grants is what is to be reached.
+            let rate = if s.facts.granted.is_cut() { s.facts.granted.rate.per_second() } else { rate };
             let args = [("target", rate.to_string()), ("achieved", achieved.to_string())];
             let (reason, why) = match short {
                 Short::Machine => (reasons::GENERATOR_LIMITED, format!("this machine keeps {achieved}")),
                 Short::Target => (reasons::TARGET_SATURATED, format!("all connections wait for answers: {achieved} are sent")),
             };
             is(kind, True, reason, format!("{rate} requests/s are asked for, {why}"), &args)
+        }
+        _ if s.facts.granted.is_cut() => {
+            let (granted, of) = (s.facts.granted.rate.per_second(), s.facts.granted.of.per_second());
+            let message = format!("granted {granted} of {of} requests/s: all load together has one cap");
+            is(kind, True, reasons::LOAD_CAPPED, message, &[("rate", of.to_string()), ("granted", granted.to_string())])
         }
         _ => is(kind, True, reasons::LOAD_RUNNING, format!("{rate} requests/s"), &[("rate", rate.to_string())]),
     }

@@ -2,6 +2,7 @@
 use super::lease::Held;
 use super::plan::Goal;
 use super::sidecars::Counts;
+use super::space::Granted;
 use super::teardown::Left;
 use super::trouble::Denied;
 use app::text::sentence;
@@ -68,6 +69,10 @@ pub struct Facts {
     pub verified: Option<Result<(String, u64), String>>,
     /// The load that is asked for.
     pub load: Rate,
+    /// What the cap on all generators together grants of it.
+    pub granted: Granted,
+    /// What of the things that are not watched was looked at since the namespace woke up.
+    pub first_look: FirstLook,
     /// The client's load agent.
     pub agent: Agent,
     /// Pods with a client-side proxy, and what they have.
@@ -100,7 +105,44 @@ pub struct Facts {
     next_id: u64,
 }
 
+/// What was looked at once: as long as it was not, nothing can be told about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FirstLook {
+    /// The load agent.
+    pub agent: bool,
+    /// The client-side proxies.
+    pub proxies: bool,
+    /// The namespace itself.
+    pub namespace: bool,
+    /// The Lease.
+    pub lease: bool,
+}
+
+impl FirstLook {
+    /// Whether everything was looked at.
+    pub fn is_done(self) -> bool {
+        self.agent && self.proxies && self.namespace && self.lease
+    }
+
+    /// Everything counts as looked at.
+    pub fn all(&mut self) {
+        *self = FirstLook { agent: true, proxies: true, namespace: true, lease: true };
+    }
+}
+
 impl Facts {
+    /// Forgets what is not kept up to date while a namespace rests. What people did, and what is remembered of the panel's own
+    /// doing, stays.
+    pub fn forget(&mut self) {
+        self.first_look = FirstLook::default();
+        self.agent = Agent::Absent;
+        self.acks = BTreeMap::new();
+        self.sidecars = Counts::new();
+        self.namespace_held = None;
+        self.injection_why = None;
+        self.granted = Granted::default();
+    }
+
     /// Begins an operation in place of what was under way.
     pub fn begin(&mut self, verb: Verb, by: &str, step: &str) -> Operation {
         let operation = self.aside(verb, by, step);

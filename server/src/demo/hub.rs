@@ -1,18 +1,20 @@
 //! The live hub: follows the load agent in the newest ready client pod and turns its snapshots into frames.
 //!
-//! One connection whoever watches. A new client pod takes over the load that was asked for.
+//! While somebody looks the agent streams ten snapshots a second, over one connection however many look; else it is asked now and then.
+//! A new client pod takes over the load that was asked for. What all generators together may send is shared out (`share.rs`).
 use super::conditions::client_without_sidecar;
 use super::facts::{Agent, Line, Short, now_ms};
 use super::observe::{client_pod, demo_pods};
 use super::route;
-use super::space::{Space, ToAgent};
+use super::space::{Granted, Space, ToAgent};
 use super::traffic::{About, traffic};
 use super::verdict::endpoints;
-use crate::k8s::open;
+use crate::k8s::{World, open};
 use app::text::thousands;
 use app::types::{ApiError, Code, Frame, LoadOrder, Rate, Split, Traffic, Verb};
 use futures::StreamExt;
 use ::load::{AGENT_PORT, AgentClient, AgentError, AgentStatus, LoadSpec, Mark, Snapshot};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -24,10 +26,23 @@ const HISTORY: usize = 120;
 /// An agent that says nothing for so long is asked anew.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// How often the agent is asked while load runs and nobody looks: the chart keeps two frames a second for who comes next.
+const UNSEEN: Duration = Duration::from_millis(500);
+/// How often where there is no load either: somebody may start it by other ways.
+const RESTING: Duration = Duration::from_secs(5);
+/// How soon after somebody asked for the namespace it is seen whether they stay.
+const SOON: Duration = Duration::from_millis(100);
+
 /// What is asked for, and how far a finite run of it has come.
 #[derive(Default)]
 struct Asked {
     order: LoadOrder,
+    /// As the agent has it: the order, cut down to what is granted.
+    sent: LoadSpec,
+    /// What of it is granted.
+    granted: Rate,
+    /// Uses of the stop-all switch that were obeyed.
+    stops: u64,
     /// The agent's id of the run.
     run: u64,
     /// Requests of the run that are answered, or failed.
@@ -36,7 +51,29 @@ struct Asked {
 
 impl Asked {
     fn stopped(&mut self) {
-        *self = Asked { run: self.run, ..Asked::default() };
+        *self = Asked { run: self.run, stops: self.stops, ..Asked::default() };
+    }
+
+    /// Requests a second that it would send without the cap. Of a closed loop nobody knows.
+    fn wants(&self) -> Rate {
+        match self.order.closed_loop().or(self.sent.closed_loop) {
+            Some(_) if self.order.rate != Rate::default() => Rate::at_most(Rate::MAX),
+            _ => self.order.rate,
+        }
+    }
+
+    /// Asks for a part of what all generators together may send.
+    fn take_part(&mut self, space: &Space) {
+        self.granted = space.shares.ask(&space.ns, self.wants());
+    }
+
+    /// Tells what is asked for and granted.
+    fn tell(&self, space: &Space) {
+        let (load, granted) = (self.order.rate, Granted { rate: self.granted, of: self.wants() });
+        space.facts.send_if_modified(|f| {
+            let before = (std::mem::replace(&mut f.load, load), std::mem::replace(&mut f.granted, granted));
+            before != (load, granted)
+        });
     }
 
     /// A finite run ends with its pod: the next one could not know which requests are still to come. That is said, not passed over.
@@ -49,25 +86,35 @@ impl Asked {
         space.facts.send_modify(|f| {
             f.note(Line { verb: Some(Verb::Load), what, error: Some(error), ..Line::default() });
         });
-        set_rate(space, self.order.rate);
+        self.take_part(space);
+        self.tell(space);
     }
 }
 
-/// Runs as long as the namespace is looked after.
-pub async fn run(space: &Space, mut inbox: mpsc::Receiver<ToAgent>) {
+/// Runs as long as the namespace is awake.
+pub async fn run(space: &Space, inbox: &mut mpsc::Receiver<ToAgent>) {
     let mut world = space.world.subscribe();
-    let mut asked = Asked::default();
+    let mut stops = space.shares.stops();
+    let mut asked = Asked { stops: *stops.borrow_and_update(), ..Asked::default() };
     let mut pause = Duration::from_millis(100);
     loop {
         let Some(pod) = ready_client(space) else {
             set_agent(space, Agent::Absent);
+            // Others may use what is not sent.
+            space.shares.ask(&space.ns, Rate::default());
+            looked(space);
             silence(space);
             tokio::select! {
                 Some(command) = inbox.recv() => {
                     if refuse(command) {
-                        asked = Asked::default();
-                        set_rate(space, asked.order.rate);
+                        asked.stopped();
+                        asked.tell(space);
                     }
+                }
+                Ok(()) = stops.changed() => {
+                    asked.stops = *stops.borrow_and_update();
+                    asked.stopped();
+                    asked.tell(space);
                 }
                 Ok(()) = world.changed() => {}
                 else => return,
@@ -75,7 +122,7 @@ pub async fn run(space: &Space, mut inbox: mpsc::Receiver<ToAgent>) {
             continue;
         };
         let began = Instant::now();
-        let ended = follow(space, &pod, &mut inbox, &mut asked).await;
+        let ended = follow(space, &pod, inbox, &mut asked).await;
         if !is_there(space, &pod) {
             asked.give_up_run(space);
         }
@@ -85,6 +132,7 @@ pub async fn run(space: &Space, mut inbox: mpsc::Receiver<ToAgent>) {
             if ready_client(space).as_deref() == Some(&pod) && began.elapsed() < SILENCE {
                 set_agent(space, Agent::Unreachable(why.to_string()));
             }
+            looked(space);
         }
         pause = if began.elapsed() > SILENCE { Duration::from_millis(100) } else { (pause * 2).min(Duration::from_secs(2)) };
         if ended.is_ok() {
@@ -94,6 +142,13 @@ pub async fn run(space: &Space, mut inbox: mpsc::Receiver<ToAgent>) {
             () = tokio::time::sleep(pause) => {}
             Ok(()) = world.changed() => {}
         }
+    }
+}
+
+/// The client was looked at, or it is known that there is none.
+fn looked(space: &Space) {
+    if space.now().settled() {
+        space.facts.send_if_modified(|f| !std::mem::replace(&mut f.first_look.agent, true));
     }
 }
 
@@ -113,14 +168,6 @@ fn set_agent(space: &Space, agent: Agent) {
     });
 }
 
-fn set_rate(space: &Space, rate: Rate) {
-    space.facts.send_if_modified(|f| {
-        let changed = f.load != rate;
-        f.load = rate;
-        changed
-    });
-}
-
 /// Without a client nothing is sent, and the page shall not show otherwise.
 fn silence(space: &Space) {
     let stale = space.frames.borrow().as_ref().is_some_and(|t| t.frame.target_rate > 0.0 || t.achieved_rate > 0.0);
@@ -136,7 +183,7 @@ fn refuse(command: ToAgent) -> bool {
         let stop = request.rate == Rate::default();
         let refusal = ApiError::new(Code::NoClient, "There is no ready client to make load with.", "Deploy the client first, or wait until it is ready.");
         // Who asked may be gone.
-        let _ = answer.send(if stop { Ok(()) } else { Err(refusal) });
+        let _ = answer.send(if stop { Ok(Granted::default()) } else { Err(refusal) });
         return stop;
     }
     false
@@ -162,6 +209,16 @@ impl<'a> Commands<'a> {
             Err(AgentError::Lost(_)) => {
                 self.client = connect(self.space, self.pod).await?;
                 self.client.set_load(spec).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn status(&mut self) -> Result<AgentStatus, AgentError> {
+        match self.client.status().await {
+            Err(AgentError::Lost(_)) => {
+                self.client = connect(self.space, self.pod).await?;
+                self.client.status().await
             }
             answered => answered,
         }
@@ -194,39 +251,120 @@ struct Follower<'a> {
     /// Snapshots before this may still tell the old rate.
     settled_at: Instant,
     kept_at_ms: u64,
+    scene: Scene,
+}
+
+/// What a frame needs of the namespace's objects; read once for each change of them.
+#[derive(Default)]
+struct Scene {
+    world: Option<Arc<World>>,
+    wished: Option<Split>,
+    by_version: Option<Split>,
+    with_sidecar: bool,
+    endpoints: BTreeMap<String, u32>,
+}
+
+impl Scene {
+    fn refresh(&mut self, space: &Space) {
+        let world = space.now();
+        if self.world.as_ref().is_some_and(|known| Arc::ptr_eq(known, &world)) {
+            return;
+        }
+        let (ns, pods) = (space.ns.as_str(), demo_pods(&world));
+        self.wished = route::find(&world, ns).and_then(|seen| route::split(&seen.object, ns));
+        self.by_version = self.wished.as_ref().and_then(|wished| route::by_version(&world, ns, wished));
+        self.with_sidecar = client_without_sidecar(&pods).is_none();
+        self.endpoints = endpoints(&pods);
+        self.world = Some(world);
+    }
 }
 
 /// Follows one pod's agent. `Ok` when another pod takes over.
 async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, asked: &mut Asked) -> Result<(), AgentError> {
     let mut commands = Commands::open(space, pod).await?;
+    let (mut stops, mut grants) = (space.shares.stops(), space.shares.changes());
     let found = commands.client.status().await?;
-    let (order, running) = (&asked.order, found.load.rate);
-    if order.rate != Rate::default() && running == 0 && order.requests.is_none() {
-        info!(pod.name = pod, rate = order.rate.per_second(), "The load goes on from `{pod}`");
-        asked.run = commands.set_load(&spec(order)).await?.snapshot.run;
+    let running = found.load.rate;
+    let stops_so_far = *stops.borrow_and_update();
+    if asked.stops != stops_so_far {
+        // The switch was used while there was no connection. It is obeyed once the agent has said so.
+        asked.stopped();
+        asked.take_part(space);
+        asked.run = commands.set_load(&LoadSpec::rate(0)).await?.snapshot.run;
+        asked.stops = stops_so_far;
+    } else if asked.order.rate != Rate::default() && running == 0 && asked.order.requests.is_none() {
+        info!(pod.name = pod, rate = asked.order.rate.per_second(), "The load goes on from `{pod}`");
+        asked.take_part(space);
+        let status = commands.set_load(&spec(&asked.order, asked.granted)).await?;
+        (asked.run, asked.sent) = (status.snapshot.run, status.load);
     } else {
         if found.snapshot.run != asked.run {
             // Another pod, or its container has started anew.
             asked.give_up_run(space);
         }
         asked.run = found.snapshot.run;
-        if let Ok(rate) = Rate::try_from(f64::from(running)) {
-            (asked.order.rate, asked.order.requests) = (rate, found.load.requests.filter(|_| running > 0));
+        // What was cut down here before runs as it was sent, and is still asked for in full.
+        if running != asked.sent.rate || asked.order.rate == Rate::default() {
+            asked.order.rate = Rate::at_most(running);
+            asked.order.requests = found.load.requests.filter(|_| running > 0);
         }
+        asked.sent = found.load;
+        asked.granted = Rate::at_most(running);
+        asked.take_part(space);
     }
-    set_rate(space, asked.order.rate);
-    let mut snapshots = connect(space, pod).await?.snapshots().await?;
+    asked.tell(space);
     let settled_at = Instant::now() + Duration::from_millis(300);
-    let mut follower = Follower { space, commands, marked: None, mark: None, first: None, settled_at, kept_at_ms: 0 };
+    let mut follower = Follower { space, commands, marked: None, mark: None, first: None, settled_at, kept_at_ms: 0, scene: Scene::default() };
+    follower.obey_grant(asked).await?;
+    follower.take(found.snapshot, asked).await?;
+    looked(space);
     let mut world = space.world.subscribe();
+    let mut snapshots = None;
+    let mut next_poll = Instant::now() + UNSEEN;
     loop {
+        match (&snapshots, space.is_viewed()) {
+            (None, true) => snapshots = Some(connect(space, pod).await?.snapshots().await?),
+            (Some(_), false) => {
+                snapshots = None;
+                next_poll = Instant::now() + UNSEEN;
+            }
+            _ => {}
+        }
+        let streams = snapshots.is_some();
+        let streamed = async {
+            match &mut snapshots {
+                Some(snapshots) => tokio::time::timeout(SILENCE, snapshots.next()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            snapshot = tokio::time::timeout(SILENCE, snapshots.next()) => match snapshot {
+            snapshot = streamed => match snapshot {
                 Ok(Some(snapshot)) => follower.take(snapshot?, asked).await?,
                 Ok(None) => return Err(AgentError::Lost("it ended".to_owned())),
                 Err(_) => return Err(AgentError::Lost(format!("silent for {} s", SILENCE.as_secs()))),
             },
-            Some(command) = inbox.recv() => follower.command(command, asked).await?,
+            () = tokio::time::sleep_until(next_poll), if !streams => {
+                let status = follower.commands.status().await?;
+                follower.take(status.snapshot, asked).await?;
+                let pause = match (asked.order.rate == Rate::default(), follower.first.is_some()) {
+                    (true, _) => RESTING,
+                    (false, true) => SOON,
+                    (false, false) => UNSEEN,
+                };
+                next_poll = Instant::now() + pause;
+            }
+            () = space.asked.notified(), if !streams => next_poll = next_poll.min(Instant::now() + SOON),
+            Some(command) = inbox.recv() => {
+                follower.command(command, asked).await?;
+                next_poll = next_poll.min(Instant::now() + SOON);
+            }
+            Ok(()) = grants.changed() => follower.obey_grant(asked).await?,
+            Ok(()) = stops.changed() => {
+                let stops_so_far = *stops.borrow_and_update();
+                // Where that fails, the next connection begins with it.
+                follower.stop(asked).await?;
+                asked.stops = stops_so_far;
+            }
             Ok(()) = world.changed() => {
                 if !is_there(space, pod) {
                     return Ok(());
@@ -242,8 +380,9 @@ async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, a
     }
 }
 
-fn spec(order: &LoadOrder) -> LoadSpec {
-    LoadSpec {
+/// What the agent is told, cut down to what is granted.
+fn spec(order: &LoadOrder, granted: Rate) -> LoadSpec {
+    let spec = LoadSpec {
         rate: order.rate.per_second(),
         requests: order.requests,
         method: order.method().map(str::to_owned),
@@ -251,9 +390,32 @@ fn spec(order: &LoadOrder) -> LoadSpec {
         headers: order.headers().clone(),
         closed_loop: order.closed_loop(),
         concurrency: order.concurrency(),
+        limit: None,
         // Whom to ask is the client's to say.
         url: None,
+    };
+    cut(spec, order.rate, granted)
+}
+
+/// The same load with another grant. A client of before there was a limit is not told about one that takes nothing away.
+fn cut(spec: LoadSpec, wanted: Rate, granted: Rate) -> LoadSpec {
+    match spec.closed_loop {
+        Some(_) => LoadSpec { rate: wanted.per_second(), limit: (granted < Rate::at_most(Rate::MAX)).then_some(granted.per_second()), ..spec },
+        None => LoadSpec { rate: wanted.min(granted).per_second(), limit: None, ..spec },
     }
+}
+
+/// The error that people see for an error of the agent.
+fn api_error(error: &AgentError) -> ApiError {
+    match error {
+        AgentError::Refused { message, .. } => ApiError::new(Code::BadRequest, format!("The load client refuses: {message}."), "Ask for another rate."),
+        error => ApiError::new(Code::ClusterUnreachable, format!("The load client does not answer: {error}."), "Try again in a moment."),
+    }
+}
+
+/// A refusal leaves the connection as it was.
+fn goes_on(error: AgentError) -> Result<(), AgentError> {
+    if matches!(error, AgentError::Refused { .. }) { Ok(()) } else { Err(error) }
 }
 
 impl Follower<'_> {
@@ -261,36 +423,22 @@ impl Follower<'_> {
         match command {
             // Who asked has given up and was told so: no load may start behind their back. A stop is never late.
             ToAgent::Load(order, answer) if answer.is_closed() && order.rate != Rate::default() => Ok(()),
-            ToAgent::Load(order, answer) => {
-                let mut order = if asked.order.rate == Rate::default() { order } else { order.over(&asked.order) };
-                let outcome = self.commands.set_load(&spec(&order)).await;
-                let told = match &outcome {
-                    Ok(status) if order.rate == Rate::default() => {
-                        asked.stopped();
-                        asked.run = status.snapshot.run;
-                        Ok(())
-                    }
-                    Ok(status) => {
-                        // A rate alone leaves a finite run finite: the agent says which it is.
-                        order.requests = status.load.requests;
-                        *asked = Asked { order, run: status.snapshot.run, ended: 0 };
-                        Ok(())
-                    }
-                    Err(AgentError::Refused { message, .. }) => {
-                        Err(ApiError::new(Code::BadRequest, format!("The load client refuses: {message}."), "Ask for another rate."))
-                    }
-                    Err(error) => Err(ApiError::new(Code::ClusterUnreachable, format!("The load client does not answer: {error}."), "Try again in a moment.")),
-                };
-                if told.is_ok() {
-                    self.settled_at = Instant::now() + Duration::from_millis(300);
-                    set_rate(self.space, asked.order.rate);
-                }
+            ToAgent::Load(order, answer) if order.rate == Rate::default() => {
+                let outcome = self.stop(asked).await;
                 // Who asked may be gone.
-                let _ = answer.send(told);
-                match outcome {
-                    Err(error @ (AgentError::Lost(_) | AgentError::Unreadable(_))) => Err(error),
-                    _ => Ok(()),
-                }
+                let _ = answer.send(outcome.as_ref().map(|()| Granted::default()).map_err(api_error));
+                outcome.or_else(goes_on)
+            }
+            ToAgent::Load(order, answer) => {
+                let outcome = self.start(order, asked).await;
+                let _ = answer.send(match &outcome {
+                    Ok(granted) => granted.ok_or_else(|| {
+                        let message = format!("The panel's cap of {} requests/s on all load together is used up.", self.space.shares.cap());
+                        ApiError::new(Code::TooManyRequests, message, "Stop another load, or start the panel with a higher --max-total-rate.")
+                    }),
+                    Err(error) => Err(api_error(error)),
+                });
+                outcome.map(drop).or_else(goes_on)
             }
             ToAgent::FirstRequest { line, so_far_ms, split } => {
                 let mark = self.commands.mark().await?;
@@ -302,11 +450,65 @@ impl Follower<'_> {
         }
     }
 
+    /// Starts or changes the load. Returns what is granted, or `None` where not one request a second can be.
+    async fn start(&mut self, order: LoadOrder, asked: &mut Asked) -> Result<Option<Granted>, AgentError> {
+        if !self.space.shares.has_room(&self.space.ns) {
+            return Ok(None);
+        }
+        let mut order = if asked.order.rate == Rate::default() { order } else { order.over(&asked.order) };
+        let closed = order.closed_loop().is_some();
+        let wanted = if closed { Rate::at_most(Rate::MAX) } else { order.rate };
+        let granted = self.space.shares.ask(&self.space.ns, wanted);
+        match self.commands.set_load(&spec(&order, granted)).await {
+            Ok(status) => {
+                // A rate alone leaves a finite run finite: the agent says which it is.
+                order.requests = status.load.requests;
+                *asked = Asked { order, sent: status.load, granted, stops: asked.stops, run: status.snapshot.run, ended: 0 };
+                self.settled_at = Instant::now() + Duration::from_millis(300);
+                asked.tell(self.space);
+                Ok(Some(Granted { rate: granted, of: wanted }))
+            }
+            Err(error) => {
+                // What ran before goes on.
+                asked.take_part(self.space);
+                Err(error)
+            }
+        }
+    }
+
+    async fn stop(&mut self, asked: &mut Asked) -> Result<(), AgentError> {
+        let status = self.commands.set_load(&LoadSpec::rate(0)).await?;
+        asked.stopped();
+        (asked.run, asked.sent) = (status.snapshot.run, status.load);
+        asked.take_part(self.space);
+        self.settled_at = Instant::now() + Duration::from_millis(300);
+        asked.tell(self.space);
+        Ok(())
+    }
+
+    /// Others have started or stopped: the agent is told what is granted now. The run, its counts and its end stay.
+    async fn obey_grant(&mut self, asked: &mut Asked) -> Result<(), AgentError> {
+        let granted = self.space.shares.granted(&self.space.ns);
+        if asked.order.rate == Rate::default() {
+            return Ok(());
+        }
+        if granted == Rate::default() {
+            // More generators than requests a second to give: this one ends.
+            return self.stop(asked).await;
+        }
+        let next = LoadSpec { requests: None, ..cut(asked.sent.clone(), asked.order.rate, granted) };
+        if next != (LoadSpec { requests: None, ..asked.sent.clone() }) {
+            asked.sent = self.commands.set_load(&next).await?.load;
+            self.settled_at = Instant::now() + Duration::from_millis(300);
+        }
+        asked.granted = granted;
+        asked.tell(self.space);
+        Ok(())
+    }
+
     async fn take(&mut self, snapshot: Snapshot, asked: &mut Asked) -> Result<(), AgentError> {
-        let status = self.space.status.borrow().clone();
-        let pods = demo_pods(&self.space.now());
-        let with_sidecar = client_without_sidecar(&pods).is_none();
-        let about = (status.wished.clone(), with_sidecar);
+        self.scene.refresh(self.space);
+        let about = (self.scene.wished.clone(), self.scene.with_sidecar);
         if self.marked.as_ref() != Some(&about) && self.first.is_none() {
             self.mark = Some(self.commands.mark().await?);
             self.marked = Some(about);
@@ -316,14 +518,16 @@ impl Follower<'_> {
         }
         if Instant::now() > self.settled_at
             && let Ok(rate) = Rate::try_from(snapshot.target_rate)
-            && rate != asked.order.rate
+            && rate.per_second() != asked.sent.rate
         {
             // A finite run that is over, or somebody told the agent by other ways.
-            let requests = snapshot.requests.filter(|_| rate != Rate::default());
+            let found = self.commands.status().await?;
             let mut order = LoadOrder::default();
-            (order.rate, order.requests) = (rate, requests);
-            *asked = Asked { order, run: snapshot.run, ended: asked.ended };
-            set_rate(self.space, rate);
+            (order.rate, order.requests) = (Rate::at_most(found.load.rate), found.load.requests.filter(|_| found.load.rate > 0));
+            *asked = Asked { order, sent: found.load, granted: asked.granted, stops: asked.stops, run: found.snapshot.run, ended: asked.ended };
+            asked.take_part(self.space);
+            asked.tell(self.space);
+            self.obey_grant(asked).await?;
         }
         // In tens: the frames have the exact figure, and a status shall not change ten times a second.
         let achieved = (snapshot.achieved_rate.max(0.0) / 10.0).round() as u32 * 10;
@@ -334,9 +538,17 @@ impl Follower<'_> {
         };
         set_agent(self.space, Agent::Connected { short });
         self.time_first_request(&snapshot);
-        let endpoints = endpoints(&pods);
-        let by_version = status.wished.as_ref().and_then(|w| route::by_version(&self.space.now(), self.space.ns.as_str(), w));
-        let told = traffic(snapshot, About { wished: status.wished.as_ref(), by_version: by_version.as_ref(), with_sidecar, endpoints, mark: self.mark.as_ref() });
+        let scene = &self.scene;
+        let told = traffic(
+            snapshot,
+            About {
+                wished: scene.wished.as_ref(),
+                by_version: scene.by_version.as_ref(),
+                with_sidecar: scene.with_sidecar,
+                endpoints: scene.endpoints.clone(),
+                mark: self.mark.as_ref(),
+            },
+        );
         self.keep(&told.frame);
         self.space.frames.send_replace(Some(Arc::new(told)));
         Ok(())

@@ -25,7 +25,7 @@ pub const NAME: &str = "demo-panel";
 /// After this long without a renewal the holder is thought gone.
 const LASTS: Duration = Duration::from_secs(60);
 /// How often a held Lease is renewed, and another's end thought of.
-const RENEW: Duration = Duration::from_secs(25);
+pub const RENEW: Duration = Duration::from_secs(25);
 
 /// Annotation: the holder's process, so that one that ended without giving it back is not waited for by the next of that machine.
 const PROCESS: &str = "demo-panel/process";
@@ -134,7 +134,10 @@ fn needed(space: &Space) -> bool {
 
 /// Runs as long as the namespace is looked after; does nothing where panels have no name.
 pub async fn run(space: &Space) {
-    let Some(me) = space.identity.as_deref() else { return std::future::pending().await };
+    let Some(me) = space.identity.as_deref() else {
+        looked(space);
+        return std::future::pending().await;
+    };
     let (mut world, mut facts) = (space.world.subscribe(), space.facts.subscribe());
     let _ = space.settled().await;
     let mut known = None;
@@ -155,6 +158,7 @@ pub async fn run(space: &Space) {
             let held = told(space, seen);
             keep(space, held);
         }
+        looked(space);
         let due = tokio::time::Instant::now() + RENEW;
         // Until then it is got where it is needed, and given back where it is not any more.
         let settled = || {
@@ -188,6 +192,10 @@ pub async fn run(space: &Space) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+}
+
+fn looked(space: &Space) {
+    space.facts.send_if_modified(|f| !std::mem::replace(&mut f.first_look.lease, true));
 }
 
 /// What an answer comes to. One that could not be had leaves things as they were.
@@ -231,6 +239,13 @@ fn refusal(held: &Held) -> ApiError {
 pub fn clock(ms: u64) -> String {
     let at = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     at.map_or_else(String::new, |at| at.strftime("%H:%M:%S UTC").to_string())
+}
+
+/// Renews the Lease of a namespace at rest, which is all that is done for it.
+pub async fn renew(space: &Space) {
+    let Some(me) = space.identity.as_deref() else { return };
+    let held = told(space, hold(space, me, Seize::No, &mut None).await);
+    keep(space, held);
 }
 
 /// Before a verb changes anything. Errors: another panel holds the namespace.

@@ -12,13 +12,17 @@ mod conditions;
 mod traffic;
 mod trouble;
 mod status;
+mod share;
 mod space;
+mod spaces;
+mod rights;
 mod about;
 mod actor;
 mod commands;
 mod proxies;
 mod sidecars;
 mod hub;
+mod generators;
 mod lease;
 mod process;
 mod verdict;
@@ -34,12 +38,18 @@ mod teardown;
 mod verify;
 mod weights;
 
-use crate::k8s::{Cluster, Manifests, Reach, heartbeat};
+use crate::k8s::{Cluster, KindName, Manifests, Reach, heartbeat};
 use crate::prometheus::Prometheus;
 use ::app::api::ControlPlane;
-use ::app::types::{ApiError, Code, Frame, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status, Traffic};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use ::app::types::{
+    ApiError, Code, Frame, Generators, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status, StoppedAll, Traffic,
+};
+use rights::Rights;
+use share::Shares;
+use space::Common;
+use spaces::{Asked, Spaces};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -47,20 +57,22 @@ use tokio_util::sync::CancellationToken;
 pub use commands::{Address, Part};
 pub use space::Space;
 
-/// Namespaces looked after at once: each has five watches.
-const SPACES: usize = 16;
+/// What bounds the panel's work.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests a second of all generators together.
+    pub total_rate: u32,
+    /// How long a namespace is watched after the last one looked and the last work ended.
+    pub idle_after: Duration,
+}
 
 /// All namespaces the panel looks after. They are begun when somebody asks for them.
 pub struct Demo {
-    cluster: Cluster,
-    manifests: Arc<Manifests>,
-    reach: latest::Receiver<Reach>,
-    spaces: Mutex<BTreeMap<Namespace, Arc<Space>>>,
+    common: Common,
+    spaces: Arc<Spaces>,
     begin: mpsc::UnboundedSender<Arc<Space>>,
     stop: CancellationToken,
     build: String,
-    address: Address,
-    identity: Option<String>,
     /// For what was before the panel's own memory; nothing where none was named.
     prometheus: Option<Prometheus>,
     preflights: preflight::Shared,
@@ -68,15 +80,15 @@ pub struct Demo {
 
 /// What keeps the namespaces going; run by `tasks`.
 pub struct Runner {
-    cluster: Cluster,
+    demo: Arc<Demo>,
     reach: latest::Sender<Reach>,
     begun: mpsc::UnboundedReceiver<Arc<Space>>,
-    stop: CancellationToken,
 }
 
 impl Demo {
     /// Nothing runs before the [`Runner`] does. `stop` ends every namespace's parts. `address`: how a shell reaches this panel.
     /// `identity`: what it calls itself on a cluster that other panels may act on, too.
+    #[allow(clippy::too_many_arguments, reason = "start-up alone calls it, with one value of each kind")]
     pub fn new(
         cluster: Cluster,
         manifests: Manifests,
@@ -84,58 +96,58 @@ impl Demo {
         address: Address,
         identity: Option<String>,
         prometheus: Option<Prometheus>,
+        limits: Limits,
         stop: CancellationToken,
     ) -> (Arc<Demo>, Runner) {
         let (begin, begun) = mpsc::unbounded_channel();
         let (reach, seen) = latest::channel(Reach::default());
-        let demo = Demo {
-            cluster: cluster.clone(),
-            manifests: Arc::new(manifests),
-            reach: seen,
-            spaces: Mutex::default(),
-            begin,
-            stop: stop.clone(),
-            build,
-            address,
-            identity,
-            prometheus,
-            preflights: preflight::Shared::default(),
-        };
-        (Arc::new(demo), Runner { cluster, reach, begun, stop })
+        let shares = Arc::new(Shares::new(limits.total_rate));
+        let common = Common { cluster, manifests: Arc::new(manifests), reach: seen, address, identity, shares, rights: Arc::new(Rights::default()) };
+        let demo = Arc::new(Demo { common, spaces: Arc::new(Spaces::new(limits.idle_after)), begin, stop, build, prometheus, preflights: preflight::Shared::default() });
+        (demo.clone(), Runner { demo, reach, begun })
     }
 
-    /// One namespace, begun where it is new. Errors: too many are looked after already.
+    /// One namespace, woken or begun where it is not awake.
     pub fn space(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
-        let mut spaces = self.spaces.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(space) = spaces.get(ns) {
-            return Ok(space.clone());
+        Ok(self.woken(self.spaces.ask(ns, || Space::new(ns.clone(), &self.common, self.stop.child_token()))))
+    }
+
+    fn woken(&self, asked: Asked) -> Arc<Space> {
+        match asked {
+            Asked::Awake(space) => space,
+            Asked::Wakes(space) => {
+                // The runner is gone only when the program ends.
+                let _ = self.begin.send(space.clone());
+                space
+            }
         }
-        if spaces.len() >= SPACES {
-            // One that nobody looks at and where nothing is under way makes room.
-            let idle = |s: &Arc<Space>| s.status.receiver_count() == 0 && s.frames.receiver_count() == 0 && s.facts.borrow().goal == Default::default();
-            let victim = spaces.iter().find(|(_, s)| idle(s)).map(|(ns, _)| ns.clone());
-            let Some(victim) = victim.and_then(|ns| spaces.remove(&ns)) else {
-                return Err(ApiError::new(
-                    Code::TooManyRequests,
-                    format!("The panel looks after {SPACES} namespaces already."),
-                    "Close the page of one of them, then try again.",
-                ));
-            };
-            victim.stop.cancel();
+    }
+
+    /// A namespace that is only looked at. One that the cluster does not have is not watched, and not kept.
+    async fn look(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
+        if let Some(known) = self.spaces.known(ns) {
+            return Ok(self.woken(known));
         }
-        let space = Space::new(ns.clone(), self.cluster.clone(), self.manifests.clone(), self.reach.clone(), self.address.clone(), self.identity.clone(), self.stop.child_token());
-        spaces.insert(ns.clone(), space.clone());
-        // The runner is gone only when the program ends.
-        let _ = self.begin.send(space.clone());
+        let namespaces = self.common.cluster.api(KindName::Namespace, "");
+        // Where that cannot be told, watching it tells.
+        let absent = matches!(tokio::time::timeout(Duration::from_secs(3), namespaces.get_opt(ns.as_str())).await, Ok(Ok(None)));
+        if absent { Ok(Space::absent(ns.clone(), &self.common)) } else { self.space(ns) }
+    }
+
+    /// The same for a verb that needs something of the demo to be there, and makes nothing.
+    async fn to_use(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
+        let space = self.look(ns).await?;
+        lease::may_act(&space).await?;
         Ok(space)
     }
 
     /// A namespace whose [`Space::status`] shows what is so now, as [`ControlPlane::status`] does.
     pub async fn up_to_date(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
         let space = self.space(ns)?;
+        space.attend();
         // Where the cluster does not answer, that is what is shown.
-        let _ = space.settled().await;
-        status::publish(&space);
+        let _ = space.looked().await;
+        status::refresh(&space);
         Ok(space)
     }
 
@@ -148,7 +160,7 @@ impl Demo {
 
     /// The demo's objects as the panel would apply them, as YAML. Changes nothing.
     pub async fn manifests(&self, ns: &Namespace, part: Part) -> Result<String, ApiError> {
-        commands::manifests(&*self.space(ns)?, part).await
+        commands::manifests(&*self.look(ns).await?, part).await
     }
 
     /// Id of this build.
@@ -158,31 +170,65 @@ impl Demo {
 
     /// Whether the cluster answers.
     pub fn reach(&self) -> Reach {
-        self.reach.borrow().clone()
+        self.common.reach.borrow().clone()
     }
 
-    /// The namespaces that are looked after.
-    pub fn spaces(&self) -> Vec<Arc<Space>> {
-        self.spaces.lock().map(|s| s.values().cloned().collect()).unwrap_or_default()
+    /// How many namespaces are watched, and how many are known.
+    pub fn namespaces(&self) -> (usize, usize) {
+        self.spaces.count()
+    }
+
+    /// How much load runs, in all namespaces together.
+    pub fn generators(&self) -> Generators {
+        self.common.shares.total()
+    }
+
+    /// Takes up generators that ran on while no panel looked after them: they count, and can be stopped.
+    async fn resume(&self) {
+        let known = self.spaces.all().into_iter().map(|space| space.ns.clone()).chain([Namespace::default()]).collect();
+        for ns in generators::running(&self.common.cluster, known).await {
+            // Its hub finds out what runs.
+            let _ = self.space(&ns);
+        }
     }
 }
 
 impl Runner {
     /// Runs every namespace's parts, and the cluster's heartbeat, until the token.
     pub async fn run(mut self) {
-        let mut spaces = JoinSet::new();
-        let beating = heartbeat(&self.cluster, facts::now_ms, &self.reach, &self.stop);
+        let mut running = JoinSet::new();
+        let (demo, stop) = (self.demo.clone(), self.demo.stop.clone());
+        let beating = heartbeat(&demo.common.cluster, facts::now_ms, &self.reach, &stop);
         let mut beating = std::pin::pin!(beating);
+        let mut resuming = std::pin::pin!(async {
+            let mut reach = demo.common.reach.clone();
+            // An answer that is not there yet is waited for; the heartbeat ends with the program.
+            let _ = reach.wait_for(|r| r.failing.is_none() && !r.version.is_empty()).await;
+            demo.resume().await;
+            std::future::pending::<()>().await;
+        });
+        let mut renewal = tokio::time::interval(lease::RENEW);
         loop {
             tokio::select! {
-                () = self.stop.cancelled() => break,
+                () = stop.cancelled() => break,
+                _ = renewal.tick() => {
+                    for space in demo.spaces.holders() {
+                        running.spawn(async move { lease::renew(&space).await });
+                    }
+                }
                 () = &mut beating => break,
-                Some(space) = self.begun.recv() => { spaces.spawn(space.run()); }
-                Some(_) = spaces.join_next() => {}
+                () = &mut resuming => {}
+                Some(space) = self.begun.recv() => { running.spawn(space.run(demo.spaces.clone())); }
+                Some(_) = running.join_next() => {}
             }
         }
+        for space in demo.spaces.holders() {
+            running.spawn(async move {
+                let _ = tokio::time::timeout(Duration::from_secs(1), lease::release(&space)).await;
+            });
+        }
         // Their token is this one's child: they end by themselves, at once.
-        while spaces.join_next().await.is_some() {}
+        while running.join_next().await.is_some() {}
     }
 }
 
@@ -193,15 +239,15 @@ impl ControlPlane for Demo {
     }
 
     async fn status(&self, ns: &Namespace) -> Result<Status, ApiError> {
-        let space = self.space(ns)?;
+        let space = self.look(ns).await?;
+        space.attend();
         // A namespace that was just begun has nothing to show yet; where the cluster does not answer, that is what is shown.
-        let _ = space.settled().await;
-        let (world, facts, reach) = (space.now(), space.facts.borrow().clone(), space.reach.borrow().clone());
-        Ok(status::compose(&space, &world, &facts, &reach).0)
+        let _ = space.looked().await;
+        Ok(Status::clone(&*status::refresh(&space)))
     }
 
     async fn history(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError> {
-        let space = self.space(ns)?;
+        let Some(space) = self.spaces.peek(ns) else { return Ok(Vec::new()) };
         let history = space.history.lock().map(|h| h.iter().cloned().collect()).unwrap_or_default();
         Ok(history)
     }
@@ -218,13 +264,13 @@ impl ControlPlane for Demo {
     }
 
     async fn traffic(&self, ns: &Namespace) -> Result<Traffic, ApiError> {
-        Ok(self.space(ns)?.frames.borrow().as_deref().cloned().unwrap_or_default())
+        Ok(self.spaces.peek(ns).and_then(|space| space.frames.borrow().as_deref().cloned()).unwrap_or_default())
     }
 
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
-        let told = self.preflights.get(ns, || preflight::preflight(&self.cluster, &self.manifests, ns)).await;
+        let told = self.preflights.get(ns, || preflight::preflight(&self.common.cluster, &self.common.manifests, ns)).await;
         // What the page says is missing turns off what needs it there, not only in its words.
-        if let Ok(space) = self.space(ns) {
+        if let Some(space) = self.spaces.peek(ns) {
             let missing = preflight::missing(&told);
             space.facts.send_if_modified(|f| std::mem::replace(&mut f.missing, missing.clone()) != missing);
         }
@@ -240,7 +286,7 @@ impl ControlPlane for Demo {
     }
 
     async fn inject(&self, ns: &Namespace, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {
-        inject::inject(&*self.to_change(ns).await?, by, request).await
+        inject::inject(&*self.to_use(ns).await?, by, request).await
     }
 
     async fn route(&self, ns: &Namespace, by: &str, request: RouteRequest) -> Result<Operation, ApiError> {
@@ -248,23 +294,23 @@ impl ControlPlane for Demo {
     }
 
     async fn weights(&self, ns: &Namespace, by: &str, split: Split) -> Result<Shifted, ApiError> {
-        weights::weights(&*self.to_change(ns).await?, by, split).await
+        weights::weights(&*self.to_use(ns).await?, by, split).await
     }
 
     async fn adopt(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        adopt::adopt(&*self.to_change(ns).await?, by).await
+        adopt::adopt(&*self.to_use(ns).await?, by).await
     }
 
     async fn revert(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        revert::revert(&*self.to_change(ns).await?, by).await
+        revert::revert(&*self.to_use(ns).await?, by).await
     }
 
     async fn load(&self, ns: &Namespace, by: &str, order: LoadOrder) -> Result<Operation, ApiError> {
-        load::load(&*self.to_change(ns).await?, by, order).await
+        load::load(&*self.to_use(ns).await?, by, order).await
     }
 
     async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        verify::verify(&*self.to_change(ns).await?, by).await
+        verify::verify(&*self.to_use(ns).await?, by).await
     }
 
     async fn teardown(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
@@ -272,6 +318,10 @@ impl ControlPlane for Demo {
     }
 
     async fn take_over(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        lease::take_over(&*self.space(ns)?, by).await
+        lease::take_over(&*self.look(ns).await?, by).await
+    }
+
+    async fn stop_all(&self, by: &str) -> Result<StoppedAll, ApiError> {
+        Ok(generators::stop_all(&self.common.cluster, &self.common.shares, self.spaces.all(), by).await)
     }
 }

@@ -14,6 +14,8 @@ pub struct PodSeen {
     pub ready: bool,
     /// Whether it was asked to end.
     pub terminating: bool,
+    /// Whether it ended for good: `Evicted`, for example. Its controller makes another.
+    pub failed: bool,
     /// Whether its sidecar is ready.
     pub sidecar_ready: bool,
     /// Whether its label asks for a sidecar.
@@ -24,6 +26,17 @@ pub struct PodSeen {
     pub unschedulable: Option<String>,
     /// The container whose image it cannot get, and the image.
     pub unpulled: Option<(String, String)>,
+    /// What keeps a container from running: kubelet's reason, where it is none of an ordinary start. The STATUS column has the same.
+    pub stuck: Option<Stuck>,
+}
+
+/// What keeps a container from running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stuck {
+    /// It waits, and not for its turn: `CrashLoopBackOff`, `CreateContainerConfigError`, `Port15001InUse`.
+    Waits(String),
+    /// It ended with an error and was not started again yet: `Error`, `OOMKilled`.
+    Ended(String),
 }
 
 const PROXY: &str = "istio-proxy";
@@ -72,11 +85,13 @@ pub fn read(pod: &DynamicObject) -> PodSeen {
     PodSeen {
         ready,
         terminating,
+        failed: pod.data["status"]["phase"] == "Failed",
         sidecar_ready: statuses.iter().any(|s| s["name"] == PROXY && s["ready"] == true),
         wants_sidecar: labels.and_then(|l| l.get(INJECT_LABEL)).map(|v| v == "true"),
         app: label("app"),
         unschedulable: unschedulable(pod),
         unpulled: unpulled(pod),
+        stuck: stuck(pod),
         view,
     }
 }
@@ -97,6 +112,21 @@ fn unpulled(pod: &DynamicObject) -> Option<(String, String)> {
     let image = containers.find(|c| c["name"] == waiting["name"]).and_then(|c| c["image"].as_str());
     let name = waiting["name"].as_str().unwrap_or_default().to_owned();
     Some((name, image.or(waiting["image"].as_str()).unwrap_or_default().to_owned()))
+}
+
+/// Kubelet's reasons for a container that waits for its turn.
+const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+/// The first container that neither runs, nor waits for its turn, nor has done its work.
+fn stuck(pod: &DynamicObject) -> Option<Stuck> {
+    let mut statuses = items(&pod.data, "/status/initContainerStatuses").chain(items(&pod.data, "/status/containerStatuses"));
+    statuses.find_map(|status| {
+        if let Some(reason) = text(status, "/state/waiting/reason").filter(|reason| !STARTING.contains(reason)) {
+            return Some(Stuck::Waits(reason.to_owned()));
+        }
+        let code = status.pointer("/state/terminated/exitCode").and_then(Value::as_i64).filter(|code| *code != 0)?;
+        Some(Stuck::Ended(text(status, "/state/terminated/reason").map_or_else(|| format!("ExitCode:{code}"), str::to_owned)))
+    })
 }
 
 /// The Deployment's name: the ReplicaSet's without its hash.
@@ -121,9 +151,10 @@ fn phase(pod: &DynamicObject, restartable: &[&str]) -> String {
         }
         let said = text(status, "/state/terminated/reason")
             .or(text(status, "/state/waiting/reason").filter(|r| *r != "PodInitializing"));
-        reason = match said {
-            Some(said) => format!("Init:{said}"),
-            None => format!("Init:{i}/{inits}"),
+        reason = match (said, status.pointer("/state/terminated/exitCode")) {
+            (Some(said), _) => format!("Init:{said}"),
+            (None, Some(code)) => format!("Init:ExitCode:{code}"),
+            (None, None) => format!("Init:{i}/{inits}"),
         };
         initializing = true;
         break;

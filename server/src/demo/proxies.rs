@@ -19,6 +19,11 @@ const ADMIN_PORT: u16 = 15_000;
 const ROUTES: &str = "/config_dump?resource=dynamic_route_configs";
 const CLUSTERS: &str = "/config_dump?resource=dynamic_active_clusters";
 
+/// How old what is known may get while somebody looks: a proxy loses its routes by itself only when its control plane is ill.
+const LOOKED_AT: Duration = Duration::from_secs(5);
+/// The same where nobody does.
+const UNSEEN: Duration = Duration::from_secs(60);
+
 /// What is awaited, and what the proxies had before.
 pub struct Expected {
     split: Split,
@@ -117,13 +122,14 @@ pub async fn run(space: &Space) {
             None if seen != wished.0 => wished = (seen, Instant::now()),
             None => {}
         }
+        let may_age = if space.is_attended() { LOOKED_AT } else { UNSEEN };
         let mut behind = false;
         let mut took = Duration::ZERO;
         for pod in &pods {
             let known = space.facts.borrow().acks.get(pod).cloned().flatten();
             let has = |ack: &Ack| ack.split == wished.0 || matches!((&ack.split, &wished.0), (Some(a), Some(b)) if same(a, b));
             let hot = space.facts.borrow().expected.is_some();
-            if known.as_ref().is_some_and(|a| has(a) && !hot && a.read.elapsed() < Duration::from_secs(2)) {
+            if known.as_ref().is_some_and(|a| has(a) && !hot && a.read.elapsed() < may_age) {
                 continue;
             }
             let began = Instant::now();
@@ -143,9 +149,12 @@ pub async fn run(space: &Space) {
             }
             took += began.elapsed();
         }
+        if !space.facts.borrow().first_look.proxies && space.now().settled() {
+            space.facts.send_modify(|f| f.first_look.proxies = true);
+        }
         let waited = wished.1.elapsed();
         let pause = match (behind || facts.borrow().expected.is_some(), waited.as_secs()) {
-            (false, _) => Duration::from_secs(2),
+            (false, _) => may_age,
             (true, 0..2) => Duration::from_millis(2).max(took),
             (true, 2..15) => Duration::from_millis(100),
             (true, _) => Duration::from_secs(1),
@@ -154,6 +163,7 @@ pub async fn run(space: &Space) {
             () = tokio::time::sleep(pause) => {}
             Ok(()) = world.changed() => {}
             Ok(()) = facts.changed(), if pause > Duration::from_millis(50) => {}
+            () = space.asked.notified(), if pause > LOOKED_AT => {}
             else => return,
         }
     }
@@ -210,6 +220,7 @@ mod tests {
         let split = |v2| Split::v1_v2(v2).unwrap();
         let now = Instant::now();
         let ack = |v2, stamp: &str| Ack { split: Some(split(v2)), ms: None, stamp: stamp.to_owned(), read: now };
+        let only = |name, stamp: &str| Ack { split: Split::normalised([(name, 100)]).ok(), ms: None, stamp: stamp.to_owned(), read: now };
         let facts = |had: Ack, ours| {
             let mut facts = Facts::default();
             facts.acks.insert("p".to_owned(), Some(had));
@@ -222,6 +233,7 @@ mod tests {
             ("back before the last change was taken up", ack(0, "1"), 100, 0, ack(0, "1"), false),
             ("back, and taken up", ack(0, "1"), 100, 0, ack(0, "3"), true),
             ("no change", ack(0, "1"), 0, 0, ack(0, "1"), true),
+            ("no change, and the proxy leaves out what has no share", only("v2", "1"), 100, 100, only("v2", "1"), true),
         ] {
             let expected = Expected::new(split(to), now, &facts(had, ours));
             assert_eq!(expected.met_by("p", Some(&has)), met, "{what}");

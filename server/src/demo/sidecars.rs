@@ -150,9 +150,12 @@ pub async fn run(space: &Space) {
             changed
         });
         tokio::time::sleep(PAUSE).await;
-        // Nobody looks and nothing is sent: nothing changes that anybody needs to know.
-        while space.frames.receiver_count() == 0 && space.facts.borrow().load.per_second() == 0 {
-            tokio::time::sleep(PAUSE).await;
+        // Nobody looks: nothing changes that anybody needs to know.
+        while !space.is_attended() {
+            links.clear();
+            space.asked.notified().await;
+            // Who asks may only now begin to look.
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 }

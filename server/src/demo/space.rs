@@ -1,12 +1,15 @@
 //! One namespace: its watched objects, its facts, and the parts that keep it going.
 use super::commands::Address;
-use super::facts::{Facts, Line};
+use super::facts::{Facts, FirstLook, Line};
 use super::plan::Goal;
+use super::rights::Rights;
+use super::share::Shares;
+use super::spaces::Spaces;
 use super::{about, actor, hub, lease, proxies, sidecars, status};
 use crate::k8s::{Cluster, Manifests, Reach, World, Writer, watch};
-use app::types::{ApiError, Code, Frame, LoadOrder, Namespace, Operation, Split, Status, Traffic, Verb};
+use app::types::{ApiError, Code, Frame, LoadOrder, Namespace, Operation, Rate, Split, Status, Traffic, Verb};
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch as latest};
@@ -15,8 +18,8 @@ use tracing::info;
 
 /// A command to the hub, which alone speaks to the load agent.
 pub enum ToAgent {
-    /// Change the load; the answer says whether the agent took it.
-    Load(LoadOrder, oneshot::Sender<Result<(), ApiError>>),
+    /// Change the load; the answer says whether the agent took it, and what is asked for and granted of it.
+    Load(LoadOrder, oneshot::Sender<Result<Granted, ApiError>>),
     /// See which request is the first to be answered from now on, and write its time into this line of the log.
     FirstRequest {
         /// The line.
@@ -26,6 +29,50 @@ pub enum ToAgent {
         /// The new weights.
         split: Split,
     },
+}
+
+/// What all namespaces have in common. Cheap handles.
+#[derive(Clone)]
+pub struct Common {
+    /// The way to the cluster.
+    pub cluster: Cluster,
+    /// What is applied.
+    pub manifests: Arc<Manifests>,
+    /// Whether the cluster answers.
+    pub reach: latest::Receiver<Reach>,
+    /// How a shell reaches this panel, for the commands it prints.
+    pub address: Address,
+    /// What this panel calls itself where other panels may act on the same cluster, too.
+    pub identity: Option<String>,
+    /// The cap on all generators together.
+    pub shares: Arc<Shares>,
+    /// What is known of the panel's rights.
+    pub rights: Arc<Rights>,
+}
+
+/// Longest wait for the first list of everything while the cluster answers other calls: it may be busy.
+const SLOW: Duration = Duration::from_secs(20);
+/// The same where it does not answer.
+const SILENT: Duration = Duration::from_secs(3);
+/// Longest wait for the first look at what is not watched.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+/// A namespace is watched over by somebody who asks for its status at least so often.
+const ATTENTION: Duration = Duration::from_secs(10);
+
+/// A generator's part of what all of them together may send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// What it is granted.
+    pub rate: Rate,
+    /// What it would send without the cap; a closed loop as much as it can.
+    pub of: Rate,
+}
+
+impl Granted {
+    /// Whether the cap takes anything away.
+    pub fn is_cut(self) -> bool {
+        self.rate < self.of
+    }
 }
 
 /// Everything known and wished in one namespace.
@@ -46,19 +93,30 @@ pub struct Space {
     pub reach: latest::Receiver<Reach>,
     /// What the page shows; changes only when that changes.
     pub status: latest::Sender<Arc<Status>>,
-    /// Held while a status is put together and published, so that an older one never replaces a newer one.
-    pub status_turn: Mutex<()>,
     /// The newest frame. A `watch`, not a queue: a slow viewer skips frames and holds nobody up.
     pub frames: latest::Sender<Option<Arc<Traffic>>>,
     /// The last 60 s, two frames a second, oldest first.
     pub history: Mutex<VecDeque<Frame>>,
+    /// Held while a status is put together, so that the newest is published last.
+    pub composing: Mutex<()>,
     /// Held while a route is written, so that changes do not overtake each other.
     pub route_turn: tokio::sync::Mutex<()>,
     /// Changes of weights that were asked for so far.
     pub moves: AtomicU64,
     /// To the hub.
     pub to_agent: mpsc::Sender<ToAgent>,
-    agent_inbox: Mutex<Option<mpsc::Receiver<ToAgent>>>,
+    /// Locked by the run that is awake: the next one waits until it has ended.
+    agent_inbox: tokio::sync::Mutex<mpsc::Receiver<ToAgent>>,
+    /// Told whenever somebody asks for this namespace.
+    pub asked: tokio::sync::Notify,
+    /// When that was last.
+    attention: Mutex<Option<tokio::time::Instant>>,
+    /// Whether the namespace had nothing of the demo when it went to rest.
+    went_empty: AtomicBool,
+    /// The cap on all generators together.
+    pub shares: Arc<Shares>,
+    /// What is known of the panel's rights.
+    pub rights: Arc<Rights>,
     /// How a shell reaches this panel, for the commands it prints.
     pub address: Address,
     /// What this panel calls itself where other panels may act on the namespace, too.
@@ -71,20 +129,24 @@ pub struct Space {
 
 impl Space {
     /// Nothing runs yet.
-    pub fn new(ns: Namespace, cluster: Cluster, manifests: Arc<Manifests>, reach: latest::Receiver<Reach>, address: Address, identity: Option<String>, stop: CancellationToken) -> Arc<Space> {
+    pub fn new(ns: Namespace, common: &Common, stop: CancellationToken) -> Arc<Space> {
         let (to_agent, inbox) = mpsc::channel(16);
+        let Common { cluster, manifests, reach, address, identity, shares, rights } = common.clone();
         let empty = status::empty(&ns, &cluster.view);
         Arc::new(Space {
             writer: Writer::new(cluster.clone()),
             world: latest::Sender::new(Arc::new(World::default())),
             facts: latest::Sender::new(Facts::default()),
             status: latest::Sender::new(Arc::new(empty)),
-            status_turn: Mutex::new(()),
             frames: latest::Sender::new(None),
             history: Mutex::new(VecDeque::new()),
+            composing: Mutex::new(()),
             route_turn: tokio::sync::Mutex::new(()),
             moves: AtomicU64::new(0),
-            agent_inbox: Mutex::new(Some(inbox)),
+            agent_inbox: tokio::sync::Mutex::new(inbox),
+            asked: tokio::sync::Notify::new(),
+            attention: Mutex::new(None),
+            went_empty: AtomicBool::new(true),
             ns,
             cluster,
             manifests,
@@ -92,28 +154,107 @@ impl Space {
             to_agent,
             address,
             identity,
+            shares,
+            rights,
             recheck: tokio::sync::Notify::new(),
             stop,
         })
     }
 
-    /// Runs the namespace's parts until its token.
-    pub async fn run(self: Arc<Space>) {
-        let inbox = self.agent_inbox.lock().ok().and_then(|mut inbox| inbox.take());
-        let Some(inbox) = inbox else { return };
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = watch(&self.cluster, self.ns.as_str(), &self.world, &self.stop) => {}
-            () = actor::run(&self) => {}
-            () = proxies::run(&self) => {}
-            () = hub::run(&self, inbox) => {}
-            () = about::run(&self) => {}
-            () = sidecars::run(&self) => {}
-            () = status::run(&self) => {}
-            () = lease::run(&self) => {}
+    /// A namespace that the cluster does not have. Nothing of it is watched, and nothing ever runs.
+    pub fn absent(ns: Namespace, common: &Common) -> Arc<Space> {
+        let space = Space::new(ns, common, CancellationToken::new());
+        let reach = common.reach.borrow().clone();
+        // Where the cluster has not said what it serves, nothing is held against it.
+        let meshless = !reach.version.is_empty() && reach.mesh.is_empty();
+        space.world.send_replace(Arc::new(World::nothing(meshless)));
+        space.facts.send_modify(|f| f.first_look.all());
+        space.stop.cancel();
+        space
+    }
+
+    /// Runs the namespace's parts until its token, or until nothing is live in it any more.
+    pub async fn run(self: Arc<Space>, spaces: Arc<Spaces>) {
+        // An earlier run may be giving its Lease back.
+        let mut inbox = self.agent_inbox.lock().await;
+        let rests = tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = watch(&self.cluster, self.ns.as_str(), &self.world, &self.stop) => false,
+            () = actor::run(&self) => false,
+            () = proxies::run(&self) => false,
+            () = hub::run(&self, &mut inbox) => false,
+            () = about::run(&self) => false,
+            () = sidecars::run(&self) => false,
+            () = status::run(&self) => false,
+            () = lease::run(&self) => false,
+            () = self.rests(&spaces) => true,
+        };
+        self.shares.ask(&self.ns, Rate::default());
+        if rests && !self.was_empty() {
+            // Whoever deployed it still acts there; the Lease is renewed from outside.
+            return;
         }
         // Whoever comes next need not wait until it runs out.
         let _ = tokio::time::timeout(Duration::from_secs(1), lease::release(&self)).await;
+    }
+
+    /// Returns when it has gone to rest.
+    async fn rests(self: &Arc<Space>, spaces: &Spaces) {
+        let look = (spaces.idle_after() / 4).clamp(Duration::from_millis(50), Duration::from_secs(5));
+        let mut quiet_since = tokio::time::Instant::now();
+        loop {
+            tokio::time::sleep(look).await;
+            if self.is_live() {
+                quiet_since = tokio::time::Instant::now();
+            } else if spaces.rest(self, quiet_since) {
+                return;
+            }
+        }
+    }
+
+    /// Whether anybody has the page open. Viewers are those who hold a receiver of `status` or of `frames`; nothing else may.
+    pub fn is_viewed(&self) -> bool {
+        self.status.receiver_count() > 0 || self.frames.receiver_count() > 0
+    }
+
+    /// Whether somebody looks, be it by asking for the status now and then.
+    pub fn is_attended(&self) -> bool {
+        let asked = self.attention.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.is_viewed() || asked.is_some_and(|at| at.elapsed() < ATTENTION)
+    }
+
+    /// Somebody asks for the status.
+    pub fn attend(&self) {
+        *self.attention.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(tokio::time::Instant::now());
+    }
+
+    /// Whether anything must go on here: somebody looks, load runs, or something that was asked for is not done.
+    pub fn is_live(&self) -> bool {
+        let facts = self.facts.borrow();
+        let working = facts.goal != Goal::default() || facts.operation.as_ref().is_some_and(|o| o.error.is_none());
+        self.is_viewed() || working || facts.load != Rate::default() || facts.expected.is_some()
+    }
+
+    /// Whether nothing of the demo is known to be in the namespace.
+    pub fn is_empty(&self) -> bool {
+        self.world.borrow().is_empty()
+    }
+
+    /// Whether it was so when the namespace went to rest.
+    pub fn was_empty(&self) -> bool {
+        self.went_empty.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what was watched: it is not kept up to date while the namespace rests, so it must not be shown when it wakes.
+    pub fn forget(&self) {
+        self.went_empty.store(self.is_empty(), Ordering::Relaxed);
+        self.world.send_replace(Arc::new(World::default()));
+        self.facts.send_modify(Facts::forget);
+        self.status.send_replace(Arc::new(status::empty(&self.ns, &self.cluster.view)));
+        self.frames.send_replace(None);
+        if let Ok(mut history) = self.history.lock() {
+            *history = VecDeque::new();
+        }
     }
 
     /// Its objects as they are now.
@@ -121,12 +262,37 @@ impl Space {
         self.world.borrow().clone()
     }
 
-    /// Waits until everything was listed once. Errors: the cluster does not answer within 3 s.
+    /// Waits until everything was listed once, and what is not watched was looked at once: before that nothing can be told.
+    /// Errors: see [`Space::settled`].
+    pub async fn looked(&self) -> Result<Arc<World>, ApiError> {
+        self.looked_at(FirstLook::is_done).await
+    }
+
+    /// The same, where a part of it is enough.
+    pub async fn looked_at(&self, enough: impl Fn(FirstLook) -> bool) -> Result<Arc<World>, ApiError> {
+        let world = self.settled().await?;
+        let mut facts = self.facts.subscribe();
+        // What does not answer is shown as such.
+        let _ = tokio::time::timeout(FIRST_LOOK, facts.wait_for(|f| enough(f.first_look))).await;
+        Ok(world)
+    }
+
+    /// Waits until everything was listed once. Errors: the cluster does not answer within 3 s, or is too busy to within 20 s.
     pub async fn settled(&self) -> Result<Arc<World>, ApiError> {
-        let mut world = self.world.subscribe();
+        let (mut world, mut reach) = (self.world.subscribe(), self.reach.clone());
         let listed = world.wait_for(|w| w.settled());
-        if let Ok(Ok(world)) = tokio::time::timeout(Duration::from_secs(3), listed).await {
-            return Ok(world.clone());
+        let patience = async {
+            tokio::time::sleep(SILENT).await;
+            if self.now().refusal().is_some() {
+                return;
+            }
+            // As long as it answers anything it is busy, not away.
+            let _ = tokio::time::timeout(SLOW - SILENT, reach.wait_for(|r| r.failing.is_some())).await;
+        };
+        tokio::select! {
+            biased;
+            Ok(world) = listed => return Ok(world.clone()),
+            () = patience => {}
         }
         if let Some(words) = self.now().refusal() {
             let message = format!("The cluster does not let the panel look: {words}.");

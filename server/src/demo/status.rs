@@ -8,6 +8,7 @@ use super::space::Space;
 use crate::k8s::{MANAGER, Reach, Seen, World};
 use app::types::{ClusterView, LoadView, Namespace, RouteClaim, Split, Status};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Annotation on a route of ours: the weights the panel wrote last. Survives a restart.
 pub const WEIGHTS_NOTE: &str = "demo-panel/weights";
@@ -25,6 +26,7 @@ pub fn empty(ns: &Namespace, cluster: &ClusterView) -> Status {
         wished_by: String::new(),
         claim: None,
         load: LoadView::default(),
+        generators: Default::default(),
         operation: None,
         log: Vec::new(),
         commands: Default::default(),
@@ -82,7 +84,8 @@ pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (S
         wished,
         wished_by,
         claim,
-        load: LoadView { rate: facts.load },
+        load: LoadView { rate: facts.load, granted: facts.granted.rate },
+        generators: space.shares.total(),
         operation: facts.operation.clone(),
         log: facts.log.iter().cloned().collect(),
         commands: commands::all(space, world),
@@ -90,26 +93,35 @@ pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (S
     (status, ready)
 }
 
-/// Keeps a namespace's status up to date.
+/// Shortest time between two statuses that nobody sees: while a namespace is built up they would come by the dozen.
+const UNSEEN: Duration = Duration::from_millis(250);
+
+/// Keeps a namespace's status up to date, from the moment when there is something to tell.
 pub async fn run(space: &Space) {
     let (mut world, mut facts, mut reach) = (space.world.subscribe(), space.facts.subscribe(), space.reach.clone());
+    // Where the cluster does not answer, that is what is told.
+    let _ = space.looked().await;
     loop {
         world.mark_unchanged();
         facts.mark_unchanged();
         reach.mark_unchanged();
-        publish(space);
+        refresh(space);
         tokio::select! {
             Ok(()) = world.changed() => {}
             Ok(()) = facts.changed() => {}
             Ok(()) = reach.changed() => {}
             else => return,
         }
+        if !space.is_viewed() {
+            // Whoever asks meanwhile has it put together for them.
+            let _ = tokio::time::timeout(UNSEEN, space.asked.notified()).await;
+        }
     }
 }
 
-/// Puts the status together as things are now, and publishes it if it changed.
-pub fn publish(space: &Space) {
-    let _turn = space.status_turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+/// Puts the status together from what is known at this moment, and publishes it.
+pub fn refresh(space: &Space) -> Arc<Status> {
+    let _composing = space.composing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (world, facts, reach) = (space.now(), space.facts.borrow().clone(), space.reach.borrow().clone());
     let (status, ready) = compose(space, &world, &facts, &reach);
     remember(space, &status, ready);
@@ -120,6 +132,7 @@ pub fn publish(space: &Space) {
         }
         changed
     });
+    space.status.borrow().clone()
 }
 
 /// What follows from a status for later ones: the demo was ready once; somebody else moved the weights.

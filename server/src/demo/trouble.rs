@@ -4,7 +4,7 @@
 //! words of its ReplicaSet's `FailedCreate` event.
 use super::conditions::{Scene, is};
 use super::lease::{Held, clock};
-use super::pods::PodSeen;
+use super::pods::{PodSeen, Stuck};
 use crate::k8s::{Id, KindName, World};
 use app::types::{Condition, ConditionStatus, Verb, kinds, reasons};
 
@@ -30,6 +30,8 @@ enum Trouble {
     NotPulled { pod: String, container: String, image: String, why: String },
     /// A container ends again and again.
     Crashing { pod: String, why: String },
+    /// A container cannot be started, or ended with an error.
+    Stuck { pod: String, reason: String, why: String },
 }
 
 /// The gravest trouble of the demo's pods.
@@ -40,7 +42,8 @@ fn trouble(world: &World, pods: &[PodSeen]) -> Option<Trouble> {
         let failure = conditions.iter().find(|c| c["type"] == "ReplicaFailure" && c["status"] == "True")?;
         Some(Trouble::NotMade { workload: id.name, why: failure["message"].as_str().unwrap_or_default().to_owned() })
     });
-    let of_pods = || pods.iter().filter(|p| !p.ready && !p.terminating);
+    // The same pods that other conditions count as not ready. One that ended for good is replaced, not waited for.
+    let of_pods = || pods.iter().filter(|p| !p.ready && !p.terminating && !p.failed);
     not_made
         .or_else(|| of_pods().find_map(|p| Some(Trouble::Unschedulable { pod: p.view.name.clone(), why: p.unschedulable.clone()? })))
         .or_else(|| {
@@ -49,7 +52,15 @@ fn trouble(world: &World, pods: &[PodSeen]) -> Option<Trouble> {
                 Some(Trouble::NotPulled { pod: p.view.name.clone(), container, image, why: p.view.why.clone() })
             })
         })
-        .or_else(|| of_pods().find(|p| p.view.phase.contains("CrashLoopBackOff")).map(|p| Trouble::Crashing { pod: p.view.name.clone(), why: p.view.why.clone() }))
+        .or_else(|| {
+            of_pods().find_map(|p| {
+                let (pod, why) = (p.view.name.clone(), p.view.why.clone());
+                match p.stuck.clone()? {
+                    Stuck::Waits(reason) if reason == "CrashLoopBackOff" => Some(Trouble::Crashing { pod, why }),
+                    Stuck::Waits(reason) | Stuck::Ended(reason) => Some(Trouble::Stuck { pod, reason, why }),
+                }
+            })
+        })
 }
 
 /// Whether anything keeps the demo's pods from running.
@@ -89,6 +100,12 @@ pub fn pods_run(s: &Scene) -> Condition {
         Some(Trouble::Crashing { pod, why }) => {
             let message = format!("{pod} keeps crashing: {why}");
             is(kind, False, reasons::POD_CRASHES, message, &[("pod", pod), ("why", why)])
+        }
+        Some(Trouble::Stuck { pod, reason, why }) => {
+            // Where the cluster says no more than the reason, it is said once.
+            let why = if why.contains(&reason) { why } else { format!("{reason}, {why}") };
+            let message = format!("{pod} does not run: {why}");
+            is(kind, False, reasons::POD_STUCK, message, &[("pod", pod), ("why", why)])
         }
     }
 }
@@ -208,6 +225,29 @@ mod tests {
                 vec![with(&|p| p["status"] = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient cpu."}]}))],
                 "Unschedulable flaskapp-v1-abc-12345",
             ),
+            (
+                "a port that is taken",
+                vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("Port15001InUse", "another process listens on 127.64.0.9:15001"))],
+                "PodStuck flaskapp-v1-abc-12345",
+            ),
+            ("its configuration", vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("CreateContainerConfigError", "configmap \"x\" not found"))], "PodStuck flaskapp-v1-abc-12345"),
+            (
+                "ended with an error",
+                vec![with(&|p| p["status"]["containerStatuses"][0] = json!({"name": "flaskapp", "ready": false, "restartCount": 1, "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}))],
+                "PodStuck flaskapp-v1-abc-12345",
+            ),
+            ("an ordinary start", vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("ContainerCreating", ""))], "none"),
+            (
+                "an ordinary start of a sidecar",
+                vec![with(&|p| {
+                    p["spec"]["initContainers"] = json!([{"name": "istio-proxy", "restartPolicy": "Always"}]);
+                    let mut waits = waiting("PodInitializing", "");
+                    waits["name"] = "istio-proxy".into();
+                    p["status"]["initContainerStatuses"] = json!([waits]);
+                })],
+                "none",
+            ),
+            ("evicted: another pod takes its place", vec![with(&|p| p["status"] = json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}))], "none"),
             ("crashing", vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("CrashLoopBackOff", "back-off 40s"))], "PodCrashes flaskapp-v1-abc-12345"),
         ] {
             let world = World::of(objects);
@@ -221,6 +261,40 @@ mod tests {
             // The cluster's own words are in the sentence.
             assert!(!told.zh.is_empty() && told.message.contains("--image") == (found.ends_with("simple-flask-app:2")), "{what}: {}", told.message);
             assert!(told.args.get("why").is_none_or(|why| told.message.contains(why.as_str())), "{what}: {}", told.message);
+        }
+    }
+
+    /// Ordinary words of the STATUS column while a pod starts or ends.
+    fn is_ordinary(phase: &str) -> bool {
+        let phase = phase.strip_prefix("Init:").unwrap_or(phase);
+        phase.contains('/') || ["Pending", "ContainerCreating", "PodInitializing", "Running", "Terminating", "Completed"].contains(&phase)
+    }
+
+    #[test]
+    fn no_condition_says_that_pods_run_while_another_names_a_reason_why_one_does_not() {
+        let states = [
+            json!({"waiting": {"reason": "Port15001InUse", "message": "taken"}}),
+            json!({"waiting": {"reason": "RunContainerError", "message": "no such file"}}),
+            json!({"waiting": {"reason": "CreateContainerError"}}),
+            json!({"waiting": {"reason": "ImagePullBackOff", "message": "back-off"}}),
+            json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}),
+            json!({"waiting": {"reason": "SomethingNew"}}),
+            json!({"waiting": {"reason": "ContainerCreating"}}),
+            json!({"terminated": {"exitCode": 1}}),
+            json!({"terminated": {"exitCode": 1, "reason": "Error"}}),
+            json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}),
+        ];
+        for (state, in_sidecar) in states.iter().flat_map(|state| [(state, false), (state, true)]) {
+            let mut starting = pod("flaskapp-v1", "v1", false, true);
+            let list = if in_sidecar { "initContainerStatuses" } else { "containerStatuses" };
+            starting["status"][list][0]["state"] = state.clone();
+            starting["status"]["initContainerStatuses"][0]["started"] = (!in_sidecar).into();
+            let world = World::of(vec![starting]);
+            let pods: Vec<PodSeen> = world.all(KindName::Pod).map(|s| read(&s.object)).collect();
+            let (facts, reach, observed) = (Default::default(), Default::default(), Default::default());
+            let scene = Scene { ns: "n", world: &world, observed: &observed, pods: &pods, facts: &facts, reach: &reach, wished: None, claim: None };
+            let phase = pods[0].view.phase.clone();
+            assert_eq!(pods_run(&scene).status == True, is_ordinary(&phase), "{phase}: {}", pods_run(&scene).message);
         }
     }
 

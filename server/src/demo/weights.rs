@@ -34,7 +34,7 @@ pub async fn weights(space: &Space, by: &str, split: Split) -> Result<Shifted, A
     if asked.elapsed() > STALE && space.moves.load(Ordering::Relaxed) != place {
         return Err(ApiError::new(Code::Refused, format!("{split} was not set: the cluster was slow, and a newer change waited behind it."), "The newest one counts."));
     }
-    let world = space.settled().await?;
+    let world = space.looked_at(|look| look.proxies).await?;
     check(space, &world, &split)?;
     let outcome = shift(space, by, &split, asked, Force::No).await;
     if let Err(error) = &outcome {

@@ -83,6 +83,10 @@ fn every_condition_is_a_sentence_in_both_languages() {
         (vec![], facts(&|f| f.left.theirs = vec![("pod/x".to_owned(), "pod".to_owned())]), &fine),
         (vec![], facts(&|f| f.left.unseen = vec![("pods".to_owned(), "x".to_owned())]), &fine),
         (demo(), facts(&|f| (f.verified, f.namespace_held) = (Some(Ok(("/bin".to_owned(), 9))), Some("its objects are being removed".to_owned()))), &fine),
+        (demo(), facts(&|f| {
+            let rates = (app::types::Rate::at_most(10), app::types::Rate::at_most(20));
+            (f.agent, f.load, f.granted) = (Agent::Connected { short: None }, rates.1, crate::demo::space::Granted { rate: rates.0, of: rates.1 });
+        }), &fine),
         (demo(), facts(&|f| (f.agent, f.held) = (Agent::Connected { short: Some((crate::demo::facts::Short::Machine, 90)) }, crate::demo::lease::Held::Other { holder: "x-1".to_owned(), since_ms: 1_764_070_000_000 })), &fine),
     ] {
         for condition in told(objects, &facts, reach).iter().filter(|c| c.kind != kinds::SIDECARS_COUNT) {
@@ -104,6 +108,8 @@ fn lines_of_the_log_and_steps_are_worded_in_both_languages() {
         ("remove sidecars: flaskapp-v1", "Remove sidecars: flaskapp-v1", "移除 sidecar：flaskapp-v1"),
         ("verify flaskapp-v1-7d9f-x", "Verify flaskapp-v1-7d9f-x", "验证 flaskapp-v1-7d9f-x"),
         ("load 200/s", "Load 200/s", "负载 200/s"),
+        ("all load off", "All load off", "停止全部负载"),
+        ("granted 150 of 250 requests/s", "Granted 150 of 250 requests/s", "要求的每秒请求数获准 150/250"),
         ("10 requests at 10/s", "10 requests at 10/s", "10 个请求，速率 10/s"),
         ("80/20", "80/20", ""),
     ] {

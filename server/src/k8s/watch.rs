@@ -69,6 +69,17 @@ impl World {
         self.problems.iter().all(|(kind, problem)| kind.of_mesh() && *problem != Problem::Starting)
     }
 
+    /// A namespace that is not there. `meshless`: the cluster does not serve Istio's kinds.
+    pub fn nothing(meshless: bool) -> World {
+        let missing = KindName::WATCHED.into_iter().filter(|kind| meshless && kind.of_mesh());
+        World { objects: BTreeMap::new(), problems: missing.map(|kind| (kind, Problem::Missing)).collect() }
+    }
+
+    /// Whether nothing at all is known to be in it.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
     /// Whether anything in it is being removed.
     pub fn ending(&self) -> bool {
         self.objects.values().any(|seen| seen.object.metadata.deletion_timestamp.is_some())

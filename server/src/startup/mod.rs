@@ -8,7 +8,7 @@ mod token;
 mod tried;
 
 use crate::config::{ClusterChoice, Serve};
-use crate::demo::{Address, Demo};
+use crate::demo::{Address, Demo, Limits};
 use crate::k8s::{self, ImageSource, Manifests};
 use crate::prometheus::Prometheus;
 use crate::tasks::{Stage, Tasks, shutdown_signal};
@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tracing::info;
 
@@ -63,7 +63,7 @@ pub fn serve(config: Serve) -> ExitCode {
         Err(error) => refuse(&error),
     };
     // What still blocks a thread is not worth waiting for.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    runtime.shutdown_timeout(Duration::from_millis(500));
     code
 }
 
@@ -114,7 +114,9 @@ async fn run(config: Serve) -> Result<bool, StartError> {
         ClusterChoice::Kubeconfig => remote::from_kubeconfig(config.kubeconfig.as_deref(), config.context.clone()).await?,
         ClusterChoice::InCluster => remote::in_cluster().await?,
     };
-    let (demo, runner) = Demo::new(started.cluster.clone(), manifests, build_id(), reached(&config, address), started.identity.clone(), prometheus, tasks.token(Stage::Load));
+    let limits = Limits { total_rate: config.max_total_rate, idle_after: Duration::from_secs(config.idle_after.into()) };
+    let (demo, runner) =
+        Demo::new(started.cluster.clone(), manifests, build_id(), reached(&config, address), started.identity.clone(), prometheus, limits, tasks.token(Stage::Load));
     tasks.start(Stage::Load, "demo", |_| async move {
         runner.run().await;
         Ok(())

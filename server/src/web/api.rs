@@ -2,7 +2,7 @@
 use super::AppState;
 use super::failure::{Failure, failure};
 use crate::demo::Part;
-use app::types::{Code, Namespace, Operation, Past, Preflight, Shifted, Status};
+use app::types::{Code, Namespace, Operation, Past, Preflight, Shifted, Status, StoppedAll};
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
@@ -121,6 +121,28 @@ async fn weights(state: &AppState, ns: &Namespace, by: &str, request: Request) -
     Ok(Json(state.plane.weights(ns, by, split).await?))
 }
 
+/// Body of `stop-all`: nothing needs to be said.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// `POST stop-all`: stops the load of every namespace; it is about none in particular.
+pub async fn stop_all(State(state): State<AppState>, By(by): By, request: Request) -> Result<Json<StoppedAll>, Failure> {
+    if request.uri().query().is_some_and(|query| !query.is_empty()) {
+        return Err(failure(Code::BadRequest, "`stop-all` is about all namespaces and takes no parameter.", "Use POST load with rate 0 for one of them."));
+    }
+    let bytes = Bytes::from_request(request, &state).await.map_err(|e| failure(Code::BadRequest, e.body_text(), "Try again."))?;
+    if !bytes.is_empty() {
+        serde_json::from_slice::<Nothing>(&bytes).map_err(|e| failure(Code::BadRequest, sentence(&words(&e)), "The body is {}."))?;
+    }
+    Ok(Json(state.plane.stop_all(&by).await?))
+}
+
+/// `GET stop-all`.
+pub async fn stop_all_is_a_post() -> Failure {
+    failure(Code::MethodNotAllowed, "`stop-all` changes something, so it is a POST.", "Use curl -X POST.")
+}
+
 /// Every other verb: 202 with the operation.
 pub async fn verb(
     State(state): State<AppState>,
@@ -162,7 +184,7 @@ fn unknown_verb() -> Failure {
     failure(
         Code::NotFound,
         "There is no such verb.",
-        "GET status, live, preflight, history, manifests; POST deploy, client, inject, route, weights, adopt, revert, load, verify, takeover, teardown.",
+        "GET status, live, preflight, history, manifests; POST deploy, client, inject, route, weights, adopt, revert, load, verify, takeover, teardown, stop-all.",
     )
 }
 

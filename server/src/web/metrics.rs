@@ -25,6 +25,9 @@ pub struct Metrics {
     viewers: Gauge,
     reachable: Gauge,
     resident: Gauge,
+    /// Watched, known, generators, their rate.
+    namespaces: [Gauge; 2],
+    generators: [Gauge; 2],
 }
 
 impl Metrics {
@@ -43,7 +46,12 @@ impl Metrics {
         registry.register("cluster_requests", "Calls to the cluster's API, by verb, resource and answer (0: none)", calls);
         registry.register("wrong_tokens", "Wrong tokens given to the panel", wrong_tokens);
         registry.register("cluster_reachable", "1 while the cluster answers", reachable.clone());
-        Metrics { registry: all, requests, viewers, reachable, resident }
+        let (namespaces, generators) = (<[Gauge; 2]>::default(), <[Gauge; 2]>::default());
+        registry.register("namespaces_watched", "Namespaces that somebody looks at or where something is going on", namespaces[0].clone());
+        registry.register("namespaces_known", "Namespaces with anything to remember, watched or not", namespaces[1].clone());
+        registry.register("generators", "Load generators that run", generators[0].clone());
+        registry.register("generators_rate", "Requests a second that all generators together are granted", generators[1].clone());
+        Metrics { registry: all, requests, viewers, reachable, resident, namespaces, generators }
     }
 
     /// Counts a viewer until it is dropped.
@@ -96,6 +104,13 @@ pub async fn count(State(state): State<AppState>, request: Request, next: Next) 
 /// `GET /metrics`.
 pub async fn scrape(State(state): State<AppState>) -> Response {
     state.metrics.reachable.set(i64::from(state.demo.reach().failing.is_none()));
+    let ((watched, known), load) = (state.demo.namespaces(), state.demo.generators());
+    for (gauge, n) in state.metrics.namespaces.iter().zip([watched, known]) {
+        gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
+    }
+    for (gauge, n) in state.metrics.generators.iter().zip([load.running, load.rate]) {
+        gauge.set(i64::from(n));
+    }
     state.metrics.resident.set(resident_bytes().unwrap_or(0));
     let mut text = String::new();
     // Writing into a String cannot fail.

@@ -68,6 +68,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/demo/history", get(api::past).fallback(api::wrong_method))
         .route("/api/demo/manifests", get(api::all_manifests).fallback(api::wrong_method))
         .route("/api/demo/manifests/{part}", get(api::manifests).fallback(api::wrong_method))
+        .route("/api/demo/stop-all", get(api::stop_all_is_a_post).post(api::stop_all).fallback(api::wrong_method))
         .route("/api/demo/{verb}", get(api::not_a_read).post(api::verb).fallback(api::wrong_method))
         .route("/api", any(api::not_found))
         .route("/api/{*rest}", any(api::not_found))

@@ -67,6 +67,38 @@ impl Schedule {
     }
 }
 
+/// Upper bound of a closed loop's rate. A place that nobody took is lost: a slow target is not made up for by a burst.
+#[derive(Clone, Debug)]
+pub(crate) struct Limit {
+    gap: Duration,
+    next: Instant,
+}
+
+impl Limit {
+    /// At most `rate` requests a second, the first at once.
+    pub fn new(now: Instant, rate: u32) -> Limit {
+        Limit { gap: Duration::from_secs(1) / rate.max(1), next: now }
+    }
+
+    /// When the next request may be sent.
+    pub fn next_due(&self) -> Instant {
+        self.next
+    }
+
+    /// Takes a place if one is free. Up to [`SLACK`] of unused time counts, because the thread wakes up late.
+    pub fn take(&mut self, now: Instant) -> bool {
+        if self.next > now {
+            return false;
+        }
+        let earliest = now.checked_sub(SLACK).unwrap_or(now);
+        self.next = self.next.max(earliest) + self.gap;
+        true
+    }
+}
+
+/// How much of a limit's unused time may be used later.
+const SLACK: Duration = Duration::from_millis(5);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +146,19 @@ mod tests {
             s.set_rate(now, to);
             assert_eq!(s.next_due() - t0, ms(next_ms), "{from}→{to}");
             assert!(std::iter::from_fn(|| s.take(now)).count() <= 1);
+        }
+    }
+
+    #[test]
+    fn a_limit_is_never_exceeded_and_saves_nothing_up() {
+        let t0 = Instant::now();
+        for (rate, pause_ms) in [(1, 0), (100, 0), (1_000, 0), (20_000, 0), (1_000, 3_000)] {
+            let mut limit = Limit::new(t0, rate);
+            let begin = t0 + ms(pause_ms);
+            let taken: u32 = (0..=2_000).map(|step| std::iter::from_fn(|| limit.take(begin + ms(step)).then_some(1)).sum::<u32>()).sum();
+            // Two seconds, and what the slack may add.
+            let most = 2 * rate + rate / 200 + 1;
+            assert!(taken <= most && taken >= 2 * rate, "{rate} after {pause_ms} ms: {taken}");
         }
     }
 }

@@ -34,6 +34,9 @@ pub struct LoadSpec {
     /// the agent has connections for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u16>,
+    /// Closed loop: requests a second that it stays below, 1 to [`MAX_RATE`]. Nothing: as fast as the connections allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
 }
 
 impl LoadSpec {
@@ -49,6 +52,9 @@ pub enum SpecError {
     /// Above [`MAX_RATE`].
     #[error("a rate of {0} is not between 0 and {MAX_RATE}")]
     Rate(u32),
+    /// A limit of a closed loop outside 1 to [`MAX_RATE`].
+    #[error("a limit of {0} requests a second is not between 1 and {MAX_RATE}")]
+    Limit(u32),
     /// A finite run of nothing.
     #[error("a run needs at least one request; rate 0 stops the load")]
     NoRequests,
@@ -137,6 +143,9 @@ impl Plan {
         if spec.rate > MAX_RATE {
             return Err(SpecError::Rate(spec.rate));
         }
+        if let Some(limit) = spec.limit.filter(|limit| !(1..=MAX_RATE).contains(limit)) {
+            return Err(SpecError::Limit(limit));
+        }
         if spec.requests == Some(0) && spec.rate > 0 {
             return Err(SpecError::NoRequests);
         }
@@ -211,6 +220,8 @@ mod tests {
             (r#"{"rate":1,"closed_loop":257}"#, proxy, "257 connections are not between 1 and 256"),
             (r#"{"rate":1,"concurrency":0}"#, proxy, "0 connections are not between 1 and 256"),
             (r#"{"rate":1,"concurrency":4,"closed_loop":4}"#, proxy, "a closed loop's number of connections is its concurrency: give one of the two"),
+            (r#"{"rate":1,"closed_loop":4,"limit":0}"#, proxy, "a limit of 0 requests a second is not between 1 and 50000"),
+            (r#"{"rate":1,"closed_loop":4,"limit":50001}"#, proxy, "a limit of 50001 requests a second is not between 1 and 50000"),
             (r#"{"rate":1,"path":"/env/PATH?x=1"}"#, proxy, "127.64.0.9:15001 GET http://flaskapp:7777/env/PATH?x=1 HTTP/1.1"),
             (r#"{"rate":1,"path":"env"}"#, None, "`env` is not a path such as /env/version"),
             (r#"{"rate":1,"path":"/a b"}"#, None, "`/a b` is not a path such as /env/version"),

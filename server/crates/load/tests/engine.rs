@@ -4,7 +4,7 @@ mod common;
 use common::{Mood, PATIENCE, Server, engine, engine_with, eventually, good, keeps_rate, set_rate, until};
 use load::{LoadSpec, Snapshot};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn finite(rate: u32, requests: u64) -> LoadSpec {
     LoadSpec { requests: Some(requests), ..LoadSpec::rate(rate) }
@@ -209,6 +209,28 @@ async fn a_closed_loop_is_as_fast_as_its_connections_allow() {
     engine.set_load(&LoadSpec { closed_loop: Some(4), requests: Some(2_000), ..LoadSpec::rate(1) }).await.unwrap();
     let s: Snapshot = until(&engine, "all answered", |s| good(s) == 2_000).await;
     assert_eq!((s.sent, s.errors, server.requests(), server.connections()), (2_000, 0, 2_000, 4));
+}
+
+#[tokio::test]
+async fn a_closed_loop_stays_below_its_limit() {
+    let server = Server::start();
+    let engine = engine(&server);
+    let limited = |limit| LoadSpec { closed_loop: Some(4), requests: Some(300), limit: Some(limit), ..LoadSpec::rate(1) };
+    let began = Instant::now();
+    engine.set_load(&limited(200)).await.unwrap();
+    let s = until(&engine, "all answered", |s| good(s) == 300 && s.in_flight == 0).await;
+    // The first is sent at once, and the slack of 5 ms is one place.
+    assert!(began.elapsed() >= Duration::from_millis(298 * 5), "{:?}", began.elapsed());
+    assert_eq!((s.sent, s.errors, server.requests()), (300, 0, 300));
+    // A target that was away is not hit by what was not sent meanwhile.
+    engine.set_load(&LoadSpec { requests: Some(3_000), ..limited(1_000) }).await.unwrap();
+    server.mood(Mood::Stalled);
+    until(&engine, "all connections wait", |s| s.in_flight == 4).await;
+    let (resumed, before) = (Instant::now(), server.requests() - 300);
+    server.mood(Mood::Well);
+    until(&engine, "all answered again", |s| good(s) == 3_000).await;
+    let left = u32::try_from(3_000 - before).unwrap();
+    assert!(resumed.elapsed() >= Duration::from_millis(1) * (left - 20), "{left} in {:?}", resumed.elapsed());
 }
 
 #[tokio::test]

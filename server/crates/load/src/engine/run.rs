@@ -4,7 +4,7 @@ use super::EngineConfig;
 use super::poller::{Poller, precise_timers};
 use super::pool::Pool;
 use super::tally::Tally;
-use crate::schedule::Schedule;
+use crate::schedule::{Limit, Schedule};
 use crate::snapshot::{AgentStatus, Mark};
 use crate::spec::{LoadSpec, Plan};
 use std::collections::VecDeque;
@@ -45,6 +45,8 @@ pub(super) struct Runner {
     pub(super) config: EngineConfig,
     pub(super) plan: Box<Plan>,
     pub(super) pace: Pace,
+    /// Upper bound of a closed loop's rate, where it has one.
+    pub(super) limit: Option<Limit>,
     pub(super) tally: Tally,
     pub(super) poller: Poller,
     pub(super) pool: Pool,
@@ -78,6 +80,7 @@ impl Runner {
             config,
             plan: Box::new(plan),
             pace: Pace::Stopped,
+            limit: None,
             tally: Tally::new(Instant::now()),
             poller,
             pool: Pool::default(),
@@ -109,6 +112,8 @@ impl Runner {
             }
             let due = match &self.pace {
                 Pace::Open(schedule) => schedule.next_due().min(next_tick),
+                // Connections that wait for the limit have no event that would wake them.
+                Pace::Closed(n) if self.busy < *n && !self.idle.is_empty() => self.limit.as_ref().map_or(next_tick, |limit| limit.next_due().min(next_tick)),
                 _ => next_tick,
             };
             let left = due.saturating_duration_since(Instant::now());
@@ -182,6 +187,8 @@ impl Runner {
             self.pool.iter().for_each(|(_, conn)| conn.retired = true);
         }
         self.plan = plan;
+        let limit = self.plan.spec.limit.filter(|_| self.plan.spec.closed_loop.is_some());
+        self.limit = limit.map(|rate| Limit::new(now, rate));
         self.pace = match (std::mem::replace(&mut self.pace, Pace::Stopped), self.plan.spec.closed_loop) {
             (_, Some(n)) => Pace::Closed(usize::from(n).min(self.config.max_connections)),
             (Pace::Open(mut schedule), None) => {

@@ -10,6 +10,9 @@ use std::time::Instant;
 impl Runner {
     /// Sends or queues what is due.
     pub(super) fn dispatch(&mut self, now: Instant) {
+        if self.limit.is_some() {
+            self.wake_closed_loop();
+        }
         let Pace::Open(schedule) = &mut self.pace else { return };
         let stale = schedule.skip_stale(now);
         self.tally.due(stale);
@@ -26,14 +29,22 @@ impl Runner {
         }
     }
 
-    pub(super) fn issue_in_closed_loop(&mut self, now: Instant) {
-        self.tally.due(1);
-        self.issue(now);
+    /// Gives whether the limit allowed it.
+    pub(super) fn issue_in_closed_loop(&mut self, now: Instant) -> bool {
+        let allowed = self.limit.as_mut().is_none_or(|limit| limit.take(now));
+        if allowed {
+            self.tally.due(1);
+            self.issue(now);
+        }
+        allowed
     }
 
     /// Connections that are idle when a closed loop begins, or grows, have nobody to wake them.
     pub(super) fn wake_closed_loop(&mut self) {
         while let Pace::Closed(n) = self.pace && self.busy + self.queue.len() < n {
+            if self.limit.as_ref().is_some_and(|limit| limit.next_due() > Instant::now()) {
+                break;
+            }
             let Some(token) = self.idle.pop_front() else { break };
             if self.pool.get(token).is_some_and(|c| matches!(c.state, State::Idle) && !c.retired) {
                 self.make_available(token);
@@ -81,7 +92,7 @@ impl Runner {
     /// No connection came of it: the request that has waited longest fails for this reason.
     pub(super) fn cannot_connect(&mut self, why: Failure, now: Instant) {
         if let Pace::Closed(_) = self.pace && self.queue.is_empty() {
-            self.issue_in_closed_loop(now);
+            let _ = self.issue_in_closed_loop(now);
         }
         if let Some(scheduled) = self.queue.pop_front() {
             self.tally.failed(Timing { scheduled, started: None, run: self.tally.run() }, why, None, now);
@@ -120,7 +131,7 @@ impl Runner {
             return self.wake_closed_loop();
         }
         if let Pace::Closed(n) = self.pace && self.queue.is_empty() && self.busy < n {
-            self.issue_in_closed_loop(Instant::now());
+            let _ = self.issue_in_closed_loop(Instant::now());
         }
         // Those that a higher concurrency has left under way count until they are back.
         let waiting = if self.busy < self.most_connections() { self.queue.pop_front() } else { None };
