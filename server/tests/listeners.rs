@@ -195,6 +195,7 @@ impl Bed {
             let main = panel.pid();
             let api = kubectl(panel, &["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]).must();
             let api: SocketAddr = api.trim().trim_start_matches("https://").parse().unwrap();
+            let service = kubectl(panel, &["-n", "istio-app", "get", "service", "flaskapp", "-o", "jsonpath={.spec.clusterIP}"]).must();
             let owners = panel.children().into_iter().chain([(main, "panel".to_owned())]);
             for (pid, line) in owners {
                 for address in tcp_listeners(pid) {
@@ -203,7 +204,9 @@ impl Bed {
                         ("panel", _) if address.to_string() == panel.address => root,
                         ("panel", _) if address == api => Kind::Api,
                         ("panel", 15001) => Kind::NodeProxy,
-                        ("panel", 7777) => Kind::ClusterIp,
+                        ("panel", 7777) if address.ip().to_string() == service.trim() => Kind::ClusterIp,
+                        // The client has a Service as well, and nothing that answers there.
+                        ("panel", 7777) => continue,
                         ("sidecar", 15000) => Kind::SidecarAdmin,
                         ("sidecar", 15001) => Kind::SidecarOutbound,
                         ("sidecar", 15020) => Kind::SidecarStats,

@@ -237,10 +237,6 @@ async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, a
             },
             () = tokio::time::sleep_until(next_poll), if !streams => {
                 let status = follower.commands.status().await?;
-                if status.snapshot.run != asked.run && status.load.rate == 0 && asked.sent.rate > 0 {
-                    // The question came through on a new connection, to a container that was started anew.
-                    return Err(AgentError::Lost("its agent was started anew".to_owned()));
-                }
                 follower.take(status.snapshot, asked).await?;
                 let pause = match (asked.order.rate == Rate::default(), follower.first.is_some()) {
                     (true, _) => RESTING,
@@ -365,6 +361,10 @@ impl Follower<'_> {
     }
 
     async fn take(&mut self, snapshot: Snapshot, asked: &mut Asked) -> Result<(), AgentError> {
+        if snapshot.run != asked.run && snapshot.target_rate == 0.0 && asked.sent.rate > 0 {
+            // It came on a new connection, from a container that was started anew: nobody has stopped the load.
+            return Err(AgentError::Lost("the agent was started anew".to_owned()));
+        }
         self.scene.refresh(self.space);
         let about = (self.scene.wished.clone(), self.scene.with_sidecar);
         if self.marked.as_ref() != Some(&about) && self.first.is_none() {
