@@ -29,6 +29,7 @@ pub async fn start(config: &Serve, tasks: &mut Tasks) -> Result<Started, StartEr
             let control = sidecars_know.clone();
             Box::pin(async move { control.acknowledged(revision).await })
         })),
+        max_pods: config.max_pods,
         ..Config::default()
     })
     .map_err(|e| cannot_open(&e))?;

@@ -54,6 +54,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Who else routes to pods (a mesh), so that a pod stops when none of them sends to it any more.
     pub routed: Option<Routed>,
+    /// At most so many pods; as many as the machine carries if it is `None`.
+    pub max_pods: Option<u64>,
 }
 
 /// Why a cluster cannot be opened. `Display` is one line; [`OpenError::hint`] says what to do.
@@ -133,6 +135,7 @@ impl Cluster {
             program: config.program,
             allow_host_exec: config.allow_host_exec,
             routed: config.routed,
+            max_pods: config.max_pods,
         };
         let node = Node::new(node, registry.clone(), &recorder, network).map_err(OpenError::Node)?;
         let namespace = if config.namespace.is_empty() { "default".to_owned() } else { config.namespace };

@@ -32,6 +32,7 @@ mod service_ips;
 mod service_proxy;
 mod cluster_ip;
 mod node_object;
+mod capacity;
 
 pub use handle::NodeHandle;
 pub use ignored::admission as ignored_fields_admission;
@@ -73,6 +74,8 @@ pub struct NodeConfig {
     pub allow_host_exec: bool,
     /// Who else routes to pods; nobody where it is none.
     pub routed: Option<Routed>,
+    /// At most so many pods, whatever the machine carries.
+    pub max_pods: Option<u64>,
 }
 
 /// A node that has not started its work.
@@ -99,12 +102,13 @@ impl Node {
         let run = run_folder(&config.state_dir)?;
         let recorder = recorder.of(KUBELET, Some(&config.name));
         let spawner = Spawner::start(records)?;
-        let shared = Shared::new(config.name, registry, recorder, images, network, spawner, logs, run, config.routed);
+        let shared = Shared::new(config.name, registry, recorder, images, network, spawner, logs, run, config.routed, config.max_pods);
         if let Ok(kind) = shared.kind("", "services")
             && let Ok(services) = shared.registry.list(&kind, None, &crate::registry::ListOptions::default())
         {
             service_ips::adopt(&shared.network, services.items.iter());
         }
+        shared.measure();
         Ok(Node { shared: Arc::new(shared) })
     }
 

@@ -89,6 +89,7 @@ impl Bed {
             program: Some(program),
             allow_host_exec: false,
             routed: None,
+            max_pods: None,
         };
         let node = Node::new(config, registry.clone(), &recorder, network.clone()).unwrap();
         let (handle, stop) = (node.handle(), CancellationToken::new());
