@@ -208,6 +208,8 @@ impl Cluster {
         let prepared = self.prepare();
         async move {
             prepared.await?;
+            // Served by the runtime of this part, whichever it was bound in.
+            let listener = listener.into_std().and_then(TcpListener::from_std).map_err(|e| format!("cannot listen for the API: {e}"))?;
             api::serve(listener, tls, registry, kubelet, auth, stop).await;
             Ok(())
         }
