@@ -38,6 +38,8 @@ fn patience(stage: Stage) -> Duration {
 
 /// Niceness of the node's threads and of pods: what people wait for goes before them on a busy machine. Source: setpriority(2).
 const NODE_NICENESS: i32 = 5;
+/// Threads of a pool, however many cores there are: each costs memory, and two go on when one of them is busy.
+const THREADS: usize = 2;
 /// Longest wait for blocked threads at the end.
 const BLOCKED: Duration = Duration::from_millis(500);
 
@@ -64,21 +66,20 @@ pub struct Pools {
 impl Pools {
     /// Starts the threads. Errors: the limit on processes.
     pub fn start(is_embedded: bool) -> io::Result<Pools> {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from).max(2);
         let pool = |name: &str, threads: usize| {
             let mut builder = Builder::new_multi_thread();
             builder.enable_all().thread_name(name).worker_threads(threads);
             builder
         };
         let embedded = || {
-            let mut node = pool("node", cores);
+            let mut node = pool("node", THREADS);
             node.on_thread_start(|| {
                 // SAFETY: a system call with plain values; 0 is the calling thread. A failure leaves it as quick as the others.
                 let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NODE_NICENESS) };
             });
-            io::Result::Ok([pool("api", cores).build()?, pool("mesh", 1).build()?, node.build()?])
+            io::Result::Ok([pool("api", THREADS).build()?, pool("mesh", 1).build()?, node.build()?])
         };
-        Ok(Pools { panel: pool("panel", cores).build()?, embedded: is_embedded.then(embedded).transpose()? })
+        Ok(Pools { panel: pool("panel", THREADS).build()?, embedded: is_embedded.then(embedded).transpose()? })
     }
 
     /// Runs the program in the panel's pool.
