@@ -377,7 +377,6 @@ fn load_running(s: &Scene) -> Condition {
             is(kind, False, reasons::LOAD_STOPPED, format!("there is no client; the load of {rate} requests/s goes on when it is back"), &[])
         }
         Agent::Connected { short: Some((short, achieved)) } => {
-            // What the cap grants is what is to be reached.
             let rate = if s.facts.granted.is_cut() { s.facts.granted.rate.per_second() } else { rate };
             let args = [("target", rate.to_string()), ("achieved", achieved.to_string())];
             let (reason, why) = match short {
@@ -387,9 +386,8 @@ fn load_running(s: &Scene) -> Condition {
             is(kind, True, reason, format!("{rate} requests/s are asked for, {why}"), &args)
         }
         _ if s.facts.granted.is_cut() => {
-            let (granted, of) = (s.facts.granted.rate.per_second(), s.facts.granted.of.per_second());
-            let message = format!("granted {granted} of {of} requests/s: all load together has one cap");
-            is(kind, True, reasons::LOAD_CAPPED, message, &[("rate", of.to_string()), ("granted", granted.to_string())])
+            let [granted, of] = [s.facts.granted.rate, s.facts.granted.of].map(|rate| rate.per_second().to_string());
+            is(kind, True, reasons::LOAD_CAPPED, format!("granted {granted} of {of} requests/s: all load together has one cap"), &[("rate", of), ("granted", granted)])
         }
         _ => is(kind, True, reasons::LOAD_RUNNING, format!("{rate} requests/s"), &[("rate", rate.to_string())]),
     }

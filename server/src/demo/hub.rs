@@ -2,18 +2,19 @@
 //!
 //! While somebody looks the agent streams ten snapshots a second, over one connection however many look; else it is asked now and then.
 //! A new client pod takes over the load that was asked for. What all generators together may send is shared out (`share.rs`).
+use super::agent_connection::{Commands, api_error, connect, goes_on};
 use super::conditions::client_without_sidecar;
-use super::facts::{Agent, Line, Short, now_ms};
+use super::facts::{Agent, Short, now_ms};
+use super::load_order::{Asked, cut, spec};
 use super::observe::{client_pod, demo_pods};
 use super::route;
 use super::space::{Granted, Space, ToAgent};
 use super::traffic::{About, traffic};
 use super::verdict::endpoints;
-use crate::k8s::{World, open};
-use app::text::thousands;
-use app::types::{ApiError, Code, Frame, LoadOrder, Rate, Split, Traffic, Verb};
+use crate::k8s::World;
+use app::types::{ApiError, Code, Frame, LoadOrder, Rate, Split, Traffic};
 use futures::StreamExt;
-use ::load::{AGENT_PORT, AgentClient, AgentError, AgentStatus, LoadSpec, Mark, Snapshot};
+use ::load::{AgentError, LoadSpec, Mark, Snapshot};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,64 +33,6 @@ const UNSEEN: Duration = Duration::from_millis(500);
 const RESTING: Duration = Duration::from_secs(5);
 /// How soon after somebody asked for the namespace it is seen whether they stay.
 const SOON: Duration = Duration::from_millis(100);
-
-/// What is asked for, and how far a finite run of it has come.
-#[derive(Default)]
-struct Asked {
-    order: LoadOrder,
-    /// As the agent has it: the order, cut down to what is granted.
-    sent: LoadSpec,
-    /// What of it is granted.
-    granted: Rate,
-    /// Uses of the stop-all switch that were obeyed.
-    stops: u64,
-    /// The agent's id of the run.
-    run: u64,
-    /// Requests of the run that are answered, or failed.
-    ended: u64,
-}
-
-impl Asked {
-    fn stopped(&mut self) {
-        *self = Asked { run: self.run, stops: self.stops, ..Asked::default() };
-    }
-
-    /// Requests a second that it would send without the cap. Of a closed loop nobody knows.
-    fn wants(&self) -> Rate {
-        match self.order.closed_loop().or(self.sent.closed_loop) {
-            Some(_) if self.order.rate != Rate::default() => Rate::at_most(Rate::MAX),
-            _ => self.order.rate,
-        }
-    }
-
-    /// Asks for a part of what all generators together may send.
-    fn take_part(&mut self, space: &Space) {
-        self.granted = space.shares.ask(&space.ns, self.wants());
-    }
-
-    /// Tells what is asked for and granted.
-    fn tell(&self, space: &Space) {
-        let (load, granted) = (self.order.rate, Granted { rate: self.granted, of: self.wants() });
-        space.facts.send_if_modified(|f| {
-            let before = (std::mem::replace(&mut f.load, load), std::mem::replace(&mut f.granted, granted));
-            before != (load, granted)
-        });
-    }
-
-    /// A finite run ends with its pod: the next one could not know which requests are still to come. That is said, not passed over.
-    fn give_up_run(&mut self, space: &Space) {
-        let (Some(requests), true) = (self.order.requests, self.order.rate != Rate::default()) else { return };
-        let what = format!("run of {} requests ended at {}", thousands(requests), thousands(self.ended));
-        let message = format!("The run of {} requests ended at {}: its client pod is gone.", thousands(requests), thousands(self.ended));
-        let error = ApiError::new(Code::NoClient, message, "Start it again when the client is ready.");
-        self.stopped();
-        space.facts.send_modify(|f| {
-            f.note(Line { verb: Some(Verb::Load), what, error: Some(error), ..Line::default() });
-        });
-        self.take_part(space);
-        self.tell(space);
-    }
-}
 
 /// Runs as long as the namespace is awake.
 pub async fn run(space: &Space, inbox: &mut mpsc::Receiver<ToAgent>) {
@@ -187,57 +130,6 @@ fn refuse(command: ToAgent) -> bool {
         return stop;
     }
     false
-}
-
-/// The connection for commands. It lies idle for long and may be closed meanwhile: then a fresh one is tried, once.
-struct Commands<'a> {
-    space: &'a Space,
-    pod: &'a str,
-    client: AgentClient,
-}
-
-impl<'a> Commands<'a> {
-    async fn open(space: &'a Space, pod: &'a str) -> Result<Commands<'a>, AgentError> {
-        let mut client = connect(space, pod).await?;
-        // A connection that never asked anything is closed soon; one that rests after an answer is kept.
-        client.status().await?;
-        Ok(Commands { space, pod, client })
-    }
-
-    async fn set_load(&mut self, spec: &LoadSpec) -> Result<AgentStatus, AgentError> {
-        match self.client.set_load(spec).await {
-            Err(AgentError::Lost(_)) => {
-                self.client = connect(self.space, self.pod).await?;
-                self.client.set_load(spec).await
-            }
-            answered => answered,
-        }
-    }
-
-    async fn status(&mut self) -> Result<AgentStatus, AgentError> {
-        match self.client.status().await {
-            Err(AgentError::Lost(_)) => {
-                self.client = connect(self.space, self.pod).await?;
-                self.client.status().await
-            }
-            answered => answered,
-        }
-    }
-
-    async fn mark(&mut self) -> Result<Mark, AgentError> {
-        match self.client.mark().await {
-            Err(AgentError::Lost(_)) => {
-                self.client = connect(self.space, self.pod).await?;
-                self.client.mark().await
-            }
-            answered => answered,
-        }
-    }
-}
-
-async fn connect(space: &Space, pod: &str) -> Result<AgentClient, AgentError> {
-    let stream = open(&space.cluster, space.ns.as_str(), pod, AGENT_PORT).await.map_err(AgentError::Lost)?;
-    AgentClient::new(stream).await
 }
 
 struct Follower<'a> {
@@ -378,44 +270,6 @@ async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, a
             }
         }
     }
-}
-
-/// What the agent is told, cut down to what is granted.
-fn spec(order: &LoadOrder, granted: Rate) -> LoadSpec {
-    let spec = LoadSpec {
-        rate: order.rate.per_second(),
-        requests: order.requests,
-        method: order.method().map(str::to_owned),
-        path: order.path().map(str::to_owned),
-        headers: order.headers().clone(),
-        closed_loop: order.closed_loop(),
-        concurrency: order.concurrency(),
-        limit: None,
-        // Whom to ask is the client's to say.
-        url: None,
-    };
-    cut(spec, order.rate, granted)
-}
-
-/// The same load with another grant. A client of before there was a limit is not told about one that takes nothing away.
-fn cut(spec: LoadSpec, wanted: Rate, granted: Rate) -> LoadSpec {
-    match spec.closed_loop {
-        Some(_) => LoadSpec { rate: wanted.per_second(), limit: (granted < Rate::at_most(Rate::MAX)).then_some(granted.per_second()), ..spec },
-        None => LoadSpec { rate: wanted.min(granted).per_second(), limit: None, ..spec },
-    }
-}
-
-/// The error that people see for an error of the agent.
-fn api_error(error: &AgentError) -> ApiError {
-    match error {
-        AgentError::Refused { message, .. } => ApiError::new(Code::BadRequest, format!("The load client refuses: {message}."), "Ask for another rate."),
-        error => ApiError::new(Code::ClusterUnreachable, format!("The load client does not answer: {error}."), "Try again in a moment."),
-    }
-}
-
-/// A refusal leaves the connection as it was.
-fn goes_on(error: AgentError) -> Result<(), AgentError> {
-    if matches!(error, AgentError::Refused { .. }) { Ok(()) } else { Err(error) }
 }
 
 impl Follower<'_> {

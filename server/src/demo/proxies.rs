@@ -37,7 +37,7 @@ impl Expected {
         // A proxy is between two routes where it has not taken up the last ones: the same weights again may be the old route still.
         let last = facts.ours.as_ref();
         let before = facts.acks.iter().map(|(pod, ack)| {
-            let settled = ack.as_ref().is_some_and(|a| last.is_none() || a.split.as_ref() == last);
+            let settled = ack.as_ref().is_some_and(|a| last.is_none_or(|last| a.split.as_ref().is_some_and(|split| same(split, last))));
             (pod.clone(), (ack.as_ref().map(|a| a.stamp.clone()).unwrap_or_default(), settled))
         });
         Expected { split, asked, before: before.collect() }

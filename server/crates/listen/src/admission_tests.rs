@@ -1,3 +1,4 @@
+//! Tables of the admission decision.
 use super::*;
 use std::net::IpAddr;
 

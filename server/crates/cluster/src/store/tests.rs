@@ -213,7 +213,8 @@ async fn child_survives_a_full_disk() {
     let size = std::fs::metadata("store.redb").unwrap().len();
     limit_file_size(size);
     let mut revisions = std::collections::BTreeSet::from([store.revision()]);
-    let big = || json!({"metadata": {"name": "big"}, "data": {"x": "x".repeat(1_000_000)}});
+    // More than the free pages that the file has already.
+    let big = || json!({"metadata": {"name": "big"}, "data": {"x": "x".repeat(4_000_000)}});
     for _ in 0..3 {
         let failed = write(&store, "big", move |_| Ok(Change::Put(key("big"), big()))).await.err().unwrap();
         assert_eq!(failed.code, 500, "{failed}");

@@ -57,7 +57,8 @@ impl<'a> Txn<'a> {
         let (found, is_ahead) = self.shared.newest(key);
         let mut seen = self.seen.borrow_mut();
         seen.is_ahead |= is_ahead;
-        seen.keys.insert(key.clone(), found.as_ref().map(|(revision, _)| *revision));
+        // The first read counts: a decision that sees two versions of an object is compared with the older one, and so made again.
+        seen.keys.entry(key.clone()).or_insert(found.as_ref().map(|(revision, _)| *revision));
         found.map(|(_, object)| object)
     }
 

@@ -79,7 +79,7 @@ async fn no_object_comes_into_a_namespace_that_has_ended() {
         let end = at(deleted.unwrap().object());
         for made in made {
             match made {
-                Ok(written) => assert!(at(&written.object) < end),
+                Ok(written) => assert!(at(&written.object) < end, "{} after {end}", written.object),
                 Err(status) => assert_eq!(status.code, 403, "{status}"),
             }
         }
