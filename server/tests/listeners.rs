@@ -31,9 +31,10 @@ enum Kind {
     App,
     LoadAgent,
     MeshControl,
+    NodeQuestions,
 }
 
-const ALL: [Kind; 13] = [
+const ALL: [Kind; 14] = [
     Kind::Panel,
     Kind::PanelTls,
     Kind::Api,
@@ -47,6 +48,7 @@ const ALL: [Kind; 13] = [
     Kind::App,
     Kind::LoadAgent,
     Kind::MeshControl,
+    Kind::NodeQuestions,
 ];
 
 #[derive(Clone, Debug)]
@@ -69,7 +71,7 @@ impl Spot {
     }
 
     fn is_http(&self) -> bool {
-        self.kind != Kind::MeshControl
+        !matches!(self.kind, Kind::MeshControl | Kind::NodeQuestions)
     }
 
     /// A request that is answered with 200.
@@ -215,6 +217,7 @@ impl Bed {
                 for path in unix_listeners(pid) {
                     let kind = match path.file_name().and_then(|name| name.to_str()) {
                         Some("mesh.sock") => Kind::MeshControl,
+                        Some("node.sock") => Kind::NodeQuestions,
                         Some("7070.sock") => Kind::LoadAgent,
                         _ => panic!("{line:?} listens on {}: add it to the list, and give it the connection policy", path.display()),
                     };

@@ -237,6 +237,10 @@ async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, a
             },
             () = tokio::time::sleep_until(next_poll), if !streams => {
                 let status = follower.commands.status().await?;
+                if status.snapshot.run != asked.run && status.load.rate == 0 && asked.sent.rate > 0 {
+                    // The question came through on a new connection, to a container that was started anew.
+                    return Err(AgentError::Lost("its agent was started anew".to_owned()));
+                }
                 follower.take(status.snapshot, asked).await?;
                 let pause = match (asked.order.rate == Rate::default(), follower.first.is_some()) {
                     (true, _) => RESTING,

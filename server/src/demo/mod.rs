@@ -138,6 +138,7 @@ impl Demo {
 
     /// The same for a verb that needs something of the demo to be there, and makes nothing.
     async fn to_use(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
+        self.preflights.forget(ns);
         let space = self.look(ns).await?;
         lease::may_act(&space).await?;
         Ok(space)
@@ -155,6 +156,7 @@ impl Demo {
 
     /// A namespace that is about to be changed. Errors: another panel acts on it.
     async fn to_change(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
+        self.preflights.forget(ns);
         let space = self.space(ns)?;
         lease::may_act(&space).await?;
         Ok(space)

@@ -2,8 +2,8 @@
 //!
 //! **Invariant:** a token is compared in constant time, and is in no address, log or answer. Wrong tokens are answered more and more
 //! slowly per address ([`WrongTokens`]); the correct one always works, and at once.
-use super::wrong_tokens::WrongTokens;
 use axum::http::{HeaderMap, HeaderValue, header};
+use listen::WrongTokens;
 use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

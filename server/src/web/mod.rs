@@ -10,7 +10,6 @@ mod metrics;
 mod pages;
 mod serve;
 mod sign_in;
-mod wrong_tokens;
 
 use crate::demo::Demo;
 use app::api::Plane;

@@ -81,7 +81,8 @@ impl Listener {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 Some(_) = connections.join_next() => continue,
-                _ = look.tick() => {
+                // Without a flood no timer runs: there are hundreds of listeners.
+                _ = look.tick(), if self.has_flooded() => {
                     if self.flood_ended() {
                         connections.spawn_blocking(system::trim);
                     }

@@ -29,6 +29,9 @@ pub(crate) struct Entry {
     /// It has a reserved place.
     pub(crate) reserved: bool,
     pub(crate) shared: Arc<Shared>,
+    /// Whole heads so far, modulo 2³².
+    heads: AtomicU32,
+    /// Requests under way.
     requests: AtomicU32,
     streams: AtomicU32,
     receiving: AtomicU32,
@@ -59,6 +62,7 @@ impl Entry {
             id,
             reserved,
             shared: shared.clone(),
+            heads: AtomicU32::new(0),
             requests: AtomicU32::new(0),
             streams: AtomicU32::new(0),
             receiving: AtomicU32::new(0),
@@ -128,7 +132,7 @@ impl Entry {
             tail = tail << 8 | u32::from(*byte);
         }
         self.tail.store(tail, Ordering::Relaxed);
-        if self.requests.load(Ordering::Relaxed) > 0 || self.tunnel.load(Ordering::Relaxed) || self.multiplexed.load(Ordering::Relaxed) {
+        if !self.is_in_head() {
             return;
         }
         if self.head_since.load(Ordering::Relaxed) == 0 {
@@ -139,6 +143,17 @@ impl Entry {
         if all > self.shared.limits.head_budget {
             self.shared.shed();
         }
+    }
+
+    /// Whether what comes next is part of a request's head.
+    pub(crate) fn is_in_head(&self) -> bool {
+        let elsewhere = [&self.tunnel, &self.multiplexed].iter().any(|flag| flag.load(Ordering::Relaxed));
+        self.requests.load(Ordering::Relaxed) == 0 && !elsewhere
+    }
+
+    /// Whole heads so far, modulo 2³².
+    pub(crate) fn heads(&self) -> u32 {
+        self.heads.load(Ordering::Relaxed)
     }
 
     /// Until when a read may wait, and what has run out then; `None` while a request is under way.
@@ -187,6 +202,7 @@ impl Conn {
         let freed = entry.buffered.swap(0, Ordering::Relaxed);
         entry.shared.buffered.fetch_sub(freed, Ordering::Relaxed);
         entry.head_since.store(0, Ordering::Relaxed);
+        entry.heads.fetch_add(1, Ordering::Relaxed);
         entry.requests.fetch_add(1, Ordering::Relaxed);
         entry.changed();
         Request { conn: self.clone(), framing }

@@ -79,7 +79,7 @@ where
     let mut http = hyper::server::conn::http1::Builder::new();
     // No timer of hyper's: it counts a kept connection's rest, too.
     http.header_read_timeout(None).max_buf_size(conn.limits().head_bytes.max(8_192)).max_headers(100).half_close(false);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(Paced::new(io, conn)), tracked).with_upgrades());
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Paced::strict(io, conn)), tracked).with_upgrades());
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = stop.cancelled() => {}

@@ -1,5 +1,6 @@
 //! Deadlines for heads and for idle connections. Above TLS, where a head can be seen.
 use crate::Conn;
+use crate::strict::HeadScan;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,12 +14,20 @@ pub struct Paced<T> {
     conn: Conn,
     timer: Option<Pin<Box<Sleep>>>,
     expired: bool,
+    /// For HTTP/1 that somebody else parses.
+    heads: Option<HeadScan>,
 }
 
 impl<T> Paced<T> {
     /// Reads of the connection's bytes go through it from the first head on.
     pub fn new(io: T, conn: &Conn) -> Paced<T> {
-        Paced { io, conn: conn.clone(), timer: None, expired: false }
+        Paced { io, conn: conn.clone(), timer: None, expired: false, heads: None }
+    }
+
+    /// The same for bytes of HTTP/1 that a lenient parser reads: a bare line feed in a head becomes a NUL, which every parser answers
+    /// with 400.
+    pub(crate) fn strict(io: T, conn: &Conn) -> Paced<T> {
+        Paced { heads: Some(HeadScan::default()), ..Paced::new(io, conn) }
     }
 
     /// The stream itself.
@@ -57,9 +66,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
         let before = buf.filled().len();
         match Pin::new(&mut self.io).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
-                let new = &buf.filled()[before..];
+                let new = &mut buf.filled_mut()[before..];
                 if !new.is_empty() {
-                    self.conn.0.came(new);
+                    let this = &mut *self;
+                    if let Some(scan) = this.heads.as_mut().filter(|_| this.conn.0.is_in_head())
+                        && let Some(at) = scan.bare_line_feed(this.conn.0.heads(), new)
+                    {
+                        new[at] = 0;
+                    }
+                    this.conn.0.came(new);
                 }
                 Poll::Ready(Ok(()))
             }

@@ -126,10 +126,15 @@ impl Listener {
         }
     }
 
+    /// Whether there were so many connections that their memory is worth giving back.
+    pub(crate) fn has_flooded(&self) -> bool {
+        self.0.peak.load(Ordering::Relaxed) >= FLOOD
+    }
+
     /// Whether a flood has ended since memory was last given back. The caller then gives it back.
     pub(crate) fn flood_ended(&self) -> bool {
         let (open, peak) = (self.open(), self.0.peak.load(Ordering::Relaxed));
-        let ended = peak >= FLOOD && open <= peak / 2;
+        let ended = self.has_flooded() && open <= peak / 2;
         if ended {
             self.0.peak.store(open, Ordering::Relaxed);
         }

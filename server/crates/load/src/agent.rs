@@ -7,7 +7,7 @@ use crate::spec::{LoadSpec, SpecError};
 use bytes::Bytes;
 use futures::stream::{self, Stream};
 use futures::StreamExt;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Frame};
@@ -121,7 +121,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    check_caller(request.headers())?;
+    check_caller(request.uri(), request.headers())?;
     let wrong_method = || Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path takes another method");
     match (request.uri().path(), request.method()) {
         ("/v1/status", &Method::GET) => Ok(json(StatusCode::OK, &**engine.status().borrow())),
@@ -138,9 +138,9 @@ where
 }
 
 /// Callers come through a port-forward, so they name a loopback host, and no browser page is one of them.
-fn check_caller(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_caller(target: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let foreign = |what: &str| Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", format!("{what} is not one the agent answers to"));
-    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let host = listen::authority(target, headers).map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", why))?.unwrap_or_default();
     let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name);
     if !["localhost", "127.0.0.1", "[::1]"].contains(&name) {
         return Err(foreign("this Host"));

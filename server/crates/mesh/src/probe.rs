@@ -19,8 +19,8 @@ pub fn large_heads(bytes: &[u8]) {
     let used = cpu().saturating_sub(before);
     // A rewritten path stands in the first line and, as it came, in a header; escaped it is three times as long.
     assert!(sent <= 5 * bytes.len() + 2048, "{sent} bytes are made of {}", bytes.len());
-    // Unoptimised code reads about a MiB in this time. What is quadratic takes several times as long.
-    assert!(used < Duration::from_millis(100 + bytes.len() as u64 / 1000), "{used:?} for a head of {} bytes", bytes.len());
+    // Unoptimised code reads a head of 60 KB in a quarter of a second. What is quadratic in its bytes takes minutes.
+    assert!(used < Duration::from_secs(2), "{used:?} for a head of {} bytes", bytes.len());
 }
 
 /// Time that this thread has run, whatever else the machine does; zero where the kernel does not tell.

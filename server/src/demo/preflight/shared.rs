@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long an answer serves others. Short, because people look again as soon as they have mended something.
-const FRESH: Duration = Duration::from_secs(2);
+const FRESH: Duration = Duration::from_secs(1);
 
 type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Preflight)>>>;
 
@@ -29,6 +29,11 @@ impl Shared {
         let answer = ask().await;
         *newest = Some((Instant::now(), answer.clone()));
         answer
+    }
+
+    /// Something is about to change in the namespace: who asks from now on is not served with what was so before.
+    pub fn forget(&self, ns: &Namespace) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(ns);
     }
 
     fn slot(&self, ns: &Namespace) -> Slot {
@@ -65,6 +70,9 @@ mod tests {
         tokio::time::advance(FRESH).await;
         shared.get(&here, || ask(&here)).await;
         assert_eq!(asked.load(Ordering::Relaxed), 3, "later it is asked again");
+        shared.forget(&here);
+        shared.get(&here, || ask(&here)).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 4, "and after a change");
         assert_eq!(shared.0.lock().unwrap().len(), 1, "and what is old is forgotten");
     }
 }

@@ -32,7 +32,7 @@ use crate::registry::Registry;
 use crate::status::Status;
 use audit::Audit;
 use futures::FutureExt;
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::header::{AUTHORIZATION, ORIGIN};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -71,7 +71,7 @@ pub async fn serve(
 ) {
     let ending = stop.clone();
     let audit = Audit::new(auth.audit.clone());
-    listener::run(listener, policy, tls, stop, |tasks| Arc::new(Api { registry, kubelet, auth, audit, tasks, stop: ending })).await;
+    listener::run(listener, policy, tls, stop, |tasks| Arc::new(Api { registry, kubelet, auth, audit, wrong_tokens: std::sync::Mutex::default(), tasks, stop: ending })).await;
 }
 
 /// What every request may use.
@@ -80,6 +80,7 @@ struct Api {
     kubelet: Arc<dyn Kubelet>,
     auth: Auth,
     audit: Audit,
+    wrong_tokens: std::sync::Mutex<listen::WrongTokens>,
     /// Upgraded connections live on after their request.
     tasks: Tasks,
     /// Ends watches and followed logs.
@@ -133,8 +134,12 @@ impl Api {
         }
         let route = Route::parse(request.uri().path());
         // Credentials that are given are checked everywhere: wrong ones are refused even where none are needed.
-        if request.headers().contains_key(AUTHORIZATION) {
-            self.authenticate(request.headers())?;
+        if request.headers().contains_key(AUTHORIZATION)
+            && let Err(wrong) = self.authenticate(request.headers())
+        {
+            let delay = self.wrong_token();
+            tokio::time::sleep(delay).await;
+            return Err(wrong);
         }
         // The only routes without a token: they tell nothing that a port scan would not.
         match (&route, request.method()) {
@@ -183,16 +188,21 @@ impl Api {
 
     fn check_host(&self, request: &Request<Incoming>) -> Result<(), Status> {
         let header = |name| request.headers().get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-        let authority = request.uri().authority().map(http::uri::Authority::as_str);
-        let hosts = [authority, header(HOST)];
-        let named = hosts.iter().flatten().next().is_some() && hosts.iter().flatten().all(|host| self.auth.hosts.allows(host));
-        if !named {
+        let host = listen::authority(request.uri(), request.headers()).map_err(Status::bad_request)?;
+        if !host.is_some_and(|host| self.auth.hosts.allows(host)) {
             return Err(Status::forbidden("the Host of the request is not one of this server's names"));
         }
         match header(ORIGIN) {
             Some(origin) if !self.auth.hosts.allows_origin(origin) => Err(Status::forbidden("requests from web pages of another origin are refused")),
             _ => Ok(()),
         }
+    }
+
+    /// How long the answer to a wrong token waits. The API listens on loopback alone, so all clients count as one address; correct
+    /// tokens never wait.
+    fn wrong_token(&self) -> std::time::Duration {
+        let mut wrong = self.wrong_tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        wrong.delay(std::net::Ipv4Addr::LOCALHOST.into(), std::time::Instant::now())
     }
 
     fn authenticate(&self, headers: &HeaderMap) -> Result<User, Status> {

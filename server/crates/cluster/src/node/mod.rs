@@ -115,6 +115,7 @@ impl Node {
         let policies = Policies {
             proxies: listen::Listener::new("node-proxy", service_proxy::limits(), &config.listeners),
             cluster_ips: listen::Listener::new("cluster-ip", cluster_ip::limits(), &config.listeners),
+            questions: listen::Listener::new("node-questions", reach::limits(), &config.listeners),
         };
         let shared =
             Shared::new(config.name, registry, recorder, images, network, spawner, logs, run, config.routed, policies, config.max_pods);

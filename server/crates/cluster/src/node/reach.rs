@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use listen::{Guarded, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::listening::{is_local, is_unicast, listener};
@@ -20,10 +20,15 @@ use super::shared::Shared;
 pub const NODE_SOCKET: &str = "node.sock";
 /// Longest time for one question.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Questions at once; more wait.
+/// Questions at once. A proxy whose question is refused does not connect.
 const AT_ONCE: usize = 256;
 /// Addresses whose answer a proxy remembers.
 const REMEMBERED: usize = 4096;
+
+/// Limits of the node's socket. All proxies are one peer: they run as this user.
+pub fn limits() -> Limits {
+    Limits { connections: AT_ONCE, per_peer: AT_ONCE, waiting: AT_ONCE, head: PATIENCE, ..Limits::default() }
+}
 
 /// Answers until stopped.
 pub async fn serve(shared: Arc<Shared>, stop: CancellationToken) {
@@ -35,24 +40,17 @@ pub async fn serve(shared: Arc<Shared>, stop: CancellationToken) {
             return;
         }
     };
-    let mut questions = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            Some(_) = questions.join_next(), if !questions.is_empty() => {}
-            accepted = listener.accept(), if questions.len() < AT_ONCE => match accepted {
-                Ok((stream, _)) => {
-                    let shared = shared.clone();
-                    // A proxy that went away needs no answer.
-                    questions.spawn(async move { drop(tokio::time::timeout(PATIENCE, answer(&shared, stream)).await) });
-                }
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            },
-        }
-    }
+    let policy = shared.policies.questions.clone();
+    policy
+        .run(listener, stop, |io, _| {
+            let shared = shared.clone();
+            // A proxy that went away needs no answer.
+            async move { drop(tokio::time::timeout(PATIENCE, answer(&shared, io)).await) }
+        })
+        .await;
 }
 
-async fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
+async fn answer(shared: &Shared, mut stream: Guarded<UnixStream>) -> io::Result<()> {
     let mut question = [0; 6];
     stream.read_exact(&mut question).await?;
     let [a, b, c, d, high, low] = question;

@@ -36,6 +36,8 @@ pub struct Policies {
     pub proxies: listen::Listener,
     /// Of the Services' ClusterIPs.
     pub cluster_ips: listen::Listener,
+    /// Of the socket where pods' proxies ask whom they may reach.
+    pub questions: listen::Listener,
 }
 
 /// Handles of the node; one for all workers.

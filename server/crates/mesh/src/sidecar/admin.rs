@@ -86,7 +86,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, pages: Pages, stream: Guarded<Tcp
         });
         down.buffer.consume(head);
         match read {
-            Ok((page, asked)) => {
+            Ok((page, mut asked)) => {
+                // Who names two hosts may have meant the bytes that follow for another server.
+                asked.keep_alive &= page.status != 400;
                 if write(&shared, &mut down, page, asked).await.is_err() || !asked.keep_alive {
                     return linger(&mut down).await;
                 }
