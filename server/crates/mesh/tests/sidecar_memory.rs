@@ -1,11 +1,12 @@
-//! A flood of large heads takes a bounded part of a sidecar's memory limit, and gives it back. Alone in its process, because it measures it.
+//! A flood of large heads takes a bounded part of a sidecar's memory limit, however often it comes. Alone in its process, because it
+//! measures it.
 
 mod common;
 
 use common::harness::{App, Client, LOCAL, Mesh};
 use common::input;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -30,7 +31,7 @@ async fn strike(from: [u8; 4], to: SocketAddr) -> Option<TcpStream> {
 }
 
 #[tokio::test]
-async fn a_flood_of_large_heads_takes_little_memory_and_gives_it_back() {
+async fn a_flood_of_large_heads_takes_little_memory_however_often_it_comes() {
     let many = (listen::raise_descriptors() / 6).min(2000);
     let app = App::start("v1").await;
     let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| (c.app_ip, c.inbound_ports) = (LOCAL, vec![app.address.port()])).await;
@@ -40,7 +41,7 @@ async fn a_flood_of_large_heads_takes_little_memory_and_gives_it_back() {
     }
     let before = resident();
     let mut most = before;
-    for round in 0..2 {
+    for round in 0..4 {
         let mut held = Vec::new();
         for to in listeners {
             for _ in 0..many / 50 {
@@ -54,11 +55,5 @@ async fn a_flood_of_large_heads_takes_little_memory_and_gives_it_back() {
         }
     }
     assert!(most - before <= 96, "{before} MiB became {most} MiB");
-    // A minute is promised; the clients' own memory is in these numbers, too.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while resident() > before + before / 10 + 8 {
-        assert!(Instant::now() < deadline, "{before} MiB became {most} MiB and are still {} MiB", resident());
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
     mesh.end().await;
 }
