@@ -25,7 +25,7 @@ pub fn measure(program: &Path, results: &mut Results) -> Result<()> {
         let most = own.entry(role).or_default();
         *most = most.max(memory.own_kb / 1024.0);
     }
-    results.at_most("resident_mb", sum / 1024.0, "MiB", 80.0);
+    results.at_most("resident_mb", sum / 1024.0, "MiB", 50.0);
     for (role, goal) in [("sidecar", 8.0), ("flaskapp", 5.0), ("client", 12.0)] {
         let mb = own.get(role).ok_or_else(|| error(format!("no {role} among the panel's processes")))?;
         results.at_most(&format!("{role}_rss_mb"), *mb, "MiB", goal);

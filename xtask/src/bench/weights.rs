@@ -36,7 +36,7 @@ pub fn measure(program: &Path, flips: usize, results: &mut Results) -> Result<()
         }
     }
     let failed = failed_requests(&panel)?;
-    results.at_most("weight_change_p99_ms", quantile(&mut first, 0.99), "ms", 20.0);
+    results.at_most("weight_change_p99_ms", quantile(&mut first, 0.99), "ms", 15.0);
     results.note("weight_change_p50_ms", quantile(&mut first, 0.5), "ms");
     results.note("weight_accepted_p99_ms", quantile(&mut accepted, 0.99), "ms");
     results.note("weight_acknowledged_p99_ms", quantile(&mut acknowledged, 0.99), "ms");

@@ -107,7 +107,7 @@ fn proxies(tools: &Tools, folder: &Path, rounds: usize, results: &mut Results) -
     let ours = us("sidecar").unwrap_or(f64::NAN);
     results.note("sidecar_one_core_per_s", 1e6 / ours, "/s");
     if let Some(nginx) = us("nginx") {
-        results.at_most("sidecar_vs_nginx_cpu", ours / nginx, "×", 1.3);
+        results.at_most("sidecar_vs_nginx_cpu", ours / nginx, "×", 1.05);
     }
     if let Some(haproxy) = us("haproxy") {
         results.note("sidecar_vs_haproxy_cpu", ours / haproxy, "×");
