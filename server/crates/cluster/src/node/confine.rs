@@ -62,6 +62,11 @@ pub fn enforced(abi: Option<i32>) -> String {
 /// The folder is missing, or the kernel refuses what it says it can do. The caller must not go on then.
 pub fn confine(folder: &Path, connections: Connections) -> Result<bool, ConfineError> {
     setrlimit(Resource::RLIMIT_FSIZE, LONGEST_FILE, LONGEST_FILE)?;
+    restrict_thread(folder, connections)
+}
+
+/// The part that Landlock enforces, on the thread that calls it and what that thread starts.
+fn restrict_thread(folder: &Path, connections: Connections) -> Result<bool, ConfineError> {
     let mut rules = Ruleset::default().handle_access(AccessFs::from_all(NEWEST))?.scope(Scope::from_all(NEWEST))?;
     if let Connections::Port(_) = connections {
         rules = rules.handle_access(AccessNet::ConnectTcp)?;
@@ -92,7 +97,7 @@ mod tests {
         let seen = std::thread::scope(|scope| {
             scope
                 .spawn(|| {
-                    let enforced = confine(own.path(), Connections::Port(proxy_at.port())).unwrap();
+                    let enforced = restrict_thread(own.path(), Connections::Port(proxy_at.port())).unwrap();
                     let kind = |result: std::io::Result<()>| result.err().map(|error| error.kind());
                     let file = own.path().join("page");
                     (
@@ -128,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_missing_folder_is_an_error_and_not_a_free_process() {
-        let missing = std::thread::spawn(|| confine(Path::new("/no/such/folder"), Connections::Any).is_err()).join().unwrap();
+        let missing = std::thread::spawn(|| restrict_thread(Path::new("/no/such/folder"), Connections::Any).is_err()).join().unwrap();
         assert!(missing);
     }
 }
