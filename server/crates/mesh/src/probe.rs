@@ -18,7 +18,7 @@ pub fn large_heads(bytes: &[u8]) {
     let sent = sidecar::sent_on(bytes);
     let used = cpu().saturating_sub(before);
     // A rewritten path stands in the first line and, as it came, in a header; escaped it is three times as long.
-    assert!(sent <= 5 * bytes.len() + 2048, "{sent} bytes are made of {}", bytes.len());
+    assert!(sent <= 6 * bytes.len() + 2048, "{sent} bytes are made of {}", bytes.len());
     // Unoptimised code reads a head of 60 KB in a quarter of a second. What is quadratic in its bytes takes minutes.
     assert!(used < Duration::from_secs(2), "{used:?} for a head of {} bytes", bytes.len());
 }
