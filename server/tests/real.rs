@@ -112,7 +112,15 @@ fn preflight_tells_what_it_may_see(cluster: &InCluster, admin: &Admin) {
         admin.kubectl(&mend.split(' ').skip(1).collect::<Vec<_>>()).must();
     }
     admin.kubectl(&["apply", "-k", "kubernetes/panel-preflight"]).must();
-    let with = cluster.preflight();
+    // Answers are shared for a second, and rights take a moment to be known everywhere.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let with = loop {
+        let with = cluster.preflight();
+        if ids(&with, "ok").len() == with.len() || Instant::now() > deadline {
+            break with;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
     admin.kubectl(&["delete", "-k", "kubernetes/panel-preflight"]).must();
     assert_eq!(ids(&with, "ok").len(), with.len(), "{with:?}");
 }

@@ -42,6 +42,7 @@ pub async fn start(config: &Serve, listeners: &listen::Books, tasks: &mut Tasks)
     let served = control.clone();
     let policy = listen::Listener::new("mesh-control", ::mesh::control_limits(), listeners);
     tasks.start(Stage::Api, "api", |stop| cluster.serve_api(api, stop));
+    tasks.start(Stage::Api, "store", |stop| cluster.watch_store(stop));
     tasks.start(Stage::Node, "mesh control", |stop| async move {
         served.serve_under(sidecars, policy, stop).await;
         Ok(())
