@@ -361,7 +361,7 @@ impl Follower<'_> {
     }
 
     async fn take(&mut self, snapshot: Snapshot, asked: &mut Asked) -> Result<(), AgentError> {
-        if snapshot.run != asked.run && snapshot.target_rate == 0.0 && asked.sent.rate > 0 {
+        if Instant::now() > self.settled_at && snapshot.run != asked.run && snapshot.target_rate == 0.0 && asked.sent.rate > 0 {
             // It came on a new connection, from a container that was started anew: nobody has stopped the load.
             return Err(AgentError::Lost("the agent was started anew".to_owned()));
         }
