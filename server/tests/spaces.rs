@@ -220,7 +220,7 @@ fn one_switch_stops_all_load_also_that_of_namespaces_which_nobody_looks_after() 
     let beside = panel.beside();
     // It finds the generators that run. One that its hub takes up while the switch is used is stopped, but may be missing in the answer.
     let deadline = Instant::now() + common::patience();
-    while metric(&beside, "demo_panel_generators", "") < 2.0 {
+    while metric(&beside, "demo_panel_generators ", "") < 2.0 {
         assert!(Instant::now() < deadline, "the other panel does not find the generators that run");
         std::thread::sleep(Duration::from_millis(50));
     }
