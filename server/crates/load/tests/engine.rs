@@ -262,7 +262,7 @@ async fn open_and_closed_loop_and_concurrency_change_while_it_runs() {
     server.mood(Mood::Well);
     until(&engine, "they go on", |later| good(later) > good(&s) + 100).await;
     set_rate(&engine, 0).await;
-    let s = until(&engine, "all that was sent is answered", |s| s.in_flight == 0).await;
+    let s = until(&engine, "all that was sent is answered", |s| s.target_rate == 0.0 && s.in_flight == 0).await;
     assert_eq!((s.errors, s.run, good(&s), server.complaints()), (0, run, server.requests(), Default::default()));
 }
 
