@@ -139,6 +139,9 @@ pub struct Serve {
     /// Let pods of the embedded cluster run programs of this machine
     #[arg(long)]
     pub allow_host_exec: bool,
+    /// Most pods of the embedded cluster [default: as many as the machine carries]
+    #[arg(long, env = "DEMO_PANEL_MAX_PODS", value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_pods: Option<u64>,
     /// A Prometheus that scrapes the sidecars, for the page about the last hour: http://prometheus.istio-system:9090
     #[arg(long, env = "DEMO_PANEL_PROMETHEUS_URL", value_name = "URL")]
     pub prometheus_url: Option<http::Uri>,

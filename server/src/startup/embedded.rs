@@ -2,7 +2,7 @@
 use super::tried::Tried;
 use super::{StartError, Started, images, kubectl_line, mesh, remote};
 use crate::config::Serve;
-use crate::tasks::{Stage, Tasks};
+use crate::tasks::{Pool, Stage, Tasks};
 use ::cluster::{Cluster, Config, OpenError};
 use ::mesh::Control;
 use kube::config::Kubeconfig;
@@ -32,6 +32,7 @@ pub async fn start(config: &Serve, listeners: &listen::Books, tasks: &mut Tasks)
         })),
         listeners: listeners.clone(),
         own_client: own,
+        max_pods: config.max_pods,
         ..Config::default()
     })
     .map_err(|e| cannot_open(&e))?;
@@ -43,11 +44,12 @@ pub async fn start(config: &Serve, listeners: &listen::Books, tasks: &mut Tasks)
     let policy = listen::Listener::new("mesh-control", ::mesh::control_limits(), listeners);
     tasks.start(Stage::Api, "api", |stop| cluster.serve_api(api, stop));
     tasks.start(Stage::Api, "store", |stop| cluster.watch_store(stop));
-    tasks.start(Stage::Node, "mesh control", |stop| async move {
+    tasks.start_on(Pool::Mesh, Stage::Node, "mesh control", |stop| async move {
+        let sidecars = UnixListener::from_std(sidecars).map_err(|e| format!("cannot listen for sidecars: {e}"))?;
         served.serve_under(sidecars, policy, stop).await;
         Ok(())
     });
-    tasks.start(Stage::Node, "mesh", |stop| mesh::run(registry, control, stop));
+    tasks.start_on(Pool::Mesh, Stage::Node, "mesh", |stop| mesh::run(registry, control, stop));
     tasks.start(Stage::Node, "controllers", |stop| cluster.run_controllers(stop));
     tasks.start(Stage::Node, "node", |stop| cluster.run_node(stop));
 
@@ -74,13 +76,14 @@ fn cannot_open(error: &OpenError) -> StartError {
 }
 
 /// The socket where sidecars learn their routes; this user's alone. The state folder's lock says that nobody else serves it.
-fn listen(socket: &Path) -> Result<UnixListener, StartError> {
+fn listen(socket: &Path) -> Result<std::os::unix::net::UnixListener, StartError> {
     let failed = |e: std::io::Error| StartError::new(format!("cannot listen on {}: {e}", socket.display()), "Choose a shorter --state-dir, on a local disk.");
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    let listener = UnixListener::bind(socket).map_err(failed)?;
+    let listener = std::os::unix::net::UnixListener::bind(socket).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(listener)
 }

@@ -1,11 +1,12 @@
 //! Joins the mesh to the embedded cluster: its kinds as data, its admission as hooks, its routes from the registry's objects.
-use ::cluster::{AdmissionHook, AdmissionRequest, Column, Kind, ListOptions, Object, Operation, Patch, Registry, Status, Subresource, WatchOptions, WriteOptions, schema};
+use ::cluster::{AdmissionHook, AdmissionRequest, Column, Kind, ListOptions, Object, Operation, Patch, Registry, Status, Subresource, WatchEvent, WatchKind, WatchOptions, WriteOptions, schema};
 use ::mesh::{Control, Decision, MeshInput, Report, SidecarTemplate, inject, validate};
 use futures::StreamExt;
 use futures::stream::select_all;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -72,7 +73,36 @@ pub async fn run(registry: Registry, control: Control, stop: CancellationToken) 
     }
 }
 
+/// Longest rest after a table was built. A build takes a millisecond for a hundred namespaces, and more the more pods there are; it
+/// rests for as long as it took, so that events which never pause have half of a core at most.
+const LONGEST_REST: Duration = Duration::from_millis(50);
+
+/// What of pods is in tables: most of their events are news of a status, which is not.
+#[derive(Default)]
+struct Pods(HashMap<(String, String), Value>);
+
+impl Pods {
+    /// Whether tables may differ after an event.
+    fn concerns(&mut self, event: &WatchEvent) -> bool {
+        let object = &event.object;
+        if object["kind"] != "Pod" {
+            return true;
+        }
+        let metadata = &object["metadata"];
+        let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
+        let key = (text("namespace"), text("name"));
+        if event.kind == WatchKind::Deleted {
+            // The slices that name it change as well.
+            self.0.remove(&key);
+            return false;
+        }
+        let seen = json!([metadata["labels"], metadata["ownerReferences"], metadata["uid"]]);
+        self.0.insert(key, seen.clone()).is_none_or(|before| before != seen)
+    }
+}
+
 async fn publish(registry: &Registry, control: &Control) -> Result<(), String> {
+    let mut pods = Pods::default();
     loop {
         let mut watches = Vec::new();
         for (group, plural) in WATCHED {
@@ -83,17 +113,28 @@ async fn publish(registry: &Registry, control: &Control) -> Result<(), String> {
         let mut events = select_all(watches);
         control.publish(Arc::new(input(registry)?));
         // A watch that fell behind ends with an error: begin anew.
-        while let Some(Ok(_)) = events.next().await {
+        while let Some(Ok(event)) = events.next().await {
             // What came meanwhile goes out together: the registry is read once.
-            let mut lost = false;
+            let (mut concerns, mut lost) = (pods.concerns(&event), false);
             while let Some(Some(event)) = futures::FutureExt::now_or_never(events.next()) {
-                lost |= event.is_err();
+                match event {
+                    Ok(event) => concerns |= pods.concerns(&event),
+                    Err(_) => lost = true,
+                }
             }
-            control.publish(Arc::new(input(registry)?));
             if lost {
                 break;
             }
+            if concerns {
+                let began = Instant::now();
+                control.publish(Arc::new(input(registry)?));
+                let took = began.elapsed();
+                if took > Duration::from_millis(1) {
+                    tokio::time::sleep(took.min(LONGEST_REST)).await;
+                }
+            }
         }
+        pods = Pods::default();
     }
 }
 
@@ -157,6 +198,28 @@ fn conditions(reports: &[Report]) -> Value {
 mod tests {
     use super::*;
     use ::cluster::{FieldValidation, Kinds, Store};
+
+    #[test]
+    fn a_pods_status_concerns_no_table() {
+        let pod = |labels: Value, status: &str, kind: WatchKind| WatchEvent {
+            kind,
+            object: Arc::new(json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "n", "labels": labels}, "status": {"phase": status}})),
+            revision: 1,
+        };
+        let mut pods = Pods::default();
+        let (v1, v2) = (json!({"version": "v1"}), json!({"version": "v2"}));
+        for (event, want) in [
+            (pod(v1.clone(), "Pending", WatchKind::Added), true),
+            (pod(v1.clone(), "Running", WatchKind::Modified), false),
+            (pod(v2.clone(), "Running", WatchKind::Modified), true),
+            (pod(v2.clone(), "Running", WatchKind::Deleted), false),
+            (pod(v2.clone(), "Pending", WatchKind::Added), true),
+        ] {
+            assert_eq!(pods.concerns(&event), want, "{event:?}");
+        }
+        let service = WatchEvent { kind: WatchKind::Deleted, object: Arc::new(json!({"kind": "Service"})), revision: 1 };
+        assert!(pods.concerns(&service));
+    }
 
     /// A route with what the sidecar honours and what it does not.
     fn route(destination: Value) -> Value {

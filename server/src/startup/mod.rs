@@ -11,7 +11,7 @@ use crate::config::{ClusterChoice, Serve};
 use crate::demo::{Address, Demo, Limits};
 use crate::k8s::{self, ImageSource, Manifests};
 use crate::prometheus::Prometheus;
-use crate::tasks::{Stage, Tasks, shutdown_signal};
+use crate::tasks::{Handles, Pools, Stage, Tasks, shutdown_signal};
 use crate::web::{self, AppState, Gate, HostList, Metrics};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -53,17 +53,16 @@ pub fn serve(config: Serve) -> ExitCode {
         Err(error) => return refuse(&StartError::new(format!("--log {}: {error}", config.log), "Use error, warn, info or debug.")),
     };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("panel").build() {
-        Ok(runtime) => runtime,
+    let pools = match Pools::start(config.cluster() == ClusterChoice::Embedded) {
+        Ok(pools) => pools,
         Err(error) => return refuse(&StartError::new(format!("cannot start threads: {error}"), "Raise the limit on processes.")),
     };
-    let code = match runtime.block_on(run(config)) {
+    let code = match pools.block_on(run(config, pools.handles())) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => refuse(&error),
     };
-    // What still blocks a thread is not worth waiting for.
-    runtime.shutdown_timeout(Duration::from_millis(500));
+    pools.end();
     code
 }
 
@@ -96,7 +95,7 @@ struct Started {
     _embedded: Option<::cluster::Cluster>,
 }
 
-async fn run(config: Serve) -> Result<bool, StartError> {
+async fn run(config: Serve, pools: Handles) -> Result<bool, StartError> {
     let shutdown = shutdown_signal().map_err(|e| StartError::new(format!("cannot watch for signals: {e}"), "Report this: it is a defect."))?;
     let token = token::token(config.token_file.as_deref(), config.made_token.made_token_file.as_deref())?;
     let tls = tls::acceptor(&config)?;
@@ -106,7 +105,7 @@ async fn run(config: Serve) -> Result<bool, StartError> {
     let listener = TcpListener::bind(config.listen).await.map_err(|e| cannot_listen(config.listen, &e))?;
     let address = listener.local_addr().map_err(|e| cannot_listen(config.listen, &e))?;
 
-    let mut tasks = Tasks::new();
+    let mut tasks = Tasks::new(pools);
     let listeners = listen::Books::default();
     let policy = listen::Listener::new("panel", web::limits(config.tls_terminated_by_proxy), &listeners);
     let started = match config.cluster() {

@@ -170,7 +170,7 @@ async fn node(state_dir: &str) {
     let (recorder, _writer) = events(registry.clone());
     let image = Image { names: vec!["test".into()], applets: vec!["sleep".into(), "stubborn".into()], ..Image::default() };
     let (name, program) = ("node".to_owned(), None);
-    let config = NodeConfig { name, state_dir: state_dir.clone(), images: vec![image], program, allow_host_exec: false, routed: None, listeners: Default::default() };
+    let config = NodeConfig { name, state_dir: state_dir.clone(), images: vec![image], program, allow_host_exec: false, routed: None, max_pods: None, listeners: Default::default() };
     let network = Network::claim(&state_dir).unwrap_or_else(|error| panic!("{error}"));
     let node = Node::new(config, registry.clone(), &recorder, network).unwrap_or_else(|error| panic!("{error}"));
     let pod = json!({

@@ -61,6 +61,8 @@ pub struct Config {
     pub listeners: Books,
     /// Loopback address that the owner of this process connects to the API from; it has reserved places there. `None`: no reserve.
     pub own_client: Option<IpAddr>,
+    /// At most so many pods; as many as the machine carries if it is `None`.
+    pub max_pods: Option<u64>,
 }
 
 /// Why a cluster cannot be opened. `Display` is one line; [`OpenError::hint`] says what to do.
@@ -146,6 +148,7 @@ impl Cluster {
             allow_host_exec: config.allow_host_exec,
             routed: config.routed,
             listeners: config.listeners.clone(),
+            max_pods: config.max_pods,
         };
         let node = Node::new(node, registry.clone(), &recorder, network).map_err(OpenError::Node)?;
         let namespace = if config.namespace.is_empty() { "default".to_owned() } else { config.namespace };
@@ -224,6 +227,8 @@ impl Cluster {
         let (prepared, policy) = (self.prepare(), self.policy.clone());
         async move {
             prepared.await?;
+            // Served by the runtime of this part, whichever it was bound in.
+            let listener = listener.into_std().and_then(TcpListener::from_std).map_err(|e| format!("cannot listen for the API: {e}"))?;
             api::serve(listener, policy, tls, registry, kubelet, auth, stop).await;
             Ok(())
         }

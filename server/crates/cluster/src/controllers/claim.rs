@@ -22,16 +22,34 @@ pub(super) enum Claim {
     Others,
 }
 
-/// Judges by `spec.selector`; a selector that cannot be read, or is empty, matches nothing.
-pub(super) fn claim(owner: &Object, object: &Object) -> Claim {
-    let is_matched = || selector(owner).is_some_and(|s| s.matches(object));
-    match controller_of(object) {
-        Some(reference) if text(reference, "/uid") != uid(owner) => Claim::Others,
-        Some(_) if is_deleting(owner) || is_matched() => Claim::Ours,
-        Some(_) => Claim::Release,
-        None if is_deleting(owner) || is_deleting(object) || !is_matched() => Claim::Others,
-        None => Claim::Adopt,
+/// One owner's claims, with its selector read once.
+pub(super) struct Claims<'a> {
+    owner: &'a Object,
+    selector: Option<LabelSelector>,
+}
+
+impl Claims<'_> {
+    /// Judges by `spec.selector`; a selector that cannot be read, or is empty, matches nothing.
+    pub(super) fn of(owner: &Object) -> Claims<'_> {
+        Claims { owner, selector: selector(owner) }
     }
+
+    /// How an object stands to the owner.
+    pub(super) fn claim(&self, object: &Object) -> Claim {
+        let is_matched = || self.selector.as_ref().is_some_and(|s| s.matches(object));
+        match controller_of(object) {
+            Some(reference) if text(reference, "/uid") != uid(self.owner) => Claim::Others,
+            Some(_) if is_deleting(self.owner) || is_matched() => Claim::Ours,
+            Some(_) => Claim::Release,
+            None if is_deleting(self.owner) || is_deleting(object) || !is_matched() => Claim::Others,
+            None => Claim::Adopt,
+        }
+    }
+}
+
+/// How one object stands to an owner.
+pub(super) fn claim(owner: &Object, object: &Object) -> Claim {
+    Claims::of(owner).claim(object)
 }
 
 /// Writes the owner into the object.

@@ -12,12 +12,14 @@ use crate::Object;
 use crate::status::Status;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
+/// Endpoints of one slice, as in Kubernetes: a pod that changes is written with at most so many others.
+const SLICE: usize = 100;
 const TRIGGERED: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// What one plan looks at.
@@ -61,11 +63,22 @@ fn reconcile(seen: &Seen, wanted: Vec<(Value, Vec<Value>)>) -> Vec<Step> {
     left.sort_by_key(|s| name(s));
     let mut steps = Vec::new();
     let mut homeless = Vec::new();
-    for group in wanted {
-        match left.iter().position(|s| s["ports"] == group.0) {
-            Some(i) => steps.extend(updated(seen, left.remove(i), group)),
-            None => homeless.push(group),
+    for (ports, endpoints) in wanted {
+        let (same, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|s| s["ports"] == ports);
+        left = others;
+        let parts = spread(&same, endpoints);
+        // Without endpoints one slice stays, and says so.
+        let is_empty = parts.iter().all(Vec::is_empty);
+        let mut parts = parts.into_iter();
+        for (i, slice) in same.into_iter().enumerate() {
+            let part = parts.next().unwrap_or_default();
+            if part.is_empty() && !(is_empty && i == 0) {
+                left.push(slice);
+            } else {
+                steps.extend(updated(seen, slice, (ports.clone(), part)));
+            }
         }
+        homeless.extend(parts.map(|part| (ports.clone(), part)));
     }
     for group in homeless {
         match left.is_empty() {
@@ -75,6 +88,37 @@ fn reconcile(seen: &Seen, wanted: Vec<(Value, Vec<Value>)>) -> Vec<Step> {
     }
     steps.extend(left.into_iter().map(|s| Step::Delete(ENDPOINT_SLICES, s.clone(), How::Background)));
     steps
+}
+
+/// Endpoints by slice, of slices with the same ports: each stays where it is, new ones fill the slices up, and what is left over
+/// needs slices of its own. At least one part.
+fn spread(slices: &[&Arc<Object>], endpoints: Vec<Value>) -> Vec<Vec<Value>> {
+    if slices.len() <= 1 && endpoints.len() <= SLICE {
+        return vec![endpoints];
+    }
+    let identity = |endpoint: &Value| text(endpoint, "/targetRef/uid").to_owned();
+    let homes: HashMap<String, usize> =
+        slices.iter().enumerate().rev().flat_map(|(i, s)| list(s, "/endpoints").iter().map(move |e| (identity(e), i))).collect();
+    let mut parts: Vec<Vec<Value>> = vec![Vec::new(); slices.len()];
+    let mut new = Vec::new();
+    for endpoint in endpoints {
+        match homes.get(&identity(&endpoint)).filter(|i| parts[**i].len() < SLICE) {
+            Some(i) => parts[*i].push(endpoint),
+            None => new.push(endpoint),
+        }
+    }
+    let mut open = 0;
+    for endpoint in new {
+        while parts.get(open).is_some_and(|part| part.len() >= SLICE) {
+            open += 1;
+        }
+        if open == parts.len() {
+            parts.push(Vec::new());
+        }
+        parts[open].push(endpoint);
+    }
+    parts.iter_mut().for_each(|part| part.sort_by(|a, b| text(a, "/targetRef/name").cmp(text(b, "/targetRef/name"))));
+    parts
 }
 
 fn updated(seen: &Seen, old: &Arc<Object>, (ports, endpoints): (Value, Vec<Value>)) -> Option<Step> {
@@ -260,6 +304,25 @@ mod tests {
         second["metadata"]["name"] = "web-2".into();
         assert_eq!(show(&steps(&service, &pods, &[slice.clone(), second])), ["delete endpointslices web-2"]);
         assert_eq!(show(&steps(&service, &[], &[slice])), ["update endpointslices web-1"]);
+    }
+
+    #[test]
+    fn a_pod_that_comes_or_goes_changes_one_slice_of_a_hundred_endpoints() {
+        let service = service(7777.into());
+        let pods: Vec<Value> = (0..250).map(|i| pod(&format!("p{i:03}"), "web", "True", 7777)).collect();
+        let mut slices = created(&steps(&service, &pods, &[]));
+        let sizes = |slices: &[Value]| slices.iter().map(|s| s["endpoints"].as_array().unwrap().len()).collect::<Vec<_>>();
+        assert_eq!(sizes(&slices), [100, 100, 50]);
+        for (i, slice) in slices.iter_mut().enumerate() {
+            slice["metadata"]["name"] = format!("web-{i}").into();
+        }
+        assert_eq!(show(&steps(&service, &pods, &slices)), Vec::<String>::new());
+        assert_eq!(show(&steps(&service, &pods[1..], &slices)), ["update endpointslices web-0"]);
+        let mut more = pods.clone();
+        more.push(pod("p000-new", "web", "True", 7777));
+        assert_eq!(show(&steps(&service, &more, &slices)), ["update endpointslices web-2"]);
+        let last = steps(&service, &pods[200..], &slices);
+        assert_eq!(show(&last), ["delete endpointslices web-0", "delete endpointslices web-1"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::Object;
 use crate::status::Status;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,10 +126,55 @@ impl fmt::Display for Any {
     }
 }
 
-/// Collects. It keeps no graph of its own: the registry answers from memory, and always with the newest state.
+/// Collects. The registry answers what an object is; who refers to whom is indexed here, as a look at all objects for each one that
+/// goes would take a minute for some thousand pods.
 pub(crate) struct GarbageCollector {
     /// All kinds but events, of which there are many and which own nothing.
     pub kinds: Vec<KindName>,
+    /// Objects by the uids of their owners, as far as the watches have come. One that is missing here is looked at when its own
+    /// event comes.
+    pub by_owner: Index,
+}
+
+/// Which objects refer to an owner.
+#[derive(Default)]
+pub(crate) struct Index {
+    dependents: HashMap<String, BTreeSet<Any>>,
+    owners: HashMap<Any, Vec<String>>,
+}
+
+impl Index {
+    fn note(&mut self, key: &Any, owners: Vec<String>) {
+        if self.owners.get(key).map_or(&[][..], Vec::as_slice) == owners.as_slice() {
+            return;
+        }
+        self.forget(key);
+        if !owners.is_empty() {
+            for owner in &owners {
+                self.dependents.entry(owner.clone()).or_default().insert(key.clone());
+            }
+            self.owners.insert(key.clone(), owners);
+        }
+    }
+
+    fn forget(&mut self, key: &Any) {
+        for owner in self.owners.remove(key).unwrap_or_default() {
+            if let Some(all) = self.dependents.get_mut(&owner) {
+                all.remove(key);
+                if all.is_empty() {
+                    self.dependents.remove(&owner);
+                }
+            }
+        }
+    }
+
+    fn of(&self, owner: &str) -> Vec<Any> {
+        self.dependents.get(owner).map(|all| all.iter().cloned().collect()).unwrap_or_default()
+    }
+}
+
+fn owners_of(object: &Object) -> Vec<String> {
+    list(object, "/metadata/ownerReferences").iter().map(|r| text(r, "/uid").to_owned()).collect()
 }
 
 impl Controller for GarbageCollector {
@@ -139,16 +185,29 @@ impl Controller for GarbageCollector {
         self.kinds.iter().map(|kind| Source::new(kind.clone(), |_, _| Vec::new())).collect()
     }
 
+    fn begin(&mut self, view: &View) {
+        self.by_owner = Index::default();
+        for kind in &self.kinds {
+            for object in view.list(kind, "").unwrap_or_default() {
+                self.by_owner.note(&Any::of(kind, &object), owners_of(&object));
+            }
+        }
+    }
+
     fn on(&mut self, source: &Source<Any>, change: Change, object: &Arc<Object>, view: &View) -> Vec<Any> {
         let mut keys = Vec::new();
+        match change {
+            Change::Gone => self.by_owner.forget(&Any::of(&source.kind, object)),
+            Change::There => self.by_owner.note(&Any::of(&source.kind, object), owners_of(object)),
+        }
         if change == Change::Gone {
-            keys.extend(self.dependents(object, view).into_iter().map(|(kind, d)| Any::of(&kind, &d)));
+            keys.extend(self.by_owner.of(uid(object)));
             keys.extend(self.waiting_owners(object, view));
         } else if !list(object, "/metadata/ownerReferences").is_empty() || is_deleting(object) {
             keys.push(Any::of(&source.kind, object));
             if is_deleting(object) && has_finalizer(object, FOREGROUND) {
                 // What it owns now sees an owner that waits.
-                keys.extend(self.dependents(object, view).into_iter().map(|(kind, d)| Any::of(&kind, &d)));
+                keys.extend(self.by_owner.of(uid(object)));
             }
         }
         keys
@@ -165,6 +224,7 @@ impl Controller for GarbageCollector {
 }
 
 impl GarbageCollector {
+    /// By the newest state: what waits for its dependents must not go before one that the watches do not know yet.
     fn dependents(&self, owner: &Object, view: &View) -> Vec<(KindName, Arc<Object>)> {
         let own = uid(owner);
         let mut found = Vec::new();
@@ -228,6 +288,22 @@ mod tests {
                 assert_eq!(list(kept, "/metadata/ownerReferences").len(), 1);
             }
         }
+    }
+
+    #[test]
+    fn the_index_follows_owner_references() {
+        let key = |name: &str| Any { kind: PODS, namespace: "n".to_owned(), name: name.to_owned() };
+        let names = |index: &Index, owner: &str| index.of(owner).into_iter().map(|k| k.name).collect::<Vec<_>>();
+        let mut index = Index::default();
+        for name in ["a", "b", "b"] {
+            index.note(&key(name), vec!["one".to_owned()]);
+        }
+        assert_eq!(names(&index, "one"), ["a", "b"]);
+        index.note(&key("b"), vec!["two".to_owned()]);
+        assert_eq!((names(&index, "one"), names(&index, "two")), (vec!["a".to_owned()], vec!["b".to_owned()]));
+        index.note(&key("b"), Vec::new());
+        index.forget(&key("a"));
+        assert!(index.dependents.is_empty() && index.owners.is_empty(), "nothing is left over");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) async fn run(registry: Registry, recorder: Recorder, root: Option<Arc
     tasks.start(replicaset::ReplicaSets);
     tasks.start(scheduler::Scheduler::default());
     tasks.start(endpointslice::EndpointSlices);
-    tasks.start(gc::GarbageCollector { kinds: all() });
+    tasks.start(gc::GarbageCollector { kinds: all(), by_owner: gc::Index::default() });
     tasks.start(event_ttl::EventTtl);
     tasks.end().await
 }

@@ -21,6 +21,8 @@ pub(super) struct Queue<K> {
     later: BTreeSet<(Instant, K)>,
     due: HashMap<K, Instant>,
     failures: HashMap<K, Failure>,
+    /// Keys whose plans are expensive, and when the next one may run.
+    held: HashMap<K, Instant>,
 }
 
 struct Failure {
@@ -39,7 +41,14 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             later: BTreeSet::new(),
             due: HashMap::new(),
             failures: HashMap::new(),
+            held: HashMap::new(),
         }
+    }
+
+    /// Works on this key no sooner than that, however often it is added: events come faster than a plan over many objects ends.
+    pub fn hold(&mut self, key: &K, until: Instant, now: Instant) {
+        self.held.retain(|_, at| *at > now);
+        self.held.insert(key.clone(), until);
     }
 
     /// Something about this key changed.
@@ -74,8 +83,14 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             self.due.remove(&key);
             self.add(key);
         }
-        let key = self.ready.pop_front()?;
-        self.waiting.remove(&key);
+        let key = loop {
+            let key = self.ready.pop_front()?;
+            self.waiting.remove(&key);
+            match self.held.get(&key) {
+                Some(&until) if until > now => self.add_at(key, until),
+                _ => break key,
+            }
+        };
         self.running.insert(key.clone());
         let why = self.failures.get(&key).map(|f| f.why.clone());
         Some((key, why))
@@ -149,6 +164,25 @@ mod tests {
         assert_eq!(queue.next(now), None);
         assert_eq!(queue.next(now + Duration::from_secs(2)), Some(("a", None)));
         assert_eq!(queue.next_due(), None);
+    }
+
+    #[test]
+    fn a_key_that_is_held_waits_while_others_go_on() {
+        let (mut queue, now) = (Queue::new(), Instant::now());
+        let until = now + Duration::from_secs(1);
+        queue.hold(&"a", until, now);
+        for _ in 0..3 {
+            queue.add("a");
+            queue.add("b");
+            assert_eq!(queue.next(now), Some(("b", None)));
+            queue.done(&"b");
+            assert_eq!(queue.next(now), None);
+        }
+        assert_eq!(queue.next_due(), Some(until));
+        assert_eq!(queue.next(until), Some(("a", None)));
+        queue.done(&"a");
+        queue.add("a");
+        assert_eq!(queue.next(until), Some(("a", None)), "it is held once");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! ReplicaSets: as many pods of a template as asked for.
 //!
 //! [`plan`] is pure. Source: Kubernetes documentation, "ReplicaSet"; the order of deletion is that of its "Scaling a ReplicaSet".
-use super::claim::{Claim, adopt, claim, claimants, release};
+use super::claim::{Claim, Claims, adopt, claimants, release};
 use super::object::{
     PODS, REPLICA_SETS, annotation, condition, controller_reference, elapsed, int, is_deleting, is_true, list, name,
     namespace, stamp, text, time,
@@ -18,6 +18,9 @@ use std::time::Duration;
 
 /// Pods made or deleted by one plan, at most; the rest follows when these are seen.
 const BURST: usize = 500;
+/// Pods that wait for a node before no more are created. Each costs memory and disk, so a Deployment of a million replicas must not
+/// make them all before one is found not to fit.
+const WAITING: usize = 100;
 
 /// What one plan looks at.
 pub(crate) struct Seen<'a> {
@@ -34,8 +37,9 @@ pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
     let set = &seen.set;
     let mut steps = Vec::new();
     let mut active: Vec<&Arc<Object>> = Vec::new();
+    let claims = Claims::of(set);
     for pod in seen.pods.iter().filter(|p| is_active(p)) {
-        match claim(set, pod) {
+        match claims.claim(pod) {
             Claim::Ours => active.push(pod),
             Claim::Adopt => {
                 steps.push(adopt(PODS, pod, set, "apps/v1", "ReplicaSet"));
@@ -46,12 +50,18 @@ pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
         }
     }
     let wanted = usize::try_from(int(set, "/spec/replicas").unwrap_or(1)).unwrap_or(0);
-    let (status, again) = status(seen, &active);
+    let full = if active.len() < wanted { unschedulable(&active) } else { None };
+    let (status, again) = status(seen, &active, full.as_deref());
     if set.get("status") != Some(&status) {
+        if let Some(why) = full.as_deref().filter(|_| condition(set, "ReplicaFailure").is_none()) {
+            steps.push(Step::warn(set, "FailedCreate", why));
+        }
         steps.push(Step::Status(REPLICA_SETS, set.clone(), status));
     }
     if !is_deleting(set) {
-        if active.len() < wanted {
+        if full.is_some() {
+            // One that is scheduled or ends is an event.
+        } else if active.len() < wanted {
             let missing = (wanted - active.len()).min(BURST);
             steps.extend(std::iter::repeat_with(|| Step::Spawn { owner: set.clone(), pod: pod_of(set) }).take(missing));
         } else {
@@ -69,6 +79,14 @@ pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
 /// A pod counts until it has ended or is being deleted.
 fn is_active(pod: &Object) -> bool {
     !is_deleting(pod) && !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
+}
+
+/// Why no more pods are created: many wait for a node already.
+fn unschedulable(active: &[&Arc<Object>]) -> Option<String> {
+    let unbound = active.iter().filter(|p| text(p, "/spec/nodeName").is_empty());
+    let mut waiting = unbound.filter_map(|p| condition(p, "PodScheduled").filter(|c| c["status"] == "False"));
+    let last = waiting.nth(WAITING - 1)?;
+    Some(format!("{WAITING} pods wait for a node, no more are created until one has found it: {}", text(last, "/message")))
 }
 
 fn pod_of(set: &Object) -> Object {
@@ -108,7 +126,7 @@ fn rank(pod: &Object) -> impl Ord + use<> {
     )
 }
 
-fn status(seen: &Seen, active: &[&Arc<Object>]) -> (Value, Option<Duration>) {
+fn status(seen: &Seen, active: &[&Arc<Object>], full: Option<&str>) -> (Value, Option<Duration>) {
     let set = &seen.set;
     let steady = Duration::from_secs(int(set, "/spec/minReadySeconds").unwrap_or(0).max(0).unsigned_abs());
     let (mut ready, mut available, mut again) = (0, 0, None::<Duration>);
@@ -136,7 +154,7 @@ fn status(seen: &Seen, active: &[&Arc<Object>]) -> (Value, Option<Duration>) {
         }
     }
     status.insert("observedGeneration".into(), set["metadata"]["generation"].clone());
-    if let Some(failure) = seen.failure {
+    if let Some(failure) = seen.failure.or(full) {
         let since = condition(set, "ReplicaFailure").map_or_else(|| stamp(seen.now), |c| c["lastTransitionTime"].clone());
         let failure = json!({
             "type": "ReplicaFailure", "status": "True", "lastTransitionTime": since, "reason": "FailedCreate", "message": failure,
@@ -241,6 +259,29 @@ mod tests {
         let Step::Status(_, _, status) = &steps[0] else { panic!("{steps:?}") };
         assert_eq!(*status, json!({"replicas": 2, "fullyLabeledReplicas": 2, "readyReplicas": 2, "availableReplicas": 1, "observedGeneration": 1}));
         assert_eq!(steps[1].to_string(), "again in 20000 ms");
+    }
+
+    #[test]
+    fn no_more_pods_are_created_while_many_wait_for_a_node() {
+        let waiting = |count: usize| {
+            let mut pods: Vec<Arc<Object>> = vec![pod("runs Running 10")];
+            pods.extend((0..count).map(|i| {
+                let mut pod = Object::clone(&pod(&format!("p{i} Pending -")));
+                pod["spec"] = json!({});
+                pod["status"]["conditions"] = json!([{"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient memory."}]);
+                Arc::new(pod)
+            }));
+            let set = Arc::new(set(10_000));
+            plan(&Seen { set, pods, failure: None, now: NOW.parse().unwrap() })
+        };
+        let spawned = |steps: &[Step]| steps.iter().filter(|s| matches!(s, Step::Spawn { .. })).count();
+        assert_eq!(spawned(&waiting(WAITING - 1)), BURST);
+        let full = waiting(WAITING);
+        assert_eq!(spawned(&full), 0);
+        let why = "100 pods wait for a node, no more are created until one has found it: 0/1 nodes are available: 1 Insufficient memory.";
+        assert_eq!(show(&full), [format!("FailedCreate: {why}"), "status replicasets web-abc".to_owned()]);
+        let Step::Status(_, _, status) = &full[1] else { panic!("{full:?}") };
+        assert_eq!((&status["replicas"], &status["conditions"][0]["message"]), (&json!(101), &json!(why)));
     }
 
     #[test]

@@ -20,6 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Failures in a row before one is worth a warning: conflicts and races settle by themselves sooner.
 const WORTH_A_WARNING: u32 = 6;
+/// A plan that takes longer than this is expensive: one over the thousands of pods of a large ReplicaSet.
+const EXPENSIVE: Duration = Duration::from_millis(1);
+/// How many times as long as an expensive plan took its key rests before the next one, so that it has at most a fifth of a core.
+const REST: u32 = 4;
+/// Longest rest after an expensive plan.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 /// Pause before watching again after a watch was refused.
 const WATCH_AGAIN: Duration = Duration::from_millis(200);
 
@@ -95,6 +101,10 @@ pub(crate) trait Controller: Send + 'static {
         Vec::new()
     }
 
+    /// Reads whatever it keeps besides the registry's state anew: called when the watches are open, and whenever they are opened
+    /// again because one fell behind. Events that come afterwards may be older than what is read here.
+    fn begin(&mut self, _view: &View) {}
+
     /// What it watches.
     fn sources(&self) -> Vec<Source<Self::Key>>;
 
@@ -114,13 +124,20 @@ pub(crate) async fn run<C: Controller>(mut controller: C, view: View, recorder: 
     let mut queue: Queue<C::Key> = Queue::new();
     controller.seeds().into_iter().for_each(|key| queue.add(key));
     let mut watches = Watches::open(&sources, &view);
+    controller.begin(&view);
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < C::WORKERS
             && let Some((key, failure)) = queue.next(Instant::now())
         {
             let failure = failure.as_deref().filter(|why| !why.is_empty());
+            let began = Instant::now();
             let planned = controller.plan(&key, &view, Timestamp::now(), failure);
+            let took = began.elapsed();
+            if took > EXPENSIVE {
+                let now = Instant::now();
+                queue.hold(&key, now + (took * REST).min(LONGEST_REST), now);
+            }
             let apply = apply.clone();
             running.push(async move {
                 let result = match planned {
@@ -141,6 +158,7 @@ pub(crate) async fn run<C: Controller>(mut controller: C, view: View, recorder: 
                     // All of them anew: an owner's and its dependents' events belong together.
                     tokio::time::sleep(WATCH_AGAIN).await;
                     watches = Watches::open(&sources, &view);
+                    controller.begin(&view);
                 }
             },
             () = at(due), if due.is_some() && running.len() < C::WORKERS => {}

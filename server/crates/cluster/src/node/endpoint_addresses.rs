@@ -55,7 +55,7 @@ fn causes(network: &Network, old: Option<&Object>, slice: &Object) -> Vec<Cause>
 }
 
 fn is_own(network: &Network, ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V4(ip) if network.contains(ip))
+    matches!(ip, IpAddr::V4(ip) if network.owns(ip))
 }
 
 #[cfg(test)]

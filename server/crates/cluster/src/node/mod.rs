@@ -36,6 +36,7 @@ mod endpoint_addresses;
 mod service_proxy;
 mod cluster_ip;
 mod node_object;
+mod capacity;
 
 pub use confine::{ConfineError, Connections, LONGEST_FILE, confine};
 pub use endpoint_addresses::admission as endpoint_address_admission;
@@ -82,6 +83,8 @@ pub struct NodeConfig {
     pub routed: Option<Routed>,
     /// Counts connections of the node's proxies.
     pub listeners: listen::Books,
+    /// At most so many pods, whatever the machine carries.
+    pub max_pods: Option<u64>,
 }
 
 /// A node that has not started its work.
@@ -114,12 +117,14 @@ impl Node {
             cluster_ips: listen::Listener::new("cluster-ip", cluster_ip::limits(), &config.listeners),
             questions: listen::Listener::new("node-questions", reach::limits(), &config.listeners),
         };
-        let shared = Shared::new(config.name, registry, recorder, images, network, spawner, logs, run, config.routed, policies);
+        let shared =
+            Shared::new(config.name, registry, recorder, images, network, spawner, logs, run, config.routed, policies, config.max_pods);
         if let Ok(kind) = shared.kind("", "services")
             && let Ok(services) = shared.registry.list(&kind, None, &crate::registry::ListOptions::default())
         {
             service_ips::adopt(&shared.network, services.items.iter());
         }
+        shared.measure();
         Ok(Node { shared: Arc::new(shared) })
     }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::capacity::Bound;
 use super::pod_status::seconds;
 use super::shared::Shared;
 use crate::Object;
@@ -14,21 +15,28 @@ use crate::status::Status;
 
 /// How often the Lease is renewed. Source: Kubernetes, "Node heartbeats": 10 s; nobody here waits for it, so less often.
 const RENEW: Duration = Duration::from_secs(40);
+/// How often the machine is measured.
+const MEASURE: Duration = Duration::from_secs(10);
 /// Where Leases of nodes are.
 const LEASES: &str = "kube-node-lease";
 
 /// Registers the node and keeps its Lease until stopped. What fails is tried again at the next renewal.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let boot = Timestamp::now();
+    let mut renewed: Option<tokio::time::Instant> = None;
     loop {
-        for (what, result) in [("Node", register(&shared, boot).await), ("Lease", renew(&shared).await)] {
-            if let Err(error) = result {
-                tracing::warn!(%error, "The node's {what} could not be written");
+        if let Err(error) = register(&shared, boot).await {
+            tracing::warn!(%error, "The Node object could not be written");
+        }
+        if renewed.is_none_or(|at| at.elapsed() >= RENEW) {
+            renewed = Some(tokio::time::Instant::now());
+            if let Err(error) = renew(&shared).await {
+                tracing::warn!(%error, "The node's Lease could not be written");
             }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(RENEW) => {}
+            () = tokio::time::sleep(MEASURE) => {}
         }
     }
 }
@@ -68,7 +76,15 @@ async fn register(shared: &Shared, boot: Timestamp) -> Result<(), Status> {
 fn status(shared: &Shared, old: &Object, boot: Timestamp) -> Value {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = meminfo("MemTotal:").unwrap_or(0);
-    let room = json!({"cpu": cpus.to_string(), "memory": format!("{memory}Ki"), "pods": "1500", "ephemeral-storage": "0"});
+    let capacity = shared.measure();
+    let room = json!({"cpu": cpus.to_string(), "memory": format!("{memory}Ki"), "pods": capacity.pods.to_string(), "ephemeral-storage": "0"});
+    let bound = match capacity.bound {
+        Bound::Configured => "as configured",
+        Bound::Memory => "more do not fit into the free memory, of which a tenth is left to others",
+        Bound::Processes => "more would exceed the limit on processes and threads of this user, its cgroup or the kernel",
+        Bound::Descriptors => "more would exceed half of the limit on open files of this process, the other half is for connections",
+        Bound::Addresses => "more have no addresses",
+    };
     let known = |kind: &str| {
         let all = old["status"]["conditions"].as_array();
         all.and_then(|all| all.iter().find(|one| one["type"] == kind)).cloned().unwrap_or(Value::Null)
@@ -93,6 +109,7 @@ fn status(shared: &Shared, old: &Object, boot: Timestamp) -> Value {
             condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
             condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
             condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            condition("PodCapacity", "True", capacity.bound.reason(), &format!("{} pods: {bound}", capacity.pods)),
             condition("Ready", "True", "KubeletReady", "pods run as processes of this program"),
         ],
         "nodeInfo": {

@@ -1,5 +1,5 @@
 //! Gives Services their ClusterIPs, in admission, so that a create already answers with one.
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ fn admit(network: &Arc<Network>, request: &AdmissionRequest<'_>, service: &mut O
         None => match before.as_str() {
             Some(kept) if !kept.is_empty() => kept.to_owned(),
             _ => {
-                let ip = network.take_service_ip().ok_or_else(|| Status::internal("no ClusterIP is left on this cluster"))?;
+                let ip = network.take_service_ip().ok_or_else(|| full(&name))?;
                 if request.dry_run {
                     network.release_service_ip(ip);
                 } else {
@@ -86,11 +86,32 @@ fn admit(network: &Arc<Network>, request: &AdmissionRequest<'_>, service: &mut O
     Ok(())
 }
 
+/// No instance of this program has a free block. A real API server has the same words, but answers 500; it is no defect of the server.
+fn full(name: &str) -> Status {
+    let why = "failed to allocate a serviceIP: range is full. Delete Services that are no longer needed, or stop other instances";
+    Status::invalid("Service", "", name, &[Cause::invalid("spec.clusterIPs", &json!([]), why)])
+}
+
 /// Notes the addresses that stored Services have, and frees those that none has any more.
-pub fn adopt<'a>(network: &Network, services: impl Iterator<Item = &'a Arc<Object>>) {
-    let used: HashSet<Ipv4Addr> =
-        services.filter_map(|service| service["spec"]["clusterIP"].as_str()?.parse().ok()).collect();
-    network.settle_service_ips(&used, FORGOTTEN);
+/// Returns the addresses whose block another instance has claimed meanwhile.
+pub fn adopt<'a>(network: &Network, services: impl Iterator<Item = &'a Arc<Object>>) -> BTreeSet<Ipv4Addr> {
+    let used: HashSet<Ipv4Addr> = services.filter_map(|service| address(service)).collect();
+    network.settle_service_ips(&used, FORGOTTEN)
+}
+
+/// `spec.clusterIP`, if it is an address.
+pub fn address(service: &Object) -> Option<Ipv4Addr> {
+    service["spec"]["clusterIP"].as_str()?.parse().ok()
+}
+
+/// The event about a Service whose address this instance no longer has: reason and message of Kubernetes' ClusterIP repair controller.
+pub fn out_of_range(network: &Network, ip: Ipv4Addr) -> (&'static str, String) {
+    let message = format!(
+        "Cluster IP [IPv4]:{ip} is not within the service CIDR {}: another instance has its block; please recreate service. \
+         Pods reach it by its name all the same",
+        network.cidr()
+    );
+    ("ClusterIPOutOfRange", message)
 }
 
 #[cfg(test)]
@@ -122,5 +143,20 @@ mod tests {
             let refused = create("d", taken).await.unwrap_err();
             assert_eq!((refused.code, refused.message.contains("failed to allocate IP")), (422, true), "{refused}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_exhausted_range_is_the_clients_error_in_kubernetes_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let network = Network::of_one_block(folder.path());
+        let store = Store::open(folder.path().join("store")).unwrap();
+        let registry = Registry::open(store, Kinds::builtin(), vec![admission(network.clone())]).unwrap();
+        registry.ensure_namespaces(&["default"]).await.unwrap();
+        while network.take_service_ip().is_some() {}
+        let kind = registry.kinds().find("", "services").unwrap().clone();
+        let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "one-more"}, "spec": {"ports": [{"port": 80}]}});
+        let refused = registry.create(&kind, Some("default"), object, &WriteOptions::by("test")).await.unwrap_err();
+        assert_eq!(refused.code, 422, "{refused}");
+        assert!(refused.message.contains("failed to allocate a serviceIP: range is full"), "{refused}");
     }
 }

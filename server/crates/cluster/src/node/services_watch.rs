@@ -1,5 +1,6 @@
 //! Keeps the index of Services and their endpoints up to date.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,10 +28,11 @@ const KINDS: [(&str, &str); 2] = [("", "services"), ("discovery.k8s.io", "endpoi
 
 /// Runs until stopped.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut lost = BTreeSet::new();
     loop {
         match begin(&shared) {
             Ok((mut objects, mut events)) => {
-                publish(&shared, &objects);
+                publish(&shared, &objects, &mut lost);
                 loop {
                     let first = tokio::select! {
                         () = stop.cancelled() => return,
@@ -46,7 +48,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
                     {
                         more += 1;
                     }
-                    publish(&shared, &objects);
+                    publish(&shared, &objects, &mut lost);
                 }
             }
             Err(error) => tracing::warn!(%error, "The node cannot watch Services"),
@@ -83,8 +85,18 @@ fn take(objects: &mut [Objects; 2], event: Option<(usize, Result<WatchEvent, Sta
     true
 }
 
-fn publish(shared: &Shared, objects: &[Objects; 2]) {
-    service_ips::adopt(&shared.network, objects[0].values());
+/// `lost` holds the ClusterIPs whose loss an event has reported already.
+fn publish(shared: &Shared, objects: &[Objects; 2], lost: &mut BTreeSet<Ipv4Addr>) {
+    let now_lost = service_ips::adopt(&shared.network, objects[0].values());
+    if !now_lost.is_subset(lost) {
+        for service in objects[0].values() {
+            if let Some(ip) = service_ips::address(service).filter(|ip| now_lost.contains(ip) && !lost.contains(ip)) {
+                let (reason, message) = service_ips::out_of_range(&shared.network, ip);
+                shared.recorder.record(service, None, true, reason, message);
+            }
+        }
+    }
+    *lost = now_lost;
     shared.services.send_replace(Arc::new(Services::build(objects[0].values(), objects[1].values())));
 }
 

@@ -1,7 +1,7 @@
 //! What the node's parts share: handles, and what runs where.
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::capacity::{Capacity, capacity, rooms, steady};
 use super::container::Now;
 use super::image::{Image, Images};
 use super::listening::{Sockets, is_local, is_unicast};
@@ -65,6 +66,10 @@ pub struct Shared {
     pub policies: Policies,
     /// Zero of [`Now::mono`].
     pub epoch: Instant,
+    /// At most so many pods, whatever the machine carries.
+    max_pods: Option<u64>,
+    /// As last measured.
+    capacity: Mutex<Option<Capacity>>,
     pods: Mutex<HashMap<(String, String), Arc<PodEntry>>>,
 }
 
@@ -125,10 +130,33 @@ impl Shared {
         run: PathBuf,
         routed: Option<Routed>,
         policies: Policies,
+        max_pods: Option<u64>,
     ) -> Shared {
         let services = watch::Sender::new(Arc::new(Services::default()));
-        let pods = Mutex::default();
-        Shared { name, registry, recorder, images, network, spawner, services, logs, run, routed, policies, epoch: Instant::now(), pods }
+        let (capacity, pods) = (Mutex::default(), Mutex::default());
+        let epoch = Instant::now();
+        Shared { name, registry, recorder, images, network, spawner, services, logs, run, routed, policies, epoch, max_pods, capacity, pods }
+    }
+
+    /// Measures how many pods the machine carries. Reads some files of `/proc` and the cgroups.
+    pub fn measure(&self) -> Capacity {
+        let started = lock(&self.pods).values().filter(|entry| entry.is_up()).count() as u64;
+        let now = capacity(started, &rooms(Path::new("/"), started), self.max_pods);
+        let mut last = lock(&self.capacity);
+        let steady = steady(*last, now);
+        *last.insert(steady)
+    }
+
+    /// Whether a pod may be set up here. The scheduler counts as well; this holds for pods that were bound without it, and where the
+    /// machine has become smaller. The error has the kubelet's words.
+    pub fn admit(&self) -> Result<(), String> {
+        let used = lock(&self.pods).values().filter(|entry| entry.ips.is_some()).count() as u64;
+        match *lock(&self.capacity) {
+            Some(capacity) if used >= capacity.pods => {
+                Err(format!("Node didn't have enough resource: pods, requested: 1, used: {used}, capacity: {}", capacity.pods))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Both clocks.
@@ -212,6 +240,11 @@ impl PodEntry {
             live.running = false;
             live.ended.cancel();
         }
+    }
+
+    /// Whether a process of the pod runs.
+    pub fn is_up(&self) -> bool {
+        lock(&self.live).values().any(|live| live.running)
     }
 
     /// A container's newest run since the node started.

@@ -18,6 +18,9 @@ use super::process::Process;
 /// Descriptors a child may have, where the machine allows as many.
 const OPEN_FILES: u64 = 65_536;
 
+/// Niceness of pods: the panel and the API go before them on a busy machine. Source: setpriority(2).
+const NICENESS: i32 = 5;
+
 /// What a child gets as its standard streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Io {
@@ -88,6 +91,9 @@ impl Spawner {
         // Nobody writes to it: its only use is that the read end reports end-of-file when this process is gone.
         let (lifeline, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
+            // Children inherit it. A failure leaves them as quick as the panel.
+            // SAFETY: a system call with plain values; 0 is the calling thread.
+            let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
             for request in inbox {
                 let started = start(&request.launch, &lifeline, &records);
                 // Where nobody waits any more, dropping `Started` kills the child.

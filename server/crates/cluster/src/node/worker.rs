@@ -195,7 +195,8 @@ impl Worker {
 
     /// Gets what the pod needs before its first container: addresses, folders, its outbound proxy.
     async fn settle_in(&mut self) -> Result<(), (String, String)> {
-        let lease = self.shared.network.pod().ok_or_else(|| ("OutOfAddresses".to_owned(), "every pod address of this node is taken".to_owned()))?;
+        self.shared.admit().map_err(|why| ("OutOfpods".to_owned(), why))?;
+        let lease = self.shared.network.pod().ok_or_else(|| ("OutOfAddresses".to_owned(), "every pod address of 127.64.0.0/10 is taken: delete pods, or stop other instances".to_owned()))?;
         let meshed = self.spec.containers.iter().any(|container| self.shared.images.find(&container.image).is_some_and(|image| image.proxy));
         let ips = Ips { pod: lease.pod_ip(), app: if meshed { lease.private_ip() } else { lease.pod_ip() } };
         let run_dir = run_dir(&self.shared.run, &self.entry.uid);

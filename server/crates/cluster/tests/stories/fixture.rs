@@ -37,9 +37,14 @@ impl TestCluster {
 
     /// On the state of an earlier one.
     pub async fn start_in(folder: TempDir) -> TestCluster {
+        TestCluster::start_with(folder, |config| config).await
+    }
+
+    /// With other settings than [`config`]'s.
+    pub async fn start_with(folder: TempDir, change: impl FnOnce(Config) -> Config) -> TestCluster {
         // A second test of this process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let cluster = Cluster::open(config(folder.path())).unwrap();
+        let cluster = Cluster::open(change(config(folder.path()))).unwrap();
         let listener = cluster.bind_api("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let api = listener.local_addr().unwrap();
         let (stop_node, stop_api) = (CancellationToken::new(), CancellationToken::new());
@@ -87,6 +92,12 @@ impl TestCluster {
     pub fn get(&self, group: &str, plural: &str, name: &str) -> Option<Arc<Value>> {
         let kind = self.registry.kinds().find(group, plural).unwrap();
         self.registry.get(kind, kind.namespaced.then_some(NAMESPACE), name).ok()
+    }
+
+    /// All of a kind in another namespace.
+    pub fn list_in(&self, namespace: &str, group: &str, plural: &str) -> Vec<Arc<Value>> {
+        let kind = self.registry.kinds().find(group, plural).unwrap();
+        self.registry.list(kind, Some(namespace), &ListOptions::default()).unwrap().items
     }
 
     /// All of a kind in the namespace.

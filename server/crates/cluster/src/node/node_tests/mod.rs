@@ -90,6 +90,7 @@ impl Bed {
             allow_host_exec: false,
             routed: None,
             listeners: listen::Books::default(),
+            max_pods: None,
         };
         let node = Node::new(config, registry.clone(), &recorder, network.clone()).unwrap();
         let (handle, stop) = (node.handle(), CancellationToken::new());
