@@ -31,6 +31,7 @@ use sequence::{Shared, Submitted};
 use state::State;
 use std::path::Path;
 use std::sync::Arc;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Decisions of one write that may turn out stale before it is refused. From the second on, writes to its object take turns.
 const ATTEMPTS: usize = 16;
@@ -159,24 +160,10 @@ impl Store {
     where
         F: Fn(&Txn<'_>) -> Result<Change, Status> + Send + Sync + 'static,
     {
-        let decide = Arc::new(decide);
-        let mut lane = self.0.lanes.join(&how.key).await;
-        for _ in 0..ATTEMPTS {
-            let (shared, decide) = (self.0.shared.clone(), decide.clone());
-            let attempt = move || sequence::attempt(&shared, &*decide, how.may_use_reserve);
-            match self.0.work.run(how.bytes, attempt).await? {
-                Submitted::Done(answer) => return answer,
-                Submitted::Queued(answer) => {
-                    // The next one sees this write already.
-                    drop(lane);
-                    let lost = |_| Err(Status::internal("the store stopped before it answered; the write may not have happened"));
-                    return answer.await.unwrap_or_else(lost);
-                }
-                Submitted::Stale if lane.is_none() => lane = Some(self.0.lanes.enter(&how.key).await),
-                Submitted::Stale => {}
-            }
-        }
-        Err(Status::conflict(&how.key.resource, &how.key.name, "it or its namespace was changed all the time; please try again"))
+        let (shared, lanes, work) = (self.0.shared.clone(), self.0.lanes.clone(), self.0.work.clone());
+        // A task of its own, as a turn must not be given to a caller that is not polled: see `Work::run`.
+        let task = AbortOnDropHandle::new(tokio::spawn(write(shared, lanes, work, how, decide)));
+        task.await.map_err(|_| Status::internal("the server is ending"))?
     }
 
     /// What is there now, and every later event of that resource. Atomic: nothing is missed between the two.
@@ -193,6 +180,30 @@ impl Store {
         subscription.catch_up(missed);
         Ok(subscription)
     }
+}
+
+async fn write<F>(shared: Arc<Shared>, lanes: Arc<lanes::Lanes>, work: Work, how: WriteHow, decide: F) -> Result<Arc<Object>, Status>
+where
+    F: Fn(&Txn<'_>) -> Result<Change, Status> + Send + Sync + 'static,
+{
+    let decide = Arc::new(decide);
+    let mut lane = lanes.join(&how.key).await;
+    for _ in 0..ATTEMPTS {
+        let (shared, decide) = (shared.clone(), decide.clone());
+        let attempt = move || sequence::attempt(&shared, &*decide, how.may_use_reserve);
+        match work.run_here(how.bytes, attempt).await? {
+            Submitted::Done(answer) => return answer,
+            Submitted::Queued(answer) => {
+                // The next one sees this write already.
+                drop(lane);
+                let lost = |_| Err(Status::internal("the store stopped before it answered; the write may not have happened"));
+                return answer.await.unwrap_or_else(lost);
+            }
+            Submitted::Stale if lane.is_none() => lane = Some(lanes.enter(&how.key).await),
+            Submitted::Stale => {}
+        }
+    }
+    Err(Status::conflict(&how.key.resource, &how.key.name, "it or its namespace was changed all the time; please try again"))
 }
 
 impl Drop for Inner {

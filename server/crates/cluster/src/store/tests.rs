@@ -55,6 +55,48 @@ async fn writes_that_come_together_each_get_a_revision() {
     assert!(store.list("configmaps", Some("other")).0.is_empty());
 }
 
+/// A caller that is polled once and then left alone, as in a `select!` whose other branch awaits something, keeps no turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_is_not_polled_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("s")).unwrap();
+    let how = |name: &str| WriteHow { key: key(name), bytes: 1 << 20, may_use_reserve: false };
+    let (free, waits) = std::sync::mpsc::channel::<()>();
+    let waits = std::sync::Mutex::new(waits);
+    // Takes all turns of large work.
+    let turns = std::thread::available_parallelism().map_or(1, usize::from);
+    let holders = store.clone();
+    let waits = Arc::new(waits);
+    let held: Vec<_> = (0..turns)
+        .map(|i| {
+            let (store, waits) = (holders.clone(), waits.clone());
+            tokio::spawn(async move {
+                store
+                    .write(how(&format!("h{i}")), move |_| {
+                        let _ = waits.lock().unwrap().recv();
+                        Ok(Change::None(Arc::new(json!({}))))
+                    })
+                    .await
+            })
+        })
+        .collect();
+    let mut left = std::pin::pin!(store.write(how("left"), |_| Ok(Change::None(Arc::new(json!({}))))));
+    let mut work = std::pin::pin!(store.work().run(1 << 20, || ()));
+    while store.work().large_left() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(futures::poll!(left.as_mut()).is_pending() && futures::poll!(work.as_mut()).is_pending());
+    drop(free);
+    let other = store.write(how("other"), |_| Ok(Change::None(Arc::new(json!({})))));
+    let done = tokio::time::timeout(std::time::Duration::from_secs(60), other).await;
+    assert!(done.is_ok(), "a write waits for one that nobody polls");
+    left.await.unwrap();
+    work.await.unwrap();
+    for held in held {
+        held.await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn older_states_can_be_listed_while_the_history_reaches_back() {
     let folder = tempfile::tempdir().unwrap();

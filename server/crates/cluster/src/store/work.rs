@@ -3,6 +3,7 @@
 use crate::status::Status;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Bytes from which a piece of work counts as large.
 const LARGE: usize = 32 * 1024;
@@ -23,7 +24,17 @@ impl Work {
     }
 
     /// Runs `f`, whose input has so many bytes. Errors: 500 where it panicked or the program ends.
+    ///
+    /// A task of its own waits for the turn: a caller that is not polled while it awaits something else would keep a turn that it was
+    /// given, and everybody behind it would wait for ever. Dropping the future gives the turn up.
     pub(crate) async fn run<T: Send + 'static>(&self, bytes: usize, f: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+        let work = self.clone();
+        let task = AbortOnDropHandle::new(tokio::spawn(async move { work.run_here(bytes, f).await }));
+        task.await.map_err(|_| Status::internal("the server is ending"))?
+    }
+
+    /// [`Work::run`] for a task that awaits nothing else.
+    pub(super) async fn run_here<T: Send + 'static>(&self, bytes: usize, f: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
         let gate = if bytes < LARGE { &self.small } else { &self.large };
         let ended = |_| Status::internal("the server is ending");
         let permit = gate.clone().acquire_owned().await.map_err(ended)?;
@@ -33,5 +44,11 @@ impl Work {
             done
         });
         done.await.map_err(|_| Status::internal("the request failed unexpectedly"))
+    }
+
+    /// Large pieces that could begin now.
+    #[cfg(test)]
+    pub(super) fn large_left(&self) -> usize {
+        self.large.available_permits()
     }
 }
