@@ -1,7 +1,7 @@
 //! The pod that this process is in, as the node of the embedded cluster says; its proxy is the only way out, its folder the only place for files.
 //!
 //! The node sets these variables after those of the pod's spec, so nobody who writes a spec can change them.
-use cluster::{Connections, confine};
+use cluster::{Connections, begin_child, confine};
 use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -33,10 +33,11 @@ impl Pod {
     }
 }
 
-/// Confines this process with Landlock, where the kernel has it and the node has started the process as `applet`. To be called before an
+/// Makes this process end with the panel, and confines it with Landlock, where the kernel has it and the node has started the process as `applet`. To be called before an
 /// argument is read, while there is one thread. The error is one line: the process must not go on.
 pub fn confine_to_pod(applet: Option<&OsStr>) -> Result<(), String> {
     let Some(pod) = Pod::here() else { return Ok(()) };
+    begin_child().map_err(|e| format!("this process cannot be set to end with the panel: {e}"))?;
     let connections = if applet == Some(OsStr::new("sidecar")) { Connections::Any } else { Connections::Port(OUTBOUND) };
     confine(&pod.run_dir, connections).map(drop).map_err(|e| format!("this process cannot be confined to its pod: {e}"))
 }

@@ -37,7 +37,7 @@ pub use pki::{Pki, PkiError};
 pub use statedir::{StateDir, StateDirError};
 pub use kubelet::{Duplex, Exec, ExecOptions, Kubelet, LogOptions, LogStream};
 pub use node::{
-    ConfineError, Connections, Image, LONGEST_FILE, NODE_SOCKET, NetError, Network, Node, NodeConfig, NodeHandle, Reach, Routed, confine,
+    ConfineError, Connections, Image, LONGEST_FILE, NODE_SOCKET, NetError, Network, Node, NodeConfig, NodeHandle, Reach, Routed, begin_child, confine,
     endpoint_address_admission, service_ip_admission,
 };
 

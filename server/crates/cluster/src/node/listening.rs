@@ -4,9 +4,9 @@
 //! on behalf of a pod must therefore be made only after this check. Source: sock_diag(7), proc(5).
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
@@ -61,6 +61,17 @@ fn read_answer(answer: &[u8]) -> io::Result<Option<u32>> {
     }
 }
 
+/// Whether [`listener`] finds what listens. Without `tcp_diag` the kernel's answer is the same as for "nothing there", so a socket that
+/// is known to listen is looked for, once. To read `/proc/net/tcp` instead costs milliseconds for each question.
+fn kernel_answers() -> bool {
+    static ANSWERS: OnceLock<bool> = OnceLock::new();
+    *ANSWERS.get_or_init(|| {
+        let ip = Ipv4Addr::LOCALHOST;
+        let port = TcpListener::bind((ip, 0)).and_then(|known| Ok((known.local_addr()?.port(), known)));
+        port.is_ok_and(|(port, _known)| listener(ip, port).is_ok_and(|found| found.is_some()))
+    })
+}
+
 /// The same by `/proc/net/tcp`, for kernels without `tcp_diag`. An exact address comes before 0.0.0.0.
 fn listener_by_proc(ip: Ipv4Addr, port: u16) -> io::Result<Option<u32>> {
     let four = std::fs::read_to_string("/proc/net/tcp")?;
@@ -111,8 +122,8 @@ const FOREIGN: Duration = Duration::from_millis(250);
 impl Sockets {
     /// Whether one of these processes, or of their groups, gets a connection to the address.
     pub fn reached(&self, leaders: &[i32], ip: Ipv4Addr, port: u16) -> bool {
-        // Without `tcp_diag` the answer is an error or "nothing there": then the slower way decides.
-        let Some(inode) = listener(ip, port).ok().flatten().or_else(|| listener_by_proc(ip, port).ok().flatten()) else { return false };
+        let found = if kernel_answers() { listener(ip, port) } else { listener_by_proc(ip, port) };
+        let Some(inode) = found.ok().flatten() else { return false };
         match self.lock().get(&inode) {
             Some((Some(owner), _)) if leaders.contains(owner) => return true,
             Some((None, since)) if since.elapsed() < FOREIGN => return false,
@@ -152,12 +163,12 @@ pub fn is_unicast(to: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
 
     type Lookup = fn(Ipv4Addr, u16) -> io::Result<Option<u32>>;
 
     #[test]
     fn the_socket_that_the_kernel_would_choose_is_found_both_ways() {
+        assert!(kernel_answers(), "the machine of the tests has tcp_diag");
         let own = Ipv4Addr::new(127, 64, 255, 77);
         for (name, look) in [("sock_diag", listener as Lookup), ("/proc/net/tcp", listener_by_proc as Lookup)] {
             let everywhere = TcpListener::bind("0.0.0.0:0").unwrap();

@@ -39,6 +39,7 @@ mod node_object;
 mod capacity;
 
 pub use confine::{ConfineError, Connections, LONGEST_FILE, confine};
+pub use spawner::begin_child;
 pub use endpoint_addresses::admission as endpoint_address_admission;
 pub use handle::NodeHandle;
 pub use ignored::admission as ignored_fields_admission;

@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
@@ -88,14 +88,16 @@ impl Spawner {
     /// Starts the thread. Every child is noted in `records` until it is reaped.
     pub fn start(records: Records) -> io::Result<Spawner> {
         let (requests, inbox) = mpsc::channel::<Request>();
-        // Nobody writes to it: its only use is that the read end reports end-of-file when this process is gone.
+        // Nobody writes to it: its only use is that the read end reports end-of-file when this process is gone. Children inherit that end.
         let (lifeline, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+        fcntl(&lifeline, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        let own = std::env::current_exe().ok();
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
             // Children inherit it. A failure leaves them as quick as the panel.
             // SAFETY: a system call with plain values; 0 is the calling thread.
             let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
             for request in inbox {
-                let started = start(&request.launch, &lifeline, &records);
+                let started = start(&request.launch, own.as_deref(), &lifeline, &records);
                 // Where nobody waits any more, dropping `Started` kills the child.
                 let _ = request.reply.send(started);
             }
@@ -113,7 +115,9 @@ impl Spawner {
     }
 }
 
-fn start(launch: &Launch, lifeline: &OwnedFd, records: &Records) -> io::Result<Started> {
+/// `own` is the panel's own program, which calls [`begin_child`] by itself. It is started without a copy of the panel's memory
+/// (posix_spawn): after such a copy each page that the panel writes costs a page fault, thousands for each process that is started.
+fn start(launch: &Launch, own: Option<&Path>, lifeline: &OwnedFd, records: &Records) -> io::Result<Started> {
     let lifeline = lifeline.as_raw_fd();
     let parent = std::process::id();
     let mut command = Command::new(&launch.program);
@@ -135,8 +139,10 @@ fn start(launch: &Launch, lifeline: &OwnedFd, records: &Records) -> io::Result<S
             master = Some(pty.master);
         }
     }
-    // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
-    unsafe { command.pre_exec(move || before_exec(parent, lifeline, terminal)) };
+    if terminal || own != Some(&*launch.program) {
+        // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
+        unsafe { command.pre_exec(move || before_exec(parent, lifeline, terminal)) };
+    }
     let mut child = command.spawn()?;
     let streams = match master {
         Some(master) => Streams::Terminal(master),
@@ -156,11 +162,9 @@ fn no_pipe() -> io::Error {
 
 /// Runs in the child: everything that must be true before its first instruction.
 fn before_exec(parent: u32, lifeline: i32, terminal: bool) -> io::Result<()> {
+    end_with_parent()?;
     // SAFETY: plain system calls on values that were copied before the fork.
     unsafe {
-        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
-            return Err(io::Error::last_os_error());
-        }
         // The panel may have ended before prctl took effect.
         if libc::getppid() != parent as i32 {
             libc::_exit(1);
@@ -174,16 +178,48 @@ fn before_exec(parent: u32, lifeline: i32, terminal: bool) -> io::Result<()> {
         if libc::fcntl(lifeline, libc::F_SETFD, 0) < 0 {
             return Err(io::Error::last_os_error());
         }
-        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    }
+    limit_child();
+    Ok(())
+}
+
+/// What the panel's own program does first where the node has started it: it ends with the panel, writes no core file, and has no
+/// descriptor of the panel's but its standard streams and the lifeline. To be called before anything is opened, while there is one thread.
+///
+/// # Errors
+/// The kernel refuses to send a signal when the panel ends.
+pub fn begin_child() -> io::Result<()> {
+    end_with_parent()?;
+    let lifeline = std::env::var("LIFELINE_FD").ok().and_then(|fd| fd.parse::<u32>().ok()).filter(|fd| *fd > 2);
+    let ranges = lifeline.map_or([(3, u32::MAX), (1, 0)], |fd| [(3, fd - 1), (fd + 1, u32::MAX)]);
+    for (first, last) in ranges.into_iter().filter(|(first, last)| first <= last) {
+        // SAFETY: nothing in this process owns a descriptor yet.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    }
+    limit_child();
+    Ok(())
+}
+
+fn end_with_parent() -> io::Result<()> {
+    // SAFETY: plain integers.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn limit_child() {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut files = none;
+    // SAFETY: plain structures of this function's own. A failure leaves the limit that there is.
+    unsafe {
         libc::setrlimit(libc::RLIMIT_CORE, &none);
         // A proxy has two descriptors for each connection; the usual soft limit of 1,024 is made for `select`.
-        let mut files = none;
         if libc::getrlimit(libc::RLIMIT_NOFILE, &mut files) == 0 {
             files.rlim_cur = files.rlim_max.min(OPEN_FILES);
             libc::setrlimit(libc::RLIMIT_NOFILE, &files);
         }
     }
-    Ok(())
 }
 
 /// A `pidfd` for a process: readable once it has ended.
