@@ -3,7 +3,7 @@ use crate::{Conn, Guarded, Limits, Listener, Peer, system};
 use socket2::SockRef;
 use std::future::Future;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// A socket that [`Listener::run`] accepts from.
 pub trait Socket: Send + Sync {
     /// A connection.
-    type Io: AsyncRead + AsyncWrite + AsRawFd + Unpin + Send + 'static;
+    type Io: AsyncRead + AsyncWrite + AsFd + AsRawFd + Unpin + Send + 'static;
     /// The next connection and its origin.
     fn next(&self) -> impl Future<Output = io::Result<(Self::Io, Option<Peer>)>> + Send;
     /// Applies the limits that the kernel holds. Connections inherit them from the listening socket.
@@ -58,6 +58,12 @@ impl Socket for UnixListener {
     fn tune(&self, _: &Limits) {}
 }
 
+/// A close then drops what is queued and tells the peer at once; otherwise the kernel keeps it until the peer reads.
+fn reset_on_close<T: AsFd>(io: &T) {
+    // Refused: the kernel gives up later, by the user timeout.
+    let _ = SockRef::from(io).set_linger(Some(Duration::ZERO));
+}
+
 /// What the system could not do for want of something that comes back, as descriptors do.
 fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
@@ -94,7 +100,7 @@ impl Listener {
                 Ok((io, peer)) => {
                     wait = BACK_OFF.0;
                     let Ok(conn) = self.admit(peer, io.as_raw_fd()) else { continue };
-                    let serving = serve(Guarded::new(io, conn.clone()), conn.clone());
+                    let serving = serve(Guarded::new(io, conn.clone(), reset_on_close), conn.clone());
                     connections.spawn(async move {
                         tokio::select! {
                             () = conn.evicted() => {}

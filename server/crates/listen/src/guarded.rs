@@ -16,6 +16,10 @@ pub struct Guarded<T> {
     stalled: Option<Instant>,
     closing: Option<Closing>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Makes the kernel reset the connection when it is closed.
+    reset: fn(&T),
+    /// The peer does not read: what is queued for it would stay in the kernel until it does.
+    is_stuck: bool,
 }
 
 /// A close that reads on.
@@ -26,8 +30,8 @@ struct Closing {
 }
 
 impl<T> Guarded<T> {
-    pub(crate) fn new(io: T, conn: Conn) -> Guarded<T> {
-        Guarded { io, conn, stalled: None, closing: None, timer: None }
+    pub(crate) fn new(io: T, conn: Conn, reset: fn(&T)) -> Guarded<T> {
+        Guarded { io, conn, stalled: None, closing: None, timer: None, reset, is_stuck: false }
     }
 
     /// The stream itself.
@@ -54,12 +58,14 @@ impl<T> Guarded<T> {
             return written;
         }
         if self.conn.0.has_ended() {
+            self.is_stuck = true;
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         let stall = self.conn.0.stall();
         let until = *self.stalled.get_or_insert_with(|| Instant::now() + stall);
         ready!(self.timer(until, cx));
         self.conn.0.refuse(Reason::Stalled);
+        self.is_stuck = true;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -126,6 +132,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 
 impl<T> Drop for Guarded<T> {
     fn drop(&mut self) {
+        if self.is_stuck {
+            (self.reset)(&self.io);
+        }
         self.conn.closed();
     }
 }

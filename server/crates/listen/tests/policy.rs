@@ -248,6 +248,18 @@ async fn a_flood_from_one_address_keeps_no_other_out() {
 }
 
 #[tokio::test]
+async fn a_peer_that_does_not_read_is_reset_and_leaves_nothing_in_the_kernel() {
+    let server = Server::start(quick()).await;
+    let mut client = server.connect().await;
+    client.send("GET /stream HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    server.until("the writer gave up", |s| s.refused(Reason::Stalled) == 1).await;
+    server.until("the connection is closed", |s| s.policy.open() == 0).await;
+    // Without a reset the end waits behind what the peer does not read, and so does the memory.
+    let end = tokio::time::timeout(PATIENCE, client.0.ready(tokio::io::Interest::ERROR)).await;
+    assert!(end.is_ok_and(|ready| ready.unwrap().is_error()), "the peer is not told");
+}
+
+#[tokio::test]
 async fn streams_leave_room_for_requests() {
     let limits = Limits { connections: 20, per_peer: 20, streams: 10, streams_per_peer: 8, write_stall: PATIENCE, ..Limits::default() };
     let server = Server::start(limits).await;

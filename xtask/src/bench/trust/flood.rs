@@ -88,9 +88,17 @@ fn listeners(panel: &Panel, state: &StateDir) -> Result<Vec<Listener>> {
     let kubectl = Kubectl::new(&state.path().join("kubeconfig"))?;
     kubectl.run_in("default", &["create", "deployment", "plain", "--image=simple-flask-app"])?;
     kubectl.run_in("default", &["rollout", "status", "deployment/plain", "--timeout=60s"])?;
-    let ip = |namespace: &str, app: &str| kubectl.run_in(namespace, &["get", "pods", "-l", app, "-o", "jsonpath={.items[0].status.podIP}"]);
+    // Pods of before the injection may still end: they listen on other ports, or no longer.
+    let ip = |namespace: &str, app: &str, port: u16| -> Result<String> {
+        let mut found = String::new();
+        panel.until("the pods of before are gone", |_| {
+            found = kubectl.run_in(namespace, &["get", "pods", "-l", app, "-o", "jsonpath={.items[*].status.podIP}"])?;
+            Ok(!found.contains(' ') && found.parse().is_ok_and(|ip: std::net::Ipv4Addr| owner((ip, port).into()).is_ok()))
+        })?;
+        Ok(found)
+    };
     let server = kubectl.run(&["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"])?;
-    let (injected, plain) = (ip("istio-app", "app=flaskapp,version=v1")?, ip("default", "app=plain")?);
+    let (injected, plain) = (ip("istio-app", "app=flaskapp,version=v1", 15000)?, ip("default", "app=plain", 7777)?);
     let service = kubectl.run(&["get", "service", "flaskapp", "-o", "jsonpath={.spec.clusterIP}"])?;
     let get = |target: &str, host: &str| Some(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
     let app = "http://flaskapp.istio-app:7777/env/version";
