@@ -348,6 +348,28 @@ fn resident(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }
 
+/// Private memory (`RssAnon`), KiB: without pages of the program's file, which the kernel drops when it likes.
+fn private_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or("0 kB");
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Waits until a process has given back what a flood took.
+fn gives_back(spot: &Spot, before: u64) -> Result<(), String> {
+    let deadline = Instant::now() + 2 * PATIENCE;
+    loop {
+        let now = private_kib(spot.owner);
+        if now <= before + before / 10 + 2 * 1024 {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("{:?} had {before} KiB and keeps {now} KiB", spot.kind));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 /// Opens many connections from one address, each with most of a large head.
 fn flood(spot: &Spot) -> Vec<std::net::TcpStream> {
     let At::Tcp(address) = &spot.at else { return Vec::new() };
@@ -397,7 +419,7 @@ fn a_flood_from_one_address_keeps_no_other_address_out() {
     let mut slowest = Duration::ZERO;
     let mut memory: BTreeMap<Kind, (u64, u64)> = BTreeMap::new();
     for spot in bed.kinds().iter().filter(|spot| matches!(spot.at, At::Tcp(_))) {
-        let before = resident(spot.owner);
+        let (before, private) = (resident(spot.owner), private_kib(spot.owner));
         let open = flood(spot);
         let began = Instant::now();
         failed.extend(is_served(spot, Ipv4Addr::new(127, 0, 0, 3)).err());
@@ -407,6 +429,8 @@ fn a_flood_from_one_address_keeps_no_other_address_out() {
         if during > 128 {
             failed.push(format!("{:?}: {before} MiB, and {during} MiB while {} connections are open", spot.kind, open.len()));
         }
+        drop(open);
+        failed.extend(gives_back(spot, private).err());
     }
     println!("slowest answer to another address {slowest:?}; MiB before and during: {memory:?}");
     assert_eq!(failed, Vec::<String>::new());

@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 /// First and longest wait after the system had no room for a connection.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+/// Connections that the kernel completes before they are accepted; it takes its own `somaxconn` where that is less.
+const BACKLOG: i32 = 4096;
 /// How often it is looked whether a flood has ended.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -35,6 +37,8 @@ impl Socket for TcpListener {
 
     fn tune(&self, limits: &Limits) {
         let socket = SockRef::from(self);
+        // With std's 128 a flood fills the queue, and a connection of anybody else waits a second for its second SYN.
+        let _ = socket.listen(BACKLOG);
         // An option that the system refuses leaves a listener that works, less tightly bounded.
         let _ = socket.set_tcp_nodelay(true);
         // What was sent and is not acknowledged for so long ends the connection: the peer's machine is gone.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 /// Connections after which freed memory is given back: fewer leave nothing behind that anybody would notice.
-const FLOOD: usize = 256;
+const FLOOD: usize = 32;
 
 /// The policy of a listener and the table of its connections; a cheap handle. See the crate's documentation.
 #[derive(Clone, Debug)]
