@@ -77,7 +77,16 @@ impl Listener {
     /// Accepts connections and calls `serve` for each until `stop` is cancelled; then closes the socket and waits for open connections,
     /// [`Limits::drain`] at most. `serve` has to end idle connections on `stop` by itself, as [`crate::serve_http1`] does.
     /// A connection that is refused is closed at once.
-    pub async fn run<S, F>(&self, socket: S, stop: CancellationToken, mut serve: impl FnMut(Guarded<S::Io>, Conn) -> F)
+    pub async fn run<S, F>(&self, socket: S, stop: CancellationToken, serve: impl FnMut(Guarded<S::Io>, Conn) -> F)
+    where
+        S: Socket,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        // Of a flood, all is accepted or refused before the first of it is served: who comes behind it waits for that alone.
+        tokio::task::unconstrained(self.accept(socket, stop, serve)).await;
+    }
+
+    async fn accept<S, F>(&self, socket: S, stop: CancellationToken, mut serve: impl FnMut(Guarded<S::Io>, Conn) -> F)
     where
         S: Socket,
         F: Future<Output = ()> + Send + 'static,
@@ -87,6 +96,7 @@ impl Listener {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut wait = BACK_OFF.0;
+        let mut accepted_at_once = 0;
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
@@ -103,6 +113,11 @@ impl Listener {
             match accepted {
                 Ok((io, peer)) => {
                     wait = BACK_OFF.0;
+                    accepted_at_once += 1;
+                    if accepted_at_once == BACKLOG {
+                        accepted_at_once = 0;
+                        tokio::task::yield_now().await;
+                    }
                     let Ok(conn) = self.admit(peer, io.as_raw_fd()) else { continue };
                     let serving = serve(Guarded::new(io, conn.clone(), reset_on_close), conn.clone());
                     connections.spawn(async move {

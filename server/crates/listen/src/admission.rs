@@ -54,6 +54,22 @@ pub(crate) struct Room {
     pub(crate) most_waiting: usize,
     /// The process has hardly any descriptors left.
     pub(crate) pressed: bool,
+    /// Newcomers of this peer have had as many others closed as they may for now. To look for the connection that matters least takes
+    /// time, so a flood is refused without.
+    pub(crate) spent: bool,
+}
+
+impl Room {
+    /// Why a newcomer of a peer that is [`Room::spent`] is refused; `None` if no cap is reached.
+    fn full(&self) -> Option<Reason> {
+        if self.of_peer >= self.per_peer || (self.waiting >= self.most_waiting && self.open < self.connections) {
+            Some(Reason::Peer)
+        } else if self.pressed {
+            Some(Reason::Descriptors)
+        } else {
+            (self.open >= self.connections).then_some(Reason::Full)
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +82,11 @@ pub(crate) enum Decision {
 
 /// Decides about a newcomer. `seen` is asked only where a cap is reached.
 pub(crate) fn admit(room: &Room, newcomer: Option<Peer>, seen: impl FnOnce() -> Vec<Seen>) -> Decision {
+    if room.spent
+        && let Some(reason) = room.full()
+    {
+        return Decision::Refuse(reason);
+    }
     if newcomer.is_some() && room.of_peer >= room.per_peer {
         // Its own idle connections make room, so that a program that leaves some behind (or shares the address) does not lock itself out.
         let own = seen().into_iter().filter(|s| s.peer == newcomer && tier(s) == Some(0));

@@ -27,7 +27,7 @@ fn seen(text: &str) -> Vec<Seen> {
 fn room(seen: &[Seen], newcomer: Option<Peer>, connections: usize, per_peer: usize, most_waiting: usize) -> Room {
     let of_peer = seen.iter().filter(|s| s.peer == newcomer).count();
     let waiting = seen.iter().filter(|s| s.phase == Phase::Waiting).count();
-    Room { open: seen.len(), of_peer, waiting, connections, per_peer, most_waiting, pressed: false }
+    Room { open: seen.len(), of_peer, waiting, connections, per_peer, most_waiting, pressed: false, spent: false }
 }
 
 #[test]
@@ -106,5 +106,20 @@ proptest::proptest! {
             .map(|(id, (n, since))| Seen { id: id as u64, peer: peer('a'), phase: phase(n), known: n % 2 == 0, since: *since, buffered: 0 }).collect();
         let decided = admit(&room(&table, peer('b'), 8, 99, 99), peer('b'), || table.clone());
         proptest::prop_assert!(matches!(decided, Decision::Evict(_)), "{:?}", decided);
+    }
+}
+
+#[test]
+fn a_peer_that_has_had_its_share_of_evictions_is_refused_at_a_cap_without_a_search() {
+    let asked = || -> Vec<Seen> { panic!("a search costs time") };
+    let free = Room { open: 5, of_peer: 2, waiting: 1, connections: 10, per_peer: 3, most_waiting: 4, pressed: false, spent: true };
+    for (room, want) in [
+        (free, Decision::Admit),
+        (Room { of_peer: 3, ..free }, Decision::Refuse(Reason::Peer)),
+        (Room { waiting: 4, ..free }, Decision::Refuse(Reason::Peer)),
+        (Room { open: 10, ..free }, Decision::Refuse(Reason::Full)),
+        (Room { pressed: true, ..free }, Decision::Refuse(Reason::Descriptors)),
+    ] {
+        assert_eq!(admit(&room, Some(Peer::User(1)), asked), want, "{room:?}");
     }
 }

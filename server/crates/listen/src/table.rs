@@ -11,6 +11,9 @@ use tokio::time::Instant;
 /// Connections after which freed memory is given back: fewer leave nothing behind that anybody would notice.
 const FLOOD: usize = 32;
 
+/// Connections that are closed in a second to make room for newcomers of one peer.
+const EVICTIONS: usize = 64;
+
 /// The policy of a listener and the table of its connections; a cheap handle. See the crate's documentation.
 #[derive(Clone, Debug)]
 pub struct Listener(pub(crate) Arc<Shared>);
@@ -52,6 +55,14 @@ struct Record {
 struct Used {
     connections: usize,
     streams: usize,
+    /// Evictions for its newcomers in the second that began at that time, in seconds since the listener was made.
+    evictions: (u64, usize),
+}
+
+impl Used {
+    fn evictions_in(&self, second: u64) -> usize {
+        if self.evictions.0 == second { self.evictions.1 } else { 0 }
+    }
 }
 
 impl Listener {
@@ -87,6 +98,7 @@ impl Listener {
         let shared = &self.0;
         let peer = peer.filter(|_| !shared.limits.behind_proxy);
         let mut table = shared.table();
+        let second = shared.now() / 1000;
         let reserved = shared.limits.reserve.as_ref().is_some_and(|r| Some(r.peer) == peer && table.reserved < r.connections);
         if !reserved {
             let room = Room {
@@ -97,10 +109,16 @@ impl Listener {
                 per_peer: shared.limits.per_peer,
                 most_waiting: shared.limits.waiting,
                 pressed: descriptor >= shared.descriptors,
+                spent: peer.and_then(|peer| table.peers.get(&peer)).is_some_and(|used| used.evictions_in(second) >= EVICTIONS),
             };
             match admission::admit(&room, peer, || table.seen()) {
                 Decision::Admit => {}
-                Decision::Evict(id) => shared.evict(&mut table, id, Reason::Evicted),
+                Decision::Evict(id) => {
+                    if let Some(used) = peer.and_then(|peer| table.peers.get_mut(&peer)) {
+                        used.evictions = (second, used.evictions_in(second) + 1);
+                    }
+                    shared.evict(&mut table, id, Reason::Evicted);
+                }
                 Decision::Refuse(reason) => return Err(shared.stats.refuse(reason)),
             }
         }
@@ -120,7 +138,7 @@ impl Listener {
     /// Closes the connection that matters least, to get a descriptor back.
     pub(crate) fn relieve(&self) {
         let mut table = self.0.table();
-        let room = Room { open: 1, of_peer: 0, waiting: 0, connections: 0, per_peer: 1, most_waiting: 1, pressed: true };
+        let room = Room { open: 1, of_peer: 0, waiting: 0, connections: 0, per_peer: 1, most_waiting: 1, pressed: true, spent: false };
         if let Decision::Evict(id) = admission::admit(&room, None, || table.seen()) {
             self.0.evict(&mut table, id, Reason::Descriptors);
         }

@@ -126,7 +126,16 @@ async fn port_forward_prefers_the_private_socket() {
     ]});
     bed.pod("web", spec).await;
     bed.until("web", "ready", is_ready).await;
-    let mut control = bed.node.port_forward("default", "web", 7070).await.unwrap();
+    // A container without a probe is ready before its program listens.
+    let listening = async {
+        loop {
+            match bed.node.port_forward("default", "web", 7070).await {
+                Ok(control) => break control,
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            }
+        }
+    };
+    let mut control = tokio::time::timeout(PATIENCE, listening).await.expect("the program listens");
     let mut text = String::new();
     control.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "by socket");
