@@ -170,6 +170,8 @@ async fn chinese_dark_projector_and_keyboard() {
 
     browser.press("l").await;
     panel.until("load by the key l", |s| s["load"]["rate"].as_u64() > Some(0));
+    // The key does what the page shows, which hears of the load a moment later.
+    browser.until("the page shows that load runs", || async { browser.find("load-stop").await.is_enabled().await.unwrap_or(false) }).await;
     browser.press("l").await;
     panel.until("no load by the key l", |s| s["load"]["rate"] == 0);
 

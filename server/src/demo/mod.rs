@@ -59,6 +59,9 @@ use tokio_util::sync::CancellationToken;
 pub use commands::{Address, Part};
 pub use space::Space;
 
+/// First and longest wait before clients that did not answer are asked again.
+const RESUME: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
 /// What bounds the panel's work.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -187,12 +190,22 @@ impl Demo {
         self.common.shares.total()
     }
 
-    /// Takes up generators that ran on while no panel looked after them: they count, and can be stopped.
+    /// Takes up generators that ran on while no panel looked after them: they count, and can be stopped. Asks again until every client
+    /// has answered.
     async fn resume(&self) {
-        let known = self.spaces.all().into_iter().map(|space| space.ns.clone()).chain([Namespace::default()]).collect();
-        for ns in generators::running(&self.common.cluster, known).await {
-            // Its hub finds out what runs.
-            let _ = self.space(&ns);
+        let mut wait = RESUME.0;
+        loop {
+            let known = self.spaces.all().into_iter().map(|space| space.ns.clone()).chain([Namespace::default()]).collect();
+            let found = generators::running(&self.common.cluster, known).await;
+            for ns in found.running {
+                // Its hub finds out what runs.
+                let _ = self.space(&ns);
+            }
+            if found.unanswered == 0 {
+                return;
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RESUME.1);
         }
     }
 }

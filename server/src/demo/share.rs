@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** what is granted never sums to more than the cap. What is asked for stays as it was asked for.
 use app::types::{Generators, Namespace, Rate};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -89,9 +89,12 @@ impl Shares {
         self.grants.subscribe()
     }
 
-    /// Turns off every load that was asked for so far.
-    pub fn stop_all(&self) {
+    /// Turns off every load that was asked for so far. Returns whose generators were registered.
+    pub fn stop_all(&self) -> BTreeSet<Namespace> {
+        // Under the lock: a generator that is registered later is of a load that was asked for later, or its hub sees the switch.
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         self.stops.send_modify(|n| *n += 1);
+        asked.keys().cloned().collect()
     }
 
     /// Tells of every use of the stop-all switch.
@@ -159,6 +162,7 @@ mod tests {
         changes.mark_unchanged();
         shares.ask(&ns("b"), Rate::at_most(250));
         assert!(!changes.has_changed().unwrap(), "the same again changes nothing");
+        assert_eq!(shares.stop_all(), BTreeSet::from([ns("a"), ns("b")]), "the switch names whom it stops");
         shares.ask(&ns("b"), Rate::default());
         assert_eq!((shares.granted(&ns("a")).per_second(), shares.granted(&ns("b")).per_second(), shares.total()), (250, 0, Generators { running: 1, rate: 250, cap: 300 }));
     }

@@ -118,6 +118,7 @@ async fn stopping_lets_requests_on_their_way_finish_and_sends_no_more() {
     set_rate(&engine, 300).await;
     until(&engine, "some on their way", |s| s.in_flight > 20).await;
     let sent = set_rate(&engine, 0).await.snapshot.sent;
+    assert_eq!(engine.status().borrow().load.rate, 0, "who asks next hears of the load that was set");
     server.mood(Mood::Well);
     let s = until(&engine, "all back", |s| s.in_flight == 0).await;
     assert_eq!((good(&s), s.errors, s.sent), (sent, 0, sent));

@@ -146,7 +146,10 @@ impl Runner {
             match command {
                 Command::Load(plan, reply) => {
                     self.set_load(plan, now);
-                    let _ = reply.send(self.status(now));
+                    // Published at once: who asks next must not hear of the load before.
+                    let status = self.status(now);
+                    self.publish.send_replace(Arc::new(status.clone()));
+                    let _ = reply.send(status);
                 }
                 Command::Mark(reply) => {
                     let _ = reply.send(self.tally.set_mark(now));
