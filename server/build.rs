@@ -1,4 +1,5 @@
 //! Puts the browser's half into the binary: the files of `DEMO_PANEL_PKG`, else of `target/pkg`; none where there are none.
+#![allow(clippy::disallowed_methods, reason = "cargo tells a build script by its environment")]
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};

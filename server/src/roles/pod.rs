@@ -37,7 +37,8 @@ impl Pod {
 /// argument is read, while there is one thread. The error is one line: the process must not go on.
 pub fn confine_to_pod(applet: Option<&OsStr>) -> Result<(), String> {
     let Some(pod) = Pod::here() else { return Ok(()) };
-    begin_child().map_err(|e| format!("this process cannot be set to end with the panel: {e}"))?;
+    let lifeline = std::env::var("LIFELINE_FD").ok().and_then(|fd| fd.parse().ok());
+    begin_child(lifeline).map_err(|e| format!("this process cannot be set to end with the panel: {e}"))?;
     let connections = if applet == Some(OsStr::new("sidecar")) { Connections::Any } else { Connections::Port(OUTBOUND) };
     confine(&pod.run_dir, connections).map(drop).map_err(|e| format!("this process cannot be confined to its pod: {e}"))
 }

@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 /// Connections that the kernel completes before they are accepted; it takes its own `somaxconn` where that is less.
 const BACKLOG: i32 = 4096;
+/// Connections that are accepted before those that came have their turn: most of a crowd's heads are read before as many wait as may.
+const STEP: u32 = 256;
 /// How often it is looked whether a flood has ended.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -82,7 +84,7 @@ impl Listener {
         S: Socket,
         F: Future<Output = ()> + Send + 'static,
     {
-        // Of a flood, all is accepted or refused before the first of it is served: who comes behind it waits for that alone.
+        // A flood is accepted or refused in large steps: who comes behind it does not wait for each of its requests.
         tokio::task::unconstrained(self.accept(socket, stop, serve)).await;
     }
 
@@ -114,7 +116,7 @@ impl Listener {
                 Ok((io, peer)) => {
                     wait = BACK_OFF.0;
                     accepted_at_once += 1;
-                    if accepted_at_once == BACKLOG {
+                    if accepted_at_once == STEP {
                         accepted_at_once = 0;
                         tokio::task::yield_now().await;
                     }

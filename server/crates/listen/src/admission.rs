@@ -60,14 +60,15 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Why a newcomer of a peer that is [`Room::spent`] is refused; `None` if no cap is reached.
+    /// Why a newcomer of a peer that is [`Room::spent`] is refused; `None` if no cap is reached but the peer's own: at that one it makes
+    /// room itself, and is found quickly.
     fn full(&self) -> Option<Reason> {
-        if self.of_peer >= self.per_peer || (self.waiting >= self.most_waiting && self.open < self.connections) {
-            Some(Reason::Peer)
-        } else if self.pressed {
+        if self.pressed {
             Some(Reason::Descriptors)
+        } else if self.open >= self.connections {
+            Some(Reason::Full)
         } else {
-            (self.open >= self.connections).then_some(Reason::Full)
+            (self.waiting >= self.most_waiting).then_some(Reason::Peer)
         }
     }
 }

@@ -115,11 +115,14 @@ fn a_peer_that_has_had_its_share_of_evictions_is_refused_at_a_cap_without_a_sear
     let free = Room { open: 5, of_peer: 2, waiting: 1, connections: 10, per_peer: 3, most_waiting: 4, pressed: false, spent: true };
     for (room, want) in [
         (free, Decision::Admit),
-        (Room { of_peer: 3, ..free }, Decision::Refuse(Reason::Peer)),
         (Room { waiting: 4, ..free }, Decision::Refuse(Reason::Peer)),
         (Room { open: 10, ..free }, Decision::Refuse(Reason::Full)),
         (Room { pressed: true, ..free }, Decision::Refuse(Reason::Descriptors)),
     ] {
         assert_eq!(admit(&room, Some(Peer::User(1)), asked), want, "{room:?}");
     }
+    // At its own cap a peer's newest connection takes the place of its oldest idle one, however many came before.
+    let own = seen("a:idle@1 a:stream@2 a:wait@3");
+    let at_own_cap = Room { spent: true, ..room(&own, peer('a'), 10, 3, 4) };
+    assert_eq!(admit(&at_own_cap, peer('a'), || own.clone()), Decision::Evict(2));
 }

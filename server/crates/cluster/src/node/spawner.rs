@@ -184,14 +184,14 @@ fn before_exec(parent: u32, lifeline: i32, terminal: bool) -> io::Result<()> {
 }
 
 /// What the panel's own program does first where the node has started it: it ends with the panel, writes no core file, and has no
-/// descriptor of the panel's but its standard streams and the lifeline. To be called before anything is opened, while there is one thread.
+/// descriptor of the panel's but its standard streams and the lifeline (`LIFELINE_FD`). To be called before anything is opened, while there
+/// is one thread.
 ///
 /// # Errors
 /// The kernel refuses to send a signal when the panel ends.
-pub fn begin_child() -> io::Result<()> {
+pub fn begin_child(lifeline: Option<u32>) -> io::Result<()> {
     end_with_parent()?;
-    let lifeline = std::env::var("LIFELINE_FD").ok().and_then(|fd| fd.parse::<u32>().ok()).filter(|fd| *fd > 2);
-    let ranges = lifeline.map_or([(3, u32::MAX), (1, 0)], |fd| [(3, fd - 1), (fd + 1, u32::MAX)]);
+    let ranges = lifeline.filter(|fd| *fd > 2).map_or([(3, u32::MAX), (1, 0)], |fd| [(3, fd - 1), (fd + 1, u32::MAX)]);
     for (first, last) in ranges.into_iter().filter(|(first, last)| first <= last) {
         // SAFETY: nothing in this process owns a descriptor yet.
         unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };

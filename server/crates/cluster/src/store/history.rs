@@ -4,8 +4,9 @@ use super::{Event, Key};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Bytes of JSON that the history keeps alive. A watcher that was away for longer lists again.
-const BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of JSON that the history keeps alive: with what a record costs beside, some 1.3 MiB. Weights that move once a second fill it in
+/// a quarter of an hour. A watcher that was away for longer lists again.
+const BYTES: usize = 1024 * 1024;
 /// Events kept, whatever their size: each costs some hundred bytes beside its JSON.
 const EVENTS: usize = 4096;
 

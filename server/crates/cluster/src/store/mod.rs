@@ -31,7 +31,6 @@ use sequence::{Shared, Submitted};
 use state::State;
 use std::path::Path;
 use std::sync::Arc;
-use tokio_util::task::AbortOnDropHandle;
 
 /// Decisions of one write that may turn out stale before it is refused. From the second on, writes to its object take turns.
 const ATTEMPTS: usize = 16;
@@ -161,9 +160,7 @@ impl Store {
         F: Fn(&Txn<'_>) -> Result<Change, Status> + Send + Sync + 'static,
     {
         let (shared, lanes, work) = (self.0.shared.clone(), self.0.lanes.clone(), self.0.work.clone());
-        // A task of its own, as a turn must not be given to a caller that is not polled: see `Work::run`.
-        let task = AbortOnDropHandle::new(tokio::spawn(write(shared, lanes, work, how, decide)));
-        task.await.map_err(|_| Status::internal("the server is ending"))?
+        self.0.work.apart(write(shared, lanes, work, how, decide)).await
     }
 
     /// What is there now, and every later event of that resource. Atomic: nothing is missed between the two.

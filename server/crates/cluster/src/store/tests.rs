@@ -298,12 +298,12 @@ fn a_full_disk_refuses_writes_and_hurts_nothing() {
 async fn the_history_is_bounded_in_bytes_and_still_answers() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("s")).unwrap();
-    let big = |i: usize| json!({"metadata": {"name": "a", "namespace": "default"}, "data": {"i": i.to_string(), "x": "x".repeat(40_000)}});
+    let big = |i: usize| json!({"metadata": {"name": "a", "namespace": "default"}, "data": {"i": i.to_string(), "x": "x".repeat(20_000)}});
     for i in 0..200 {
         write(&store, "a", move |_| Ok(Change::Put(key("a"), big(i)))).await.unwrap();
     }
     let (bytes, events) = store.0.shared.read().history().size();
-    assert!(bytes <= 2 * 1024 * 1024 && (30..200).contains(&events), "{bytes} bytes, {events} events");
+    assert!(bytes <= 1024 * 1024 && (30..200).contains(&events), "{bytes} bytes, {events} events");
     let newest = store.revision();
     let then = store.list_at("configmaps", None, newest - 20).unwrap();
     assert_eq!((then.len(), &then[0]["data"]["i"]), (1, &json!("179")));

@@ -3,7 +3,7 @@
 use crate::status::Status;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// Bytes from which a piece of work counts as large.
 const LARGE: usize = 32 * 1024;
@@ -15,21 +15,25 @@ const SMALL_AT_ONCE: usize = 8;
 pub(crate) struct Work {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    waiting: TaskTracker,
 }
 
 impl Work {
     pub(super) fn new() -> Work {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Work { small: Arc::new(Semaphore::new(SMALL_AT_ONCE)), large: Arc::new(Semaphore::new((cores / 2).max(1))) }
+        Work { small: Arc::new(Semaphore::new(SMALL_AT_ONCE)), large: Arc::new(Semaphore::new((cores / 2).max(1))), waiting: TaskTracker::new() }
     }
 
     /// Runs `f`, whose input has so many bytes. Errors: 500 where it panicked or the program ends.
-    ///
-    /// A task of its own waits for the turn: a caller that is not polled while it awaits something else would keep a turn that it was
-    /// given, and everybody behind it would wait for ever. Dropping the future gives the turn up.
     pub(crate) async fn run<T: Send + 'static>(&self, bytes: usize, f: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
         let work = self.clone();
-        let task = AbortOnDropHandle::new(tokio::spawn(async move { work.run_here(bytes, f).await }));
+        self.apart(async move { work.run_here(bytes, f).await }).await
+    }
+
+    /// Lets a task of its own wait for turns: a caller that is not polled while it awaits something else would keep a turn that it was
+    /// given, and everybody behind it would wait for ever. Dropping the future gives the turn up. Errors: 500 where the program ends.
+    pub(super) async fn apart<T: Send + 'static>(&self, waiting: impl Future<Output = Result<T, Status>> + Send + 'static) -> Result<T, Status> {
+        let task = AbortOnDropHandle::new(self.waiting.spawn(waiting));
         task.await.map_err(|_| Status::internal("the server is ending"))?
     }
 
