@@ -115,6 +115,16 @@ fn another_panel_drives_the_same_cluster_by_its_kubeconfig() {
     let seen = |f: &serde_json::Value| count(f, "v1") + count(f, "v2") > 100;
     home.until_frame("its traffic is seen", seen);
     guest.until_frame("its traffic is seen by itself", seen);
+    // Each has told the client where to count from; the later mark serves both.
+    for panel in [&home, &guest, &home] {
+        panel.until_frame("the split is judged", |f| f["verdict"]["requests"].as_u64().unwrap_or(0) >= 100 && f["wished"]["v1"] == 30);
+    }
+    // What one of them stops the other one does not start again, however quickly it went.
+    for rate in [0, 100, 0] {
+        home.ask("load", &format!(r#"{{"rate": {rate}}}"#));
+    }
+    guest.until("the load is off", |s| s["load"]["rate"] == 0);
+    assert_eq!(home.status()["load"]["rate"], 0);
     // Who acts cleans up; the other one sees it.
     guest.ask("teardown", "");
     home.until_reason("Clean", "Clean");

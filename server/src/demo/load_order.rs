@@ -3,7 +3,7 @@ use super::facts::Line;
 use super::space::{Granted, Space};
 use app::text::thousands;
 use app::types::{ApiError, Code, LoadOrder, Rate, Verb};
-use ::load::LoadSpec;
+use ::load::{LoadSpec, Snapshot};
 
 /// What is asked for, and how far a finite run of it has come.
 #[derive(Default)]
@@ -16,6 +16,8 @@ pub struct Asked {
     pub granted: Rate,
     /// Uses of the stop-all switch that were obeyed.
     pub stops: u64,
+    /// Which agent sends: [`Snapshot::agent`].
+    pub agent: u64,
     /// The agent's id of the run.
     pub run: u64,
     /// Requests of the run that are answered, or failed.
@@ -23,9 +25,18 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Whether another process took this snapshot than the one that was asked: the container was started anew, or it is another pod's.
+    pub fn is_of_another_agent(&self, snapshot: &Snapshot) -> bool {
+        match (self.agent, snapshot.agent) {
+            // A client that does not say. A run that nobody here has started may be anything; that it is lost shall not end the load.
+            (_, 0) | (0, _) => snapshot.run != self.run,
+            (mine, seen) => mine != seen,
+        }
+    }
+
     /// Nothing is asked for any more.
     pub fn stopped(&mut self) {
-        *self = Asked { run: self.run, stops: self.stops, ..Asked::default() };
+        *self = Asked { agent: self.agent, run: self.run, stops: self.stops, ..Asked::default() };
     }
 
     /// Requests a second that it would send without the cap. Of a closed loop nobody knows.

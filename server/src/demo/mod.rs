@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** nothing here knows whether the cluster is embedded.
 mod facts;
+mod follower;
 mod plan;
 mod pods;
 mod namespaces;

@@ -14,13 +14,13 @@ pub struct About<'a> {
     pub with_sidecar: bool,
     /// Ready pods by version.
     pub endpoints: BTreeMap<String, u32>,
-    /// The mark whose counts are about these weights.
+    /// The newest mark that was set since these weights are wished. A later one, of another panel, is about them as well.
     pub mark: Option<&'a Mark>,
 }
 
 /// All that is measured, and what it says about the weights.
 pub fn traffic(snapshot: Snapshot, about: About<'_>) -> Traffic {
-    let since = snapshot.mark.filter(|m| about.mark.is_some_and(|mine| mine.id == m.id));
+    let since = snapshot.mark.filter(|m| about.mark.is_some_and(|mine| m.id >= mine.id));
     let recent = snapshot.recent;
     Traffic {
         verdict: verdict(about.by_version, about.with_sidecar, about.endpoints, since.as_ref()),
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn nothing_that_the_agent_counts_is_lost_on_the_way_to_the_page() {
         let json = r#"{"at_ms": 5, "run": 2, "counts": {"v1": 90, "v2": 9}, "errors": 4, "version_errors": {"v2": 3}, "error_kinds": {"status_503": 3, "timeout": 1},
-            "sent": 104, "in_flight": 1, "target_rate": 10.0, "achieved_rate": 9.5, "rates": {"v1": 9.0, "v2": 0.5}, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0,
+            "sent": 104, "in_flight": 1, "agent": 1, "target_rate": 10.0, "achieved_rate": 9.5, "rates": {"v1": 9.0, "v2": 0.5}, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0,
             "service_p50_ms": 0.5, "service_p99_ms": 0.75, "start_p99_ms": 0.25, "late": 7, "shed": 8, "limited": true, "saturated": true, "requests": 1000,
             "recent": {"seconds": 9.5, "all": {"rate": 10.0, "requests": 95, "errors": 4, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0},
                 "versions": {"v2": {"rate": 1.0, "requests": 12, "errors": 3, "p50_ms": 4.0, "p90_ms": 5.0, "p99_ms": 6.0}}},
@@ -93,7 +93,7 @@ mod tests {
         let mut expected: serde_json::Value = serde_json::from_str(json).unwrap();
         let fields = expected.as_object_mut().unwrap();
         // What the page shows otherwise, or not at all.
-        for gone in ["sent", "in_flight", "service_p50_ms", "service_p99_ms", "mark"] {
+        for gone in ["agent", "sent", "in_flight", "service_p50_ms", "service_p99_ms", "mark"] {
             fields.remove(gone);
         }
         fields.extend([

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub struct Snapshot {
     /// When it was taken: milliseconds since the Unix epoch, the agent's clock.
     pub at_ms: u64,
+    /// Which agent took it: when its process began, milliseconds since the Unix epoch. 0 from a client of before it was told.
+    pub agent: u64,
     /// Changes when the counts start again from 0.
     pub run: u64,
     /// Good answers (2xx) by the version that gave them; `unknown` where an answer does not say.

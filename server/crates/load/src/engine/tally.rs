@@ -49,6 +49,8 @@ struct MarkState {
 
 /// All that is counted.
 pub(crate) struct Tally {
+    /// Id of the first run: that of this process.
+    agent: u64,
     run: u64,
     versions: Vec<Version>,
     error_kinds: BTreeMap<Failure, u64>,
@@ -78,6 +80,7 @@ pub(crate) struct Tally {
 impl Tally {
     pub fn new(now: Instant) -> Tally {
         let mut tally = Tally {
+            agent: 0,
             run: 0,
             versions: Vec::new(),
             error_kinds: BTreeMap::new(),
@@ -100,6 +103,7 @@ impl Tally {
             clock: (now, SystemTime::now()),
         };
         tally.begin_run(now);
+        tally.agent = tally.run;
         tally
     }
 
@@ -306,6 +310,7 @@ impl Tally {
         let [start_p99_ms] = self.lateness.percentiles([0.99]);
         Snapshot {
             at_ms: self.unix_us(now) / 1_000,
+            agent: self.agent,
             run: self.run,
             counts,
             errors: self.errors,
