@@ -97,6 +97,9 @@ fn credentials_that_end_while_the_panel_runs_are_named_and_nothing_else_is_tried
     let status = driving.until("the credentials are refused", |s| reason(s, "ClusterReachable") == "CredentialsRefused");
     assert!(message(&status, "ClusterReachable").contains("401"), "{status}");
     assert_eq!(reason(&status, "Deployed"), "Deployed", "what was seen last is kept");
+    let refused = driving.post("weights", r#"{"v1": 10, "v2": 90}"#);
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    assert!(refused.text.contains("credentials are not accepted"), "{}", refused.text);
     drop(driving);
     drop(again);
 }

@@ -1,7 +1,8 @@
 //! The circuit breaker between the panel and its cluster: while the cluster does not answer, only the heartbeat asks it.
 //!
 //! Open: a read waits until the breaker closes, so that watches, port-forwards and pollers share one backoff instead of each retrying at
-//! its own pace; a write fails at once, because somebody waits for its answer. The heartbeat ([`super::heartbeat`]) opens and closes it.
+//! its own pace; a write fails at once and names the cause, because somebody waits for its answer. The heartbeat ([`super::heartbeat`])
+//! opens and closes it.
 use super::heartbeat::PATH as HEARTBEAT;
 use http::{Method, Request, Response};
 use kube::client::Body;
@@ -17,37 +18,43 @@ use tower::{BoxError, Layer, Service};
 const LONGEST: Duration = Duration::from_secs(30);
 /// Reads that waited go on spread over this time, so that a cluster that has just come back is not met by all of them at once.
 const SPREAD: Duration = Duration::from_millis(500);
-/// Text of the error of what the breaker refuses.
-pub const OPEN: &str = "no answer to the last heartbeat";
+
+/// Why the breaker is open. As an error, the text of what the breaker refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Open {
+    /// The cluster does not answer.
+    #[error("no answer to the last heartbeat")]
+    NoAnswer,
+    /// The cluster answers, and does not accept the panel's credentials.
+    #[error("the credentials are not accepted any more (401 Unauthorized)")]
+    Unauthorized,
+}
 
 /// Cheap handle of a cluster's breaker. Closed at first.
 #[derive(Clone, Debug)]
-pub struct Breaker(Arc<watch::Sender<bool>>);
+pub struct Breaker(Arc<watch::Sender<Option<Open>>>);
 
 impl Default for Breaker {
     fn default() -> Breaker {
-        Breaker(Arc::new(watch::Sender::new(false)))
+        Breaker(Arc::new(watch::Sender::new(None)))
     }
 }
 
 impl Breaker {
-    /// Holds everything but the heartbeat back (`true`), or lets it pass.
-    pub fn set_open(&self, open: bool) {
+    /// Holds everything but the heartbeat back for this reason, or lets it pass (`None`).
+    pub fn set(&self, open: Option<Open>) {
         self.0.send_if_modified(|now| std::mem::replace(now, open) != open);
     }
 
     /// Waits until `method` may be sent. Errors: a write while the breaker is open, a read after [`LONGEST`].
     async fn pass(&self, method: &Method) -> Result<(), BoxError> {
-        let mut open = self.0.subscribe();
-        if !*open.borrow_and_update() {
-            return Ok(());
-        }
+        let mut state = self.0.subscribe();
+        let Some(why) = *state.borrow_and_update() else { return Ok(()) };
         if method != Method::GET {
-            return Err(OPEN.into());
+            return Err(why.into());
         }
-        let closed = tokio::time::timeout(LONGEST, open.wait_for(|open| !open)).await.is_ok();
-        if !closed {
-            return Err(OPEN.into());
+        if tokio::time::timeout(LONGEST, state.wait_for(Option::is_none)).await.is_err() {
+            return Err(state.borrow().unwrap_or(why).into());
         }
         tokio::time::sleep(SPREAD.mul_f64(random_fraction())).await;
         Ok(())
@@ -118,21 +125,23 @@ mod tests {
         }));
         let mut call = |method: Method, path: &str| service.call(Request::builder().method(method).uri(path).body(Body::empty()).unwrap());
         call(Method::PATCH, "/api/v1/x").await.unwrap();
-        breaker.set_open(true);
-        assert!(call(Method::PATCH, "/api/v1/x").await.unwrap_err().to_string().contains(OPEN), "a write fails at once");
+        for why in [Open::Unauthorized, Open::NoAnswer] {
+            breaker.set(Some(why));
+            assert_eq!(call(Method::PATCH, "/api/v1/x").await.unwrap_err().downcast_ref(), Some(&why), "a write fails at once, and says why");
+        }
         call(Method::GET, HEARTBEAT).await.unwrap();
         assert_eq!(sent.load(Ordering::Relaxed), 2);
         let (early, late) = (call(Method::GET, "/api/v1/pods"), call(Method::GET, "/api/v1/services"));
         let (early, late) = tokio::join!(early, async {
             tokio::time::sleep(LONGEST - Duration::from_secs(1)).await;
             assert_eq!(sent.load(Ordering::Relaxed), 2, "reads wait");
-            breaker.set_open(false);
+            breaker.set(None);
             late.await
         });
         early.unwrap();
         late.unwrap();
         assert_eq!(sent.load(Ordering::Relaxed), 4, "and go on when it closes");
-        breaker.set_open(true);
+        breaker.set(Some(Open::NoAnswer));
         assert!(call(Method::GET, "/api/v1/pods").await.is_err(), "but not for ever");
     }
 }

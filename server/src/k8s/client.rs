@@ -14,7 +14,7 @@ use tokio::sync::watch::Receiver;
 use tower::{BoxError, Service, ServiceBuilder};
 
 use super::KindName;
-use super::breaker::Breaker;
+use super::breaker::{Breaker, Open};
 use super::calls::Calls;
 use super::discover::{self, istio_versions};
 use super::patience::Patience;
@@ -88,11 +88,15 @@ pub fn reason_of(error: &kube::Error) -> String {
     }
 }
 
+const UNAUTHORIZED: &str = "The panel's credentials are not accepted any more: give it new ones.";
 const CHECKS_REFUSED: &str = "The cluster's own checks refused it; its words are above.";
 
 /// What a failed call to the cluster means to people. `what` is what was being done: `apply service/flaskapp`.
 pub fn api_error(what: &str, error: &kube::Error) -> ApiError {
     let kube::Error::Api(status) = error else {
+        if cause(error).downcast_ref() == Some(&Open::Unauthorized) {
+            return ApiError::new(Code::Forbidden, format!("Could not {what}: {}", Open::Unauthorized), UNAUTHORIZED);
+        }
         return ApiError::new(
             Code::ClusterUnreachable,
             format!("Could not {what}: the cluster does not answer ({})", root_cause(error)),
@@ -105,7 +109,7 @@ pub fn api_error(what: &str, error: &kube::Error) -> ApiError {
         );
     };
     let (code, hint) = match status.code {
-        401 => (Code::Forbidden, "The panel's credentials are not accepted any more: give it new ones."),
+        401 => (Code::Forbidden, UNAUTHORIZED),
         403 if status.message.contains("quota") => (Code::Refused, "Raise the quota, or remove what uses it up."),
         // Not the user's rights: a webhook, or a ValidatingAdmissionPolicy.
         403 if status.message.contains("denied the request") || status.message.contains("denied request") => (Code::Refused, CHECKS_REFUSED),
@@ -125,12 +129,16 @@ pub fn api_error(what: &str, error: &kube::Error) -> ApiError {
 }
 
 /// The innermost cause; the outer ones only repeat it.
-fn root_cause(error: &dyn std::error::Error) -> String {
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    cause(error).to_string()
+}
+
+fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    cause.to_string()
+    cause
 }
 
 /// Silence after which the other end of a connection is asked whether it is there.

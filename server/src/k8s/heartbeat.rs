@@ -1,7 +1,7 @@
 //! The heartbeat: asks the cluster's API for its version, at a pace of its own, and reports whether the cluster answers.
 //!
 //! One for everybody who looks. It opens and closes the [`super::breaker`], so that while the cluster is ill nothing else asks it.
-use super::breaker::random_fraction;
+use super::breaker::{Open, random_fraction};
 use super::client::{Cluster, reason_of};
 use super::discover;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub async fn heartbeat(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reac
         failures = if answer.is_ok() { 0 } else { failures.saturating_add(1) };
         let back = answer.is_ok() && out.borrow().failing.is_some();
         // Before anything else is asked: what follows is held back otherwise.
-        cluster.breaker.set_open(answer.is_err());
+        cluster.breaker.set(answer.as_ref().err().map(|(refused, _)| if *refused { Open::Unauthorized } else { Open::NoAnswer }));
         let due = looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
         let about = if answer.is_ok() && (due || back) {
             looked = Some(tokio::time::Instant::now());
@@ -79,7 +79,9 @@ pub async fn heartbeat(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reac
 async fn ask(cluster: &Cluster, slow: &Receiver<u64>, now_ms: fn() -> u64, out: &Sender<Reach>) -> Result<String, (bool, String)> {
     match tokio::time::timeout(TIMEOUT, cluster.client.apiserver_version()).await {
         Ok(Ok(info)) => Ok(info.git_version),
-        Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err((true, "the credentials are not accepted any more (401 Unauthorized)".to_owned())),
+        Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err((true, Open::Unauthorized.to_string())),
+        // A cluster that does not tell its version to everybody does answer.
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Ok(out.borrow().version.clone()),
         Ok(Err(error)) => Err((false, reason_of(&error))),
         // It was asked to slow down, and so the heartbeat itself waits.
         Err(_) if *slow.borrow() > now_ms() => Ok(out.borrow().version.clone()),
@@ -143,7 +145,7 @@ async fn about(cluster: &Cluster) -> (Option<String>, Option<String>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::client::behind_layers;
+    use super::super::client::{api_error, behind_layers};
     use super::*;
     use http::{Request, Response};
     use kube::client::Body;
@@ -158,6 +160,7 @@ mod tests {
         Hangs,
         Resets,
         Fails,
+        Denies,
     }
 
     fn version_or_not_found(path: &str) -> Response<Body> {
@@ -176,6 +179,10 @@ mod tests {
                     Mood::Hangs => std::future::pending().await,
                     Mood::Resets => Err::<_, BoxError>("connection reset by peer".into()),
                     Mood::Fails => Ok(Response::builder().status(503).body(Body::from(b"{}".to_vec())).unwrap()),
+                    Mood::Denies => {
+                        let status = br#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
+                        Ok(Response::builder().status(401).body(Body::from(status.to_vec())).unwrap())
+                    }
                 }
             }
         });
@@ -222,6 +229,24 @@ mod tests {
             };
             tokio::join!(beating, watching);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_credentials_are_not_reported_as_a_cluster_that_does_not_answer() {
+        let mood = Arc::new(Mutex::new(Mood::Denies));
+        let cluster = cluster(mood, Arc::default());
+        let (out, stop) = (Sender::new(Reach::default()), CancellationToken::new());
+        let mut seen = out.subscribe();
+        let asking = async {
+            let reach = seen.wait_for(|reach| reach.failing.is_some()).await.unwrap().clone();
+            assert!(reach.refused, "{reach:?}");
+            let namespaces = kube::Api::<k8s_openapi::api::core::v1::Namespace>::all(cluster.client.clone());
+            let refused = api_error("remove a", &namespaces.delete("a", &Default::default()).await.unwrap_err());
+            assert_eq!(refused.code, app::types::Code::Forbidden, "{refused:?}");
+            assert!(refused.message.contains("credentials"), "{refused:?}");
+            stop.cancel();
+        };
+        tokio::join!(heartbeat(&cluster, now_ms, &out, &stop), asking);
     }
 
     #[tokio::test(start_paused = true)]
