@@ -121,10 +121,10 @@ fn another_panel_drives_the_same_cluster_by_its_kubeconfig() {
     }
     // What one of them stops the other one does not start again, however quickly it went.
     for rate in [0, 100, 0] {
-        home.ask("load", &format!(r#"{{"rate": {rate}}}"#));
+        guest.ask("load", &format!(r#"{{"rate": {rate}}}"#));
     }
-    guest.until("the load is off", |s| s["load"]["rate"] == 0);
-    assert_eq!(home.status()["load"]["rate"], 0);
+    home.until("the load is off", |s| s["load"]["rate"] == 0);
+    assert_eq!(guest.status()["load"]["rate"], 0);
     // Who acts cleans up; the other one sees it.
     guest.ask("teardown", "");
     home.until_reason("Clean", "Clean");

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 /// Connections that the kernel completes before they are accepted; it takes its own `somaxconn` where that is less.
 const BACKLOG: i32 = 4096;
-/// Connections that are accepted before those that came have their turn: most of a crowd's heads are read before as many wait as may.
+/// Connections that are admitted before those that came have their turn: most of a crowd's heads are read before as many wait as may.
+/// What is refused does not count: it leaves no work behind.
 const STEP: u32 = 256;
 /// How often it is looked whether a flood has ended.
 const LOOK: Duration = Duration::from_secs(5);
@@ -98,7 +99,7 @@ impl Listener {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut wait = BACK_OFF.0;
-        let mut accepted_at_once = 0;
+        let mut admitted_at_once = 0;
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
@@ -115,11 +116,6 @@ impl Listener {
             match accepted {
                 Ok((io, peer)) => {
                     wait = BACK_OFF.0;
-                    accepted_at_once += 1;
-                    if accepted_at_once == STEP {
-                        accepted_at_once = 0;
-                        tokio::task::yield_now().await;
-                    }
                     let Ok(conn) = self.admit(peer, io.as_raw_fd()) else { continue };
                     let serving = serve(Guarded::new(io, conn.clone(), reset_on_close), conn.clone());
                     connections.spawn(async move {
@@ -128,6 +124,11 @@ impl Listener {
                             () = serving => {}
                         }
                     });
+                    admitted_at_once += 1;
+                    if admitted_at_once == STEP {
+                        admitted_at_once = 0;
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Err(error) if is_shortage(&error) => {
                     tracing::debug!(%error, listener = self.0.stats.name, "Cannot accept a connection");
