@@ -398,6 +398,28 @@ async fn a_cluster_that_went_away_is_told_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_stop_all_switch_asks_first_and_stops_all_load() {
+    if common::real::left_out("stops the load of every namespace, that of the other tests among them") {
+        return;
+    }
+    let panel = TestPanel::start();
+    panel.ask("deploy", "{}");
+    panel.until_reason("ClientReady", "ClientReady");
+    panel.ask("load", r#"{"rate": 50}"#);
+    panel.until_frame("load", |f| f["achieved_rate"].as_f64() > Some(0.0));
+    let driver = Driver::start();
+    let browser = driver.open(&url(&panel)).await;
+    browser.click("stop-all").await;
+    browser.click("stop-all-cancel").await;
+    assert_eq!(panel.status()["load"]["rate"], 50, "cancelled");
+    browser.click("stop-all").await;
+    is_sound(&browser, "stop-all dialog").await;
+    browser.click("stop-all-confirm").await;
+    panel.until("no load", |s| s["load"]["rate"] == 0);
+    browser.until("the page shows it", || async { browser.find("load-stop").await.is_enabled().await.is_ok_and(|on| !on) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_signed_out_is_sent_to_sign_in_and_comes_back() {
     if common::real::left_out("starts the panel anew on its state folder, where the embedded cluster's objects are") {
         return;

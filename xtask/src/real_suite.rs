@@ -12,7 +12,7 @@ const HERE: [&str; 10] = ["journey", "outside", "kubectl", "commands", "real", "
 /// Those that disturb the whole cluster: after all others, one test at a time.
 const LAST: [&str; 1] = ["outages"];
 /// Those that do not, and why.
-const NOT_HERE: [(&str, &str); 9] = [
+const NOT_HERE: [(&str, &str); 13] = [
     ("ill_cluster", "puts a relay that breaks in front of an API, the embedded cluster's"),
     ("load", "asks of our own engine, sidecars and cluster that a hundred thousand requests are answered"),
     ("history", "is about a Prometheus, before any cluster"),
@@ -22,6 +22,10 @@ const NOT_HERE: [(&str, &str); 9] = [
     ("roles", "starts the program's roles by themselves: no cluster takes part"),
     ("bad_input", "is about requests and state folders that are refused before a cluster is asked"),
     ("readme", "runs the README's lines, which are about the embedded cluster"),
+    ("host", "is about what the embedded cluster's pods reach of the host"),
+    ("listeners", "floods the listeners of the panel and of the embedded cluster"),
+    ("live", "is about the panel's own stream"),
+    ("spaces", "stops all load of the cluster, that of the other tests among it"),
 ];
 /// Pods with real proxies start slowly beside others on two cores.
 const AT_ONCE: &str = "--test-threads=2";
