@@ -17,7 +17,8 @@ fn main() {
     let mut code = String::from("pub static FILES: &[(&str, &[u8])] = &[\n");
     for (name, path) in &files {
         println!("cargo::rerun-if-changed={}", path.display());
-        writeln!(code, "    ({name:?}, include_bytes!({:?})),", path.display().to_string()).expect("a String takes all");
+        writeln!(code, "    ({name:?}, include_bytes!({:?})),", path.display().to_string())
+            .expect("a String takes all");
     }
     code.push_str("];\n");
     let target = out.join("assets.rs");

@@ -177,7 +177,9 @@ pub struct Serve {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A listener other people reach.
-    #[error("--listen {0} is reachable from other machines: it needs --token-file, and one of --tls-cert with --tls-key, --tls-self-signed, --tls-terminated-by-proxy")]
+    #[error(
+        "--listen {0} is reachable from other machines: it needs --token-file, and one of --tls-cert with --tls-key, --tls-self-signed, --tls-terminated-by-proxy"
+    )]
     Exposed(SocketAddr),
     /// `--cluster embedded --kubeconfig F`.
     #[error("--kubeconfig and --context need --cluster kubeconfig, not {0}")]
@@ -283,7 +285,10 @@ mod tests {
             ("--state-dir /s --listen 0.0.0.0:3000", "refused"),
             ("--state-dir /s --listen 0.0.0.0:3000 --token-file /t", "refused"),
             ("--state-dir /s --listen 0.0.0.0:3000 --token-file /t --tls-self-signed", "serve 0.0.0.0:3000 embedded"),
-            ("--state-dir /s --listen 0.0.0.0:3000 --made-token-file /t --tls-self-signed", "serve 0.0.0.0:3000 embedded"),
+            (
+                "--state-dir /s --listen 0.0.0.0:3000 --made-token-file /t --tls-self-signed",
+                "serve 0.0.0.0:3000 embedded",
+            ),
             ("token --made-token-file /t", "token /t"),
             ("--state-dir /s --listen [::1]:3000", "serve [::1]:3000 embedded"),
             ("--state-dir /s --api-listen 0.0.0.0:1", "refused"),

@@ -53,12 +53,22 @@ impl Prometheus {
         let wait = tokio::time::timeout(2 * PATIENCE, self.read(ns, now_s));
         let read = wait.await.unwrap_or_else(|_| Err("it does not answer in time".to_owned()));
         read.map_err(|why| {
-            ApiError::new(Code::Timeout, format!("The Prometheus at {} cannot be read: {why}.", self.shown), "See whether --prometheus-url is right. The panel itself does without it.")
+            ApiError::new(
+                Code::Timeout,
+                format!("The Prometheus at {} cannot be read: {why}.", self.shown),
+                "See whether --prometheus-url is right. The panel itself does without it.",
+            )
         })
     }
 
     async fn read(&self, ns: &Namespace, now_s: u64) -> Result<Past, String> {
-        let mut past = Past { namespace: ns.clone(), source: self.shown.clone(), metric: String::new(), step_s: STEP_S, moments: Vec::new() };
+        let mut past = Past {
+            namespace: ns.clone(),
+            source: self.shown.clone(),
+            metric: String::new(),
+            step_s: STEP_S,
+            moments: Vec::new(),
+        };
         for (metric, query, version) in queries(ns) {
             let series = self.range(&query, now_s).await?;
             if !series.is_empty() {
@@ -71,7 +81,11 @@ impl Prometheus {
     }
 
     async fn range(&self, query: &str, now_s: u64) -> Result<Vec<Series>, String> {
-        let path = format!("/api/v1/query_range?query={}&start={}&end={now_s}&step={STEP_S}", escaped(query), now_s - BACK_S.min(now_s));
+        let path = format!(
+            "/api/v1/query_range?query={}&start={}&end={now_s}&step={STEP_S}",
+            escaped(query),
+            now_s - BACK_S.min(now_s)
+        );
         let request = Request::get(path).body(Body::empty()).map_err(|e| e.to_string())?;
         let answer = self.client.send(request).await.map_err(|e| crate::k8s::reason_of(&e))?;
         let status = answer.status();
@@ -83,12 +97,16 @@ impl Prometheus {
 /// The metrics in the order in which they are tried: name, query, and how a series names its version.
 fn queries(ns: &Namespace) -> [(&'static str, String, fn(&BTreeMap<String, String>) -> String); 2] {
     let (istio, envoy) = ("istio_requests_total", "envoy_cluster_upstream_rq");
-    let of_istio = format!(r#"{istio}{{reporter="source",destination_service_name="{SERVICE}",destination_service_namespace="{ns}"}}"#);
+    let of_istio = format!(
+        r#"{istio}{{reporter="source",destination_service_name="{SERVICE}",destination_service_namespace="{ns}"}}"#
+    );
     // `outbound|7777|v1|flaskapp.istio-app.svc.cluster.local`; newer ones end in `;`.
     let of_envoy = format!(r#"{envoy}{{cluster_name=~"outbound\\|[0-9]+\\|.+\\|{SERVICE}\\.{ns}\\.svc\\..*"}}"#);
     let sum = |labels: &str, of: &str| format!("sum by ({labels}, response_code) (rate({of}[1m]))");
     [
-        (istio, sum("destination_version", &of_istio), |labels| labels.get("destination_version").cloned().unwrap_or_default()),
+        (istio, sum("destination_version", &of_istio), |labels| {
+            labels.get("destination_version").cloned().unwrap_or_default()
+        }),
         (envoy, sum("cluster_name", &of_envoy), |labels| {
             labels.get("cluster_name").and_then(|name| name.split('|').nth(2)).unwrap_or_default().to_owned()
         }),
@@ -126,7 +144,9 @@ fn moments(series: &[Series], version: impl Fn(&BTreeMap<String, String>) -> Str
         // 0: no answer at all.
         let failed = one.metric.get("response_code").is_some_and(|code| code == "0" || code.starts_with('5'));
         for (at, value) in &one.values {
-            let Some(rate) = value.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate >= 0.0) else { continue };
+            let Some(rate) = value.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate >= 0.0) else {
+                continue;
+            };
             let at_s = at.max(0.0) as u64;
             let moment = moments.entry(at_s).or_insert_with(|| PastMoment { at_s, ..PastMoment::default() });
             *moment.rates.entry(name.clone()).or_default() += rate;
@@ -168,7 +188,10 @@ mod tests {
         let shown: Vec<String> = read.iter().map(|m| format!("{} {:?} {}", m.at_s, m.rates, m.failed)).collect();
         assert_eq!(shown, [r#"1764072300 {"v1": 160.5, "v2": 39.0} 0"#, r#"1764072315 {"v2": 41.5} 1.5"#]);
         assert!(query.contains(r#"destination_service_namespace="istio-app"}[1m]"#), "{query}");
-        let cluster = BTreeMap::from([("cluster_name".to_owned(), "outbound|7777|v2|flaskapp.istio-app.svc.cluster.local;".to_owned())]);
+        let cluster = BTreeMap::from([(
+            "cluster_name".to_owned(),
+            "outbound|7777|v2|flaskapp.istio-app.svc.cluster.local;".to_owned(),
+        )]);
         assert_eq!(of_cluster(&cluster), "v2");
         assert!(of_envoy.contains(r"flaskapp\\.istio-app\\.svc"), "{of_envoy}");
     }
@@ -176,7 +199,11 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_told_in_its_words() {
         for (status, body, said) in [
-            (400, r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\""}"#, "it says: invalid parameter \"query\""),
+            (
+                400,
+                r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\""}"#,
+                "it says: invalid parameter \"query\"",
+            ),
             (200, "<html>", "status 200 OK, and no answer of a Prometheus"),
             (503, "", "status 503 Service Unavailable, and no answer of a Prometheus"),
         ] {
@@ -187,7 +214,12 @@ mod tests {
     #[test]
     fn addresses_are_checked_and_shown_without_what_may_be_secret() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        for (url, shown) in [("http://me:pass@prometheus:9090/base/?x=1", Some("http://prometheus:9090/base")), ("https://p.example", Some("https://p.example")), ("/here", None), ("ftp://p", None)] {
+        for (url, shown) in [
+            ("http://me:pass@prometheus:9090/base/?x=1", Some("http://prometheus:9090/base")),
+            ("https://p.example", Some("https://p.example")),
+            ("/here", None),
+            ("ftp://p", None),
+        ] {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let made = runtime.block_on(async { Prometheus::at(&url.parse().unwrap()) });
             assert_eq!(made.ok().map(|p| p.shown).as_deref(), shown, "{url}");

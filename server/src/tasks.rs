@@ -143,7 +143,12 @@ pub struct Tasks {
 impl Tasks {
     /// None yet.
     pub fn new(handles: Handles) -> Tasks {
-        Tasks { set: JoinSet::new(), parts: Vec::new(), tokens: std::array::from_fn(|_| CancellationToken::new()), handles }
+        Tasks {
+            set: JoinSet::new(),
+            parts: Vec::new(),
+            tokens: std::array::from_fn(|_| CancellationToken::new()),
+            handles,
+        }
     }
 
     /// The token that ends a stage; for connections that must end before their part does.
@@ -165,8 +170,13 @@ impl Tasks {
     }
 
     /// Starts a part on a pool that is not the one of its stage.
-    pub fn start_on<F>(&mut self, pool: Pool, stage: Stage, name: &'static str, part: impl FnOnce(CancellationToken) -> F)
-    where
+    pub fn start_on<F>(
+        &mut self,
+        pool: Pool,
+        stage: Stage,
+        name: &'static str,
+        part: impl FnOnce(CancellationToken) -> F,
+    ) where
         F: Future<Output = Ended> + Send + 'static,
     {
         let future: Pin<Box<dyn Future<Output = Ended> + Send>> = Box::pin(part(self.token(stage)));
@@ -260,7 +270,9 @@ mod tests {
             }
             let (all, shutdown) = tokio::sync::oneshot::channel::<()>();
             let all = Arc::new(Mutex::new(Some((all, busy))));
-            for (pool, stage, name) in [(Pool::Panel, Stage::Web, "panel"), (Pool::Api, Stage::Api, "api"), (Pool::Mesh, Stage::Node, "mesh")] {
+            for (pool, stage, name) in
+                [(Pool::Panel, Stage::Web, "panel"), (Pool::Api, Stage::Api, "api"), (Pool::Mesh, Stage::Node, "mesh")]
+            {
                 let (done, all) = (done.clone(), all.clone());
                 tasks.start_on(pool, stage, name, |stop| async move {
                     let names = {

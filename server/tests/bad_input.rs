@@ -50,18 +50,24 @@ fn wrong_requests_are_answered_in_words() {
         assert_eq!(answer.status, status, "{method} {path} {headers:?} {shown}: {}", answer.text);
         let error = answer.json();
         assert_eq!(error["code"], code, "{method} {path} {shown}");
-        assert!(error["message"].as_str().is_some_and(|m| m.len() > 10) && error["hint"].as_str().is_some_and(|h| !h.is_empty()), "{error}");
+        assert!(
+            error["message"].as_str().is_some_and(|m| m.len() > 10)
+                && error["hint"].as_str().is_some_and(|h| !h.is_empty()),
+            "{error}"
+        );
     }
     assert_eq!(panel.status()["pods"], serde_json::json!([]), "nothing was half done");
     assert_eq!(panel.get("/healthz").status, 200);
     let metrics = panel.get("/metrics").text;
     assert!(metrics.contains("demo_panel_http_requests_total"), "{metrics}");
-    let resident: Option<u64> = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")?.parse().ok());
+    let resident: Option<u64> =
+        metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")?.parse().ok());
     assert!(resident > Some(1 << 20), "{metrics}");
 }
 
 /// What a browser sends for a frame in another site's page.
-const OF_A_FOREIGN_FRAME: [(&str, &str); 3] = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
+const OF_A_FOREIGN_FRAME: [(&str, &str); 3] =
+    [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
 
 #[test]
 fn heads_are_read_strictly() {
@@ -88,7 +94,11 @@ fn heads_are_read_strictly() {
 fn an_open_stream_does_not_keep_the_panel_from_ending() {
     let panel = TestPanel::start();
     let stream = std::net::TcpStream::connect(&panel.address).unwrap();
-    std::io::Write::write_all(&mut &stream, format!("GET /api/demo/live HTTP/1.1\r\nHost: {}\r\n\r\n", panel.address).as_bytes()).unwrap();
+    std::io::Write::write_all(
+        &mut &stream,
+        format!("GET /api/demo/live HTTP/1.1\r\nHost: {}\r\n\r\n", panel.address).as_bytes(),
+    )
+    .unwrap();
     let mut byte = [0];
     std::io::Read::read_exact(&mut &stream, &mut byte).unwrap();
     // Which waits for its end, but not for ever.
@@ -116,7 +126,11 @@ fn a_taken_port_is_named() {
     let port = taken.local_addr().unwrap().port();
     let dir = tempfile::tempdir().unwrap();
     let mut line = std::process::Command::new(env!("CARGO_BIN_EXE_demo-panel"));
-    line.arg("--state-dir").arg(dir.path()).args(["--listen", &format!("127.0.0.1:{port}")]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    line.arg("--state-dir")
+        .arg(dir.path())
+        .args(["--listen", &format!("127.0.0.1:{port}")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let (ended, said) = refused(line);
     assert_eq!(ended.code(), Some(1));
     assert!(said.contains(&format!("port {port} is taken")) && said.lines().count() == 1, "{said}");
@@ -181,7 +195,11 @@ fn a_read_only_folder_is_named() {
 fn another_address_needs_a_token_and_tls() {
     let dir = tempfile::tempdir().unwrap();
     let mut line = std::process::Command::new(env!("CARGO_BIN_EXE_demo-panel"));
-    line.arg("--state-dir").arg(dir.path()).args(["--listen", "0.0.0.0:0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    line.arg("--state-dir")
+        .arg(dir.path())
+        .args(["--listen", "0.0.0.0:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let (ended, said) = refused(line);
     assert_eq!(ended.code(), Some(2));
     assert!(said.contains("--token-file"), "{said}");

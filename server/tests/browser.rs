@@ -45,7 +45,8 @@ async fn is_sound(browser: &Browser, state: &str) {
 
 /// axe-core finds nothing, whatever the window and the colours; and the page never scrolls sideways.
 async fn is_accessible(browser: &Browser, state: &str) {
-    for (width, height, scheme) in [(390, 844, "light"), (320, 640, "dark"), (1440, 900, "dark"), (1440, 900, "light")] {
+    for (width, height, scheme) in [(390, 844, "light"), (320, 640, "dark"), (1440, 900, "dark"), (1440, 900, "light")]
+    {
         browser.look(width, height, scheme).await;
         browser.fits(state, width).await;
         assert_eq!(browser.axe().await, Vec::<String>::new(), "axe-core at `{state}`, {width} wide, {scheme}");
@@ -54,7 +55,12 @@ async fn is_accessible(browser: &Browser, state: &str) {
 
 async fn step_is(browser: &Browser, step: &str, state: &str) {
     let what = format!("step `{step}` is {state}");
-    browser.until(&what, || async { browser.find(&format!("step-{step}")).await.attr("data-state").await.ok().flatten().as_deref() == Some(state) }).await;
+    browser
+        .until(&what, || async {
+            browser.find(&format!("step-{step}")).await.attr("data-state").await.ok().flatten().as_deref()
+                == Some(state)
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,15 +109,21 @@ async fn the_whole_demo_with_the_mouse() {
     // All to v2: after the acknowledgement not one request goes to v1.
     browser.click("preset-0-100").await;
     panel.until("0/100 is wished and acknowledged", |s| s["wished"]["v1"] == 0 && holds(s, "RouteAcknowledged"));
-    let frame = panel.until_frame("a thousand requests on these weights", |f| f["wished"]["v2"] == 100 && f["verdict"]["requests"].as_u64() >= Some(1_000));
-    assert_eq!(frame["verdict"]["observed"], 100.0, "not one request sent after the acknowledgement goes to v1: {frame}");
+    let frame = panel.until_frame("a thousand requests on these weights", |f| {
+        f["wished"]["v2"] == 100 && f["verdict"]["requests"].as_u64() >= Some(1_000)
+    });
+    assert_eq!(
+        frame["verdict"]["observed"], 100.0,
+        "not one request sent after the acknowledgement goes to v1: {frame}"
+    );
     second.says("share-v2", "100").await;
     browser.screenshots("06-all-to-v2").await;
 
     // Without sidecars the weights have no effect, and the panel says why.
     browser.click("uninject").await;
     panel.until("the client has no sidecar", |s| {
-        !holds(s, "WeightsApply") && s["pods"].as_array().is_some_and(|pods| pods.len() == 3 && pods.iter().all(|p| p["ready"] == "1/1"))
+        !holds(s, "WeightsApply")
+            && s["pods"].as_array().is_some_and(|pods| pods.len() == 3 && pods.iter().all(|p| p["ready"] == "1/1"))
     });
     browser.says("banner", "has no sidecar, so the weights have no effect").await;
     let (v1, v2) = next_requests(&panel, 1_000);
@@ -171,7 +183,11 @@ async fn chinese_dark_projector_and_keyboard() {
     browser.press("l").await;
     panel.until("load by the key l", |s| s["load"]["rate"].as_u64() > Some(0));
     // The key does what the page shows, which hears of the load a moment later.
-    browser.until("the page shows that load runs", || async { browser.find("load-stop").await.is_enabled().await.unwrap_or(false) }).await;
+    browser
+        .until("the page shows that load runs", || async {
+            browser.find("load-stop").await.is_enabled().await.unwrap_or(false)
+        })
+        .await;
     browser.press("l").await;
     panel.until("no load by the key l", |s| s["load"]["rate"] == 0);
 
@@ -181,11 +197,19 @@ async fn chinese_dark_projector_and_keyboard() {
     browser.press_here("15\u{e007}").await;
     panel.until("85/15 as typed", |s| s["wished"]["v2"] == 15);
     browser.press_here("?").await;
-    browser.until("the keys are shown", || async { browser.script("return document.querySelector('[data-testid=keys-dialog]').open").await == true }).await;
+    browser
+        .until("the keys are shown", || async {
+            browser.script("return document.querySelector('[data-testid=keys-dialog]').open").await == true
+        })
+        .await;
     browser.press_here("\u{e00c}").await;
 
     browser.click("lang").await;
-    browser.until("the page is Chinese", || async { browser.script("return document.documentElement.lang").await.as_str().is_some_and(|l| l.starts_with("zh")) }).await;
+    browser
+        .until("the page is Chinese", || async {
+            browser.script("return document.documentElement.lang").await.as_str().is_some_and(|l| l.starts_with("zh"))
+        })
+        .await;
     browser.screenshots("10-chinese").await;
     is_sound(&browser, "Chinese").await;
     browser.press("p").await;
@@ -208,7 +232,9 @@ async fn the_page_is_complete_before_any_script_and_streams_once() {
     let browser = driver.open(&url(&panel)).await;
     browser.find("hero-deploy").await;
     // Counted by the server: browsers list a stream only once it has ended.
-    let viewers = || panel.get("/metrics").text.lines().find_map(|l| l.strip_prefix("demo_panel_live_viewers ")?.parse::<u32>().ok());
+    let viewers = || {
+        panel.get("/metrics").text.lines().find_map(|l| l.strip_prefix("demo_panel_live_viewers ")?.parse::<u32>().ok())
+    };
     browser.until("one stream is open", || async { viewers() == Some(1) }).await;
     assert_eq!(browser.console().await, Vec::<String>::new());
 
@@ -216,7 +242,9 @@ async fn the_page_is_complete_before_any_script_and_streams_once() {
     let address = panel.address.clone();
     let dir = panel.kill();
     browser.find("stale").await;
-    browser.until("controls are off", || async { !browser.find("hero-deploy").await.is_enabled().await.unwrap_or(true) }).await;
+    browser
+        .until("controls are off", || async { !browser.find("hero-deploy").await.is_enabled().await.unwrap_or(true) })
+        .await;
     browser.screenshots("12-connection-lost").await;
     is_accessible(&browser, "connection lost").await;
     let panel = TestPanel::on_address(dir, &address);
@@ -249,10 +277,13 @@ async fn states_that_others_make_are_told_and_can_be_mended() {
     first.screenshots("21-moved-by-another-browser").await;
 
     // kubectl changes the route: adopt it.
-    let route = |v1: u32, v2: u32| format!(
-        r#"{{"spec":{{"http":[{{"route":[{{"destination":{{"host":"flaskapp","subset":"v1"}},"weight":{v1}}},{{"destination":{{"host":"flaskapp","subset":"v2"}},"weight":{v2}}}]}}]}}}}"#
-    );
-    kubectl(&panel, &["-n", &panel.namespace, "patch", "vs", "flaskapp-vs", "--type", "merge", "-p", &route(60, 20)]).must();
+    let route = |v1: u32, v2: u32| {
+        format!(
+            r#"{{"spec":{{"http":[{{"route":[{{"destination":{{"host":"flaskapp","subset":"v1"}},"weight":{v1}}},{{"destination":{{"host":"flaskapp","subset":"v2"}},"weight":{v2}}}]}}]}}}}"#
+        )
+    };
+    kubectl(&panel, &["-n", &panel.namespace, "patch", "vs", "flaskapp-vs", "--type", "merge", "-p", &route(60, 20)])
+        .must();
     first.says("share-v1", "75").await;
     first.find("adopt").await;
     first.screenshots("22-changed-by-kubectl").await;
@@ -287,7 +318,9 @@ async fn three_versions_have_a_slider_and_a_lock_each() {
 
     // A third version, as somebody adds one with kubectl.
     let ns = panel.namespace.clone();
-    let mut third: serde_json::Value = serde_json::from_str(&kubectl(&panel, &["-n", &ns, "get", "deploy", "flaskapp-v2", "-o", "json"]).must()).expect("JSON");
+    let mut third: serde_json::Value =
+        serde_json::from_str(&kubectl(&panel, &["-n", &ns, "get", "deploy", "flaskapp-v2", "-o", "json"]).must())
+            .expect("JSON");
     let (spec, labels) = (third["spec"].take(), third["metadata"]["labels"].take());
     third = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "flaskapp-v3", "namespace": ns, "labels": labels}, "spec": spec});
     let third: String = third.to_string().replace(r#""v2""#, r#""v3""#);
@@ -304,7 +337,9 @@ async fn three_versions_have_a_slider_and_a_lock_each() {
     browser.says("share-v3", "0").await;
     browser.click("adopt").await;
     panel.until_true("RouteOurs");
-    let wished = |v1: u32, v2: u32, v3: u32| panel.until(&format!("{v1}/{v2}/{v3}"), |s| s["wished"] == serde_json::json!({"v1": v1, "v2": v2, "v3": v3}));
+    let wished = |v1: u32, v2: u32, v3: u32| {
+        panel.until(&format!("{v1}/{v2}/{v3}"), |s| s["wished"] == serde_json::json!({"v1": v1, "v2": v2, "v3": v3}))
+    };
     // 100 to v3 and back to 40 in one drag: the others keep their proportion, whatever was between.
     browser.drag("slider-v3", 16.0, &[100.0, 40.0]).await;
     wished(36, 24, 40);
@@ -332,7 +367,11 @@ async fn the_preflight_page_can_be_read_before_and_after_a_deploy() {
     let checks = panel.get(&panel.path("preflight")).json()["checks"].clone();
     for check in checks.as_array().expect("checks") {
         let (id, status) = (check["id"].as_str().expect("an id"), check["status"].as_str());
-        assert_eq!(browser.find(&format!("check-{id}")).await.attr("data-status").await.expect("a state").as_deref(), status, "{check}");
+        assert_eq!(
+            browser.find(&format!("check-{id}")).await.attr("data-status").await.expect("a state").as_deref(),
+            status,
+            "{check}"
+        );
     }
     // Back to the demo, and here again: what the namespace must have for its line is there now.
     browser.click("back").await;
@@ -355,7 +394,11 @@ async fn clean_up_waits_for_what_others_hold_and_leaves_what_is_theirs() {
     // Somebody holds an object back: the clean-up says what it waits for.
     let finalizers = |list: &str| format!(r#"{{"metadata":{{"finalizers":[{list}]}}}}"#);
     let hold = |list: &str| {
-        kubectl(&panel, &["-n", &panel.namespace, "patch", "deploy", "flaskapp-v2", "--type", "merge", "-p", &finalizers(list)]).must();
+        kubectl(
+            &panel,
+            &["-n", &panel.namespace, "patch", "deploy", "flaskapp-v2", "--type", "merge", "-p", &finalizers(list)],
+        )
+        .must();
     };
     hold(r#""example.com/hold""#);
     kubectl(&panel, &["-n", &panel.namespace, "create", "configmap", "somebodys"]).must();
@@ -370,7 +413,11 @@ async fn clean_up_waits_for_what_others_hold_and_leaves_what_is_theirs() {
     browser.says("hero", "somebodys").await;
     browser.screenshots("14-left-over").await;
     is_sound(&browser, "left over").await;
-    assert_eq!(objects_of_ours(&panel).replace(&format!("namespace/{}", panel.namespace), "").trim(), "", "objects of ours are left");
+    assert_eq!(
+        objects_of_ours(&panel).replace(&format!("namespace/{}", panel.namespace), "").trim(),
+        "",
+        "objects of ours are left"
+    );
     kubectl(&panel, &["-n", &panel.namespace, "get", "configmap", "somebodys"]).must();
 }
 
@@ -388,7 +435,9 @@ async fn a_cluster_that_went_away_is_told_and_comes_back() {
     step_is(&browser, "deploy", "done").await;
     let dir = home.kill();
     browser.says("banner", "does not answer").await;
-    browser.until("controls are off", || async { !browser.find("cleanup").await.is_enabled().await.unwrap_or(true) }).await;
+    browser
+        .until("controls are off", || async { !browser.find("cleanup").await.is_enabled().await.unwrap_or(true) })
+        .await;
     browser.screenshots("15-cluster-unreachable").await;
     is_sound(&browser, "cluster unreachable").await;
     let _home = TestPanel::on(dir);
@@ -416,7 +465,9 @@ async fn the_stop_all_switch_asks_first_and_stops_all_load() {
     is_sound(&browser, "stop-all dialog").await;
     browser.click("stop-all-confirm").await;
     panel.until("no load", |s| s["load"]["rate"] == 0);
-    browser.until("the page shows it", || async { browser.find("load-stop").await.is_enabled().await.is_ok_and(|on| !on) }).await;
+    browser
+        .until("the page shows it", || async { browser.find("load-stop").await.is_enabled().await.is_ok_and(|on| !on) })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -447,7 +498,11 @@ async fn who_is_signed_out_is_sent_to_sign_in_and_comes_back() {
     browser.script(enter).await;
     browser.says("cluster", "team-a").await;
     browser.go(&format!("http://{}/preflight?namespace=team-a", panel.address)).await;
-    browser.until("the preflight is drawn", || async { browser.script("return document.querySelectorAll('main h2').length").await.as_u64() > Some(0) }).await;
+    browser
+        .until("the preflight is drawn", || async {
+            browser.script("return document.querySelectorAll('main h2').length").await.as_u64() > Some(0)
+        })
+        .await;
     browser.console().await;
     is_accessible(&browser, "preflight").await;
 }
@@ -490,7 +545,8 @@ async fn fits_with_each_default_font(pages: &[String]) {
                 assert!(state.contains(&format!("\"{lang}")), "{state}");
                 let drawn = browser.fonts().await;
                 assert!(drawn.contains(font.family()), "{state} is drawn with {drawn:?}, not with {font:?}");
-                let ours = |drawn: &String| drawn == CHINESE || DefaultFont::ALL.iter().any(|font| drawn == font.family());
+                let ours =
+                    |drawn: &String| drawn == CHINESE || DefaultFont::ALL.iter().any(|font| drawn == font.family());
                 assert!(drawn.iter().all(ours), "{state} is drawn with a font of the machine: {drawn:?}");
                 for width in [320, 390] {
                     browser.look(width, 844, "light").await;

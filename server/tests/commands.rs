@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 /// The command that the status has for a button.
 fn printed(panel: &TestPanel, name: &str) -> String {
     let status = panel.status();
-    status["commands"][name].as_str().unwrap_or_else(|| panic!("no command `{name}`: {:#}", status["commands"])).to_owned()
+    status["commands"][name]
+        .as_str()
+        .unwrap_or_else(|| panic!("no command `{name}`: {:#}", status["commands"]))
+        .to_owned()
 }
 
 /// Runs it in a shell, as people paste it.
@@ -44,7 +47,9 @@ fn every_printed_command_of_the_walkthrough_does_what_its_button_does() {
     panel.ask("inject", r#"{"inject": true}"#);
     panel.until_true("Injected");
     run(&panel, "uninject", &[]);
-    panel.until("no pod has a sidecar", |s| s["pods"].as_array().is_some_and(|p| p.len() == 3 && p.iter().all(|p| p["ready"] == "1/1")));
+    panel.until("no pod has a sidecar", |s| {
+        s["pods"].as_array().is_some_and(|p| p.len() == 3 && p.iter().all(|p| p["ready"] == "1/1"))
+    });
     run(&panel, "inject", &[]);
     panel.until_true("Injected");
 
@@ -76,7 +81,10 @@ fn every_printed_command_of_the_walkthrough_does_what_its_button_does() {
     panel.until_true("RouteOurs");
     panel.ask("weights", r#"{"v1": 90, "v2": 10}"#);
     let log = panel.status()["log"].clone();
-    let logged = log.as_array().and_then(|l| l.iter().find(|e| e["what"] == "90/10")).map(|e| e["command"].as_str().unwrap_or_default().to_owned());
+    let logged = log
+        .as_array()
+        .and_then(|l| l.iter().find(|e| e["what"] == "90/10"))
+        .map(|e| e["command"].as_str().unwrap_or_default().to_owned());
     let ran = shell(&panel, &logged.expect("a line about 90/10"));
     assert!(ran.ok, "{ran:?}");
 
@@ -91,7 +99,12 @@ fn every_printed_command_of_the_walkthrough_does_what_its_button_does() {
 fn manifests_over_http_are_the_panels_own_and_never_others() {
     let panel = TestPanel::start();
     let answer = panel.get(&panel.path("manifests"));
-    assert_eq!((answer.status, answer.head.to_lowercase().contains("content-type: text/yaml")), (200, true), "{}", answer.head);
+    assert_eq!(
+        (answer.status, answer.head.to_lowercase().contains("content-type: text/yaml")),
+        (200, true),
+        "{}",
+        answer.head
+    );
     assert!(answer.text.contains(&format!("namespace: {}", panel.namespace)), "{}", answer.text);
     assert_eq!(answer.text.matches("kind: Deployment").count(), 3, "{}", answer.text);
     assert_eq!(panel.get("/api/demo/manifests/nothing").status, 404);
@@ -101,7 +114,11 @@ fn manifests_over_http_are_the_panels_own_and_never_others() {
     kubectl(&panel, &["create", "namespace", &ns]).must();
     kubectl(&panel, &["-n", &ns, "create", "service", "clusterip", "flaskapp", "--tcp=7777"]).must();
     let seen = panel.until("the Service is seen", |_| panel.get(&panel.path("manifests")).status == 409);
-    let reason: Value = seen["conditions"].as_array().and_then(|c| c.iter().find(|c| c["type"] == "Deployed")).map(|c| c["reason"].clone()).unwrap_or_default();
+    let reason: Value = seen["conditions"]
+        .as_array()
+        .and_then(|c| c.iter().find(|c| c["type"] == "Deployed"))
+        .map(|c| c["reason"].clone())
+        .unwrap_or_default();
     assert_eq!(reason, "NotDeployed", "one object of somebody else's is no demo: {seen:#}");
     kubectl(&panel, &["-n", &ns, "delete", "service", "flaskapp"]).must();
 }

@@ -31,7 +31,12 @@ struct Relay {
 impl Relay {
     fn start(to: String) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let relay = Relay { mode: Arc::new(Mutex::new(Mode::Pass)), accepted: Arc::default(), open: Arc::default(), port: listener.local_addr().unwrap().port() };
+        let relay = Relay {
+            mode: Arc::new(Mutex::new(Mode::Pass)),
+            accepted: Arc::default(),
+            open: Arc::default(),
+            port: listener.local_addr().unwrap().port(),
+        };
         let (mode, accepted, open) = (relay.mode.clone(), relay.accepted.clone(), relay.open.clone());
         std::thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
@@ -73,7 +78,15 @@ impl Relay {
     /// A panel that drives the other's cluster through this relay.
     fn panel(other: &TestPanel) -> (Relay, TestPanel) {
         let kubeconfig = std::fs::read_to_string(&other.kubeconfig).unwrap();
-        let server = kubeconfig.split("https://").nth(1).unwrap().split_whitespace().next().unwrap().trim_matches(['"', '\'']).to_owned();
+        let server = kubeconfig
+            .split("https://")
+            .nth(1)
+            .unwrap()
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .trim_matches(['"', '\''])
+            .to_owned();
         let relay = Relay::start(server.clone());
         let file: PathBuf = other.dir.path().join("relayed");
         std::fs::write(&file, kubeconfig.replace(&server, &format!("127.0.0.1:{}", relay.port))).unwrap();
@@ -134,7 +147,11 @@ fn a_crowd_that_asks_for_the_preflight_costs_the_cluster_one() {
     panel.until("the cluster answers", |s| holds(s, "ClusterReachable"));
     let calls = || -> f64 {
         let metrics = panel.get("/metrics").text;
-        metrics.lines().filter(|line| line.starts_with("demo_panel_cluster_requests_total")).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        metrics
+            .lines()
+            .filter(|line| line.starts_with("demo_panel_cluster_requests_total"))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     };
     let before = calls();
     let one = panel.get("/api/demo/preflight").json();

@@ -29,7 +29,13 @@ fn the_walkthrough_by_http() {
 
     panel.ask("inject", r#"{"inject": true}"#);
     let status = panel.until_reason("Injected", "Injected");
-    let ready: Vec<_> = status["pods"].as_array().unwrap().iter().filter(|p| p["phase"] == "Running").map(|p| p["ready"].clone()).collect();
+    let ready: Vec<_> = status["pods"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|p| p["phase"] == "Running")
+        .map(|p| p["ready"].clone())
+        .collect();
     assert_eq!(ready, vec![json!("2/2"); 3], "{status}");
     panel.until_reason("WeightsApply", "WeightsApply");
 
@@ -45,7 +51,10 @@ fn the_walkthrough_by_http() {
     let frame = panel.until_frame("only v2 is asked", |f| {
         f["wished"]["v2"] == 100 && f["verdict"]["requests"].as_u64().unwrap_or(0) >= 500
     });
-    assert_eq!(frame["verdict"]["observed"], 100.0, "not one request sent after the acknowledgement goes to v1: {frame}");
+    assert_eq!(
+        frame["verdict"]["observed"], 100.0,
+        "not one request sent after the acknowledgement goes to v1: {frame}"
+    );
     assert_eq!(frame["errors"], 0, "{frame}");
 
     panel.ask("inject", r#"{"inject": false, "workloads": ["simple-flask-app-client"]}"#);
@@ -66,9 +75,12 @@ fn a_killed_pod_is_restarted_and_the_panel_shows_it() {
     let panel = TestPanel::start();
     panel.ask("deploy", "");
     panel.until_reason("Deployed", "Deployed");
-    let (pid, _) = panel.children().into_iter().find(|(_, line)| line.contains("flaskapp")).expect("a flaskapp process");
+    let (pid, _) =
+        panel.children().into_iter().find(|(_, line)| line.contains("flaskapp")).expect("a flaskapp process");
     assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
-    panel.until("a restart is counted", |s| s["pods"].as_array().unwrap().iter().any(|p| p["restarts"].as_u64() >= Some(1)));
+    panel.until("a restart is counted", |s| {
+        s["pods"].as_array().unwrap().iter().any(|p| p["restarts"].as_u64() >= Some(1))
+    });
     panel.until_reason("Deployed", "Deployed");
 }
 
@@ -109,7 +121,9 @@ fn another_panel_drives_the_same_cluster_by_its_kubeconfig() {
     guest.shift(30, 70);
     guest.ask("load", r#"{"rate": 100}"#);
     // Both see the same: objects, weights, who set them, and the load that only one of them has asked for.
-    let status = home.until("the other panel's weights are seen", |s| s["wished"] == json!({"v1": 30, "v2": 70}) && s["load"]["rate"] == 100);
+    let status = home.until("the other panel's weights are seen", |s| {
+        s["wished"] == json!({"v1": 30, "v2": 70}) && s["load"]["rate"] == 100
+    });
     assert_eq!(status["wished_by"], "curl");
     assert_eq!(reason(&status, "RouteOurs"), "RouteOurs");
     let seen = |f: &serde_json::Value| count(f, "v1") + count(f, "v2") > 100;
@@ -117,7 +131,9 @@ fn another_panel_drives_the_same_cluster_by_its_kubeconfig() {
     guest.until_frame("its traffic is seen by itself", seen);
     // Each has told the client where to count from; the later mark serves both.
     for panel in [&home, &guest, &home] {
-        panel.until_frame("the split is judged", |f| f["verdict"]["requests"].as_u64().unwrap_or(0) >= 100 && f["wished"]["v1"] == 30);
+        panel.until_frame("the split is judged", |f| {
+            f["verdict"]["requests"].as_u64().unwrap_or(0) >= 100 && f["wished"]["v1"] == 30
+        });
     }
     // What one of them stops the other one does not start again, however quickly it went.
     for rate in [0, 100, 0] {
@@ -145,7 +161,9 @@ fn two_namespaces_do_not_meet() {
         ask(ns, "deploy", "{}");
     }
     for ns in [one, two] {
-        panel.until(&format!("{ns} is ready"), |_| reason(&status(ns), "Deployed") == "Deployed" && status(ns)["operation"].is_null());
+        panel.until(&format!("{ns} is ready"), |_| {
+            reason(&status(ns), "Deployed") == "Deployed" && status(ns)["operation"].is_null()
+        });
     }
     ask(one, "weights", r#"{"v1": 90, "v2": 10}"#);
     panel.until("one has its weights", |_| status(one)["wished"] == json!({"v1": 90, "v2": 10}));

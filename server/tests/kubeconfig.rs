@@ -29,19 +29,52 @@ fn a_kubeconfig_that_does_not_work_says_what_was_tried() {
     let file = dir.path().join("config");
     let shown = file.display().to_string();
     let value_of = |key: &str| {
-        let line = good.lines().find(|l| l.trim_start().trim_start_matches("- ").starts_with(&format!("{key}:"))).unwrap_or_else(|| panic!("no {key} in {good}"));
+        let line = good
+            .lines()
+            .find(|l| l.trim_start().trim_start_matches("- ").starts_with(&format!("{key}:")))
+            .unwrap_or_else(|| panic!("no {key} in {good}"));
         line.split_once(':').unwrap().1.trim().to_owned()
     };
     let (server, token, authority) = (value_of("server"), value_of("token"), value_of("certificate-authority-data"));
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let bare = server.trim_matches('"').to_owned();
     for (what, text, more, parts) in [
-        ("no context of that name", good.clone(), vec!["--context", "nope"], vec!["there is no such context; there is", "context `nope`", "--context"]),
-        ("no such user", good.replace("user: ", "user: other-"), vec![], vec!["is not in the file", "kubectl config set-context"]),
-        ("nothing listens", good.replace(&bare, &format!("https://{closed}")), vec![], vec!["the connection was refused", &format!("server https://{closed}"), "whether the cluster runs"]),
-        ("another cluster's authority", good.replace(&authority, &stranger()), vec![], vec!["certificate is not to be trusted", &bare, "fresh kubeconfig"]),
-        ("no certificate at all", good.replace(&authority, "bm90aGluZw=="), vec![], vec!["certificate authority", "fresh kubeconfig"]),
-        ("an expired token", good.replace(&token, "expired"), vec![], vec!["401 Unauthorized", &bare, "Get new credentials"]),
+        (
+            "no context of that name",
+            good.clone(),
+            vec!["--context", "nope"],
+            vec!["there is no such context; there is", "context `nope`", "--context"],
+        ),
+        (
+            "no such user",
+            good.replace("user: ", "user: other-"),
+            vec![],
+            vec!["is not in the file", "kubectl config set-context"],
+        ),
+        (
+            "nothing listens",
+            good.replace(&bare, &format!("https://{closed}")),
+            vec![],
+            vec!["the connection was refused", &format!("server https://{closed}"), "whether the cluster runs"],
+        ),
+        (
+            "another cluster's authority",
+            good.replace(&authority, &stranger()),
+            vec![],
+            vec!["certificate is not to be trusted", &bare, "fresh kubeconfig"],
+        ),
+        (
+            "no certificate at all",
+            good.replace(&authority, "bm90aGluZw=="),
+            vec![],
+            vec!["certificate authority", "fresh kubeconfig"],
+        ),
+        (
+            "an expired token",
+            good.replace(&token, "expired"),
+            vec![],
+            vec!["401 Unauthorized", &bare, "Get new credentials"],
+        ),
         ("no kubeconfig", "just words: [".to_owned(), vec![], vec!["is not a kubeconfig", "kubectl config view --raw"]),
     ] {
         std::fs::write(&file, text).unwrap();

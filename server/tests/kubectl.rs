@@ -12,7 +12,11 @@ fn the_walkthrough_with_kubectl() {
     let run = |args: &[&str]| kubectl(&panel, &[&NS[..], args].concat()).must();
 
     let applied = kubectl(&panel, &["apply", "-f", "kubernetes/demo/"]).must();
-    for made in ["namespace/istio-app created", "deployment.apps/flaskapp-v2 created", "virtualservice.networking.istio.io/flaskapp-vs created"] {
+    for made in [
+        "namespace/istio-app created",
+        "deployment.apps/flaskapp-v2 created",
+        "virtualservice.networking.istio.io/flaskapp-vs created",
+    ] {
         assert!(applied.contains(made), "{made}: {applied}");
     }
     let again = kubectl(&panel, &["apply", "-f", "kubernetes/demo/"]).must();
@@ -24,10 +28,22 @@ fn the_walkthrough_with_kubectl() {
         run(&["rollout", "status", workload, "--timeout=60s"]);
     }
     let all = run(&["get", "all,vs,dr"]);
-    for line in ["NAME", "READY   STATUS", "deployment.apps/flaskapp-v1", "service/flaskapp", "GATEWAYS   HOSTS", "flaskapp-vs", "HOST"] {
+    for line in [
+        "NAME",
+        "READY   STATUS",
+        "deployment.apps/flaskapp-v1",
+        "service/flaskapp",
+        "GATEWAYS   HOSTS",
+        "flaskapp-vs",
+        "HOST",
+    ] {
         assert!(all.contains(line), "{line:?}: {all}");
     }
-    assert_eq!(all.lines().filter(|l| l.starts_with("pod/") && l.contains("1/1") && l.contains("Running")).count(), 3, "{all}");
+    assert_eq!(
+        all.lines().filter(|l| l.starts_with("pod/") && l.contains("1/1") && l.contains("Running")).count(),
+        3,
+        "{all}"
+    );
 
     // Injection by the label, followed pod by pod.
     let mut watch = kubectl_follow(&panel, &["-n", "istio-app", "get", "pods", "-w"]);
@@ -45,13 +61,25 @@ fn the_walkthrough_with_kubectl() {
     }
 
     // From inside a pod, through its sidecar; then all to v1.
-    let path = run(&["exec", "deploy/flaskapp-v1", "-c", "flaskapp", "--", "curl", "-sS", "http://127.0.0.1:7777/env/PATH"]);
+    let path =
+        run(&["exec", "deploy/flaskapp-v1", "-c", "flaskapp", "--", "curl", "-sS", "http://127.0.0.1:7777/env/PATH"]);
     assert!(path.contains("/usr/bin"), "{path}");
     let to = r#"{"spec":{"http":[{"route":[{"destination":{"host":"flaskapp","subset":"v1"},"weight":100}]}]}}"#;
     run(&["patch", "vs", "flaskapp-vs", "--type", "merge", "-p", to]);
-    panel.until("the panel shows kubectl's weights, acknowledged", |s| s["wished"]["v1"] == 100 && holds(s, "RouteAcknowledged"));
+    panel.until("the panel shows kubectl's weights, acknowledged", |s| {
+        s["wished"]["v1"] == 100 && holds(s, "RouteAcknowledged")
+    });
     for _ in 0..10 {
-        let version = run(&["exec", "deploy/simple-flask-app-client", "-c", "sleep", "--", "curl", "-sS", "http://flaskapp:7777/env/version"]);
+        let version = run(&[
+            "exec",
+            "deploy/simple-flask-app-client",
+            "-c",
+            "sleep",
+            "--",
+            "curl",
+            "-sS",
+            "http://flaskapp:7777/env/version",
+        ]);
         assert_eq!(version.trim(), "v1");
     }
     let refused = kubectl(&panel, &["-n", "istio-app", "exec", "deploy/flaskapp-v1", "-c", "flaskapp", "--", "sh"]);

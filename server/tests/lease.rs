@@ -15,7 +15,11 @@ fn one_panel_acts_and_the_other_looks_on_until_it_takes_over() {
     assert_eq!((refused.status, refused.json()["code"].as_str().unwrap()), (409, "held_elsewhere"), "{}", refused.text);
     let status = second.until("it looks on", |s| reason(s, "Held") == "HeldByOther");
     let told = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Held").unwrap().clone();
-    assert!(told["message"].as_str().unwrap().contains(" since ") && told["args"]["since"].as_str().unwrap().ends_with("UTC"), "{told}");
+    assert!(
+        told["message"].as_str().unwrap().contains(" since ")
+            && told["args"]["since"].as_str().unwrap().ends_with("UTC"),
+        "{told}"
+    );
     assert_eq!(first.post("takeover", "").status, 404, "who acts has nothing to take over");
 
     second.ask("takeover", "");

@@ -103,7 +103,8 @@ impl Spot {
         if !self.is_tls() {
             return Ok(Box::new(tcp));
         }
-        let session = rustls::ClientConnection::new(trusting(), "localhost".try_into().unwrap()).map_err(io::Error::other)?;
+        let session =
+            rustls::ClientConnection::new(trusting(), "localhost".try_into().unwrap()).map_err(io::Error::other)?;
         Ok(Box::new(rustls::StreamOwned::new(session, tcp)))
     }
 }
@@ -146,13 +147,30 @@ fn trusting() -> Arc<rustls::ClientConfig> {
     #[derive(Debug)]
     struct Any(Arc<rustls::crypto::CryptoProvider>);
     impl ServerCertVerifier for Any {
-        fn verify_server_cert(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: &ServerName<'_>, _: &[u8], _: UnixTime) -> Result<ServerCertVerified, rustls::Error> {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, rustls::Error> {
             Ok(ServerCertVerified::assertion())
         }
-        fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &rustls::DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &rustls::DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
             Ok(HandshakeSignatureValid::assertion())
         }
-        fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &rustls::DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &rustls::DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
             Ok(HandshakeSignatureValid::assertion())
         }
         fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
@@ -160,7 +178,8 @@ fn trusting() -> Arc<rustls::ClientConfig> {
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+    let config =
+        rustls::ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
     Arc::new(config.dangerous().with_custom_certificate_verifier(Arc::new(Any(provider))).with_no_client_auth())
 }
 
@@ -180,10 +199,15 @@ impl Bed {
         panel.until("one sidecar is ready", |s| {
             s["pods"].as_array().is_some_and(|pods| {
                 let ready = |pod: &serde_json::Value, n: &str| pod["ready"] == n;
-                pods.len() == 3 && pods.iter().filter(|p| ready(p, "2/2")).count() == 1 && pods.iter().filter(|p| ready(p, "1/1")).count() == 2
+                pods.len() == 3
+                    && pods.iter().filter(|p| ready(p, "2/2")).count() == 1
+                    && pods.iter().filter(|p| ready(p, "1/1")).count() == 2
             })
         });
-        let token = kubectl(&panel, &["config", "view", "--raw", "-o", "jsonpath={.users[0].user.token}"]).must().trim().to_owned();
+        let token = kubectl(&panel, &["config", "view", "--raw", "-o", "jsonpath={.users[0].user.token}"])
+            .must()
+            .trim()
+            .to_owned();
         let tls = TestPanel::with(&["--tls-self-signed"]);
         Bed { panel, tls, token }
     }
@@ -196,11 +220,16 @@ impl Bed {
             let api = kubectl(panel, &["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]).must();
             let api: SocketAddr = api.trim().trim_start_matches("https://").parse().unwrap();
             // The panel with TLS has no demo.
-            let service = kubectl(panel, &["-n", "istio-app", "get", "service", "flaskapp", "-o", "jsonpath={.spec.clusterIP}"]).out;
+            let service =
+                kubectl(panel, &["-n", "istio-app", "get", "service", "flaskapp", "-o", "jsonpath={.spec.clusterIP}"])
+                    .out;
             let owners = panel.children().into_iter().chain([(main, "panel".to_owned())]);
             for (pid, line) in owners {
                 for address in tcp_listeners(pid) {
-                    let role = ["flaskapp", "sidecar", "client", "panel"].into_iter().find(|role| line.split(' ').any(|word| word == *role)).unwrap_or("?");
+                    let role = ["flaskapp", "sidecar", "client", "panel"]
+                        .into_iter()
+                        .find(|role| line.split(' ').any(|word| word == *role))
+                        .unwrap_or("?");
                     let kind = match (role, address.port()) {
                         ("panel", _) if address.to_string() == panel.address => root,
                         ("panel", _) if address == api => Kind::Api,
@@ -214,7 +243,9 @@ impl Bed {
                         ("sidecar", 15021) => Kind::SidecarHealth,
                         ("sidecar", 7777) => Kind::SidecarInbound,
                         ("flaskapp", 7777) => Kind::App,
-                        _ => panic!("{line:?} listens on {address}: add it to the list, and give it the connection policy"),
+                        _ => panic!(
+                            "{line:?} listens on {address}: add it to the list, and give it the connection policy"
+                        ),
                     };
                     spots.push(Spot { kind, at: At::Tcp(address), owner: pid });
                 }
@@ -223,7 +254,10 @@ impl Bed {
                         Some("mesh.sock") => Kind::MeshControl,
                         Some("node.sock") => Kind::NodeQuestions,
                         Some("7070.sock") => Kind::LoadAgent,
-                        _ => panic!("{line:?} listens on {}: add it to the list, and give it the connection policy", path.display()),
+                        _ => panic!(
+                            "{line:?} listens on {}: add it to the list, and give it the connection policy",
+                            path.display()
+                        ),
                     };
                     spots.push(Spot { kind, at: At::Unix(path), owner: pid });
                 }
@@ -254,7 +288,10 @@ fn tcp_listeners(pid: u32) -> Vec<SocketAddr> {
     let own = sockets(pid);
     let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
     let six = std::fs::read_to_string(format!("/proc/{pid}/net/tcp6")).unwrap_or_default();
-    let listening = |line: &str| line.split_whitespace().nth(3) == Some(LISTEN) && line.split_whitespace().nth(9).is_some_and(|inode| own.contains(inode));
+    let listening = |line: &str| {
+        line.split_whitespace().nth(3) == Some(LISTEN)
+            && line.split_whitespace().nth(9).is_some_and(|inode| own.contains(inode))
+    };
     assert!(!six.lines().any(listening), "process {pid} listens on IPv6");
     let lines = table.lines().filter(|line| listening(line)).map(|line| line.split_whitespace().nth(1).unwrap());
     let parsed = lines.map(|local| {
@@ -271,7 +308,10 @@ fn unix_listeners(pid: u32) -> Vec<PathBuf> {
     let own = sockets(pid);
     let table = std::fs::read_to_string(format!("/proc/{pid}/net/unix")).unwrap_or_default();
     let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    fields.filter(|f| f.get(3) == Some(&LISTENS) && f.get(6).is_some_and(|inode| own.contains(*inode))).filter_map(|f| Some(PathBuf::from(f.get(7)?))).collect()
+    fields
+        .filter(|f| f.get(3) == Some(&LISTENS) && f.get(6).is_some_and(|inode| own.contains(*inode)))
+        .filter_map(|f| Some(PathBuf::from(f.get(7)?)))
+        .collect()
 }
 
 /// Reads to the end; `None` where the other side keeps the connection open for too long.
@@ -282,7 +322,11 @@ fn to_the_end(stream: &mut dyn Stream) -> Option<String> {
         match stream.read(&mut chunk) {
             Ok(0) => return Some(String::from_utf8_lossy(&got).into_owned()),
             Ok(n) => got.extend_from_slice(&chunk[..n]),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+                ) => {}
             // A reset is an end, too.
             Err(_) => return Some(String::from_utf8_lossy(&got).into_owned()),
         }
@@ -297,7 +341,8 @@ fn after(spot: &Spot, sent: &str) -> Result<String, String> {
     // It may be refused while it is being sent.
     let _ = stream.write_all(sent.as_bytes());
     let _ = stream.flush();
-    to_the_end(&mut *stream).ok_or_else(|| format!("{:?} keeps a connection open that sent {:?}", spot.kind, &sent[..sent.len().min(60)]))
+    to_the_end(&mut *stream)
+        .ok_or_else(|| format!("{:?} keeps a connection open that sent {:?}", spot.kind, &sent[..sent.len().min(60)]))
 }
 
 fn slow_first_head(spot: &Spot) -> Result<(), String> {
@@ -391,7 +436,9 @@ fn flood(spot: &Spot) -> Vec<std::net::TcpStream> {
 fn is_served(spot: &Spot, from: Ipv4Addr) -> Result<(), String> {
     let mut stream = spot.open(from).map_err(|e| format!("{:?}: {e}", spot.kind))?;
     stream.limit(PATIENCE);
-    stream.write_all(format!("{}Connection: close\r\n\r\n", spot.request()).as_bytes()).map_err(|e| format!("{:?}: {e}", spot.kind))?;
+    stream
+        .write_all(format!("{}Connection: close\r\n\r\n", spot.request()).as_bytes())
+        .map_err(|e| format!("{:?}: {e}", spot.kind))?;
     let answer = to_the_end(&mut *stream).unwrap_or_default();
     if answer.contains(" 200 ") { Ok(()) } else { Err(format!("{:?} does not serve {from}: {answer:?}", spot.kind)) }
 }
@@ -427,7 +474,11 @@ fn a_flood_from_one_address_keeps_no_other_address_out() {
         let during = resident(spot.owner);
         memory.insert(spot.kind, (before, during));
         if during > 128 {
-            failed.push(format!("{:?}: {before} MiB, and {during} MiB while {} connections are open", spot.kind, open.len()));
+            failed.push(format!(
+                "{:?}: {before} MiB, and {during} MiB while {} connections are open",
+                spot.kind,
+                open.len()
+            ));
         }
         drop(open);
         failed.extend(gives_back(spot, private).err());
@@ -454,7 +505,9 @@ fn streams_of_one_address_leave_health_and_verbs_reachable() {
     bed.panel.ask("weights", r#"{"v1": 50, "v2": 50}"#);
     kubectl(&bed.panel, &["get", "pods", "-n", "istio-app"]).must();
     let metrics = bed.panel.get("/metrics").text;
-    let refused = metrics.lines().find(|line| line.starts_with(r#"demo_panel_connections_refused_total{listener="panel",reason="peer"}"#));
+    let refused = metrics
+        .lines()
+        .find(|line| line.starts_with(r#"demo_panel_connections_refused_total{listener="panel",reason="peer"}"#));
     assert!(refused.is_some_and(|line| !line.ends_with(" 0")), "{metrics}");
 }
 
@@ -464,14 +517,23 @@ fn a_refusal_before_the_body_reaches_the_client() {
     let body = "x".repeat(2 << 20);
     let host = &bed.panel.address;
     for (what, head, status) in [
-        ("too large", format!("POST /api/demo/load HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"), 413),
+        (
+            "too large",
+            format!("POST /api/demo/load HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"),
+            413,
+        ),
         ("foreign host", "POST /api/demo/load HTTP/1.1\r\nHost: evil.example\r\n".to_owned(), 403),
     ] {
-        let answer = common::raw(host, format!("{head}Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+        let answer = common::raw(
+            host,
+            format!("{head}Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes(),
+        );
         assert_eq!(answer.status, status, "{what}: {}", answer.head);
     }
     let api = bed.kinds().into_iter().find(|spot| spot.kind == Kind::Api).unwrap();
-    for (what, authorization, status) in [("unauthorized", String::new(), 401), ("too large", format!("Authorization: Bearer {}\r\n", bed.token), 413)] {
+    for (what, authorization, status) in
+        [("unauthorized", String::new(), 401), ("too large", format!("Authorization: Bearer {}\r\n", bed.token), 413)]
+    {
         let request = format!(
             "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: {}\r\n{authorization}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             api.host(),

@@ -26,7 +26,15 @@ impl<'a> Client<'a> {
         let path = panel.path("live");
         let separator = if path.contains('?') { "&" } else { "?" };
         write!(&stream, "GET {path}{separator}{query} HTTP/1.1\r\nHost: {}\r\n\r\n", panel.address).unwrap();
-        Client { panel, lines: BufReader::new(stream).lines(), status: Value::Null, wholes: 0, patches: 0, largest: 0, frame: Value::Null }
+        Client {
+            panel,
+            lines: BufReader::new(stream).lines(),
+            status: Value::Null,
+            wholes: 0,
+            patches: 0,
+            largest: 0,
+            frame: Value::Null,
+        }
     }
 
     /// The next event's name; what it says is taken over.
@@ -71,7 +79,11 @@ impl<'a> Client<'a> {
                 }
                 self.hear();
             }
-            assert!(Instant::now() < deadline, "{what}: the stream leads to\n{:#}\nand GET status says\n{told:#}", self.status);
+            assert!(
+                Instant::now() < deadline,
+                "{what}: the stream leads to\n{:#}\nand GET status says\n{told:#}",
+                self.status
+            );
         }
     }
 }
@@ -87,7 +99,10 @@ fn patch(status: &mut Value, patch: &Value) {
             "log_gone" => list(&mut status["log"]).retain(|entry| !new.as_array().unwrap().contains(&entry["id"])),
             "log_times" => {
                 for change in new.as_array().unwrap() {
-                    list(&mut status["log"]).iter_mut().filter(|entry| entry["id"] == change["id"]).for_each(|entry| entry["times"] = change["times"].clone());
+                    list(&mut status["log"])
+                        .iter_mut()
+                        .filter(|entry| entry["id"] == change["id"])
+                        .for_each(|entry| entry["times"] = change["times"].clone());
                 }
             }
             _ => status[field] = new.clone(),
@@ -142,7 +157,12 @@ fn patches_lead_to_what_get_status_says_through_a_whole_demo() {
     client.until_the_same("cleaned up");
     assert_eq!(client.wholes, 1, "after the first one no status was sent whole");
     let whole = client.status.to_string().len();
-    assert!(client.patches > 10 && client.largest < whole, "{} patches, the largest of {} bytes; the whole status has {whole}", client.patches, client.largest);
+    assert!(
+        client.patches > 10 && client.largest < whole,
+        "{} patches, the largest of {} bytes; the whole status has {whole}",
+        client.patches,
+        client.largest
+    );
 }
 
 #[test]
@@ -171,7 +191,9 @@ fn who_comes_again_sees_what_is_so_and_a_page_hears_words_instead_of_figures() {
         }
     }
     // Nobody is left in silence, and nobody who has left is counted.
-    let viewers = || panel.get("/metrics").text.lines().find_map(|l| l.strip_prefix("demo_panel_live_viewers ")?.parse::<u32>().ok());
+    let viewers = || {
+        panel.get("/metrics").text.lines().find_map(|l| l.strip_prefix("demo_panel_live_viewers ")?.parse::<u32>().ok())
+    };
     let deadline = Instant::now() + patience();
     while viewers() != Some(0) {
         assert!(Instant::now() < deadline, "{:?} viewers", viewers());

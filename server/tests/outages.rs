@@ -67,7 +67,9 @@ impl Drop for Stopped<'_> {
 async fn an_api_server_that_stops_is_told_and_comes_back_by_itself() {
     let Some(admin) = Admin::here() else { return };
     let Some(command) = std::env::var("DEMO_PANEL_TEST_API").ok().filter(|c| !c.is_empty()) else {
-        left_out("stops the API server, which can be done with a cluster that `cargo xtask test` has booted itself (DEMO_PANEL_TEST_API)");
+        left_out(
+            "stops the API server, which can be done with a cluster that `cargo xtask test` has booted itself (DEMO_PANEL_TEST_API)",
+        );
         return;
     };
     let _turn = turn();
@@ -81,12 +83,23 @@ async fn an_api_server_that_stops_is_told_and_comes_back_by_itself() {
 
     let mut stopped = Stopped::now(&admin, &command);
     let status = panel.until("it is told", |s| reason(s, "ClusterReachable") == "Unreachable");
-    assert_eq!((&status["pods"], &status["wished"]), (&pods, &json!({"v1": 80, "v2": 20})), "what was seen last is kept");
+    assert_eq!(
+        (&status["pods"], &status["wished"]),
+        (&pods, &json!({"v1": 80, "v2": 20})),
+        "what was seen last is kept"
+    );
     assert_eq!(panel.get("/readyz").status, 503);
     let refused = panel.post("weights", r#"{"v1": 10, "v2": 90}"#);
-    assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("cluster_unreachable")), "{}", refused.text);
+    assert_eq!(
+        (refused.status, refused.json()["code"].as_str()),
+        (503, Some("cluster_unreachable")),
+        "{}",
+        refused.text
+    );
     browser.says("banner", "does not answer").await;
-    browser.until("controls are off", || async { !browser.find("cleanup").await.is_enabled().await.unwrap_or(true) }).await;
+    browser
+        .until("controls are off", || async { !browser.find("cleanup").await.is_enabled().await.unwrap_or(true) })
+        .await;
     browser.says("share-v1", "80").await;
     browser.screenshots("32-api-server-stopped").await;
 
@@ -105,13 +118,19 @@ impl<'a> NoIstiod<'a> {
     fn now(admin: &'a Admin) -> NoIstiod<'a> {
         admin.kubectl(&["-n", "istio-system", "scale", "deployment/istiod", "--replicas=0"]).must();
         let none = NoIstiod(admin);
-        admin.kubectl(&["-n", "istio-system", "wait", "--for=delete", "pod", "-l", "app=istiod", "--timeout=120s"]).must();
+        admin
+            .kubectl(&["-n", "istio-system", "wait", "--for=delete", "pod", "-l", "app=istiod", "--timeout=120s"])
+            .must();
         none
     }
 
     fn start(&self) -> Ran {
         let scaled = self.0.kubectl(&["-n", "istio-system", "scale", "deployment/istiod", "--replicas=1"]);
-        if scaled.ok { self.0.kubectl(&["-n", "istio-system", "rollout", "status", "deployment/istiod", "--timeout=120s"]) } else { scaled }
+        if scaled.ok {
+            self.0.kubectl(&["-n", "istio-system", "rollout", "status", "deployment/istiod", "--timeout=120s"])
+        } else {
+            scaled
+        }
     }
 }
 
@@ -135,7 +154,11 @@ fn a_control_plane_that_stops_is_named_where_it_matters() {
     let refused = panel.post("weights", r#"{"v1": 10, "v2": 90}"#);
     let told = refused.json();
     assert_eq!((refused.status, told["code"].as_str()), (422, Some("refused")), "{}", refused.text);
-    assert!(told["message"].as_str().unwrap().contains("failed calling webhook") && told["message"].as_str().unwrap().contains("istiod"), "{told}");
+    assert!(
+        told["message"].as_str().unwrap().contains("failed calling webhook")
+            && told["message"].as_str().unwrap().contains("istiod"),
+        "{told}"
+    );
     // Pods that ask for a sidecar cannot be made.
     admin.kubectl(&["-n", &ns, "delete", "pod", "-l", "version=v2,app=flaskapp", "--wait=false"]).must();
     let status = panel.until("pods are not made", |s| reason(s, "PodsRun") == "WebhookRefuses");
@@ -143,11 +166,16 @@ fn a_control_plane_that_stops_is_named_where_it_matters() {
     assert_eq!(status["wished"], json!({"v1": 80, "v2": 20}));
     let checks = panel.get(&panel.path("preflight")).json()["checks"].clone();
     let check = |id: &str| checks.as_array().unwrap().iter().find(|c| c["id"] == id).unwrap().clone();
-    assert_eq!((check("control-plane")["code"].as_str(), check("webhook")["code"].as_str()), (Some("IstiodDown"), Some("WebhookNoBackend")), "{checks}");
+    assert_eq!(
+        (check("control-plane")["code"].as_str(), check("webhook")["code"].as_str()),
+        (Some("IstiodDown"), Some("WebhookNoBackend")),
+        "{checks}"
+    );
 
     // Where validation lets everything pass, the route is written and no proxy has it.
     let pass = json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]).to_string();
-    let validators = admin.kubectl(&["get", "validatingwebhookconfigurations", "-l", "app=istiod", "-o", "name"]).must();
+    let validators =
+        admin.kubectl(&["get", "validatingwebhookconfigurations", "-l", "app=istiod", "-o", "name"]).must();
     for validator in validators.lines() {
         admin.kubectl(&["patch", validator, "--type", "json", "-p", &pass]).must();
     }
@@ -190,8 +218,18 @@ impl<'a> FailsOpen<'a> {
                 break;
             }
             let webhooks = get(&[name, "-o", "jsonpath={.webhooks[*].name}"]).out.split_whitespace().count();
-            let patch: Vec<_> = (0..webhooks).map(|i| json!({"op": "replace", "path": format!("/webhooks/{i}/failurePolicy"), "value": policy})).collect();
-            last = self.0.kubectl(&["patch", "mutatingwebhookconfiguration", name, "--type", "json", "-p", &json!(patch).to_string()]);
+            let patch: Vec<_> = (0..webhooks)
+                .map(|i| json!({"op": "replace", "path": format!("/webhooks/{i}/failurePolicy"), "value": policy}))
+                .collect();
+            last = self.0.kubectl(&[
+                "patch",
+                "mutatingwebhookconfiguration",
+                name,
+                "--type",
+                "json",
+                "-p",
+                &json!(patch).to_string(),
+            ]);
         }
         last
     }
@@ -214,10 +252,14 @@ fn a_webhook_that_lets_pods_pass_while_nobody_answers_is_told_from_the_pods() {
     let none = NoIstiod::now(&admin);
     admin.kubectl(&["-n", &panel.namespace, "delete", "pod", "-l", "app=sleep", "--wait=false"]).must();
     let why = "istio-sidecar-injector has no one to ask: istio-system/istiod has no ready endpoint.";
-    let status = panel.until("the pod without a sidecar is told, and why", |s| reason(s, "Injected") == "InjectionIgnored" && message(s, "Injected").ends_with(why));
+    let status = panel.until("the pod without a sidecar is told, and why", |s| {
+        reason(s, "Injected") == "InjectionIgnored" && message(s, "Injected").ends_with(why)
+    });
     assert!(message(&status, "Injected").starts_with("simple-flask-app-client-"), "{status}");
     let plain = |p: &serde_json::Value| p["sidecar"] == false && p["ready"] == "1/1";
-    panel.until("it runs by itself, and the weights do not act", |s| s["pods"].as_array().unwrap().iter().any(plain) && reason(s, "WeightsApply") == "ClientHasNoSidecar");
+    panel.until("it runs by itself, and the weights do not act", |s| {
+        s["pods"].as_array().unwrap().iter().any(plain) && reason(s, "WeightsApply") == "ClientHasNoSidecar"
+    });
 
     // Nothing adds a sidecar to a pod that runs: it is told, and one click makes it anew.
     none.start().must();

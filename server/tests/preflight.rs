@@ -13,11 +13,25 @@ fn check<'a>(told: &'a Value, id: &str) -> &'a Value {
 fn the_preflight_names_the_cluster_and_what_the_demo_needs_of_it() {
     let panel = TestPanel::start();
     let told = panel.get(&panel.path("preflight")).json();
-    assert_eq!((&told["cluster"]["kind"], &told["namespace"]), (&Value::from(if common::real::kubeconfig().is_some() { "kubeconfig" } else { "embedded" }), &Value::from(panel.namespace.as_str())), "{told}");
+    assert_eq!(
+        (&told["cluster"]["kind"], &told["namespace"]),
+        (
+            &Value::from(if common::real::kubeconfig().is_some() { "kubeconfig" } else { "embedded" }),
+            &Value::from(panel.namespace.as_str())
+        ),
+        "{told}"
+    );
     assert_eq!(check(&told, "namespace")["code"], "NamespaceAbsent", "{told}");
-    assert_eq!(check(&told, "trial-pod")["code"], "TrialInjected", "a fresh cluster is as good as one with the demo: {told}");
+    assert_eq!(
+        check(&told, "trial-pod")["code"],
+        "TrialInjected",
+        "a fresh cluster is as good as one with the demo: {told}"
+    );
     assert!(told["checks"].as_array().unwrap().iter().all(|c| c["status"] == "ok"), "{told}");
-    assert_eq!(check(&told, "istio")["reason"], "networking.istio.io is served as v1, v1beta1, v1alpha3; the panel writes v1.");
+    assert_eq!(
+        check(&told, "istio")["reason"],
+        "networking.istio.io is served as v1, v1beta1, v1alpha3; the panel writes v1."
+    );
     assert_eq!(check(&told, "nodes")["status"], "ok", "{told}");
 
     panel.ask("deploy", "");

@@ -23,8 +23,12 @@ fn the_curl_lines_of_the_readme_do_the_whole_journey() {
 
     let acknowledged = ran.out.lines().filter(|line| line.contains("\"acknowledged\":true")).count();
     assert_eq!(acknowledged, 2, "both changes of weights were acknowledged: {}", ran.out);
-    let frames: Vec<serde_json::Value> =
-        ran.out.lines().filter_map(|line| line.strip_prefix("data:")).filter_map(|data| serde_json::from_str(data.trim()).ok()).collect();
+    let frames: Vec<serde_json::Value> = ran
+        .out
+        .lines()
+        .filter_map(|line| line.strip_prefix("data:"))
+        .filter_map(|data| serde_json::from_str(data.trim()).ok())
+        .collect();
     assert_eq!(frames.len(), 20, "twenty frames of the live split: {}", ran.out);
     let count = |version: &str| frames.last().and_then(|frame| frame["counts"][version].as_u64()).unwrap_or(0);
     assert!(count("v1") > count("v2") && count("v2") > 0, "v1 gets most requests at 80/20: {:?}", frames.last());

@@ -24,14 +24,18 @@ impl InCluster {
     /// As people install it: `apply -k`, the token, a port-forward; nothing else.
     fn install(kubeconfig: &Path) -> InCluster {
         let (demo, panel) = (OwnNamespace::named("istio-app"), OwnNamespace::named("demo-panel"));
-        let mut cluster = InCluster { kubeconfig: kubeconfig.to_owned(), demo, panel, token: String::new(), forward: None };
+        let mut cluster =
+            InCluster { kubeconfig: kubeconfig.to_owned(), demo, panel, token: String::new(), forward: None };
         let own = cluster.panel.name.clone();
         cluster.kubectl(&["apply", "-k", "kubernetes/panel"]).must();
         cluster.kubectl(&["-n", &own, "rollout", "status", "deployment/demo-panel", "--timeout=180s"]).must();
         // A trial makes no namespace, and what is to be in it needs one: so this comes after.
         for folder in ["kubernetes/panel", "kubernetes/panel-preflight"] {
             let tried = cluster.kubectl(&["apply", "-k", folder, "--dry-run=server"]).must();
-            assert!(tried.lines().count() > 1 && tried.lines().all(|line| line.ends_with("(server dry run)")), "{tried}");
+            assert!(
+                tried.lines().count() > 1 && tried.lines().all(|line| line.ends_with("(server dry run)")),
+                "{tried}"
+            );
         }
         let token = cluster.kubectl(&["-n", &own, "exec", "deploy/demo-panel", "--", "demo-panel", "token"]).must();
         token.trim().clone_into(&mut cluster.token);
@@ -47,7 +51,13 @@ impl InCluster {
     fn forward(&mut self) {
         let program = std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".to_owned());
         let mut command = Command::new(program);
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &self.panel.name, "port-forward", "service/demo-panel", ":443"]);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args([
+            "-n",
+            &self.panel.name,
+            "port-forward",
+            "service/demo-panel",
+            ":443",
+        ]);
         let mut following = Following::of(command.stdin(Stdio::null()));
         let line = following.until("a port", |line| line.starts_with("Forwarding from 127.0.0.1:"));
         let port = line.split(':').nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
@@ -58,7 +68,11 @@ impl InCluster {
     fn curl(&self, path: &str, extra: &[&str]) -> (String, String) {
         let base = &self.forward.as_ref().unwrap().1;
         let mut command = Command::new("curl");
-        command.args(["-sk", "--max-time", "30", "-w", "\n%{http_code}"]).args(extra).arg(format!("{base}{path}")).current_dir(workspace());
+        command
+            .args(["-sk", "--max-time", "30", "-w", "\n%{http_code}"])
+            .args(extra)
+            .arg(format!("{base}{path}"))
+            .current_dir(workspace());
         let said = Ran::of(&mut command).out;
         let (body, status) = said.rsplit_once('\n').unwrap_or_default();
         (status.to_owned(), body.to_owned())
@@ -92,7 +106,12 @@ impl InCluster {
             if so(&status) {
                 return status;
             }
-            assert!(Instant::now() < deadline, "never: {what}\n{}\n{}", serde_json::to_string_pretty(&status).unwrap(), self.log());
+            assert!(
+                Instant::now() < deadline,
+                "never: {what}\n{}\n{}",
+                serde_json::to_string_pretty(&status).unwrap(),
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -100,7 +119,13 @@ impl InCluster {
 
 /// What lies outside the demo's namespace can be told with the optional rights alone; the demo needs none of it.
 fn preflight_tells_what_it_may_see(cluster: &InCluster, admin: &Admin) {
-    let ids = |checks: &[Value], status: &str| checks.iter().filter(|c| c["status"] == status).map(|c| c["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let ids = |checks: &[Value], status: &str| {
+        checks
+            .iter()
+            .filter(|c| c["status"] == status)
+            .map(|c| c["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
     let without = cluster.preflight();
     assert_eq!(ids(&without, "unknown"), ["control-plane", "webhook", "nodes"], "{without:?}");
     assert_eq!(ids(&without, "fail"), Vec::<String>::new(), "{without:?}");
@@ -152,7 +177,10 @@ fn the_panel_in_the_cluster_drives_the_demo_with_its_role_alone() {
     admin.kubectl(&["-n", &cluster.demo.name, "scale", "deployment/simple-flask-app-client", "--replicas=0"]).must();
     cluster.until("the client is scaled to 0", |s| common::reason(s, "ClientReady") == "ClientScaledToZero");
     cluster.verb("client", "{}");
-    let status = cluster.until("the client is back", |s| s["operation"].is_null() && common::reason(s, "ClientReady") == "ClientReady" || !s["operation"]["error"].is_null());
+    let status = cluster.until("the client is back", |s| {
+        s["operation"].is_null() && common::reason(s, "ClientReady") == "ClientReady"
+            || !s["operation"]["error"].is_null()
+    });
     assert!(status["operation"].is_null(), "{}", status["operation"]);
 
     // Its account may do that in the demo's namespace, and nothing else.
@@ -160,14 +188,20 @@ fn the_panel_in_the_cluster_drives_the_demo_with_its_role_alone() {
     let may = |args: &[&str]| cluster.kubectl(&[&["auth", "can-i", &account], args].concat()).out.trim().to_owned();
     let demo = cluster.demo.name.as_str();
     assert_eq!(may(&["create", "deployments.apps", "-n", demo]), "yes");
-    for refused in [["get", "secrets", "-n", demo], ["create", "deployments.apps", "-n", "default"], ["delete", "namespaces", "-n", demo]] {
+    for refused in [
+        ["get", "secrets", "-n", demo],
+        ["create", "deployments.apps", "-n", "default"],
+        ["delete", "namespaces", "-n", demo],
+    ] {
         assert_eq!(may(&refused), "no", "{refused:?}");
     }
 
     // The demo goes, the namespace that others made stays.
     cluster.verb("teardown", "{}");
     let status = cluster.until("cleaned up", |s| s["pods"] == json!([]) && s["operation"].is_null());
-    let left = cluster.kubectl(&["-n", demo, "get", "all,vs,dr", "-l", "app.kubernetes.io/managed-by=demo-panel", "-o", "name"]).must();
+    let left = cluster
+        .kubectl(&["-n", demo, "get", "all,vs,dr", "-l", "app.kubernetes.io/managed-by=demo-panel", "-o", "name"])
+        .must();
     assert_eq!(left, "", "{status}");
     assert!(cluster.kubectl(&["get", "namespace", demo]).ok);
 }

@@ -68,19 +68,40 @@ async fn a_quota_that_is_used_up_and_one_that_wants_requests_are_named() {
     admin.namespace(&own, &json!({}));
     let ns = own.name.clone();
     admin.make(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small", "namespace": ns}, "spec": {"hard": {"pods": "2"}}}));
-    let hard = |hard: &str| admin.kubectl(&["-n", &ns, "patch", "resourcequota", "small", "--type", "merge", "-p", &format!(r#"{{"spec": {{"hard": {hard}}}}}"#)]).must();
+    let hard = |hard: &str| {
+        admin
+            .kubectl(&[
+                "-n",
+                &ns,
+                "patch",
+                "resourcequota",
+                "small",
+                "--type",
+                "merge",
+                "-p",
+                &format!(r#"{{"spec": {{"hard": {hard}}}}}"#),
+            ])
+            .must()
+    };
     let panel = TestPanel::real(&admin.kubeconfig, own);
     panel.ask("deploy", "");
     let status = panel.until("the quota is named", |s| reason(s, "PodsRun") == "QuotaExceeded");
     let said = message(&status, "PodsRun");
-    assert!(said.contains("exceeded quota: small") && said.contains("limited: pods=2") && said.contains("Raise the quota"), "{said}");
+    assert!(
+        said.contains("exceeded quota: small") && said.contains("limited: pods=2") && said.contains("Raise the quota"),
+        "{said}"
+    );
     let told = panel.get(&panel.path("preflight")).json();
     let line = told["checks"].as_array().unwrap().iter().find(|c| c["id"] == "quota").unwrap().clone();
     assert!(line["status"] != "ok" && line.to_string().contains("small"), "{line}");
 
     let driver = Driver::start();
     let browser = driver.open(&panel.url()).await;
-    browser.until("the quota is told on the page", || async { browser.script("return document.body.innerText").await.to_string().contains("exceeded quota") }).await;
+    browser
+        .until("the quota is told on the page", || async {
+            browser.script("return document.body.innerText").await.to_string().contains("exceeded quota")
+        })
+        .await;
     browser.screenshots("30-quota-used-up").await;
 
     hard(r#"{"pods": "9"}"#);
@@ -108,7 +129,10 @@ fn a_pod_that_no_node_takes_is_named() {
     select(r#"{"x": "y"}"#);
     let status = panel.until("no node takes it", |s| reason(s, "PodsRun") == "Unschedulable");
     let said = message(&status, "PodsRun");
-    assert!(said.contains("No node takes flaskapp-v2-") && said.contains("didn't match Pod's node affinity/selector"), "{said}");
+    assert!(
+        said.contains("No node takes flaskapp-v2-") && said.contains("didn't match Pod's node affinity/selector"),
+        "{said}"
+    );
     select("null");
     panel.until("a node takes it", |s| holds(s, "PodsRun") && holds(s, "Deployed"));
 }
@@ -126,7 +150,12 @@ fn a_right_that_is_missing_is_named_with_what_is_off() {
     let panel = TestPanel::real(&account, own);
     let status = panel.until("the right is named", |s| reason(s, "Permitted") == "Forbidden");
     let said = message(&status, "Permitted");
-    assert!(said.starts_with("The panel may not patch deployments.apps; off until it may:") && said.contains("deploy") && said.contains("inject"), "{said}");
+    assert!(
+        said.starts_with("The panel may not patch deployments.apps; off until it may:")
+            && said.contains("deploy")
+            && said.contains("inject"),
+        "{said}"
+    );
     assert!(!said.contains("weights"), "what does not need it stays on: {said}");
     // Asked all the same, the cluster's refusal names verb and resource.
     panel.ask("deploy", "");
@@ -179,7 +208,9 @@ fn a_cluster_that_asks_to_slow_down_is_waited_for() {
     // No place for this account. One request is let through all the same where no other of it runs, so one always does.
     let api = "flowcontrol.apiserver.k8s.io/v1";
     let none = json!({"type": "Limited", "limited": {"nominalConcurrencyShares": 0, "lendablePercent": 0, "borrowingLimitPercent": 0, "limitResponse": {"type": "Reject"}}});
-    admin.make(&json!({"apiVersion": api, "kind": "PriorityLevelConfiguration", "metadata": {"name": ns}, "spec": none}));
+    admin.make(
+        &json!({"apiVersion": api, "kind": "PriorityLevelConfiguration", "metadata": {"name": ns}, "spec": none}),
+    );
     let all = json!({
         "subjects": [{"kind": "ServiceAccount", "serviceAccount": {"namespace": ns, "name": "demo-panel"}}],
         "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": true}],
@@ -219,10 +250,12 @@ async fn weights_that_the_cluster_refuses_are_refused_in_its_words() {
             "matchConstraints": {"resourceRules": [{"apiGroups": ["networking.istio.io"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": ["virtualservices"]}]},
             "validations": [{"expression": format!("!object.spec.http.exists(h, h.route.exists(r, has(r.weight) && r.weight == {weight}))"), "message": format!("{weight} % brings bad luck"), "reason": reason}],
         }}));
-        admin.make(&json!({"apiVersion": api, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": {
-            "policyName": name, "validationActions": ["Deny"],
-            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": ns}}},
-        }}));
+        admin.make(
+            &json!({"apiVersion": api, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": {
+                "policyName": name, "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": ns}}},
+            }}),
+        );
     }
     for weight in [13, 14] {
         let body = format!(r#"{{"v1": {}, "v2": {weight}}}"#, 100 - weight);
@@ -246,13 +279,23 @@ async fn weights_that_the_cluster_refuses_are_refused_in_its_words() {
     let browser = driver.open(&panel.url()).await;
     browser.says("share-v1", "50").await;
     browser.type_into("weight-v2", "13").await;
-    browser.until("the refusal is on the page", || async { browser.script("return document.body.innerText").await.to_string().contains("13 % brings bad luck") }).await;
+    browser
+        .until("the refusal is on the page", || async {
+            browser.script("return document.body.innerText").await.to_string().contains("13 % brings bad luck")
+        })
+        .await;
     browser.screenshots("31-weights-refused").await;
     assert_eq!(panel.status()["wished"]["v2"], 50, "nothing has moved");
     browser.says("share-v1", "50").await;
 
     // A webhook that cannot be asked: the cluster runs, and says which it is.
-    admin.make(&webhook_without_a_backend("ValidatingWebhookConfiguration", &ns, &ns, "networking.istio.io", "virtualservices"));
+    admin.make(&webhook_without_a_backend(
+        "ValidatingWebhookConfiguration",
+        &ns,
+        &ns,
+        "networking.istio.io",
+        "virtualservices",
+    ));
     let refused = loop {
         let answer = panel.post("weights", r#"{"v1": 40, "v2": 60}"#);
         if answer.status >= 400 {
@@ -282,7 +325,12 @@ fn a_webhook_that_does_not_answer_keeps_pods_from_being_made() {
         reason(s, "PodsRun") == "WebhookRefuses"
     });
     let said = message(&panel.status(), "PodsRun");
-    assert!(said.contains("flaskapp-v2 gets no pod") && said.contains("failed calling webhook \"nobody.example.com\"") && said.contains("whether the webhook's backend runs"), "{said}");
+    assert!(
+        said.contains("flaskapp-v2 gets no pod")
+            && said.contains("failed calling webhook \"nobody.example.com\"")
+            && said.contains("whether the webhook's backend runs"),
+        "{said}"
+    );
     admin.unmake(&format!("MutatingWebhookConfiguration/{ns}"));
     panel.until("pods are made", |s| holds(s, "PodsRun") && holds(s, "Deployed"));
 }
@@ -300,7 +348,9 @@ fn pods_that_no_webhook_acts_on_say_why() {
     deployed(&panel);
     panel.ask("inject", r#"{"inject": true}"#);
     let why = "no webhook matches revision `canary`";
-    let status = panel.until("it is told why", |s| reason(s, "Injected") == "InjectionIgnored" && message(s, "Injected").contains(why));
+    let status = panel.until("it is told why", |s| {
+        reason(s, "Injected") == "InjectionIgnored" && message(s, "Injected").contains(why)
+    });
     let plain = |p: &Value| p["ready"] == "1/1" && p["sidecar"] == false;
     assert!(status["pods"].as_array().unwrap().iter().any(plain), "{status}");
 
@@ -317,12 +367,24 @@ fn a_client_that_is_replaced_under_load_goes_on_and_leaves_a_gap() {
     routed(&panel);
     panel.ask("load", r#"{"rate": 100}"#);
     let before = panel.until_frame("requests are counted", |f| count(f, "v1") > 100);
-    let client = |s: &Value| s["pods"].as_array().unwrap().iter().find(|p| p["workload"] == "simple-flask-app-client" && p["phase"] == "Running").map(|p| p["name"].clone());
+    let client = |s: &Value| {
+        s["pods"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|p| p["workload"] == "simple-flask-app-client" && p["phase"] == "Running")
+            .map(|p| p["name"].clone())
+    };
     let old = client(&panel.status()).unwrap();
     admin.kubectl(&["-n", &panel.namespace, "delete", "pod", old.as_str().unwrap(), "--grace-period=1"]).must();
-    let after = panel.until_frame("it is counted anew", |f| f["run"] != before["run"] && count(f, "v1") > 20 && f["target_rate"] == 100.0);
+    let after = panel.until_frame("it is counted anew", |f| {
+        f["run"] != before["run"] && count(f, "v1") > 20 && f["target_rate"] == 100.0
+    });
     assert_ne!(client(&panel.status()), Some(old), "another pod sends them");
-    assert!(count(&after, "v1") < count(&before, "v1") + 200, "no request is made up for the time between: {before} {after}");
+    assert!(
+        count(&after, "v1") < count(&before, "v1") + 200,
+        "no request is made up for the time between: {before} {after}"
+    );
     // The chart draws a gap where two frames are further apart than they come.
     let times: Vec<u64> = panel.history().iter().map(|f| f["at_ms"].as_u64().unwrap()).collect();
     let gap = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0);

@@ -123,7 +123,10 @@ fn the_client_is_controlled_by_a_socket_of_its_own_user() {
     stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\"rate\":0"), "no load until someone asks: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\"rate\":0"),
+        "no load until someone asks: {answer}"
+    );
     client.terminate();
     assert_eq!(client.exit_code(), Some(0));
 }

@@ -30,7 +30,11 @@ fn a_token_is_typed_once_and_a_cookie_stands_for_it() {
     let cookie = line.trim_start_matches("set-cookie: ").split(';').next().unwrap().to_owned();
     assert_eq!(panel.send("GET", "/api/demo/status", &[("Cookie", &cookie)], "").status, 200);
     assert_eq!(panel.send("GET", "/api/demo/status", &[("Authorization", &format!("Bearer {TOKEN}"))], "").status, 200);
-    assert_eq!(panel.send("GET", &format!("/api/demo/status?token={TOKEN}"), &[], "").status, 401, "never in an address");
+    assert_eq!(
+        panel.send("GET", &format!("/api/demo/status?token={TOKEN}"), &[], "").status,
+        401,
+        "never in an address"
+    );
     // A form of another origin, and a form to a verb.
     assert_eq!(panel.send("POST", "/sign-in", &[form[0], ("Origin", "https://evil.example")], "token=x").status, 403);
     assert_eq!(panel.send("POST", "/api/demo/deploy", &[form[0], ("Cookie", &cookie)], "a=b").status, 415);
@@ -55,7 +59,11 @@ fn a_token_is_typed_once_and_a_cookie_stands_for_it() {
     let metrics = panel.send("GET", "/metrics", &[("Cookie", &cookie)], "").text;
     assert!(metrics.contains("demo_panel_wrong_tokens_total 4\n"), "{metrics}");
     let right = panel.send("POST", "/sign-in", &form, &format!("token={TOKEN}"));
-    assert_eq!(right.status, 303, "behind a port-forward all have one address: nobody locks the others out; {}", right.text);
+    assert_eq!(
+        right.status, 303,
+        "behind a port-forward all have one address: nobody locks the others out; {}",
+        right.text
+    );
     assert_eq!(panel.send("GET", "/api/demo/status", &[("Cookie", &cookie)], "").status, 200, "who is in stays in");
     assert!(!panel.log().contains(TOKEN), "{}", panel.log());
 }

@@ -68,7 +68,10 @@ fn more_namespaces_than_ever_at_once_are_all_served_and_none_is_forgotten() {
     clients_in(&panel, &names);
     for ns in &names {
         let log = status(&panel, ns)["log"].clone();
-        assert!(log.as_array().is_some_and(|log| log.iter().any(|line| line["verb"] == "client")), "{ns} was forgotten: {log}");
+        assert!(
+            log.as_array().is_some_and(|log| log.iter().any(|line| line["verb"] == "client")),
+            "{ns} was forgotten: {log}"
+        );
         assert_eq!(post(&panel, ns, "teardown", "{}").status, 202, "{ns}");
     }
     for ns in &names {
@@ -158,7 +161,9 @@ fn all_load_together_stays_below_the_cap_and_is_shared_fairly() {
         answer.json()
     };
     let share = |ns: &str, rate: u32, granted: u32| {
-        let told = until(&panel, ns, &format!("granted {granted} of {rate}"), |s| s["load"]["rate"] == rate && s["load"]["granted"] == granted);
+        let told = until(&panel, ns, &format!("granted {granted} of {rate}"), |s| {
+            s["load"]["rate"] == rate && s["load"]["granted"] == granted
+        });
         assert_eq!(reason(&told, "LoadRunning") == "LoadCapped", granted < rate, "{}", message(&told, "LoadRunning"));
         told
     };
@@ -166,10 +171,17 @@ fn all_load_together_stays_below_the_cap_and_is_shared_fairly() {
     share("cap-a", 250, 250);
     // The second one takes from the first, and is told so at once.
     let told = load("cap-b", r#"{"rate": 250}"#);
-    assert_eq!((&told["step"], told["zh"].as_str().unwrap().contains("150/250")), (&"Granted 150 of 250 requests/s".into(), true));
+    assert_eq!(
+        (&told["step"], told["zh"].as_str().unwrap().contains("150/250")),
+        (&"Granted 150 of 250 requests/s".into(), true)
+    );
     share("cap-a", 250, 150);
     let told = share("cap-b", 250, 150);
-    assert_eq!((&told["generators"]["running"], &told["generators"]["rate"], &told["generators"]["cap"]), (&2.into(), &300.into(), &300.into()), "{told:#}");
+    assert_eq!(
+        (&told["generators"]["running"], &told["generators"]["rate"], &told["generators"]["cap"]),
+        (&2.into(), &300.into(), &300.into()),
+        "{told:#}"
+    );
     // A closed loop says no rate, and a run of so many requests ends by itself: neither is outside the cap.
     load("cap-c", r#"{"rate": 1, "closed_loop": 8, "requests": 500}"#);
     share("cap-a", 250, 100);
@@ -242,7 +254,15 @@ fn one_switch_stops_all_load_also_that_of_namespaces_which_nobody_looks_after() 
     for part in ["data-testid=\"stop-all\"", "data-testid=\"stop-all-dialog\"", "data-testid=\"stop-all-confirm\""] {
         assert!(page.contains(part), "{part} is not in the page");
     }
-    for (method, path, body, status) in [("GET", "/api/demo/stop-all", "", 405), ("POST", "/api/demo/stop-all?namespace=a", "{}", 400), ("POST", "/api/demo/stop-all", r#"{"x": 1}"#, 400)] {
-        assert_eq!(panel.send(method, path, &[("Content-Type", "application/json")], body).status, status, "{method} {path} {body}");
+    for (method, path, body, status) in [
+        ("GET", "/api/demo/stop-all", "", 405),
+        ("POST", "/api/demo/stop-all?namespace=a", "{}", 400),
+        ("POST", "/api/demo/stop-all", r#"{"x": 1}"#, 400),
+    ] {
+        assert_eq!(
+            panel.send(method, path, &[("Content-Type", "application/json")], body).status,
+            status,
+            "{method} {path} {body}"
+        );
     }
 }

@@ -17,7 +17,11 @@ struct Operator<'p> {
 impl Operator<'_> {
     fn patch_route(&self, operations: &Value) {
         let body = operations.to_string();
-        let head = format!("PATCH {ROUTE} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json-patch+json\r\nContent-Length: {}\r\n\r\n", self.api, body.len());
+        let head = format!(
+            "PATCH {ROUTE} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json-patch+json\r\nContent-Length: {}\r\n\r\n",
+            self.api,
+            body.len()
+        );
         let answer = raw(&self.api, (head + &body).as_bytes());
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
@@ -37,7 +41,11 @@ impl Operator<'_> {
     fn until_pods(&self, version: &str, count: usize) {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            let all = kubectl(self.panel, &["-n", "istio-app", "get", "pods", "-l", &format!("app=flaskapp,version={version}"), "-o", "name"]).must();
+            let all = kubectl(
+                self.panel,
+                &["-n", "istio-app", "get", "pods", "-l", &format!("app=flaskapp,version={version}"), "-o", "name"],
+            )
+            .must();
             if all.lines().count() == count {
                 return;
             }
@@ -101,7 +109,11 @@ fn no_request_fails_while_weights_move_pods_roll_and_the_app_is_scaled() {
         check(&format!("scaling {round} to 5 and back"));
     }
 
-    let retries = kubectl(&panel, &["-n", "istio-app", "get", "vs", "flaskapp-vs", "-o", "jsonpath={.spec.http[0].retries.attempts}"]).must();
+    let retries = kubectl(
+        &panel,
+        &["-n", "istio-app", "get", "vs", "flaskapp-vs", "-o", "jsonpath={.spec.http[0].retries.attempts}"],
+    )
+    .must();
     assert_eq!(retries, "0", "somebody turned the retries on");
     let took = began.elapsed();
     let (after, errors, frame) = so_far(&panel);

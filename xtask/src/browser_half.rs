@@ -67,7 +67,9 @@ pub fn build(compiler: &WasmCompiler, profile: Profile) -> Result<Built> {
     }
     let folder = target_dir().join("pkg");
     let built = Built { folder: folder.clone(), output_name: output_name.clone() };
-    if std::fs::read_to_string(folder.join("manifest.json")).is_ok_and(|text| text.contains(&format!("\"{output_name}\""))) {
+    if std::fs::read_to_string(folder.join("manifest.json"))
+        .is_ok_and(|text| text.contains(&format!("\"{output_name}\"")))
+    {
         return Ok(built);
     }
     let making = target_dir().join("pkg.making");

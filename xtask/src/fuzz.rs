@@ -26,13 +26,20 @@ impl Fuzz {
     pub fn run(self) -> Result<()> {
         let targets: Vec<&str> = match self.target.as_deref() {
             None => TARGETS.to_vec(),
-            Some(one) => vec![*TARGETS.iter().find(|t| **t == one).ok_or_else(|| error(format!("no fuzz target {one}: there are {}", TARGETS.join(", "))))?],
+            Some(one) => vec![
+                *TARGETS
+                    .iter()
+                    .find(|t| **t == one)
+                    .ok_or_else(|| error(format!("no fuzz target {one}: there are {}", TARGETS.join(", "))))?,
+            ],
         };
         let host = host()?;
         let build = target_dir().join("fuzz");
         println!("Building {} for {host} (the first time 2 min on two cores)", targets.join(", "));
         let mut command = nightly()?;
-        command.args(["build", "--locked", "--release", "--target", &host, "--manifest-path"]).arg(workspace().join(FOLDER).join("Cargo.toml"));
+        command
+            .args(["build", "--locked", "--release", "--target", &host, "--manifest-path"])
+            .arg(workspace().join(FOLDER).join("Cargo.toml"));
         command.env("CARGO_TARGET_DIR", &build).env("RUSTFLAGS", FLAGS);
         run(&mut command)?;
         for target in targets {
@@ -44,8 +51,19 @@ impl Fuzz {
             println!("Fuzzing {target} for {} s", self.seconds);
             let mut fuzzer = cmd(build.join(&host).join("release").join(target));
             // A hang over 1 s or more than 256 MiB is a defect; a sanitizer's own needs come on top.
-            fuzzer.args([format!("-max_total_time={}", self.seconds), format!("-artifact_prefix={}/", artifacts.display())]);
-            fuzzer.args(["-timeout=5", "-rss_limit_mb=1024", "-print_final_stats=1", if target == "large_heads" { "-max_len=61440" } else { "-max_len=8192" }]).arg(corpus).arg(folder("seeds"));
+            fuzzer.args([
+                format!("-max_total_time={}", self.seconds),
+                format!("-artifact_prefix={}/", artifacts.display()),
+            ]);
+            fuzzer
+                .args([
+                    "-timeout=5",
+                    "-rss_limit_mb=1024",
+                    "-print_final_stats=1",
+                    if target == "large_heads" { "-max_len=61440" } else { "-max_len=8192" },
+                ])
+                .arg(corpus)
+                .arg(folder("seeds"));
             run(&mut fuzzer)?;
         }
         Ok(())
@@ -54,7 +72,11 @@ impl Fuzz {
 
 /// Cargo of the nightly tool chain; without it, what to install.
 fn nightly() -> Result<Command> {
-    let rustup = which("rustup").ok_or_else(|| error("fuzzing needs rustup and a nightly tool chain: https://rustup.rs, then `rustup toolchain install nightly`"))?;
+    let rustup = which("rustup").ok_or_else(|| {
+        error(
+            "fuzzing needs rustup and a nightly tool chain: https://rustup.rs, then `rustup toolchain install nightly`",
+        )
+    })?;
     let installed = output(cmd(&rustup).args(["toolchain", "list"]))?;
     if !installed.lines().any(|line| line.starts_with("nightly")) {
         return Err(error("fuzzing needs a nightly tool chain: `rustup toolchain install nightly`"));
@@ -74,5 +96,8 @@ fn nightly() -> Result<Command> {
 /// This machine, as rustc names it. Named on the command line, so that build scripts are built without the sanitizer.
 fn host() -> Result<String> {
     let told = output(cargo().arg("-vV"))?;
-    told.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned).ok_or_else(|| error("cargo does not say what machine this is"))
+    told.lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::to_owned)
+        .ok_or_else(|| error("cargo does not say what machine this is"))
 }

@@ -8,7 +8,8 @@ use crate::{cluster, image};
 use std::path::{Path, PathBuf};
 
 /// Files of `server/tests` that run there.
-const HERE: [&str; 10] = ["journey", "outside", "kubectl", "commands", "real", "browser", "lease", "preflight", "troubles", "real_troubles"];
+const HERE: [&str; 10] =
+    ["journey", "outside", "kubectl", "commands", "real", "browser", "lease", "preflight", "troubles", "real_troubles"];
 /// Those that disturb the whole cluster: after all others, one test at a time.
 const LAST: [&str; 1] = ["outages"];
 /// Those that do not, and why.
@@ -67,11 +68,15 @@ impl RealSuite {
                 println!("    not run on a real cluster: {why}");
                 return Ok(());
             }
-            RealSuite::Given(kubeconfig) => return steps.step("Tests on the given cluster", || tests(programs, &kubeconfig, None)),
+            RealSuite::Given(kubeconfig) => {
+                return steps.step("Tests on the given cluster", || tests(programs, &kubeconfig, None));
+            }
             // No network, most likely. That the cluster does not boot is another matter: a failure.
             RealSuite::Boot => match cluster::Parts::ready(steps) {
                 Ok(parts) => cluster::up(steps, NAME, &parts)?,
-                Err(why) => return RealSuite::Nowhere(format!("its programs cannot be had: {why}")).run(steps, programs),
+                Err(why) => {
+                    return RealSuite::Nowhere(format!("its programs cannot be had: {why}")).run(steps, programs);
+                }
             },
         };
         let done = steps
@@ -79,7 +84,9 @@ impl RealSuite {
                 run(programs.cargo_test().args(selected(&[&HERE[..], &LAST].concat())).arg("--no-run"))?;
                 cluster::load(NAME, &image::debug_archive_of(&target_dir().join("debug/demo-panel"))?)
             })
-            .and_then(|()| steps.step("Tests on a real Kubernetes with Istio", || tests(programs, &kubeconfig, Some(NAME))));
+            .and_then(|()| {
+                steps.step("Tests on a real Kubernetes with Istio", || tests(programs, &kubeconfig, Some(NAME)))
+            });
         // However they went.
         let ended = cluster::down(NAME);
         done.and(ended.map(drop))
@@ -127,9 +134,18 @@ fn tests(programs: &Programs, kubeconfig: &Path, booted: Option<&str>) -> Result
 /// Files of tests that neither list names.
 fn unnamed() -> Result<Vec<String>> {
     let folder = workspace().join("server/tests");
-    let files = std::fs::read_dir(&folder).context(format!("list {}", folder.display()))?.flatten().map(|entry| entry.path());
-    let names = files.filter(|file| file.extension().is_some_and(|ext| ext == "rs")).filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()));
-    let mut left: Vec<String> = names.filter(|name| !HERE.contains(&name.as_str()) && !LAST.contains(&name.as_str()) && !NOT_HERE.iter().any(|(known, _)| known == name)).collect();
+    let files =
+        std::fs::read_dir(&folder).context(format!("list {}", folder.display()))?.flatten().map(|entry| entry.path());
+    let names = files
+        .filter(|file| file.extension().is_some_and(|ext| ext == "rs"))
+        .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()));
+    let mut left: Vec<String> = names
+        .filter(|name| {
+            !HERE.contains(&name.as_str())
+                && !LAST.contains(&name.as_str())
+                && !NOT_HERE.iter().any(|(known, _)| known == name)
+        })
+        .collect();
     left.sort();
     Ok(left)
 }

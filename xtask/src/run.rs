@@ -24,7 +24,8 @@ impl Run {
         let compiler = steps.step("Compiler for the browser's half (wasm)", wasm_compiler)?;
         let what = "Browser's half: wasm, JavaScript, CSS (the first time 2 to 3 min on two cores)";
         steps.step(what, || browser_half::build(&compiler, Profile::Release))?;
-        let program = steps.step("Server, optimised (the first time 9 to 10 min on two cores)", || build::server(true))?;
+        let program =
+            steps.step("Server, optimised (the first time 9 to 10 min on two cores)", || build::server(true))?;
         steps.save()?;
         if self.build_only {
             println!("{}", program.display());

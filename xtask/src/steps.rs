@@ -29,10 +29,14 @@ impl Steps {
 
     /// Writes the times to `target/xtask-steps.json`, where the bench reads them.
     pub fn save(&self) -> Result<()> {
-        let rows: Vec<_> =
-            self.done.iter().map(|(what, took)| serde_json::json!({"step": what, "seconds": took.as_secs_f64()})).collect();
+        let rows: Vec<_> = self
+            .done
+            .iter()
+            .map(|(what, took)| serde_json::json!({"step": what, "seconds": took.as_secs_f64()}))
+            .collect();
         let file = target_dir().join("xtask-steps.json");
         std::fs::create_dir_all(target_dir()).context("make the target folder")?;
-        std::fs::write(&file, serde_json::to_vec_pretty(&rows).context("write the steps' times")?).context("write the steps' times")
+        std::fs::write(&file, serde_json::to_vec_pretty(&rows).context("write the steps' times")?)
+            .context("write the steps' times")
     }
 }

@@ -42,7 +42,10 @@ impl Programs {
         command.args(["test", "--locked"]);
         command.env("DEMO_PANEL_PKG", target_dir().join("pkg"));
         command.env("KUBECTL", &self.kubectl).env("AXE", &self.axe).env("ENVOY", &self.envoy);
-        command.env("CHROMIUM", &self.chromium.browser).env("CHROMEDRIVER", &self.chromium.driver).env("FONTS", &self.fonts);
+        command
+            .env("CHROMIUM", &self.chromium.browser)
+            .env("CHROMEDRIVER", &self.chromium.driver)
+            .env("FONTS", &self.fonts);
         command
     }
 }
@@ -51,7 +54,9 @@ impl Test {
     /// Arguments would be given to a run that `--only real` leaves out: no test at all would run, and that would be a success.
     fn check(&self) -> Result<()> {
         if self.only == Some(Only::Real) && !self.args.is_empty() {
-            return Err(error("--only real takes no arguments for `cargo test`: on a real cluster the suite runs as a whole. Leave out one or the other."));
+            return Err(error(
+                "--only real takes no arguments for `cargo test`: on a real cluster the suite runs as a whole. Leave out one or the other.",
+            ));
         }
         Ok(())
     }
@@ -59,7 +64,8 @@ impl Test {
     /// Sets up and runs them all; a step that cannot be done says what to install.
     pub fn run(self) -> Result<()> {
         self.check()?;
-        let real = if self.args.is_empty() && self.only != Some(Only::Embedded) { Some(RealSuite::choose()) } else { None };
+        let real =
+            if self.args.is_empty() && self.only != Some(Only::Embedded) { Some(RealSuite::choose()) } else { None };
         let embedded = self.only != Some(Only::Real);
         let mut steps = Steps::new(7 + usize::from(embedded) + real.as_ref().map_or(0, RealSuite::steps));
         steps.step("Rules of the house", tidy::check)?;
@@ -97,7 +103,12 @@ mod tests {
 
     #[test]
     fn what_would_run_no_test_is_refused() {
-        for (only, args, fits) in [(None, true, true), (Some(Only::Embedded), true, true), (Some(Only::Real), false, true), (Some(Only::Real), true, false)] {
+        for (only, args, fits) in [
+            (None, true, true),
+            (Some(Only::Embedded), true, true),
+            (Some(Only::Real), false, true),
+            (Some(Only::Real), true, false),
+        ] {
             let args = if args { vec!["-p".to_owned(), "mesh".to_owned()] } else { Vec::new() };
             assert_eq!(Test { only, args }.check().is_ok(), fits);
         }

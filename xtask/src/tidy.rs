@@ -52,8 +52,11 @@ pub fn check() -> Result<()> {
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    let mut entries: Vec<PathBuf> =
-        std::fs::read_dir(folder).context(format!("read {}", folder.display()))?.flatten().map(|entry| entry.path()).collect();
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
+        .context(format!("read {}", folder.display()))?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {

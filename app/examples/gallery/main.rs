@@ -112,7 +112,9 @@ fn async_stream(gallery: Arc<Gallery>, ns: String) -> impl futures::Stream<Item 
             i if i % 10 == 2 => Event::default().event("status").json_data(gallery.world(&ns, |w| w.status.clone())),
             i if i % 10 == 3 => {
                 let (status, traffic) = gallery.world(&ns, |w| (w.status.clone(), w.traffic()));
-                Ok(Event::default().event("board").data(app::components::board(app::text::Lang::En, &status, &traffic).main))
+                Ok(Event::default()
+                    .event("board")
+                    .data(app::components::board(app::text::Lang::En, &status, &traffic).main))
             }
             _ => {
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -25,12 +25,27 @@ impl Gallery {
         act(worlds.entry(ns.to_owned()).or_insert_with(|| World::named(ns)))
     }
 
-    fn did(&self, ns: &Namespace, by: &str, verb: Verb, what: &str, act: impl FnOnce(&mut World)) -> Result<Operation, ApiError> {
+    fn did(
+        &self,
+        ns: &Namespace,
+        by: &str,
+        verb: Verb,
+        what: &str,
+        act: impl FnOnce(&mut World),
+    ) -> Result<Operation, ApiError> {
         self.world(ns.as_str(), |world| {
             act(world);
             world.log(by, verb, what, None);
         });
-        Ok(Operation { id: 1, verb, by: by.to_owned(), since: now_ms(), step: String::new(), zh: String::new(), error: None })
+        Ok(Operation {
+            id: 1,
+            verb,
+            by: by.to_owned(),
+            since: now_ms(),
+            step: String::new(),
+            zh: String::new(),
+            error: None,
+        })
     }
 }
 
@@ -41,7 +56,11 @@ impl ControlPlane for Gallery {
     }
     async fn status(&self, ns: &Namespace) -> Result<Status, ApiError> {
         if ns.as_str() == "forbidden" {
-            return Err(ApiError::new(Code::Forbidden, "viewer may not list pods in namespace forbidden.", "Choose a namespace you may look at."));
+            return Err(ApiError::new(
+                Code::Forbidden,
+                "viewer may not list pods in namespace forbidden.",
+                "Choose a namespace you may look at.",
+            ));
         }
         Ok(self.world(ns.as_str(), |w| w.status.clone()))
     }
@@ -77,14 +96,20 @@ impl ControlPlane for Gallery {
         self.did(ns, by, Verb::Client, "client", |_| {})
     }
     async fn inject(&self, ns: &Namespace, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {
-        self.did(ns, by, Verb::Inject, if request.inject { "sidecars added" } else { "sidecars removed" }, |w| w.inject(request.inject))
+        self.did(ns, by, Verb::Inject, if request.inject { "sidecars added" } else { "sidecars removed" }, |w| {
+            w.inject(request.inject)
+        })
     }
     async fn route(&self, ns: &Namespace, by: &str, request: RouteRequest) -> Result<Operation, ApiError> {
         self.did(ns, by, Verb::Route, "route", |w| w.wish(request.present.then(|| Split::v1_v2(50).ok()).flatten(), by))
     }
     async fn weights(&self, ns: &Namespace, by: &str, split: Split) -> Result<Shifted, ApiError> {
         if ns.as_str() == "refused" {
-            return Err(ApiError::new(Code::WeightOwned, "The route is owned by kubectl-edit.", "Adopt its weights, or revert them."));
+            return Err(ApiError::new(
+                Code::WeightOwned,
+                "The route is owned by kubectl-edit.",
+                "Adopt its weights, or revert them.",
+            ));
         }
         tokio::time::sleep(Duration::from_millis(9)).await;
         let times = TimesMs { accepted: Some(6.2), acknowledged: Some(9.1), first_request: Some(13.8) };
@@ -105,7 +130,15 @@ impl ControlPlane for Gallery {
         self.did(ns, by, Verb::Load, &what, |w| w.load(order.rate))
     }
     async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        self.did(ns, by, Verb::Verify, "/env/PATH answered in 2 ms", |w| w.say(kinds::VERIFIED, "True", reasons::VERIFIED, "/env/PATH answered in 2 ms", &[("path", "/env/PATH"), ("ms", "2")]))
+        self.did(ns, by, Verb::Verify, "/env/PATH answered in 2 ms", |w| {
+            w.say(
+                kinds::VERIFIED,
+                "True",
+                reasons::VERIFIED,
+                "/env/PATH answered in 2 ms",
+                &[("path", "/env/PATH"), ("ms", "2")],
+            )
+        })
     }
     async fn take_over(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
         self.did(ns, by, Verb::Takeover, "took over", |w| w.say(kinds::HELD, "True", reasons::HELD_HERE, "", &[]))

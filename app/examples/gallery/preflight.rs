@@ -6,8 +6,11 @@ use app::types::*;
 pub fn told(ns: &Namespace) -> Preflight {
     use CheckStatus::{Fail, Ok, Unknown, Warn};
     let rights = "get, list, watch, create, patch, delete";
-    let granted = |on: &'static str| line(&format!("rights-{on}"), Ok, "RightsGranted", &[("resource", on), ("verbs", rights)], "", &[]);
-    let mut checks = vec![line("api", Ok, "ApiAnswers", &[("version", "v1.36.3"), ("user", "ann@example.com")], "", &[])];
+    let granted = |on: &'static str| {
+        line(&format!("rights-{on}"), Ok, "RightsGranted", &[("resource", on), ("verbs", rights)], "", &[])
+    };
+    let mut checks =
+        vec![line("api", Ok, "ApiAnswers", &[("version", "v1.36.3"), ("user", "ann@example.com")], "", &[])];
     match ns.as_str() {
         "troubles" => checks.extend([
             line("namespace", Fail, "NamespaceTerminating", &[("ns", "troubles"), ("held", "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances")], "kubectl get namespace troubles -o yaml", &[Verb::Deploy, Verb::Client]),
@@ -33,13 +36,28 @@ pub fn told(ns: &Namespace) -> Preflight {
             line("nodes", Ok, "NodesRoom", &[("nodes", "3"), ("left", "9.5 cpu and 31.2Gi memory"), ("asks", "300m cpu and 384Mi memory")], "", &[]),
         ]),
     }
-    let cluster = ClusterView { kind: "kubeconfig".into(), context: "kind-demo".into(), version: "v1.36.3".into(), user: "ann@example.com".into(), mesh: "Istio 1.31.0, revision default".into() };
+    let cluster = ClusterView {
+        kind: "kubeconfig".into(),
+        context: "kind-demo".into(),
+        version: "v1.36.3".into(),
+        user: "ann@example.com".into(),
+        mesh: "Istio 1.31.0, revision default".into(),
+    };
     Preflight { cluster, namespace: ns.clone(), checks }
 }
 
 fn line(id: &str, status: CheckStatus, code: &str, args: &[(&str, &str)], mend: &str, stops: &[Verb]) -> Check {
     let args = args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    let mut line = Check { id: id.into(), status, what: String::new(), reason: String::new(), mend: mend.into(), stops: stops.to_vec(), code: code.into(), args };
+    let mut line = Check {
+        id: id.into(),
+        status,
+        what: String::new(),
+        reason: String::new(),
+        mend: mend.into(),
+        stops: stops.to_vec(),
+        code: code.into(),
+        args,
+    };
     (line.what, line.reason) = check(Lang::En, &line);
     line
 }

@@ -5,9 +5,36 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Every state, by the name of its namespace.
 pub const NAMES: [&str; 30] = [
-    "nothing", "deploying", "deployed", "injecting", "no-route", "no-load", "split", "trap", "ten", "not-ready", "moved", "kubectl", "lost", "unreachable",
-    "cleaning", "left-over", "limited", "refused", "forbidden", "subset",
-    "image", "quota", "no-node", "webhook", "rights", "held", "ending", "slow", "signed-off", "many",
+    "nothing",
+    "deploying",
+    "deployed",
+    "injecting",
+    "no-route",
+    "no-load",
+    "split",
+    "trap",
+    "ten",
+    "not-ready",
+    "moved",
+    "kubectl",
+    "lost",
+    "unreachable",
+    "cleaning",
+    "left-over",
+    "limited",
+    "refused",
+    "forbidden",
+    "subset",
+    "image",
+    "quota",
+    "no-node",
+    "webhook",
+    "rights",
+    "held",
+    "ending",
+    "slow",
+    "signed-off",
+    "many",
 ];
 
 /// One state, with its traffic.
@@ -36,10 +63,22 @@ impl World {
             return w;
         }
         if name == "unreachable" {
-            w.say(kinds::CLUSTER_REACHABLE, "False", reasons::UNREACHABLE, "The cluster has not answered since 14:02:31.", &[("since", "14:02:31")]);
+            w.say(
+                kinds::CLUSTER_REACHABLE,
+                "False",
+                reasons::UNREACHABLE,
+                "The cluster has not answered since 14:02:31.",
+                &[("since", "14:02:31")],
+            );
         }
         if name == "left-over" {
-            w.say(kinds::CLEAN, "False", reasons::LEFT_OVER, "Left: configmap/notes, pod/debug; made by kubectl-client-side-apply.", &[("left", "configmap/notes, pod/debug"), ("whose", "kubectl-client-side-apply")]);
+            w.say(
+                kinds::CLEAN,
+                "False",
+                reasons::LEFT_OVER,
+                "Left: configmap/notes, pod/debug; made by kubectl-client-side-apply.",
+                &[("left", "configmap/notes, pod/debug"), ("whose", "kubectl-client-side-apply")],
+            );
             return w;
         }
         w.deploy(name == "deploying" || name == "image" || name == "no-node");
@@ -49,11 +88,24 @@ impl World {
         if name == "deploying" || name == "deployed" {
             return w;
         }
-        w.say(kinds::VERIFIED, "True", reasons::VERIFIED, "/env/PATH answered in 2 ms", &[("path", "/env/PATH"), ("ms", "2")]);
+        w.say(
+            kinds::VERIFIED,
+            "True",
+            reasons::VERIFIED,
+            "/env/PATH answered in 2 ms",
+            &[("path", "/env/PATH"), ("ms", "2")],
+        );
         w.inject(true);
         if name == "injecting" {
-            w.say(kinds::INJECTED, "False", reasons::INJECTING, "2 of 3 pods have a ready sidecar: flaskapp-v2-77fb8d5c4f-q4m8d PodInitializing.", &[("ready", "2"), ("wanted", "3"), ("waiting", "flaskapp-v2-77fb8d5c4f-q4m8d PodInitializing")]);
-            w.status.operation = Some(operation(Verb::Inject, "Waiting for flaskapp-v2 to roll out: 0 of 1 updated pods ready"));
+            w.say(
+                kinds::INJECTED,
+                "False",
+                reasons::INJECTING,
+                "2 of 3 pods have a ready sidecar: flaskapp-v2-77fb8d5c4f-q4m8d PodInitializing.",
+                &[("ready", "2"), ("wanted", "3"), ("waiting", "flaskapp-v2-77fb8d5c4f-q4m8d PodInitializing")],
+            );
+            w.status.operation =
+                Some(operation(Verb::Inject, "Waiting for flaskapp-v2 to roll out: 0 of 1 updated pods ready"));
             w.status.pods[1].ready = "1/2".into();
             w.status.pods[1].phase = "PodInitializing".into();
             w.status.pods[1].why = "istio-proxy: starting".into();
@@ -94,17 +146,40 @@ impl World {
                 w.status.pods[1].phase = "CrashLoopBackOff".into();
                 w.status.pods[1].restarts = 4;
                 w.status.pods[1].why = "back-off 40s restarting failed container".into();
-                w.say(kinds::WEIGHTS_APPLY, "False", reasons::VERSION_NOT_READY, "v2 has a weight of 20, but no ready pod: its requests fail.", &[("version", "v2")]);
+                w.say(
+                    kinds::WEIGHTS_APPLY,
+                    "False",
+                    reasons::VERSION_NOT_READY,
+                    "v2 has a weight of 20, but no ready pod: its requests fail.",
+                    &[("version", "v2")],
+                );
                 w.past(Some(20), 5);
             }
             "kubectl" => {
                 w.change(Some(90), 4, "kubectl-edit");
-                w.status.claim = Some(RouteClaim { manager: "kubectl-edit".into(), theirs: Split::v1_v2(90).ok(), ours: Split::v1_v2(20).ok() });
-                w.say(kinds::ROUTE_OURS, "False", reasons::CHANGED_BY_OTHER, "The route is owned by kubectl-edit: it wrote 10/90, the panel wrote 80/20.", &[("manager", "kubectl-edit"), ("theirs", "10/90"), ("ours", "80/20")]);
+                w.status.claim = Some(RouteClaim {
+                    manager: "kubectl-edit".into(),
+                    theirs: Split::v1_v2(90).ok(),
+                    ours: Split::v1_v2(20).ok(),
+                });
+                w.say(
+                    kinds::ROUTE_OURS,
+                    "False",
+                    reasons::CHANGED_BY_OTHER,
+                    "The route is owned by kubectl-edit: it wrote 10/90, the panel wrote 80/20.",
+                    &[("manager", "kubectl-edit"), ("theirs", "10/90"), ("ours", "80/20")],
+                );
             }
             "cleaning" => {
-                w.status.operation = Some(operation(Verb::Teardown, "Waiting for pods to end: flaskapp-v2-77fb8d5c4f-q4m8d"));
-                w.say(kinds::CLEAN, "False", reasons::CLEANING, "Removing deployment/flaskapp-v2, pod/flaskapp-v2-77fb8d5c4f-q4m8d.", &[("left", "deployment/flaskapp-v2, pod/flaskapp-v2-77fb8d5c4f-q4m8d")]);
+                w.status.operation =
+                    Some(operation(Verb::Teardown, "Waiting for pods to end: flaskapp-v2-77fb8d5c4f-q4m8d"));
+                w.say(
+                    kinds::CLEAN,
+                    "False",
+                    reasons::CLEANING,
+                    "Removing deployment/flaskapp-v2, pod/flaskapp-v2-77fb8d5c4f-q4m8d.",
+                    &[("left", "deployment/flaskapp-v2, pod/flaskapp-v2-77fb8d5c4f-q4m8d")],
+                );
                 w.say(kinds::DEPLOYED, "False", reasons::NOT_DEPLOYED, "Not deployed.", &[]);
                 w.load(Rate::default());
                 w.status.pods.truncate(2);
@@ -113,8 +188,20 @@ impl World {
                     pod.phase = "Terminating".into();
                 }
             }
-            "limited" => w.say(kinds::LOAD_RUNNING, "True", reasons::GENERATOR_LIMITED, "This machine cannot keep 20000 requests/s: it achieves 14210.", &[("target", "20000"), ("achieved", "14210")]),
-            "subset" => w.say(kinds::ROUTE_PRESENT, "False", reasons::SUBSET_MISSING, "The route names subset v2, but no DestinationRule has it.", &[("subset", "v2")]),
+            "limited" => w.say(
+                kinds::LOAD_RUNNING,
+                "True",
+                reasons::GENERATOR_LIMITED,
+                "This machine cannot keep 20000 requests/s: it achieves 14210.",
+                &[("target", "20000"), ("achieved", "14210")],
+            ),
+            "subset" => w.say(
+                kinds::ROUTE_PRESENT,
+                "False",
+                reasons::SUBSET_MISSING,
+                "The route names subset v2, but no DestinationRule has it.",
+                &[("subset", "v2")],
+            ),
             _ => {}
         }
         w
@@ -161,7 +248,13 @@ impl World {
     fn empty() -> World {
         let mut world = World {
             status: Status {
-                cluster: ClusterView { kind: "embedded".into(), context: "demo-panel".into(), version: "v1.36.2".into(), user: "panel".into(), mesh: "Istio networking.istio.io/v1".into() },
+                cluster: ClusterView {
+                    kind: "embedded".into(),
+                    context: "demo-panel".into(),
+                    version: "v1.36.2".into(),
+                    user: "panel".into(),
+                    mesh: "Istio networking.istio.io/v1".into(),
+                },
                 namespace: Namespace::default(),
                 conditions: vec![],
                 pods: vec![],
@@ -215,7 +308,14 @@ impl World {
         };
         let args = args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         self.status.conditions.retain(|c| c.kind != kind);
-        let mut told = Condition { kind: kind.into(), status, reason: reason.into(), message: message.into(), args, zh: String::new() };
+        let mut told = Condition {
+            kind: kind.into(),
+            status,
+            reason: reason.into(),
+            message: message.into(),
+            args,
+            zh: String::new(),
+        };
         told.zh = app::text::in_chinese(&told);
         self.status.conditions.push(told);
     }
@@ -242,12 +342,24 @@ impl World {
             self.status.pods[0].ready = "1/1".into();
             self.status.pods[0].phase = "Running".into();
             self.status.pods[0].why = String::new();
-            self.say(kinds::DEPLOYED, "False", reasons::DEPLOYING, "1 of 3 pods is ready: flaskapp-v2 ContainerCreating, client ContainerCreating.", &[("ready", "1"), ("wanted", "3"), ("waiting", "flaskapp-v2 ContainerCreating")]);
+            self.say(
+                kinds::DEPLOYED,
+                "False",
+                reasons::DEPLOYING,
+                "1 of 3 pods is ready: flaskapp-v2 ContainerCreating, client ContainerCreating.",
+                &[("ready", "1"), ("wanted", "3"), ("waiting", "flaskapp-v2 ContainerCreating")],
+            );
             self.status.operation = Some(operation(Verb::Deploy, "Waiting for 3 Deployments: 1 of 3 pods ready"));
             return;
         }
         self.say(kinds::DEPLOYED, "True", reasons::DEPLOYED, "3 workloads, all Running", &[("workloads", "3")]);
-        self.say(kinds::CLIENT_READY, "True", reasons::CLIENT_READY, "The client is ready.", &[("pod", "simple-flask-app-client-6c4f9d8b7-zt9hj")]);
+        self.say(
+            kinds::CLIENT_READY,
+            "True",
+            reasons::CLIENT_READY,
+            "The client is ready.",
+            &[("pod", "simple-flask-app-client-6c4f9d8b7-zt9hj")],
+        );
         self.log("browser 77aa", Verb::Deploy, "deployed 3 workloads", None);
     }
 
@@ -293,7 +405,13 @@ impl World {
         self.status.load = LoadView { rate, granted: rate };
         let rate = rate.per_second().to_string();
         if self.rate > 0 {
-            self.say(kinds::LOAD_RUNNING, "True", reasons::LOAD_RUNNING, &format!("{rate} requests/s from the client"), &[("rate", &rate)]);
+            self.say(
+                kinds::LOAD_RUNNING,
+                "True",
+                reasons::LOAD_RUNNING,
+                &format!("{rate} requests/s from the client"),
+                &[("rate", &rate)],
+            );
         } else {
             self.say(kinds::LOAD_RUNNING, "False", reasons::LOAD_STOPPED, "No load.", &[]);
         }
@@ -302,10 +420,26 @@ impl World {
     /// Adds a line to the log.
     pub fn log(&mut self, by: &str, verb: Verb, what: &str, split: Option<(Split, TimesMs)>) {
         let id = self.status.log.first().map_or(1, |e| e.id + 1);
-        let command = "kubectl -n istio-app patch virtualservice flaskapp-vs --type merge -p '{\"spec\":{\"http\":[…]}}'".to_owned();
+        let command =
+            "kubectl -n istio-app patch virtualservice flaskapp-vs --type merge -p '{\"spec\":{\"http\":[…]}}'"
+                .to_owned();
         let at_ms = self.frames.back().map_or_else(|| now_ms() - 61_000, |f| f.at_ms);
         let (split, times) = split.map_or((None, None), |(s, t)| (Some(s), Some(t)));
-        self.status.log.insert(0, LogEntry { id, at_ms, by: by.into(), verb: Some(verb), zh: app::text::clause(what), what: app::text::sentence(what), command, split, times, error: None });
+        self.status.log.insert(
+            0,
+            LogEntry {
+                id,
+                at_ms,
+                by: by.into(),
+                verb: Some(verb),
+                zh: app::text::clause(what),
+                what: app::text::sentence(what),
+                command,
+                split,
+                times,
+                error: None,
+            },
+        );
         self.status.log.truncate(50);
     }
 
@@ -344,7 +478,9 @@ impl World {
         frame.run = self.run;
         frame.at_ms = at_ms;
         frame.wished.clone_from(&self.status.wished);
-        let v2 = self.really.unwrap_or_else(|| self.status.wished.as_ref().map_or(0.5, |s| f64::from(s.percent("v2")) / 100.0));
+        let v2 = self
+            .really
+            .unwrap_or_else(|| self.status.wished.as_ref().map_or(0.5, |s| f64::from(s.percent("v2")) / 100.0));
         let mut n = u64::from(self.rate) * for_ms / 1000;
         if let Some(limit) = self.limit {
             n = n.min(limit.saturating_sub(frame.counts.values().sum()));
@@ -366,8 +502,13 @@ impl World {
             *frame.counts.entry(version).or_default() += n;
         }
         frame.target_rate = f64::from(self.rate);
-        let before = self.changed.checked_sub(1).and_then(|i| self.frames.get(i)).map(|f| f.counts.clone()).unwrap_or_default();
-        frame.since = frame.counts.iter().map(|(v, n)| (v.clone(), n.saturating_sub(before.get(v).copied().unwrap_or(0)))).collect();
+        let before =
+            self.changed.checked_sub(1).and_then(|i| self.frames.get(i)).map(|f| f.counts.clone()).unwrap_or_default();
+        frame.since = frame
+            .counts
+            .iter()
+            .map(|(v, n)| (v.clone(), n.saturating_sub(before.get(v).copied().unwrap_or(0))))
+            .collect();
         self.frames.push_back(frame);
         if self.frames.len() > 900 {
             self.frames.pop_front();
@@ -381,7 +522,11 @@ impl World {
         let n = v1 + v2;
         let observed = if n == 0 { 0.0 } else { v2 as f64 * 100.0 / n as f64 };
         let wished = frame.wished.as_ref().map_or(50.0, |s| f64::from(s.percent("v2")));
-        let margin = if n == 0 { 0.0 } else { 196.0 * (0.25_f64.min(observed * (100.0 - observed) / 10_000.0 + 0.001) / n as f64).sqrt() };
+        let margin = if n == 0 {
+            0.0
+        } else {
+            196.0 * (0.25_f64.min(observed * (100.0 - observed) / 10_000.0 + 0.001) / n as f64).sqrt()
+        };
         let kind = match () {
             () if n == 0 => VerdictKind::NoTraffic,
             () if frame.wished.is_none() => VerdictKind::NoRoute,
@@ -391,7 +536,19 @@ impl World {
             () => VerdictKind::OffTarget,
         };
         let versus = if n < 60 { 50.0 } else { (wished + 5.0).min(100.0) };
-        Some(Verdict { kind, version: "v2".into(), requests: n, observed, margin, wished, needed: 380_u64.saturating_sub(n / 4), versus, chi_square: Some(ChiSquare { statistic: Some(0.4), degrees: 1, p_value: 0.53 }), plain_balancing: 0.0, plain: 50.0 })
+        Some(Verdict {
+            kind,
+            version: "v2".into(),
+            requests: n,
+            observed,
+            margin,
+            wished,
+            needed: 380_u64.saturating_sub(n / 4),
+            versus,
+            chi_square: Some(ChiSquare { statistic: Some(0.4), degrees: 1, p_value: 0.53 }),
+            plain_balancing: 0.0,
+            plain: 50.0,
+        })
     }
 
     /// The newest frame, made for this moment.
@@ -422,16 +579,33 @@ impl World {
             p99_ms: Some(2.9 * slow),
         };
         let failing = if frame.rates.is_empty() { 0 } else { frame.errors.min(20) };
-        let versions: BTreeMap<String, Part> =
-            frame.rates.iter().map(|(v, rate)| (v.clone(), if v == "v2" { part(*rate, failing, 4.0) } else { part(*rate, 0, 1.0) })).collect();
+        let versions: BTreeMap<String, Part> = frame
+            .rates
+            .iter()
+            .map(|(v, rate)| (v.clone(), if v == "v2" { part(*rate, failing, 4.0) } else { part(*rate, 0, 1.0) }))
+            .collect();
         let all = part(frame.rates.values().sum(), failing, 1.2);
         Traffic {
             verdict: self.verdict(&frame),
             achieved_rate: frame.target_rate * 0.999,
-            error_kinds: if frame.errors > 0 { BTreeMap::from([("status_503".to_owned(), frame.errors)]) } else { BTreeMap::new() },
-            version_errors: if frame.errors > 0 { BTreeMap::from([("v2".to_owned(), frame.errors)]) } else { BTreeMap::new() },
+            error_kinds: if frame.errors > 0 {
+                BTreeMap::from([("status_503".to_owned(), frame.errors)])
+            } else {
+                BTreeMap::new()
+            },
+            version_errors: if frame.errors > 0 {
+                BTreeMap::from([("v2".to_owned(), frame.errors)])
+            } else {
+                BTreeMap::new()
+            },
             recent: Recent { seconds: 10.0, all, versions },
-            whole: (frame.target_rate > 0.0).then_some(Whole { p50_ms: 1.12, p90_ms: 1.63, p99_ms: 2.94, p999_ms: 11.8, max_ms: 204.0 }),
+            whole: (frame.target_rate > 0.0).then_some(Whole {
+                p50_ms: 1.12,
+                p90_ms: 1.63,
+                p99_ms: 2.94,
+                p999_ms: 11.8,
+                max_ms: 204.0,
+            }),
             requests: self.limit,
             frame,
             ..Traffic::default()
@@ -445,5 +619,13 @@ impl World {
 }
 
 fn operation(verb: Verb, step: &str) -> Operation {
-    Operation { id: 5, verb, by: "browser 77aa".into(), since: now_ms(), step: step.into(), zh: app::text::clause(step), error: None }
+    Operation {
+        id: 5,
+        verb,
+        by: "browser 77aa".into(),
+        since: now_ms(),
+        step: step.into(),
+        zh: app::text::clause(step),
+        error: None,
+    }
 }

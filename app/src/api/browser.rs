@@ -20,9 +20,10 @@ pub fn browser_id() -> String {
 /// Applies language and theme to the document, and keeps them for the next request in two cookies.
 pub fn keep_prefs(lang: Lang, theme: Theme) {
     let Some(root) = document().document_element() else { return };
-    for (attribute, cookie, value, before) in
-        [("lang", "lang", lang.tag(), root.get_attribute("lang")), ("data-theme", "theme", theme.name(), root.get_attribute("data-theme"))]
-    {
+    for (attribute, cookie, value, before) in [
+        ("lang", "lang", lang.tag(), root.get_attribute("lang")),
+        ("data-theme", "theme", theme.name(), root.get_attribute("data-theme")),
+    ] {
         if before.as_deref() != Some(value) {
             let _ = root.set_attribute(attribute, value);
             let text = format!("{cookie}={value}; Path=/; Max-Age=31536000; SameSite=Lax");
@@ -35,7 +36,9 @@ pub fn keep_prefs(lang: Lang, theme: Theme) {
 pub async fn copy(text: &str) -> bool {
     let navigator = window().navigator();
     match js_sys::Reflect::get(navigator.as_ref(), &"clipboard".into()) {
-        Ok(clipboard) if !clipboard.is_undefined() => wasm_bindgen_futures::JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok(),
+        Ok(clipboard) if !clipboard.is_undefined() => {
+            wasm_bindgen_futures::JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok()
+        }
         _ => false,
     }
 }

@@ -8,9 +8,11 @@ impl FromServerFnError for ApiError {
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> ApiError {
         match error {
-            ServerFnErrorErr::Request(why) => {
-                ApiError::new(Code::ClusterUnreachable, format!("The panel does not answer: {why}"), "Is the program still running? The page reconnects by itself.")
-            }
+            ServerFnErrorErr::Request(why) => ApiError::new(
+                Code::ClusterUnreachable,
+                format!("The panel does not answer: {why}"),
+                "Is the program still running? The page reconnects by itself.",
+            ),
             ServerFnErrorErr::Args(why) | ServerFnErrorErr::MissingArg(why) => {
                 ApiError::new(Code::BadRequest, format!("The request was not understood: {why}"), "Reload the page.")
             }

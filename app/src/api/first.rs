@@ -64,21 +64,34 @@ pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
         return First::NotFound;
     }
     // Names need no percent-encoding: one that has any is none.
-    let asked = uri.query().unwrap_or("").split('&').find_map(|pair| pair.strip_prefix("namespace=")).filter(|name| !name.is_empty());
+    let asked = uri
+        .query()
+        .unwrap_or("")
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("namespace="))
+        .filter(|name| !name.is_empty());
     let ns = match asked.map_or_else(|| Ok(Namespace::default()), str::parse) {
         Ok(ns) => ns,
-        Err(why) => return First::Failed(ApiError::new(Code::BadRequest, why, "Correct the address, or leave `?namespace=` out.")),
+        Err(why) => {
+            return First::Failed(ApiError::new(
+                Code::BadRequest,
+                why,
+                "Correct the address, or leave `?namespace=` out.",
+            ));
+        }
     };
     match uri.path() {
         "/preflight" => return plane.preflight(&ns).await.map_or_else(First::Failed, First::Preflight),
         "/history" => return plane.past(&ns).await.map_or_else(First::Failed, First::Past),
         _ => {}
     }
-    let read = async { Ok::<_, ApiError>((plane.status(&ns).await?, plane.history(&ns).await?, plane.traffic(&ns).await?)) };
+    let read =
+        async { Ok::<_, ApiError>((plane.status(&ns).await?, plane.history(&ns).await?, plane.traffic(&ns).await?)) };
     match read.await {
         Ok((mut status, history, traffic)) => {
             status.namespace = ns;
-            let first = Box::new(Snapshot { build: plane.build(), now_ms: super::ssr::now_ms(), status, history, traffic });
+            let first =
+                Box::new(Snapshot { build: plane.build(), now_ms: super::ssr::now_ms(), status, history, traffic });
             First::Panel { first, past: plane.has_past() }
         }
         Err(error) => First::Failed(error),

@@ -60,7 +60,10 @@ impl Live {
 
     /// Whether the controls may be used.
     pub fn is_usable(&self) -> bool {
-        !matches!(self.link.get(), Link::Stale(_)) && self.status.with(|s| s.condition(kinds::CLUSTER_REACHABLE).is_none_or(|c| c.status != ConditionStatus::False))
+        !matches!(self.link.get(), Link::Stale(_))
+            && self
+                .status
+                .with(|s| s.condition(kinds::CLUSTER_REACHABLE).is_none_or(|c| c.status != ConditionStatus::False))
     }
 
     fn take_frame(&self, frame: Frame) {
@@ -167,7 +170,13 @@ impl Wiring {
         if document().hidden() || self.stream.with_value(Option::is_some) {
             return;
         }
-        let Ok(source) = EventSource::new(&format!("/api/demo/live?namespace={}&lang={}", self.ns, self.live.lang.get_untracked().tag())) else { return };
+        let Ok(source) = EventSource::new(&format!(
+            "/api/demo/live?namespace={}&lang={}",
+            self.ns,
+            self.live.lang.get_untracked().tag()
+        )) else {
+            return;
+        };
         let mut handlers = Vec::new();
         let mut on = |event: &str, handle: Box<dyn Fn(&Wiring, String)>| {
             let wiring = self.clone();
@@ -180,32 +189,44 @@ impl Wiring {
         };
         on("alive", Box::new(|_, _| {}));
         on("hello", Box::new(|wiring, data| wiring.hello(&data)));
-        on("history", Box::new(|wiring, data| {
-            if let Ok(frames) = read::<Vec<Frame>>(&data) {
-                wiring.live.history.set_value(History::new(frames));
-            }
-        }));
-        on("status", Box::new(|wiring, data| {
-            if let Ok(status) = read::<Status>(&data) {
-                wiring.live.take_wished(&status.wished);
-                wiring.live.status.set(status);
-            }
-        }));
-        on("status-patch", Box::new(|wiring, data| {
-            if let Ok(patch) = read::<StatusPatch>(&data) {
-                if let Some(wished) = &patch.wished {
-                    wiring.live.take_wished(wished);
+        on(
+            "history",
+            Box::new(|wiring, data| {
+                if let Ok(frames) = read::<Vec<Frame>>(&data) {
+                    wiring.live.history.set_value(History::new(frames));
                 }
-                wiring.live.status.update(|status| patch.apply(status));
-            }
-        }));
+            }),
+        );
+        on(
+            "status",
+            Box::new(|wiring, data| {
+                if let Ok(status) = read::<Status>(&data) {
+                    wiring.live.take_wished(&status.wished);
+                    wiring.live.status.set(status);
+                }
+            }),
+        );
+        on(
+            "status-patch",
+            Box::new(|wiring, data| {
+                if let Ok(patch) = read::<StatusPatch>(&data) {
+                    if let Some(wished) = &patch.wished {
+                        wiring.live.take_wished(wished);
+                    }
+                    wiring.live.status.update(|status| patch.apply(status));
+                }
+            }),
+        );
         on("board", Box::new(|wiring, data| wiring.live.board.set(data)));
         on("whole", Box::new(|wiring, data| wiring.live.whole.set(data)));
-        on("traffic", Box::new(|wiring, data| {
-            if let Ok(frame) = read::<Frame>(&data) {
-                wiring.live.take_frame(frame);
-            }
-        }));
+        on(
+            "traffic",
+            Box::new(|wiring, data| {
+                if let Ok(frame) = read::<Frame>(&data) {
+                    wiring.live.take_frame(frame);
+                }
+            }),
+        );
         let wiring = self.clone();
         let failed = Closure::<dyn FnMut(MessageEvent)>::new(move |_| {
             // Not from inside the handler: that would drop the closure while it runs.

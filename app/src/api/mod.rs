@@ -11,9 +11,9 @@ pub(crate) mod ssr;
 mod verbs;
 
 pub use browser::{browser_id, copy, keep_prefs};
-pub use first::{HAND_OVER, Snapshot};
 #[cfg(feature = "ssr")]
 pub use first::{First, first, prepare};
+pub use first::{HAND_OVER, Snapshot};
 pub use live::{Link, Live, browser_now_ms, use_live};
 #[cfg(feature = "ssr")]
 pub use port::{ControlPlane, Plane};

@@ -1,5 +1,8 @@
 //! The port the page acts through. The server implements it once, for the page and for `/api/demo/*` alike.
-use crate::types::{ApiError, Frame, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status, StoppedAll, Traffic};
+use crate::types::{
+    ApiError, Frame, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split,
+    Status, StoppedAll, Traffic,
+};
 use std::sync::Arc;
 
 /// Everything the page may ask for. `ns` is the demo's namespace; `by` says who asks (`browser 3f2a`, `curl`) and ends up in the log.

@@ -55,7 +55,11 @@ impl Prefs {
     /// From the `Cookie` and `Accept-Language` headers. A cookie wins.
     pub fn from_headers(cookies: &str, accept_language: &str) -> Prefs {
         let cookie = |name: &str| {
-            cookies.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+            cookies
+                .split(';')
+                .filter_map(|pair| pair.trim().split_once('='))
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value)
         };
         let lang = cookie("lang").unwrap_or_else(|| accept_language.split([',', ';']).next().unwrap_or(""));
         Prefs { lang: Lang::named(lang.trim()), theme: Theme::named(cookie("theme").unwrap_or("")) }

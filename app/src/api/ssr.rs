@@ -6,7 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The port, out of Leptos' context. Errors: the server did not put it there.
 pub fn plane() -> Result<Plane, ApiError> {
-    use_context::<Plane>().ok_or_else(|| ApiError::new(Code::Internal, "The page is not connected to a control plane.", "Report this: it is a defect."))
+    use_context::<Plane>().ok_or_else(|| {
+        ApiError::new(Code::Internal, "The page is not connected to a control plane.", "Report this: it is a defect.")
+    })
 }
 
 /// The server's clock: milliseconds since the Unix epoch.
@@ -22,7 +24,9 @@ pub fn by(browser: &str) -> String {
 
 /// Answers with the HTTP status of the error's code instead of 500.
 pub fn answer_with(error: &ApiError) {
-    if let (Some(response), Ok(status)) = (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(error.code.http_status())) {
+    if let (Some(response), Ok(status)) =
+        (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(error.code.http_status()))
+    {
         response.set_status(status);
     }
 }

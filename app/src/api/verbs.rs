@@ -64,7 +64,11 @@ async fn stop_all(plane: &dyn super::ControlPlane, by: &str) -> Result<(), ApiEr
         return Ok(());
     }
     let names: Vec<String> = told.failed.iter().map(ToString::to_string).collect();
-    Err(ApiError::new(crate::types::Code::Timeout, format!("The load client does not answer in {}.", names.join(", ")), "Its load may run on: try again, or delete its pod."))
+    Err(ApiError::new(
+        crate::types::Code::Timeout,
+        format!("The load client does not answer in {}.", names.join(", ")),
+        "Its load may run on: try again, or delete its pod.",
+    ))
 }
 
 /// Moves requests between versions. Answers when every client-side proxy has the weights, or after 1 s; how long it took is in the log.

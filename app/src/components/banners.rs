@@ -1,7 +1,7 @@
 //! What people must be told: a lost connection, the traps, somebody else's hand on the route.
 use super::page::{flag, say};
-use super::{Page, Same};
 use super::rail::label;
+use super::{Page, Same};
 use crate::api::{Ask, Link};
 use crate::model::{Action, banners, wall_clock};
 use crate::text::{self, Key};
@@ -50,16 +50,24 @@ fn Mend(page: Page, ask: Callback<Ask>, action: Action) -> impl IntoView {
 /// Adopt and revert: what to do about somebody else's weights.
 #[component]
 fn Claim(page: Page, ask: Callback<Ask>) -> impl IntoView {
-    let split = |split: &Option<crate::types::Split>| split.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
+    let split =
+        |split: &Option<crate::types::Split>| split.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
     let title = move |key: Key| {
         page.live.status.with(|s| {
             s.claim.as_ref().map(|claim| {
-                page.lang.get().fill(key, &[("theirs", &split(&claim.theirs)), ("ours", &split(&claim.ours)), ("manager", &claim.manager)])
+                page.lang.get().fill(
+                    key,
+                    &[("theirs", &split(&claim.theirs)), ("ours", &split(&claim.ours)), ("manager", &claim.manager)],
+                )
             })
         })
     };
     let value = move |theirs: bool| {
-        page.live.status.with(|s| s.claim.as_ref().and_then(|c| if theirs { c.theirs.as_ref() } else { c.ours.as_ref() }.map(|s| format!(" {s}"))))
+        page.live.status.with(|s| {
+            s.claim
+                .as_ref()
+                .and_then(|c| if theirs { c.theirs.as_ref() } else { c.ours.as_ref() }.map(|s| format!(" {s}")))
+        })
     };
     view! {
         <span class="pair">

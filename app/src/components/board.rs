@@ -24,7 +24,11 @@ fn main(lang: Lang, status: &Status, t: &Traffic) -> impl IntoView + use<> {
     let kind = t.verdict.as_ref().map(|v| format!("{:?}", v.kind));
     let sentence = t.verdict.as_ref().map_or_else(|| Word::NoVerdict.said(lang).to_owned(), |v| text::verdict(lang, v));
     let detail = t.verdict.as_ref().map(|v| text::detail(lang, v)).filter(|d| !d.is_empty());
-    let sidecars = if status.is(kinds::SIDECARS_COUNT) { status.condition(kinds::SIDECARS_COUNT).map(|c| c.message.clone()) } else { None };
+    let sidecars = if status.is(kinds::SIDECARS_COUNT) {
+        status.condition(kinds::SIDECARS_COUNT).map(|c| c.message.clone())
+    } else {
+        None
+    };
     let done = t.frame.counts.values().sum::<u64>() + t.frame.errors;
     let run = t.requests.map(|of| Word::RunOf.fill(lang, &[("n", &thousands(done.min(of))), ("of", &thousands(of))]));
     view! {
@@ -107,7 +111,8 @@ fn table(lang: Lang, status: &Status, t: &Traffic) -> impl IntoView + use<> {
 }
 
 fn cells(part: &Part, version: &str) -> impl IntoView + use<> {
-    let success = (part.requests > 0).then(|| (part.requests - part.errors.min(part.requests)) as f64 * 100.0 / part.requests as f64);
+    let success = (part.requests > 0)
+        .then(|| (part.requests - part.errors.min(part.requests)) as f64 * 100.0 / part.requests as f64);
     let class = match success {
         Some(s) if s < 99.0 => "bad",
         Some(s) if s >= 99.95 => "good",
@@ -115,7 +120,11 @@ fn cells(part: &Part, version: &str) -> impl IntoView + use<> {
     };
     // The service's has the plain name.
     let id = if version.is_empty() { "success".to_owned() } else { format!("success-{version}") };
-    let rate = if part.requests == 0 { "–".to_owned() } else { fixed(part.rate, if part.rate < 100.0 { 1 } else { 0 }).to_string() };
+    let rate = if part.requests == 0 {
+        "–".to_owned()
+    } else {
+        fixed(part.rate, if part.rate < 100.0 { 1 } else { 0 }).to_string()
+    };
     view! {
         <td>{rate}</td>
         <td class=class data-testid=id>{success.map_or_else(|| "–".to_owned(), percent)}</td>

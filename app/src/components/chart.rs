@@ -2,9 +2,9 @@
 //!
 //! The server draws it once, in a box of its own proportions. In the browser a frame of animation moves it along, and
 //! new paths are set when new figures have come: attributes are written past the reactive graph, sixty times a second.
+use super::page::{flag, say};
 use super::symbol::{PLACES, Symbol, colour};
 use super::weights::short_times;
-use super::page::{flag, say};
 use super::{LoadBar, Page, Rates};
 use crate::api::{Ask, Link};
 use crate::model::{SPAN_MS, Scene, Size, fixed, scene, versions};
@@ -71,7 +71,8 @@ fn Drawing(page: Page, names: Signal<Vec<String>>, per_mark: RwSignal<u64>) -> i
     let live = page.live;
     let node = NodeRef::<leptos::svg::Svg>::new();
     let origin_ms = live.now_ms.get_untracked().saturating_sub(60_000);
-    let first = live.history.with_value(|history| scene(history, &names.get_untracked(), origin_ms, 0, size(800.0, 250.0)));
+    let first =
+        live.history.with_value(|history| scene(history, &names.get_untracked(), origin_ms, 0, size(800.0, 250.0)));
     per_mark.set(first.per_mark);
     // Width of the drawing in pixels; 0 until the browser has measured it, and then labels can be placed.
     let width = RwSignal::new(0.0_f64);
@@ -79,7 +80,9 @@ fn Drawing(page: Page, names: Signal<Vec<String>>, per_mark: RwSignal<u64>) -> i
     animate(page, node, names, per_mark, width, height, origin_ms);
     // A version may come later: there is a path for each that can.
     let d = |paths: &[String], i: usize| paths.get(i).cloned().unwrap_or_default();
-    let grid = move |share: f64| format!("M0 {}H{}", fixed(size(1.0, height.get()).height * share, 1), fixed(width.get().max(800.0), 1));
+    let grid = move |share: f64| {
+        format!("M0 {}H{}", fixed(size(1.0, height.get()).height * share, 1), fixed(width.get().max(800.0), 1))
+    };
     let band = move || size(1.0, height.get()).band_top.to_string();
     view! {
         <svg node_ref=node class="chart" data-testid="chart" viewBox="0 0 800 250" preserveAspectRatio="none" role="img" aria-label=page.t(Key::ChartLabel)>
@@ -139,7 +142,14 @@ fn Changes(page: Page, width: RwSignal<f64>, height: RwSignal<f64>, origin_ms: u
                         newest_label = entry.at_ms;
                     }
                     let label = free.then(|| {
-                        (format!("{} {}", text::either(lang, &entry.what, &entry.zh), text::who(lang, &entry.by, &me)), short_times(page, entry))
+                        (
+                            format!(
+                                "{} {}",
+                                text::either(lang, &entry.what, &entry.zh),
+                                text::who(lang, &entry.by, &me)
+                            ),
+                            short_times(page, entry),
+                        )
                     });
                     Change { at_ms: entry.at_ms, label }
                 })
@@ -162,14 +172,23 @@ fn Changes(page: Page, width: RwSignal<f64>, height: RwSignal<f64>, origin_ms: u
 }
 
 /// Starts the animation when the browser has taken over; it ends with the component.
-fn animate(page: Page, node: NodeRef<leptos::svg::Svg>, names: Signal<Vec<String>>, per_mark: RwSignal<u64>, width: RwSignal<f64>, height: RwSignal<f64>, origin_ms: u64) {
+fn animate(
+    page: Page,
+    node: NodeRef<leptos::svg::Svg>,
+    names: Signal<Vec<String>>,
+    per_mark: RwSignal<u64>,
+    width: RwSignal<f64>,
+    height: RwSignal<f64>,
+    origin_ms: u64,
+) {
     let gone = StoredValue::new(false);
     on_cleanup(move || {
         gone.try_set_value(true);
     });
     Effect::new(move |_| {
         let Some(svg) = node.get() else { return };
-        let still = window().match_media("(prefers-reduced-motion: reduce)").ok().flatten().is_some_and(|m| m.matches());
+        let still =
+            window().match_media("(prefers-reduced-motion: reduce)").ok().flatten().is_some_and(|m| m.matches());
         let drawn = Rc::new(Drawn::default());
         fn step(run: Rc<dyn Fn() -> bool>) {
             request_animation_frame(move || {
@@ -224,7 +243,10 @@ impl Drawn {
         }
         if newest != self.frame_ms.get() || box_px != self.box_px.get() || from_ms > self.from_ms.get() + 1000 {
             let size = size(w, h);
-            let scene = page.live.history.with_value(|history| scene(history, names, from_ms, to.per_mark.get_untracked(), size));
+            let scene = page
+                .live
+                .history
+                .with_value(|history| scene(history, names, from_ms, to.per_mark.get_untracked(), size));
             if scene.per_mark != to.per_mark.get_untracked() {
                 to.per_mark.set(scene.per_mark);
             }
@@ -256,7 +278,8 @@ fn shift(svg: &SvgElement, selector: &str, px: f64) {
 }
 
 fn write(svg: &SvgElement, scene: &Scene) {
-    let lists: [(&str, &[String]); 3] = [("path.area", &scene.areas), ("path.edge", &scene.edges), ("path.mark", &scene.marks)];
+    let lists: [(&str, &[String]); 3] =
+        [("path.area", &scene.areas), ("path.edge", &scene.edges), ("path.mark", &scene.marks)];
     for (selector, paths) in lists {
         each(svg, selector, |i, path| {
             let _ = path.set_attribute("d", paths.get(i).map_or("", String::as_str));

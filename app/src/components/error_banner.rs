@@ -5,7 +5,11 @@ use leptos::prelude::*;
 
 /// An error, where there is one.
 #[component]
-pub fn ErrorBanner(lang: Signal<Lang>, error: Signal<Option<ApiError>>, #[prop(optional)] dismiss: Option<Callback<()>>) -> impl IntoView {
+pub fn ErrorBanner(
+    lang: Signal<Lang>,
+    error: Signal<Option<ApiError>>,
+    #[prop(optional)] dismiss: Option<Callback<()>>,
+) -> impl IntoView {
     let words = Memo::new(move |_| error.with(|e| e.as_ref().map(|e| text::error(lang.get(), e))));
     view! {
         <div role="alert" class="alerts">

@@ -8,8 +8,16 @@ use leptos::prelude::*;
 
 /// The top of the page.
 #[component]
-pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, stop_all: Callback<()>, help: Callback<()>) -> impl IntoView {
-    let reachable = move || page.live.status.with(|s| s.condition(kinds::CLUSTER_REACHABLE).is_none() || s.is(kinds::CLUSTER_REACHABLE));
+pub fn Header(
+    page: Page,
+    rates: Rates,
+    clean_up: Callback<()>,
+    stop_all: Callback<()>,
+    help: Callback<()>,
+) -> impl IntoView {
+    let reachable = move || {
+        page.live.status.with(|s| s.condition(kinds::CLUSTER_REACHABLE).is_none() || s.is(kinds::CLUSTER_REACHABLE))
+    };
     let link = move || match page.live.link.get() {
         Link::Stale(_) => ("bad", Key::Reconnecting),
         Link::Hidden => ("idle", Key::Paused),
@@ -28,7 +36,11 @@ pub fn Header(page: Page, rates: Rates, clean_up: Callback<()>, stop_all: Callba
         let none = page.lang.get().t(Key::NoMeshHere);
         page.live.status.with(|s| {
             let mesh = if s.cluster.mesh.is_empty() && !s.cluster.version.is_empty() { none } else { &s.cluster.mesh };
-            [&*s.cluster.version, mesh, &s.cluster.user].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" · ")
+            [&*s.cluster.version, mesh, &s.cluster.user]
+                .into_iter()
+                .filter(|t| !t.is_empty())
+                .collect::<Vec<_>>()
+                .join(" · ")
         })
     });
     let nothing = move || page.live.status.with(|s| s.pods.is_empty() && s.is(kinds::CLEAN));

@@ -10,7 +10,8 @@ use leptos::prelude::*;
 /// What stands where there is nothing to split.
 #[component]
 pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
-    let reason = move |kind: &str| page.live.status.with(|s| s.condition(kind).map_or(String::new(), |c| c.reason.clone()));
+    let reason =
+        move |kind: &str| page.live.status.with(|s| s.condition(kind).map_or(String::new(), |c| c.reason.clone()));
     let state = Memo::new(move |_| {
         let [deploy, .., clean] = page.live.status.with(steps).map(|s| s.state);
         match (clean, deploy) {
@@ -23,7 +24,9 @@ pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
     });
     let words = move || {
         let lang = page.lang.get();
-        let says = |kind: &str| page.live.status.with(|s| s.condition(kind).map(|c| text::condition(lang, c))).unwrap_or_default();
+        let says = |kind: &str| {
+            page.live.status.with(|s| s.condition(kind).map(|c| text::condition(lang, c))).unwrap_or_default()
+        };
         match state.get() {
             Key::CleaningTitle | Key::LeftOverTitle => says(kinds::CLEAN),
             Key::DeployingTitle | Key::NotReadyTitle => says(kinds::DEPLOYED),

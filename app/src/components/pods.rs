@@ -1,6 +1,6 @@
 //! Pods as kubectl would print them, live.
-use super::page::say;
 use super::Page;
+use super::page::say;
 use crate::model::age;
 use crate::text::Key;
 use crate::types::PodView;

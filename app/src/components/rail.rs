@@ -19,7 +19,14 @@ pub fn Rail(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
 }
 
 #[component]
-fn StepLine(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>, number: usize, step: Signal<Step>) -> impl IntoView {
+fn StepLine(
+    page: Page,
+    rates: Rates,
+    ask: Callback<Ask>,
+    clean_up: Callback<()>,
+    number: usize,
+    step: Signal<Step>,
+) -> impl IntoView {
     let name = step.with_untracked(|s| s.name);
     let state = Memo::new(move |_| step.with(|s| s.state));
     let current = Memo::new(move |_| step.with(|s| s.current));
@@ -40,7 +47,11 @@ fn StepLine(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
         }
     };
     let same = move |button: Memo<Option<Action>>| {
-        let command = say(move || button.get().map_or(String::new(), |a| page.command(a.command()).replace("%rate%", &rates.shown.get().to_string())));
+        let command = say(move || {
+            button
+                .get()
+                .map_or(String::new(), |a| page.command(a.command()).replace("%rate%", &rates.shown.get().to_string()))
+        });
         view! { <Same page text=command/> }
     };
     view! {
@@ -69,7 +80,9 @@ fn StepLine(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
 /// The state in words: the operation's step while it is being worked at, else the condition's, else what the step is for.
 fn says(page: Page, step: &Step) -> String {
     let lang = page.lang.get();
-    let working = page.live.status.with(|s| s.operation.as_ref().filter(|op| op.error.is_none()).map(|op| text::either(lang, &op.step, &op.zh).to_owned()));
+    let working = page.live.status.with(|s| {
+        s.operation.as_ref().filter(|op| op.error.is_none()).map(|op| text::either(lang, &op.step, &op.zh).to_owned())
+    });
     let hint = match step.name {
         StepName::Deploy => Key::HintDeploy,
         StepName::Verify => Key::HintVerify,
@@ -81,7 +94,9 @@ fn says(page: Page, step: &Step) -> String {
         StepName::CleanUp => Key::HintCleanUp,
     };
     match (step.state, &step.says) {
-        (StepState::Busy, Some(c)) if step.name == StepName::Deploy || step.name == StepName::Inject || step.name == StepName::CleanUp => {
+        (StepState::Busy, Some(c))
+            if step.name == StepName::Deploy || step.name == StepName::Inject || step.name == StepName::CleanUp =>
+        {
             working.filter(|w| !w.is_empty()).unwrap_or_else(|| text::condition(lang, c))
         }
         (StepState::Busy, _) if working.is_some() => working.unwrap_or_default(),

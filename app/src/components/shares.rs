@@ -33,7 +33,8 @@ impl Editing {
 
     /// Sets one version's share; whether it was one.
     fn moves(self, from: Split, version: &str, share: &str) -> bool {
-        let moved = share.trim().parse().ok().and_then(|share| from.moved(version, share, &self.kept.get_untracked()).ok());
+        let moved =
+            share.trim().parse().ok().and_then(|share| from.moved(version, share, &self.kept.get_untracked()).ok());
         let done = moved.is_some();
         if let Some(moved) = moved {
             self.shifter.set.run(moved);
@@ -61,7 +62,13 @@ impl Editing {
 
 /// A field per version; with more than two, which one slider cannot say, a slider and a lock as well.
 #[component]
-pub fn Shares(page: Page, shifter: Shifter, names: Signal<Vec<String>>, disabled: Signal<bool>, many: Signal<bool>) -> impl IntoView {
+pub fn Shares(
+    page: Page,
+    shifter: Shifter,
+    names: Signal<Vec<String>>,
+    disabled: Signal<bool>,
+    many: Signal<bool>,
+) -> impl IntoView {
     let editing = Editing {
         page,
         shifter,
@@ -95,7 +102,11 @@ enum Input {
 #[component]
 fn Share(editing: Editing, place: usize, name: Signal<String>) -> impl IntoView {
     let Editing { page, shifter, disabled, many, typed, wrong, kept, .. } = editing;
-    let share = move || shifter.split.with(|split| split.as_ref().map_or(String::new(), |s| name.with(|name| s.percent(name).to_string())));
+    let share = move || {
+        shifter
+            .split
+            .with(|split| split.as_ref().map_or(String::new(), |s| name.with(|name| s.percent(name).to_string())))
+    };
     let mine = move || typed.get().filter(|typed| typed.0 == place).map(|typed| typed.1);
     let is_kept = move || kept.with(|kept| name.with(|name| kept.contains(name)));
     let input = move |what: Input| {

@@ -1,6 +1,6 @@
 //! The slider: a native range whose track is drawn under it. The border between the colours is the thumb's place.
-use super::symbol::colour;
 use super::page::say;
+use super::symbol::colour;
 use super::{Page, Shifter};
 use crate::model::fixed;
 use crate::text::Key;
@@ -68,7 +68,9 @@ fn Segments(versions: Signal<Vec<String>>, shares: Signal<Option<Vec<f64>>>) -> 
     let places = Memo::new(move |_| versions.with(Vec::len));
     let part = move |i: usize| {
         shares.with(|shares| {
-            shares.as_ref().map_or((0.0, 0.0), |shares| (shares.iter().take(i).sum::<f64>(), shares.get(i).copied().unwrap_or(0.0)))
+            shares.as_ref().map_or((0.0, 0.0), |shares| {
+                (shares.iter().take(i).sum::<f64>(), shares.get(i).copied().unwrap_or(0.0))
+            })
         })
     };
     view! {

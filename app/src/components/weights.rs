@@ -1,8 +1,8 @@
 //! What is wished, what is seen: the numbers, the slider and the presets.
+use super::page::{flag, say};
 use super::rail::label;
 use super::shares::Shares;
 use super::symbol::colour;
-use super::page::{flag, say};
 use super::{ErrorBanner, Page, Same, Shifter, Slider, Symbol};
 use crate::api::Ask;
 use crate::model::{Action, SliderMode, fixed, presets, shares, versions, wall_clock, with_share};
@@ -20,7 +20,9 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
         let share = shifter.share.get()?;
         names.with(|names| match names.len() {
             2 => Some(vec![f64::from(share), f64::from(100 - share)]),
-            _ => shifter.split.with(|split| split.as_ref().map(|s| names.iter().map(|v| f64::from(s.percent(v))).collect())),
+            _ => shifter
+                .split
+                .with(|split| split.as_ref().map(|s| names.iter().map(|v| f64::from(s.percent(v))).collect())),
         })
     });
     // Every figure is about the time since the weights last changed: what was sent before says nothing about them. The server knows
@@ -32,7 +34,9 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
         let last = live.history.with_value(|history| history.since(now.saturating_sub(1_100)));
         names.with(|names| shares(&last.counts, names)).or_else(|| seen.get())
     });
-    let disabled = Signal::derive(move || !page.may("weights") || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute | SliderMode::Many));
+    let disabled = Signal::derive(move || {
+        !page.may("weights") || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute | SliderMode::Many)
+    });
     let note = move || match (page.off(), mode.get()) {
         (true, _) => Some(Key::OffWhileStale),
         (_, SliderMode::NeedsSidecars) => Some(Key::NeedsSidecars),
@@ -87,7 +91,13 @@ pub fn name_at(names: Signal<Vec<String>>, place: usize) -> String {
 
 /// One version: its name, the share wished, the share seen.
 #[component]
-fn Side(page: Page, place: usize, name: Signal<String>, wished: Signal<Option<Vec<f64>>>, seen: Signal<Option<Vec<f64>>>) -> impl IntoView {
+fn Side(
+    page: Page,
+    place: usize,
+    name: Signal<String>,
+    wished: Signal<Option<Vec<f64>>>,
+    seen: Signal<Option<Vec<f64>>>,
+) -> impl IntoView {
     let at = move |shares: Signal<Option<Vec<f64>>>| shares.with(|s| s.as_ref().and_then(|s| s.get(place).copied()));
     let rate = move || page.live.figures.with(|frame| name.with(|name| frame.rates.get(name).copied()));
     let id = name.get_untracked();
@@ -110,7 +120,9 @@ fn Side(page: Page, place: usize, name: Signal<String>, wished: Signal<Option<Ve
 /// Who moved the weights last, and the three times it took.
 #[component]
 fn Times(page: Page) -> impl IntoView {
-    let last = Memo::new(move |_| page.live.status.with(|s| s.log.iter().find(|entry| entry.split.is_some() && entry.error.is_none()).cloned()));
+    let last = Memo::new(move |_| {
+        page.live.status.with(|s| s.log.iter().find(|entry| entry.split.is_some() && entry.error.is_none()).cloned())
+    });
     view! {
         <span class="times" data-testid="times">
             {move || last.get().filter(|_| page.live.wished.with(Option::is_some)).map(|entry| {
@@ -143,7 +155,11 @@ pub fn three_times(page: Page, entry: &LogEntry) -> String {
 /// `6 · 9 · 14 ms`: the same in short.
 pub fn short_times(page: Page, entry: &LogEntry) -> String {
     let Some(times) = entry.times else { return String::new() };
-    let known: Vec<String> = [times.accepted, times.acknowledged, times.first_request].into_iter().flatten().map(|ms| fixed(ms, 0).to_string()).collect();
+    let known: Vec<String> = [times.accepted, times.acknowledged, times.first_request]
+        .into_iter()
+        .flatten()
+        .map(|ms| fixed(ms, 0).to_string())
+        .collect();
     if known.is_empty() { String::new() } else { page.lang.get().fill(Key::Ms, &[("n", &known.join(" · "))]) }
 }
 

@@ -25,14 +25,18 @@ mod tests {
 
     #[test]
     fn times_are_those_of_the_browsers_zone() {
-        for (at_ms, zone, text) in [(0, 0, "00:00:00"), (50_551_000, 0, "14:02:31"), (50_551_000, 120, "16:02:31"), (0, -60, "23:00:00")] {
+        for (at_ms, zone, text) in
+            [(0, 0, "00:00:00"), (50_551_000, 0, "14:02:31"), (50_551_000, 120, "16:02:31"), (0, -60, "23:00:00")]
+        {
             assert_eq!(wall_clock(at_ms, zone), text);
         }
     }
 
     #[test]
     fn ages_read_as_kubectls() {
-        for (seconds, text) in [(0, "0s"), (119, "119s"), (187, "3m7s"), (180, "3m"), (660, "11m"), (10_800, "3h"), (172_800, "2d")] {
+        for (seconds, text) in
+            [(0, "0s"), (119, "119s"), (187, "3m7s"), (180, "3m"), (660, "11m"), (10_800, "3h"), (172_800, "2d")]
+        {
             assert_eq!(age(1000, (1000 + seconds) * 1000), text);
         }
         assert_eq!(age(2000, 1_000_000), "0s", "a clock behind the server's");

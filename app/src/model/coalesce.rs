@@ -82,7 +82,10 @@ mod tests {
 
     #[test]
     fn one_change_is_in_flight_and_the_last_value_wins() {
-        assert_eq!(play(0, &[(0, "10"), (5, "11"), (9, "12"), (12, "ack 1"), (13, "ack 2"), (14, "-")]), [(0, 10), (12, 12)]);
+        assert_eq!(
+            play(0, &[(0, "10"), (5, "11"), (9, "12"), (12, "ack 1"), (13, "ack 2"), (14, "-")]),
+            [(0, 10), (12, 12)]
+        );
     }
 
     #[test]
@@ -92,7 +95,10 @@ mod tests {
 
     #[test]
     fn a_late_answer_to_an_older_change_frees_nothing() {
-        assert_eq!(play(0, &[(0, "1"), (500, "2"), (510, "3"), (520, "ack 1"), (530, "ack 2")]), [(0, 1), (500, 2), (530, 3)]);
+        assert_eq!(
+            play(0, &[(0, "1"), (500, "2"), (510, "3"), (520, "ack 1"), (530, "ack 2")]),
+            [(0, 1), (500, 2), (530, 3)]
+        );
     }
 
     #[test]

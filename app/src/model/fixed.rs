@@ -18,7 +18,8 @@ impl fmt::Display for Fixed {
         let scale = [1_i64, 10, 100][self.digits];
         // The cast saturates, and makes 0 of what is not a number.
         let scaled = (self.value.clamp(-1e15, 1e15) * scale as f64).round() as i64;
-        let (sign, whole, rest) = (if scaled < 0 { "-" } else { "" }, (scaled / scale).unsigned_abs(), (scaled % scale).unsigned_abs());
+        let (sign, whole, rest) =
+            (if scaled < 0 { "-" } else { "" }, (scaled / scale).unsigned_abs(), (scaled % scale).unsigned_abs());
         match self.digits {
             0 => write!(f, "{sign}{whole}"),
             1 => write!(f, "{sign}{whole}.{rest}"),
@@ -38,9 +39,16 @@ mod tests {
                 let standard = format!("{value:.digits$}");
                 let ours = fixed(value, digits).to_string();
                 let same = ours.parse::<f64>().unwrap() - standard.parse::<f64>().unwrap();
-                assert!(same.abs() < 1.1 / [1.0, 10.0, 100.0][digits] * f64::from(u8::from((value * 4.0).fract() == 0.0)) + 1e-9, "{value} {digits}: {ours}, {standard}");
+                assert!(
+                    same.abs()
+                        < 1.1 / [1.0, 10.0, 100.0][digits] * f64::from(u8::from((value * 4.0).fract() == 0.0)) + 1e-9,
+                    "{value} {digits}: {ours}, {standard}"
+                );
             }
         }
-        assert_eq!([fixed(-0.04, 1), fixed(f64::NAN, 1), fixed(0.05, 2)].map(|f| f.to_string()), ["0.0", "0.0", "0.05"]);
+        assert_eq!(
+            [fixed(-0.04, 1), fixed(f64::NAN, 1), fixed(0.05, 2)].map(|f| f.to_string()),
+            ["0.0", "0.0", "0.05"]
+        );
     }
 }

@@ -31,7 +31,8 @@ impl Window {
 pub fn shares(counts: &BTreeMap<String, u64>, names: &[String]) -> Option<Vec<f64>> {
     let all: u64 = counts.values().sum();
     // Counts of a minute are far below 2^53: the casts are exact.
-    (all > 0).then(|| names.iter().map(|name| counts.get(name).copied().unwrap_or(0) as f64 * 100.0 / all as f64).collect())
+    (all > 0)
+        .then(|| names.iter().map(|name| counts.get(name).copied().unwrap_or(0) as f64 * 100.0 / all as f64).collect())
 }
 
 impl History {
@@ -89,7 +90,8 @@ fn add(sum: &mut Window, part: &Window) {
 pub fn between(before: &Frame, after: &Frame) -> Window {
     let same = before.run == after.run;
     let less = |now: u64, then: u64| if same { now.saturating_sub(then) } else { now };
-    let counts = after.counts.iter().map(|(v, n)| (v.clone(), less(*n, before.counts.get(v).copied().unwrap_or(0)))).collect();
+    let counts =
+        after.counts.iter().map(|(v, n)| (v.clone(), less(*n, before.counts.get(v).copied().unwrap_or(0)))).collect();
     Window { counts, errors: less(after.errors, before.errors) }
 }
 
@@ -111,12 +113,16 @@ mod tests {
 
     #[test]
     fn counts_survive_lost_frames_and_start_again_with_a_new_run() {
-        let history = History::new([frame(100, 1, 10, 0, 0, 50), frame(900, 1, 50, 40, 2, 50), frame(1000, 2, 3, 1, 0, 50)]);
+        let history =
+            History::new([frame(100, 1, 10, 0, 0, 50), frame(900, 1, 50, 40, 2, 50), frame(1000, 2, 3, 1, 0, 50)]);
         let all = history.since(0);
         assert_eq!((all.counts["v1"], all.counts["v2"], all.errors), (43, 41, 2));
         assert_eq!(history.since(900).answers(), 4);
         let names = ["v1".to_owned(), "v3".to_owned()];
-        assert_eq!((shares(&history.since(5000).counts, &names), shares(&history.since(900).counts, &names)), (None, Some(vec![75.0, 0.0])));
+        assert_eq!(
+            (shares(&history.since(5000).counts, &names), shares(&history.since(900).counts, &names)),
+            (None, Some(vec![75.0, 0.0]))
+        );
     }
 
     #[test]

@@ -47,10 +47,12 @@ pub struct Scene {
 pub fn scene(history: &History, versions: &[String], from_ms: u64, per_mark: u64, size: Size) -> Scene {
     let x = |at_ms: u64| (at_ms as f64 - from_ms as f64) * size.width / SPAN_MS;
     let y = |share: f64| size.height * (1.0 - share);
-    let mut drawn = Scene { areas: vec![String::new(); versions.len()], per_mark: thin(history, per_mark), ..Scene::default() };
+    let mut drawn =
+        Scene { areas: vec![String::new(); versions.len()], per_mark: thin(history, per_mark), ..Scene::default() };
     drawn.edges = vec![String::new(); versions.len().saturating_sub(1)];
     for run in runs(history) {
-        let points: Vec<(f64, Vec<f64>)> = run.iter().filter_map(|i| Some((x(history.frames()[*i].at_ms), borders(history, *i, versions)?))).collect();
+        let points: Vec<(f64, Vec<f64>)> =
+            run.iter().filter_map(|i| Some((x(history.frames()[*i].at_ms), borders(history, *i, versions)?))).collect();
         draw_run(&mut drawn, &points, y);
     }
     drawn.wished = wished(history, versions, x, y);
@@ -80,7 +82,11 @@ fn borders(history: &History, i: usize, versions: &[String]) -> Option<Vec<f64>>
     let frames = history.frames();
     let now = &frames[i];
     let mut from = i - 1;
-    while from > 0 && now.at_ms - frames[from - 1].at_ms <= SMOOTH_MS && frames[from - 1].run == now.run && frames[from].wished == now.wished {
+    while from > 0
+        && now.at_ms - frames[from - 1].at_ms <= SMOOTH_MS
+        && frames[from - 1].run == now.run
+        && frames[from].wished == now.wished
+    {
         from -= 1;
     }
     let window = between(&frames[from], now);
@@ -121,7 +127,8 @@ fn path(d: &mut String, points: impl Iterator<Item = (f64, f64)>) {
 /// The wished borders as steps, one path for all. A level stretch is written when it ends.
 fn wished(history: &History, versions: &[String], x: impl Fn(u64) -> f64, y: impl Fn(f64) -> f64) -> String {
     let mut d = String::new();
-    let border = |split: &Split, k: usize| versions[..=k].iter().map(|v| f64::from(split.percent(v))).sum::<f64>() / 100.0;
+    let border =
+        |split: &Split, k: usize| versions[..=k].iter().map(|v| f64::from(split.percent(v))).sum::<f64>() / 100.0;
     for k in 0..versions.len().saturating_sub(1) {
         // Height of the stretch being drawn, and how far it is known to reach.
         let mut stretch: Option<(f64, u64)> = None;
@@ -153,7 +160,14 @@ fn wished(history: &History, versions: &[String], x: impl Fn(u64) -> f64, y: imp
 }
 
 /// The marks, by the version's place: the shapes of its symbol.
-const MARKS: [&str; 6] = ["h0", "l4 4-4 4-4-4z", "l4 7h-8z", "m-3.5 .5h7v7h-7z", "m-4 .5h8l-4 7z", "m-1.4 0h2.8v2.6h2.6v2.8h-2.6v2.6h-2.8v-2.6h-2.6v-2.8h2.6z"];
+const MARKS: [&str; 6] = [
+    "h0",
+    "l4 4-4 4-4-4z",
+    "l4 7h-8z",
+    "m-3.5 .5h7v7h-7z",
+    "m-4 .5h8l-4 7z",
+    "m-1.4 0h2.8v2.6h2.6v2.8h-2.6v2.6h-2.8v-2.6h-2.6v-2.8h2.6z",
+];
 
 /// How many requests one mark stands for: 1, 2, 5, 10 … It stays as it was while that is nearly right.
 fn thin(history: &History, before: u64) -> u64 {
@@ -188,7 +202,8 @@ fn marks(drawn: &mut Scene, history: &History, versions: &[String], x: impl Fn(u
         }
         for n in numbers(before, after, |f| f.errors, drawn.per_mark.div_ceil(5)) {
             let (px, py) = place(0, n);
-            let _ = write!(drawn.failed, "M{} {}a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0", fixed(px - 3.5, 1), fixed(py, 1));
+            let _ =
+                write!(drawn.failed, "M{} {}a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0", fixed(px - 3.5, 1), fixed(py, 1));
         }
     }
 }

@@ -21,7 +21,12 @@ fn two() -> Vec<String> {
 
 #[test]
 fn the_border_between_the_versions_is_the_share_of_v1() {
-    let history = History::new([frame(0, 0, 0, Some(20)), frame(1000, 8, 2, Some(20)), frame(2000, 16, 4, Some(20)), frame(3000, 24, 6, Some(20))]);
+    let history = History::new([
+        frame(0, 0, 0, Some(20)),
+        frame(1000, 8, 2, Some(20)),
+        frame(2000, 16, 4, Some(20)),
+        frame(3000, 24, 6, Some(20)),
+    ]);
     let drawn = scene(&history, &two(), 0, 0, SIZE);
     assert_eq!(drawn.edges, ["M10.0 20.0L20.0 20.0L30.0 20.0"]);
     assert_eq!(drawn.areas[0], "M10.0 20.0L20.0 20.0L30.0 20.0L30.0 100.0L20.0 100.0L10.0 100.0Z");
@@ -31,7 +36,9 @@ fn the_border_between_the_versions_is_the_share_of_v1() {
 
 #[test]
 fn a_change_is_a_step_and_is_not_smoothed_over() {
-    let frames = (0..=10).map(|i| frame(i * 100, i * 10, 0, Some(0))).chain((11..=20).map(|i| frame(i * 100, 100, (i - 10) * 10, Some(100))));
+    let frames = (0..=10)
+        .map(|i| frame(i * 100, i * 10, 0, Some(0)))
+        .chain((11..=20).map(|i| frame(i * 100, 100, (i - 10) * 10, Some(100))));
     let drawn = scene(&History::new(frames), &two(), 0, 0, SIZE);
     assert!(drawn.edges[0].contains("L10.0 0.0L11.0 100.0"), "{}", drawn.edges[0]);
     assert!(drawn.wished.contains("H11.0V100.0"), "{}", drawn.wished);
@@ -40,8 +47,19 @@ fn a_change_is_a_step_and_is_not_smoothed_over() {
 #[test]
 fn silence_and_a_stopped_load_are_gaps() {
     let stopped = |at_ms| Frame { target_rate: 0.0, ..frame(at_ms, 30, 0, None) };
-    let frames = [frame(0, 0, 0, None), frame(1000, 10, 0, None), frame(2000, 20, 0, None), frame(3000, 30, 0, None), stopped(4000), stopped(5000)];
-    let more = [Frame { run: 2, ..frame(9000, 0, 0, None) }, Frame { run: 2, ..frame(10_000, 5, 5, None) }, Frame { run: 2, ..frame(11_000, 10, 10, None) }];
+    let frames = [
+        frame(0, 0, 0, None),
+        frame(1000, 10, 0, None),
+        frame(2000, 20, 0, None),
+        frame(3000, 30, 0, None),
+        stopped(4000),
+        stopped(5000),
+    ];
+    let more = [
+        Frame { run: 2, ..frame(9000, 0, 0, None) },
+        Frame { run: 2, ..frame(10_000, 5, 5, None) },
+        Frame { run: 2, ..frame(11_000, 10, 10, None) },
+    ];
     let drawn = scene(&History::new(frames.into_iter().chain(more)), &two(), 0, 0, SIZE);
     assert_eq!(drawn.edges[0].matches('M').count(), 2, "{}", drawn.edges[0]);
     assert_eq!(drawn.wished, "");
@@ -49,7 +67,13 @@ fn silence_and_a_stopped_load_are_gaps() {
 
 #[test]
 fn a_wish_that_was_not_heard_of_for_a_while_is_not_drawn() {
-    let history = History::new([frame(0, 0, 0, Some(20)), frame(1000, 0, 0, Some(20)), frame(9000, 0, 0, Some(20)), frame(10_000, 0, 0, None), frame(11_000, 0, 0, Some(0))]);
+    let history = History::new([
+        frame(0, 0, 0, Some(20)),
+        frame(1000, 0, 0, Some(20)),
+        frame(9000, 0, 0, Some(20)),
+        frame(10_000, 0, 0, None),
+        frame(11_000, 0, 0, Some(0)),
+    ]);
     assert_eq!(scene(&history, &two(), 0, 0, SIZE).wished, "M0.0 20.0H10.0M90.0 20.0H90.0M110.0 0.0H110.0");
 }
 
@@ -83,7 +107,8 @@ fn thinning_does_not_flicker_at_its_threshold() {
 #[test]
 fn a_third_version_lies_between_borders_of_its_own() {
     let three: Vec<String> = ["v1", "v2", "v3"].map(str::to_owned).to_vec();
-    let with = |at_ms, n: u64| Frame { counts: three.iter().map(|v| (v.clone(), n)).collect(), ..frame(at_ms, 0, 0, None) };
+    let with =
+        |at_ms, n: u64| Frame { counts: three.iter().map(|v| (v.clone(), n)).collect(), ..frame(at_ms, 0, 0, None) };
     let drawn = scene(&History::new([with(0, 0), with(1000, 10), with(2000, 20), with(3000, 30)]), &three, 0, 0, SIZE);
     assert_eq!((drawn.areas.len(), drawn.edges.len()), (3, 2));
     assert!(drawn.edges[1].starts_with("M10.0 33.3"), "{}", drawn.edges[1]);

@@ -1,6 +1,8 @@
 //! Where people are in the walkthrough, and what the page warns of: conditions in, steps and banners out.
 use crate::api::Ask;
-use crate::types::{Condition, ConditionStatus, InjectRequest, LoadRequest, Rate, RouteRequest, Status, Verb, kinds, reasons};
+use crate::types::{
+    Condition, ConditionStatus, InjectRequest, LoadRequest, Rate, RouteRequest, Status, Verb, kinds, reasons,
+};
 
 /// The steps of the rail, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,22 +132,36 @@ pub fn steps(status: &Status) -> [Step; 6] {
     // Something keeps the pods from running, so that waiting alone is of no use.
     let stuck = status.condition(kinds::PODS_RUN).is_some_and(|c| c.status == ConditionStatus::False);
     // What runs is busy, whatever came of it before; what is so counts more than an old failure; pods that come by themselves count last.
-    let state = |verb: &[Verb], done: bool, bad: bool, coming: bool| match (verb.iter().any(|v| running(status, *v)), done) {
-        (true, _) => StepState::Busy,
-        (_, true) => StepState::Done,
-        _ if bad || verb.iter().any(|v| failed(*v)) => StepState::Failed,
-        _ if coming => if stuck { StepState::Failed } else { StepState::Busy },
-        _ => StepState::Todo,
-    };
+    let state =
+        |verb: &[Verb], done: bool, bad: bool, coming: bool| match (verb.iter().any(|v| running(status, *v)), done) {
+            (true, _) => StepState::Busy,
+            (_, true) => StepState::Done,
+            _ if bad || verb.iter().any(|v| failed(*v)) => StepState::Failed,
+            _ if coming => {
+                if stuck {
+                    StepState::Failed
+                } else {
+                    StepState::Busy
+                }
+            }
+            _ => StepState::Todo,
+        };
     let route = status.is(kinds::ROUTE_PRESENT);
     let injected = status.is(kinds::INJECTED);
     let loading = status.is(kinds::LOAD_RUNNING);
     let said = |kind: &str, wanted: &str| reason(status, kind) == wanted;
     let cleaning = running(status, Verb::Teardown) || said(kinds::CLEAN, reasons::CLEANING);
-    let client = !matches!(reason(status, kinds::CLIENT_READY), reasons::NO_CLIENT | reasons::CLIENT_SCALED_TO_ZERO) && !failed(Verb::Client);
+    let client = !matches!(reason(status, kinds::CLIENT_READY), reasons::NO_CLIENT | reasons::CLIENT_SCALED_TO_ZERO)
+        && !failed(Verb::Client);
 
-    let deploy = state(&[Verb::Deploy], deployed, said(kinds::DEPLOYED, reasons::DEGRADED), said(kinds::DEPLOYED, reasons::DEPLOYING));
-    let verify = state(&[Verb::Verify], status.is(kinds::VERIFIED), said(kinds::VERIFIED, reasons::VERIFY_FAILED), false);
+    let deploy = state(
+        &[Verb::Deploy],
+        deployed,
+        said(kinds::DEPLOYED, reasons::DEGRADED),
+        said(kinds::DEPLOYED, reasons::DEPLOYING),
+    );
+    let verify =
+        state(&[Verb::Verify], status.is(kinds::VERIFIED), said(kinds::VERIFIED, reasons::VERIFY_FAILED), false);
     let injecting = said(kinds::INJECTED, reasons::INJECTING);
     let ignored = said(kinds::INJECTED, reasons::INJECTION_IGNORED);
     let inject = state(&[Verb::Inject], injected, ignored, injecting);
@@ -156,7 +172,11 @@ pub fn steps(status: &Status) -> [Step; 6] {
         there && said(kinds::CLIENT_READY, reasons::CLIENT_STARTING),
     );
     let shift = state(&[Verb::Route, Verb::Weights], false, said(kinds::ROUTE_PRESENT, reasons::SUBSET_MISSING), false);
-    let clean = if cleaning { StepState::Busy } else { state(&[Verb::Teardown], false, there && said(kinds::CLEAN, reasons::LEFT_OVER), false) };
+    let clean = if cleaning {
+        StepState::Busy
+    } else {
+        state(&[Verb::Teardown], false, there && said(kinds::CLEAN, reasons::LEFT_OVER), false)
+    };
     let left_over = reason(status, kinds::CLEAN) == reasons::LEFT_OVER && !there;
 
     let step = |name, state, kind: &str, action: Option<Action>, back: Option<Action>| Step {
@@ -169,8 +189,20 @@ pub fn steps(status: &Status) -> [Step; 6] {
     };
     let any_sidecar = injected || injecting || ignored || status.pods.iter().any(|pod| pod.sidecar);
     let mut rail = [
-        step(StepName::Deploy, deploy, kinds::DEPLOYED, Some(if deploy == StepState::Failed { Action::DeployAgain } else { Action::Deploy }), None),
-        step(StepName::Verify, verify, kinds::VERIFIED, there.then_some(Action::Verify), (verify == StepState::Done).then_some(Action::VerifyAgain)),
+        step(
+            StepName::Deploy,
+            deploy,
+            kinds::DEPLOYED,
+            Some(if deploy == StepState::Failed { Action::DeployAgain } else { Action::Deploy }),
+            None,
+        ),
+        step(
+            StepName::Verify,
+            verify,
+            kinds::VERIFIED,
+            there.then_some(Action::Verify),
+            (verify == StepState::Done).then_some(Action::VerifyAgain),
+        ),
         step(
             StepName::Inject,
             inject,
@@ -185,14 +217,25 @@ pub fn steps(status: &Status) -> [Step; 6] {
             there.then_some(if client { Action::LoadStart } else { Action::Client }),
             loading.then_some(Action::LoadStop),
         ),
-        step(StepName::Shift, shift, kinds::WEIGHTS_APPLY, (there && !route).then_some(Action::RouteCreate), route.then_some(Action::RouteRemove)),
+        step(
+            StepName::Shift,
+            shift,
+            kinds::WEIGHTS_APPLY,
+            (there && !route).then_some(Action::RouteCreate),
+            route.then_some(Action::RouteRemove),
+        ),
         step(StepName::CleanUp, clean, kinds::CLEAN, (there || left_over).then_some(Action::CleanUp), None),
     ];
     let passed_verify = injected || loading || route;
     let next = if cleaning || left_over {
         5
     } else {
-        rail.iter().position(|s| s.state != StepState::Done && !(s.name == StepName::Verify && passed_verify && s.state == StepState::Todo)).unwrap_or(4)
+        rail.iter()
+            .position(|s| {
+                s.state != StepState::Done
+                    && !(s.name == StepName::Verify && passed_verify && s.state == StepState::Todo)
+            })
+            .unwrap_or(4)
     };
     rail[next].current = true;
     rail
@@ -217,7 +260,9 @@ pub enum SliderMode {
 pub fn slider_mode(status: &Status) -> SliderMode {
     let route = status.wished.is_some();
     // A rollout of what is there is no reason to take the slider away.
-    let changing = running(status, Verb::Inject) || reason(status, kinds::INJECTED) == reasons::INJECTING || reason(status, kinds::DEPLOYED) == reasons::DEGRADED;
+    let changing = running(status, Verb::Inject)
+        || reason(status, kinds::INJECTED) == reasons::INJECTING
+        || reason(status, kinds::DEPLOYED) == reasons::DEGRADED;
     let loading = status.load.rate.per_second() > 0;
     if !status.is(kinds::DEPLOYED) && !route && !loading && !(changing && !status.pods.is_empty()) {
         return SliderMode::Absent;
@@ -257,18 +302,27 @@ pub fn banners(status: &Status) -> Vec<Banner> {
         .filter(|c| !moot(c))
         .filter_map(|c| {
             let (weight, mend) = match c.reason.as_str() {
-                reasons::UNREACHABLE | reasons::CREDENTIALS_REFUSED | reasons::SLOWED_DOWN | reasons::NAMESPACE_TERMINATING | reasons::FORBIDDEN | reasons::NOT_READY => (0, None),
+                reasons::UNREACHABLE
+                | reasons::CREDENTIALS_REFUSED
+                | reasons::SLOWED_DOWN
+                | reasons::NAMESPACE_TERMINATING
+                | reasons::FORBIDDEN
+                | reasons::NOT_READY => (0, None),
                 reasons::HELD_BY_OTHER => (0, Some(Action::TakeOver)),
                 reasons::HOLDER_UNKNOWN => (11, None),
                 _ if c.kind == kinds::PODS_RUN => (1, None),
                 reasons::CHANGED_BY_OTHER => (1, None),
-                reasons::CLIENT_HAS_NO_SIDECAR if c.kind == kinds::WEIGHTS_APPLY && status.wished.is_some() => (2, Some(Action::Inject)),
+                reasons::CLIENT_HAS_NO_SIDECAR if c.kind == kinds::WEIGHTS_APPLY && status.wished.is_some() => {
+                    (2, Some(Action::Inject))
+                }
                 reasons::SUBSET_MISSING => (2, Some(Action::RouteCreate)),
                 reasons::ROUTE_SAYS_MORE | reasons::ROUTE_IN_PART => (10, None),
                 reasons::VERSION_NOT_READY => (3, Some(Action::DeployAgain)),
                 reasons::DEGRADED => (4, Some(Action::DeployAgain)),
                 reasons::CLIENT_SCALED_TO_ZERO => (5, Some(Action::Client)),
-                reasons::NO_CLIENT if there && c.kind == kinds::CLIENT_READY && !running(status, Verb::Deploy) => (5, Some(Action::Client)),
+                reasons::NO_CLIENT if there && c.kind == kinds::CLIENT_READY && !running(status, Verb::Deploy) => {
+                    (5, Some(Action::Client))
+                }
                 reasons::INJECTION_IGNORED => (6, Some(Action::InjectAgain)),
                 reasons::NO_MESH if there => (6, None),
                 reasons::VERIFY_FAILED => (7, Some(Action::VerifyAgain)),
@@ -278,8 +332,17 @@ pub fn banners(status: &Status) -> Vec<Banner> {
             };
             // The same words under two kinds are said once.
             let again = c.reason == reasons::VERSION_NOT_READY && reason(status, kinds::DEPLOYED) == reasons::DEGRADED
-                || c.reason == reasons::DEGRADED && status.condition(kinds::PODS_RUN).is_some_and(|c| c.status == ConditionStatus::False);
-            (c.status != ConditionStatus::True || matches!(c.reason.as_str(), reasons::GENERATOR_LIMITED | reasons::TARGET_SATURATED | reasons::LOAD_CAPPED | reasons::ROUTE_SAYS_MORE)).then_some(())?;
+                || c.reason == reasons::DEGRADED
+                    && status.condition(kinds::PODS_RUN).is_some_and(|c| c.status == ConditionStatus::False);
+            (c.status != ConditionStatus::True
+                || matches!(
+                    c.reason.as_str(),
+                    reasons::GENERATOR_LIMITED
+                        | reasons::TARGET_SATURATED
+                        | reasons::LOAD_CAPPED
+                        | reasons::ROUTE_SAYS_MORE
+                ))
+            .then_some(())?;
             (!again).then(|| (weight, Banner { says: c.clone(), mend, claim: c.reason == reasons::CHANGED_BY_OTHER }))
         })
         .fold(std::collections::BTreeMap::<(i32, String), Banner>::new(), |mut all, (weight, banner)| {

@@ -52,7 +52,11 @@ fn show(status: &Status) -> String {
                 StepState::Failed => "!",
                 StepState::Todo => "-",
             };
-            if s.current { format!("[{mark}{}]", s.action.map_or(String::new(), |a| format!(" {a:?}"))) } else { mark.to_owned() }
+            if s.current {
+                format!("[{mark}{}]", s.action.map_or(String::new(), |a| format!(" {a:?}")))
+            } else {
+                mark.to_owned()
+            }
         })
         .collect::<Vec<_>>()
         .join(" ")
@@ -74,7 +78,10 @@ fn the_rail_follows_the_walkthrough() {
         (vec![DEPLOYED, VERIFIED], "✓ ✓ [- Inject] - - -"),
         (vec![DEPLOYED, VERIFIED, (kinds::INJECTED, "False", reasons::INJECTING)], "✓ ✓ [… Inject] - - -"),
         (vec![DEPLOYED, VERIFIED, INJECTED], "✓ ✓ ✓ [- LoadStart] - -"),
-        (vec![DEPLOYED, VERIFIED, INJECTED, (kinds::CLIENT_READY, "False", reasons::NO_CLIENT)], "✓ ✓ ✓ [! Client] - -"),
+        (
+            vec![DEPLOYED, VERIFIED, INJECTED, (kinds::CLIENT_READY, "False", reasons::NO_CLIENT)],
+            "✓ ✓ ✓ [! Client] - -",
+        ),
         (vec![DEPLOYED, VERIFIED, INJECTED, LOADING], "✓ ✓ ✓ ✓ [- RouteCreate] -"),
         (vec![DEPLOYED, VERIFIED, INJECTED, LOADING, ROUTED], "✓ ✓ ✓ ✓ [-] -"),
         // What was done from outside counts: verifying is passed over once people are further.
@@ -100,21 +107,36 @@ fn a_failed_operation_leaves_a_button_whatever_the_condition_still_says() {
         (vec![(kinds::DEPLOYED, "False", reasons::NOT_DEPLOYED)], Verb::Deploy, true, "[! DeployAgain] - - - - -"),
         // It came up after all.
         (vec![DEPLOYED], Verb::Deploy, true, "✓ [- Verify] - - - -"),
-        (vec![DEPLOYED, VERIFIED, (kinds::INJECTED, "False", reasons::INJECTING)], Verb::Inject, true, "✓ ✓ [! InjectAgain] - - -"),
+        (
+            vec![DEPLOYED, VERIFIED, (kinds::INJECTED, "False", reasons::INJECTING)],
+            Verb::Inject,
+            true,
+            "✓ ✓ [! InjectAgain] - - -",
+        ),
         (vec![DEPLOYED, VERIFIED, INJECTED], Verb::Inject, true, "✓ ✓ ✓ [- LoadStart] - -"),
-        (vec![DEPLOYED, VERIFIED, INJECTED, (kinds::CLIENT_READY, "False", reasons::CLIENT_STARTING)], Verb::Client, true, "✓ ✓ ✓ [! Client] - -"),
+        (
+            vec![DEPLOYED, VERIFIED, INJECTED, (kinds::CLIENT_READY, "False", reasons::CLIENT_STARTING)],
+            Verb::Client,
+            true,
+            "✓ ✓ ✓ [! Client] - -",
+        ),
         (vec![DEPLOYED, (kinds::CLEAN, "False", reasons::IN_USE)], Verb::Teardown, true, "✓ [- Verify] - - - !"),
     ] {
         let mut now = status(&conditions, None, false);
         let error = failed.then(|| ApiError::new(Code::Timeout, "m", "h"));
-        now.operation = Some(Operation { id: 1, verb, by: "curl".into(), since: 0, step: "x".into(), error, zh: String::new() });
+        now.operation =
+            Some(Operation { id: 1, verb, by: "curl".into(), since: 0, step: "x".into(), error, zh: String::new() });
         assert_eq!(show(&now), rail, "{conditions:?} {verb:?} failed: {failed}");
     }
 }
 
 #[test]
 fn a_step_can_be_taken_back_while_it_is_stuck() {
-    for (reason, back) in [(reasons::NOT_INJECTED, None), (reasons::INJECTING, Some(Action::Uninject)), (reasons::INJECTION_IGNORED, Some(Action::Uninject))] {
+    for (reason, back) in [
+        (reasons::NOT_INJECTED, None),
+        (reasons::INJECTING, Some(Action::Uninject)),
+        (reasons::INJECTION_IGNORED, Some(Action::Uninject)),
+    ] {
         let now = status(&[DEPLOYED, (kinds::INJECTED, "False", reason)], None, false);
         assert_eq!(steps(&now)[2].back, back, "{reason}");
     }
@@ -123,7 +145,15 @@ fn a_step_can_be_taken_back_while_it_is_stuck() {
 #[test]
 fn an_operation_is_seen_before_its_condition() {
     let mut now = status(&[], None, false);
-    let operation = Operation { id: 1, verb: Verb::Deploy, by: "curl".into(), since: 0, step: "x".into(), error: None, zh: String::new() };
+    let operation = Operation {
+        id: 1,
+        verb: Verb::Deploy,
+        by: "curl".into(),
+        since: 0,
+        step: "x".into(),
+        error: None,
+        zh: String::new(),
+    };
     now.operation = Some(operation.clone());
     assert_eq!(show(&now), "[… Deploy] - - - - -");
     now.operation = Some(Operation { error: Some(ApiError::new(Code::Timeout, "m", "h")), ..operation });
@@ -148,20 +178,54 @@ fn the_slider_moves_where_weights_can_mean_something() {
 #[test]
 fn traps_are_told_with_what_mends_them() {
     for (conditions, wished, told) in [
-        (vec![DEPLOYED, (kinds::WEIGHTS_APPLY, "False", reasons::CLIENT_HAS_NO_SIDECAR)], Some(20), "ClientHasNoSidecar Inject"),
+        (
+            vec![DEPLOYED, (kinds::WEIGHTS_APPLY, "False", reasons::CLIENT_HAS_NO_SIDECAR)],
+            Some(20),
+            "ClientHasNoSidecar Inject",
+        ),
         (vec![DEPLOYED, (kinds::WEIGHTS_APPLY, "False", reasons::CLIENT_HAS_NO_SIDECAR)], None, ""),
-        (vec![DEPLOYED, (kinds::WEIGHTS_APPLY, "False", reasons::VERSION_NOT_READY)], Some(20), "VersionNotReady DeployAgain"),
+        (
+            vec![DEPLOYED, (kinds::WEIGHTS_APPLY, "False", reasons::VERSION_NOT_READY)],
+            Some(20),
+            "VersionNotReady DeployAgain",
+        ),
         (vec![DEPLOYED, (kinds::ROUTE_OURS, "False", reasons::CHANGED_BY_OTHER)], Some(20), "ChangedByOther claim"),
-        (vec![DEPLOYED, (kinds::CLIENT_READY, "False", reasons::CLIENT_SCALED_TO_ZERO)], Some(20), "ClientScaledToZero Client"),
+        (
+            vec![DEPLOYED, (kinds::CLIENT_READY, "False", reasons::CLIENT_SCALED_TO_ZERO)],
+            Some(20),
+            "ClientScaledToZero Client",
+        ),
         (vec![DEPLOYED, (kinds::LOAD_RUNNING, "True", reasons::GENERATOR_LIMITED)], None, "GeneratorLimited"),
         (vec![DEPLOYED, (kinds::LOAD_RUNNING, "True", reasons::LOAD_CAPPED)], None, "LoadCapped"),
         (vec![(kinds::CLIENT_READY, "False", reasons::NO_CLIENT)], None, ""),
-        (vec![(kinds::CLUSTER_REACHABLE, "False", reasons::UNREACHABLE), (kinds::ROUTE_OURS, "False", reasons::CHANGED_BY_OTHER)], None, "Unreachable"),
-        (vec![(kinds::CLEAN, "False", reasons::CLEANING), (kinds::DEPLOYED, "True", reasons::DEPLOYED), (kinds::CLIENT_READY, "False", reasons::NO_CLIENT)], None, ""),
+        (
+            vec![
+                (kinds::CLUSTER_REACHABLE, "False", reasons::UNREACHABLE),
+                (kinds::ROUTE_OURS, "False", reasons::CHANGED_BY_OTHER),
+            ],
+            None,
+            "Unreachable",
+        ),
+        (
+            vec![
+                (kinds::CLEAN, "False", reasons::CLEANING),
+                (kinds::DEPLOYED, "True", reasons::DEPLOYED),
+                (kinds::CLIENT_READY, "False", reasons::NO_CLIENT),
+            ],
+            None,
+            "",
+        ),
     ] {
         let shown: Vec<String> = banners(&status(&conditions, wished, true))
             .iter()
-            .map(|b| format!("{}{}{}", b.says.reason, b.mend.map_or(String::new(), |a| format!(" {a:?}")), if b.claim { " claim" } else { "" }))
+            .map(|b| {
+                format!(
+                    "{}{}{}",
+                    b.says.reason,
+                    b.mend.map_or(String::new(), |a| format!(" {a:?}")),
+                    if b.claim { " claim" } else { "" }
+                )
+            })
             .collect();
         assert_eq!(shown.join(", "), told, "{conditions:?}");
     }

@@ -15,7 +15,14 @@ pub fn versions(status: &Status) -> Vec<String> {
     if let Some(split) = &status.wished {
         names.extend(split.iter().map(|(name, _)| name));
     }
-    names.extend(status.pods.iter().filter(|pod| pod.workload.starts_with("flaskapp")).map(|pod| pod.version.as_str()).filter(|v| !v.is_empty()));
+    names.extend(
+        status
+            .pods
+            .iter()
+            .filter(|pod| pod.workload.starts_with("flaskapp"))
+            .map(|pod| pod.version.as_str())
+            .filter(|v| !v.is_empty()),
+    );
     names.into_iter().map(str::to_owned).collect()
 }
 

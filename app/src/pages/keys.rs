@@ -18,7 +18,8 @@ pub fn use_keys(page: Page, shifter: Shifter, rates: Rates, help: Callback<()>) 
                 return;
             }
             let focus = focus();
-            if matches!(focus, Focus::Field | Focus::Dialog) || !handle(page, shifter, rates, help, &event.key(), focus) {
+            if matches!(focus, Focus::Field | Focus::Dialog) || !handle(page, shifter, rates, help, &event.key(), focus)
+            {
                 return;
             }
             event.prevent_default();
@@ -48,7 +49,9 @@ enum Focus {
 }
 
 fn focus() -> Focus {
-    let Some(element) = document().active_element().and_then(|e| e.dyn_into::<HtmlElement>().ok()) else { return Focus::Nothing };
+    let Some(element) = document().active_element().and_then(|e| e.dyn_into::<HtmlElement>().ok()) else {
+        return Focus::Nothing;
+    };
     if element.closest("dialog").ok().flatten().is_some() {
         return Focus::Dialog;
     }
@@ -69,7 +72,12 @@ fn handle(page: Page, shifter: Shifter, rates: Rates, help: Callback<()>, key: &
         "l" if may("load") && page.live.status.with_untracked(|s| !s.pods.is_empty()) => {
             if rates.running.get_untracked() > 0 { rates.stop.run(()) } else { rates.start.run(()) }
         }
-        _ if may("weights") && page.live.status.with_untracked(|s| matches!(slider_mode(s), SliderMode::Live | SliderMode::NoRoute)) => {
+        _ if may("weights")
+            && page
+                .live
+                .status
+                .with_untracked(|s| matches!(slider_mode(s), SliderMode::Live | SliderMode::NoRoute)) =>
+        {
             return move_share(page, shifter, key, focus);
         }
         _ => return false,

@@ -49,8 +49,12 @@ fn Charts(lang: Lang, past: Past) -> impl IntoView {
     let success = format!("{:.2} %", (all - failed) * 100.0 / all);
     let most = past.moments.iter().map(PastMoment::rate).fold(1.0, f64::max);
     let areas = versions.iter().enumerate().map(|(place, version)| {
-        let from = move |m: &PastMoment, upto: usize, names: &[String]| names[..upto].iter().filter_map(|v| m.share(v)).sum::<f64>();
-        let d = band(&past, |m| m.share(version).map(|share| (from(m, place, &versions), from(m, place, &versions) + share)));
+        let from = move |m: &PastMoment, upto: usize, names: &[String]| {
+            names[..upto].iter().filter_map(|v| m.share(v)).sum::<f64>()
+        };
+        let d = band(&past, |m| {
+            m.share(version).map(|share| (from(m, place, &versions), from(m, place, &versions) + share))
+        });
         view! { <path class=format!("area {}", colour(place)) d=d/> }
     });
     let areas = areas.collect_view();
@@ -140,7 +144,13 @@ mod tests {
             ("not scraped", vec![moment(0, 1.0), moment(60, 1.0)], "M0.0 0.0L0.0 200.0ZM1000.0 0.0L1000.0 200.0Z"),
             ("no requests", vec![moment(0, 0.0), moment(15, 0.0)], ""),
         ] {
-            let past = Past { namespace: Default::default(), source: String::new(), metric: String::new(), step_s: 15, moments };
+            let past = Past {
+                namespace: Default::default(),
+                source: String::new(),
+                metric: String::new(),
+                step_s: 15,
+                moments,
+            };
             assert_eq!(band(&past, |m| m.share("v1").map(|s| (0.0, s))), drawn, "{what}");
         }
         assert_eq!(clock(1_764_072_300), "12:05");

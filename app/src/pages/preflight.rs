@@ -18,21 +18,29 @@ pub fn PreflightPage(told: Preflight) -> impl IntoView {
     };
     let counts = [CheckStatus::Fail, CheckStatus::Warn, CheckStatus::Unknown, CheckStatus::Ok].map(|status| {
         let n = told.count(status);
-        (n > 0).then(|| view! { <li class="count" data-status=name(status)><Mark status/><b>{n}</b> " " {t(word(status))}</li> })
+        (n > 0).then(
+            || view! { <li class="count" data-status=name(status)><Mark status/><b>{n}</b> " " {t(word(status))}</li> },
+        )
     });
     let part = |title: Word, statuses: &[CheckStatus]| {
         let mut checks: Vec<Check> = Vec::new();
         for status in statuses {
             checks.extend(told.checks.iter().filter(|c| c.status == *status).cloned());
         }
-        (!checks.is_empty()).then(|| view! {
-            <section class="card checks">
-                <h2>{t(title)}</h2>
-                <ul>{checks.into_iter().map(|check| view! { <Row lang check/> }).collect_view()}</ul>
-            </section>
+        (!checks.is_empty()).then(|| {
+            view! {
+                <section class="card checks">
+                    <h2>{t(title)}</h2>
+                    <ul>{checks.into_iter().map(|check| view! { <Row lang check/> }).collect_view()}</ul>
+                </section>
+            }
         })
     };
-    let (mend, unsure, fine) = (part(Word::ToMend, &[CheckStatus::Fail, CheckStatus::Warn]), part(Word::Unsure, &[CheckStatus::Unknown]), part(Word::InOrder, &[CheckStatus::Ok]));
+    let (mend, unsure, fine) = (
+        part(Word::ToMend, &[CheckStatus::Fail, CheckStatus::Warn]),
+        part(Word::Unsure, &[CheckStatus::Unknown]),
+        part(Word::InOrder, &[CheckStatus::Ok]),
+    );
     view! {
         <header class="top">
             <h1><a href=panel.clone()>"demo-panel"</a></h1>

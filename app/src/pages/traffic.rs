@@ -4,7 +4,8 @@ use super::rates::use_rates;
 use super::shifting::use_shifter;
 use crate::api::{self, Ask, Snapshot, use_live};
 use crate::components::{
-    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail, StopAllDialog, Toast, Weights, flag, say,
+    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail,
+    StopAllDialog, Toast, Weights, flag, say,
 };
 use crate::model::{SliderMode, slider_mode};
 use crate::text::Key;
@@ -62,7 +63,8 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
     let dismissed = RwSignal::new(0_u64);
     let failed = Signal::derive(move || {
         page.error.get().or_else(|| {
-            live.status.with(|s| s.operation.as_ref().filter(|op| op.id != dismissed.get()).and_then(|op| op.error.clone()))
+            live.status
+                .with(|s| s.operation.as_ref().filter(|op| op.id != dismissed.get()).and_then(|op| op.error.clone()))
         })
     });
     let dismiss = Callback::new(move |()| {

@@ -50,14 +50,23 @@ const CLAUSES: &[(&str, &str)] = &[
     ("its objects are being removed", "其中的对象正在移除"),
     ("it does not say why", "未说明原因"),
     ("finalizer {text} waits", "finalizer {text} 尚未完成"),
-    ("{name} rule(s) above it are for matching requests only, and stay as they are", "其上有 {name} 条规则只针对匹配的请求，保持不变"),
+    (
+        "{name} rule(s) above it are for matching requests only, and stay as they are",
+        "其上有 {name} 条规则只针对匹配的请求，保持不变",
+    ),
     ("its weights are for matching requests only", "其权重只针对匹配的请求"),
     ("its destinations name no subsets, or have no weight at all", "其目标没有指明子集，或完全没有权重"),
     ("it injects faults", "它注入故障"),
     ("it mirrors requests", "它镜像请求"),
     ("it redirects", "它重定向"),
-    ("it has no rule for HTTP, and weights of TCP or TLS are not the panel's", "它没有 HTTP 规则，而 TCP 或 TLS 的权重不由面板管理"),
-    ("no rule of it sends to flaskapp alone, so there are no weights to show", "没有规则只发往 flaskapp，因此没有可显示的权重"),
+    (
+        "it has no rule for HTTP, and weights of TCP or TLS are not the panel's",
+        "它没有 HTTP 规则，而 TCP 或 TLS 的权重不由面板管理",
+    ),
+    (
+        "no rule of it sends to flaskapp alone, so there are no weights to show",
+        "没有规则只发往 flaskapp，因此没有可显示的权重",
+    ),
     ("it is about {text} as well", "它也涉及 {text}"),
     ("it routes TCP or TLS as well", "它也路由 TCP 或 TLS"),
     ("{name}: {text}", "{name}：{text}"),
@@ -131,7 +140,10 @@ mod tests {
     fn clauses_are_translated_with_what_they_name() {
         for (english, chinese) in [
             ("applying deployment/flaskapp-v1", "正在应用 deployment/flaskapp-v1"),
-            ("waiting for flaskapp-v1 to be ready: flaskapp-v1-7d9 (ContainerCreating); the old service/flaskapp to be gone", "正在等待 flaskapp-v1 就绪：flaskapp-v1-7d9 (ContainerCreating)；旧的 service/flaskapp 消失"),
+            (
+                "waiting for flaskapp-v1 to be ready: flaskapp-v1-7d9 (ContainerCreating); the old service/flaskapp to be gone",
+                "正在等待 flaskapp-v1 就绪：flaskapp-v1-7d9 (ContainerCreating)；旧的 service/flaskapp 消失",
+            ),
             ("inject sidecars: flaskapp-v1, flaskapp-v2", "注入 sidecar：flaskapp-v1, flaskapp-v2"),
             ("verify flaskapp-v1-7d9", "验证 flaskapp-v1-7d9"),
             ("load 200/s", "负载 200/s"),
@@ -148,9 +160,13 @@ mod tests {
 
     #[test]
     fn sentences_begin_with_a_capital_and_names_stay_as_they_are() {
-        for (clause, said) in
-            [("the route", "The route"), ("flaskapp-v1 is ready", "flaskapp-v1 is ready"), ("v2 has 20 %", "v2 has 20 %"), ("80/20", "80/20"), ("", "")]
-        {
+        for (clause, said) in [
+            ("the route", "The route"),
+            ("flaskapp-v1 is ready", "flaskapp-v1 is ready"),
+            ("v2 has 20 %", "v2 has 20 %"),
+            ("80/20", "80/20"),
+            ("", ""),
+        ] {
             assert_eq!(sentence(clause), said);
         }
     }

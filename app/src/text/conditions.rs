@@ -19,7 +19,10 @@ pub fn in_chinese(condition: &Condition) -> String {
         let zh = super::clause(value);
         Some(if zh.is_empty() { value.clone() } else { zh })
     };
-    chinese(&condition.reason).and_then(|template| fill(template, arg)).map(|text| text.trim_end_matches('：').to_owned()).unwrap_or_default()
+    chinese(&condition.reason)
+        .and_then(|template| fill(template, arg))
+        .map(|text| text.trim_end_matches('：').to_owned())
+        .unwrap_or_default()
 }
 
 #[cfg(any(feature = "ssr", test))]
@@ -63,9 +66,15 @@ fn chinese(reason: &str) -> Option<&'static str> {
         reasons::NOT_READY => "{what}；在修复并由预检确认之前停用：{off}",
         reasons::ROUTE_HONOURED => "网格未报告忽略路由的任何内容",
         reasons::ROUTE_IN_PART => "网格没有完全按路由的要求执行：{what}",
-        reasons::ADMISSION_DENIES => "{workload} 得不到 Pod，准入 webhook 不允许：{why}。请按其要求修改，或联系维护该 webhook 的人",
-        reasons::QUOTA_WANTS_FIGURES => "{workload} 得不到 Pod，配额要求每个容器写明资源：{why}。请用 LimitRange 设置默认值",
-        reasons::OTHER_IMAGE_NOT_PULLED => "{pod} 取不到 {container} 的镜像 {image}：{why}。请检查节点能否访问该镜像仓库",
+        reasons::ADMISSION_DENIES => {
+            "{workload} 得不到 Pod，准入 webhook 不允许：{why}。请按其要求修改，或联系维护该 webhook 的人"
+        }
+        reasons::QUOTA_WANTS_FIGURES => {
+            "{workload} 得不到 Pod，配额要求每个容器写明资源：{why}。请用 LimitRange 设置默认值"
+        }
+        reasons::OTHER_IMAGE_NOT_PULLED => {
+            "{pod} 取不到 {container} 的镜像 {image}：{why}。请检查节点能否访问该镜像仓库"
+        }
         reasons::ROUTE_UNSEEN => "无法判断是否有路由：{why}",
         reasons::CLEAN => "没有任何残留",
         reasons::CLEANING => "正在移除：{left}",
@@ -75,7 +84,9 @@ fn chinese(reason: &str) -> Option<&'static str> {
         reasons::SLOWED_DOWN => "集群要求放慢速度（429）；面板按其要求等待",
         reasons::PODS_RUN => "没有什么妨碍 Pod 运行",
         reasons::QUOTA_EXCEEDED => "{workload} 得不到 Pod，命名空间的配额已用尽：{why}。请提高配额，或移除占用者",
-        reasons::WEBHOOK_REFUSES => "{workload} 得不到 Pod，准入 webhook 无法调用：{why}。请检查该 webhook 的后端是否在运行",
+        reasons::WEBHOOK_REFUSES => {
+            "{workload} 得不到 Pod，准入 webhook 无法调用：{why}。请检查该 webhook 的后端是否在运行"
+        }
         reasons::POD_REFUSED => "{workload} 得不到 Pod：{why}",
         reasons::UNSCHEDULABLE => "没有节点接收 {pod}：{why}",
         reasons::IMAGE_NOT_PULLED => "{pod} 取不到镜像 {image}：{why}。请把镜像放到节点可取之处，或以 --image 启动面板",

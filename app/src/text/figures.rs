@@ -43,16 +43,33 @@ impl FigureWord {
         use FigureWord as W;
         let texts = match self {
             W::NoVerdict => ["Nothing has been measured yet.", "尚无测量数据。"],
-            W::NoTraffic => ["No request since the last change: start the load to see where they go.", "自上次更改以来没有请求：启动负载即可看到去向。"],
-            W::TooFew => ["{n} requests cannot tell {wish} from {versus}: {needed} more would.", "{n} 个请求无法区分 {wish} 与 {versus}：还需 {needed} 个。"],
-            W::InKeeping => ["{seen} went to {version} (± {margin}): consistent with {wish}.", "{seen} 流向 {version}（± {margin}）：符合 {wish}。"],
-            W::More => ["{needed} more requests would tell it from {versus}.", "再有 {needed} 个请求即可与 {versus} 区分。"],
-            W::Off => ["{seen} went to {version} (± {margin}): not consistent with {wish}.", "{seen} 流向 {version}（± {margin}）：不符合 {wish}。"],
+            W::NoTraffic => [
+                "No request since the last change: start the load to see where they go.",
+                "自上次更改以来没有请求：启动负载即可看到去向。",
+            ],
+            W::TooFew => [
+                "{n} requests cannot tell {wish} from {versus}: {needed} more would.",
+                "{n} 个请求无法区分 {wish} 与 {versus}：还需 {needed} 个。",
+            ],
+            W::InKeeping => [
+                "{seen} went to {version} (± {margin}): consistent with {wish}.",
+                "{seen} 流向 {version}（± {margin}）：符合 {wish}。",
+            ],
+            W::More => {
+                ["{needed} more requests would tell it from {versus}.", "再有 {needed} 个请求即可与 {versus} 区分。"]
+            }
+            W::Off => [
+                "{seen} went to {version} (± {margin}): not consistent with {wish}.",
+                "{seen} 流向 {version}（± {margin}）：不符合 {wish}。",
+            ],
             W::NoSidecar => [
                 "The client has no sidecar, so the weights have no effect: {seen} went to {version} (± {margin}), spread evenly.",
                 "客户端没有 sidecar，权重不起作用：{seen} 流向 {version}（± {margin}），属于平均分配。",
             ],
-            W::NoRoute => ["No route: {seen} went to {version} (± {margin}), spread evenly.", "没有路由：{seen} 流向 {version}（± {margin}），属于平均分配。"],
+            W::NoRoute => [
+                "No route: {seen} went to {version} (± {margin}), spread evenly.",
+                "没有路由：{seen} 流向 {version}（± {margin}），属于平均分配。",
+            ],
             W::Detail => ["Against the wish: χ² {chi}, p {p}.", "与期望相比：χ² {chi}，p {p}。"],
             W::DetailPlain => [
                 "Spread evenly over the ready pods ({plain}), rather than by the weights: {likely} % likely.",
@@ -82,7 +99,8 @@ impl FigureWord {
 
     /// With its `{placeholders}` replaced.
     pub fn fill(self, lang: Lang, args: &[(&str, &str)]) -> String {
-        fill(self.said(lang), |name| args.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())).unwrap_or_default()
+        fill(self.said(lang), |name| args.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+            .unwrap_or_default()
     }
 }
 
@@ -95,8 +113,15 @@ pub fn verdict(lang: Lang, v: &Verdict) -> String {
     let percent = format!("{} %", fixed(v.observed, 1));
     let margin = fixed(v.margin, 1).to_string();
     let (wish, versus, n, needed) = (pair(v.wished), pair(v.versus), thousands(v.requests), thousands(v.needed));
-    let args =
-        [("seen", percent.as_str()), ("margin", &margin), ("wish", &wish), ("versus", &versus), ("n", &n), ("needed", &needed), ("version", &v.version)];
+    let args = [
+        ("seen", percent.as_str()),
+        ("margin", &margin),
+        ("wish", &wish),
+        ("versus", &versus),
+        ("n", &n),
+        ("needed", &needed),
+        ("version", &v.version),
+    ];
     match v.kind {
         VerdictKind::NoTraffic => FigureWord::NoTraffic.said(lang).to_owned(),
         VerdictKind::TooFew => FigureWord::TooFew.fill(lang, &args),
@@ -114,7 +139,9 @@ pub fn verdict(lang: Lang, v: &Verdict) -> String {
 /// How far chance goes to explain the counts; empty where there is nothing to say.
 pub fn detail(lang: Lang, v: &Verdict) -> String {
     let Some(test) = v.chi_square.filter(|_| v.requests > 0) else { return String::new() };
-    let small = |share: f64, digits, least: f64| if share < least { format!("< {least}") } else { fixed(share, digits).to_string() };
+    let small = |share: f64, digits, least: f64| {
+        if share < least { format!("< {least}") } else { fixed(share, digits).to_string() }
+    };
     let chi = test.statistic.map_or_else(|| "∞".to_owned(), |s| fixed(s, 1).to_string());
     let against = FigureWord::Detail.fill(lang, &[("chi", &chi), ("p", &small(test.p_value, 2, 0.01))]);
     // Where both mean the same there is nothing to tell apart.
@@ -159,7 +186,11 @@ mod tests {
             plain: 50.0,
         };
         for (kind, needed, text) in [
-            (VerdictKind::InKeeping, 380, "20.4 % went to v2 (± 0.7): consistent with 80/20. 380 more requests would tell it from 75/25."),
+            (
+                VerdictKind::InKeeping,
+                380,
+                "20.4 % went to v2 (± 0.7): consistent with 80/20. 380 more requests would tell it from 75/25.",
+            ),
             (VerdictKind::InKeeping, 0, "20.4 % went to v2 (± 0.7): consistent with 80/20."),
             (VerdictKind::TooFew, 380, "11,994 requests cannot tell 80/20 from 75/25: 380 more would."),
             (VerdictKind::OffTarget, 0, "20.4 % went to v2 (± 0.7): not consistent with 80/20."),
@@ -185,8 +216,14 @@ mod tests {
             plain,
         };
         for (v, said) in [
-            (verdict(Some(1.64), 0.2, 25.0, 0.000_1), "Against the wish: χ² 1.6, p 0.20. Spread evenly over the ready pods (75/25), rather than by the weights: < 0.1 % likely."),
-            (verdict(None, 0.0, 50.0, 0.999), "Against the wish: χ² ∞, p < 0.01. Spread evenly over the ready pods (50/50), rather than by the weights: 99.9 % likely."),
+            (
+                verdict(Some(1.64), 0.2, 25.0, 0.000_1),
+                "Against the wish: χ² 1.6, p 0.20. Spread evenly over the ready pods (75/25), rather than by the weights: < 0.1 % likely.",
+            ),
+            (
+                verdict(None, 0.0, 50.0, 0.999),
+                "Against the wish: χ² ∞, p < 0.01. Spread evenly over the ready pods (50/50), rather than by the weights: 99.9 % likely.",
+            ),
             (verdict(Some(0.0), 1.0, 10.0, 0.5), "Against the wish: χ² 0.0, p 1.00."),
         ] {
             assert_eq!(detail(Lang::En, &v), said);

@@ -74,7 +74,8 @@ impl Lang {
 
     /// The text of `key` with its `{placeholders}` replaced.
     pub fn fill(self, key: Key, args: &[(&str, &str)]) -> String {
-        fill(self.t(key), |name| args.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())).unwrap_or_default()
+        fill(self.t(key), |name| args.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+            .unwrap_or_default()
     }
 }
 
@@ -120,7 +121,8 @@ mod tests {
     #[test]
     fn both_languages_of_a_key_have_the_same_placeholders() {
         let names = |text: &str| {
-            let mut names: Vec<String> = text.split('{').skip(1).filter_map(|p| p.split_once('}').map(|(n, _)| n.to_owned())).collect();
+            let mut names: Vec<String> =
+                text.split('{').skip(1).filter_map(|p| p.split_once('}').map(|(n, _)| n.to_owned())).collect();
             names.sort();
             names.dedup();
             names

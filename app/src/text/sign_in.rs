@@ -15,7 +15,10 @@ impl SignInWord {
     /// In a language.
     pub fn said(self, lang: Lang) -> &'static str {
         let texts = match self {
-            SignInWord::Lead => ["This panel changes a cluster. It asks for the token it was started with.", "此面板会更改集群，需要其启动时所用的令牌。"],
+            SignInWord::Lead => [
+                "This panel changes a cluster. It asks for the token it was started with.",
+                "此面板会更改集群，需要其启动时所用的令牌。",
+            ],
             SignInWord::Token => ["Token", "令牌"],
             SignInWord::Enter => ["Sign in", "登录"],
             SignInWord::Wrong => ["That is not the token.", "令牌不正确。"],

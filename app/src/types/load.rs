@@ -135,7 +135,9 @@ impl TryFrom<Body> for LoadOrder {
         if body.closed_loop.is_some() && body.concurrency.is_some() {
             return refuse("a closed loop's number of connections is its concurrency: give one of the two".to_owned());
         }
-        if let Some(n) = [body.closed_loop, body.concurrency].into_iter().flatten().find(|n| !(1..=MOST_CONNECTIONS).contains(n)) {
+        if let Some(n) =
+            [body.closed_loop, body.concurrency].into_iter().flatten().find(|n| !(1..=MOST_CONNECTIONS).contains(n))
+        {
             return refuse(format!("{n} connections are not between 1 and {MOST_CONNECTIONS}"));
         }
         let Body { rate, requests, method, path, headers, closed_loop, concurrency } = body;
@@ -164,9 +166,24 @@ fn is_value(text: &str) -> bool {
 fn may_be_added(name: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     let name = name.to_ascii_lowercase();
-    let ours = ["host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "keep-alive", "forwarded"];
+    let ours = [
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        "keep-alive",
+        "forwarded",
+    ];
     let proxys = ["proxy-", "x-envoy-", "x-forwarded-"];
-    !name.is_empty() && name.len() <= 100 && name.bytes().all(token) && !ours.contains(&name.as_str()) && !proxys.iter().any(|p| name.starts_with(p))
+    !name.is_empty()
+        && name.len() <= 100
+        && name.bytes().all(token)
+        && !ours.contains(&name.as_str())
+        && !proxys.iter().any(|p| name.starts_with(p))
 }
 
 #[cfg(test)]
@@ -178,8 +195,10 @@ mod tests {
         for (json, read) in [
             (r#"{"rate":200}"#, r#"{"rate":200}"#),
             (r#"{"rate":200,"requests":10}"#, r#"{"rate":200,"requests":10}"#),
-            (r#"{"rate":1,"method":"POST","path":"/env/PATH?a=b%20c","headers":{"x-who":"me"},"concurrency":4}"#,
-             r#"{"rate":1,"method":"POST","path":"/env/PATH?a=b%20c","headers":{"x-who":"me"},"concurrency":4}"#),
+            (
+                r#"{"rate":1,"method":"POST","path":"/env/PATH?a=b%20c","headers":{"x-who":"me"},"concurrency":4}"#,
+                r#"{"rate":1,"method":"POST","path":"/env/PATH?a=b%20c","headers":{"x-who":"me"},"concurrency":4}"#,
+            ),
             (r#"{"rate":1,"closed_loop":256}"#, r#"{"rate":1,"closed_loop":256}"#),
             (r#"{"rate":1,"requests":0}"#, "a run has at least one request"),
             (r#"{"rate":1,"url":"http://169.254.169.254/"}"#, "unknown field `url`"),
@@ -191,15 +210,22 @@ mod tests {
             (r#"{"rate":1,"path":"/a b"}"#, "`/a b` is not a path"),
             (r#"{"rate":1,"path":"/\r\nhost: other"}"#, "`/\\r\\nhost: other` is not a path"),
             (r#"{"rate":1,"headers":{"Host":"other"}}"#, "`Host` is not a header that load may add"),
-            (r#"{"rate":1,"headers":{"x-envoy-original-dst-host":"1.1.1.1:80"}}"#, "`x-envoy-original-dst-host` is not a header"),
+            (
+                r#"{"rate":1,"headers":{"x-envoy-original-dst-host":"1.1.1.1:80"}}"#,
+                "`x-envoy-original-dst-host` is not a header",
+            ),
             (r#"{"rate":1,"headers":{"Transfer-Encoding":"chunked"}}"#, "`Transfer-Encoding` is not a header"),
             (r#"{"rate":1,"headers":{"a":"b\r\nc: d"}}"#, "`a` is not a header"),
             (r#"{"rate":1,"headers":{"a b":"c"}}"#, "`a b` is not a header"),
             (r#"{"rate":1,"closed_loop":0}"#, "0 connections are not between 1 and 256"),
             (r#"{"rate":1,"concurrency":257}"#, "257 connections are not between 1 and 256"),
-            (r#"{"rate":1,"concurrency":2,"closed_loop":2}"#, "a closed loop's number of connections is its concurrency"),
+            (
+                r#"{"rate":1,"concurrency":2,"closed_loop":2}"#,
+                "a closed loop's number of connections is its concurrency",
+            ),
         ] {
-            let shown = serde_json::from_str::<LoadOrder>(json).map_or_else(|e| e.to_string(), |o| serde_json::to_string(&o).unwrap());
+            let shown = serde_json::from_str::<LoadOrder>(json)
+                .map_or_else(|e| e.to_string(), |o| serde_json::to_string(&o).unwrap());
             assert!(shown.starts_with(read), "{json}: {shown}");
         }
     }
@@ -210,7 +236,10 @@ mod tests {
         let running = read(r#"{"rate":1,"path":"/env/PATH","headers":{"x-who":"me"},"closed_loop":4}"#);
         for (asked, comes_to) in [
             (r#"{"rate":5}"#, r#"{"rate":5,"path":"/env/PATH","headers":{"x-who":"me"},"closed_loop":4}"#),
-            (r#"{"rate":5,"path":"/env/version","concurrency":2}"#, r#"{"rate":5,"path":"/env/version","headers":{"x-who":"me"},"concurrency":2}"#),
+            (
+                r#"{"rate":5,"path":"/env/version","concurrency":2}"#,
+                r#"{"rate":5,"path":"/env/version","headers":{"x-who":"me"},"concurrency":2}"#,
+            ),
         ] {
             assert_eq!(read(asked).over(&running), read(comes_to), "{asked}");
         }

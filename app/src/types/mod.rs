@@ -23,6 +23,6 @@ pub use patch::{LogTimes, StatusPatch};
 pub use preflight::{Check, CheckStatus, Preflight};
 pub use split::{Split, SplitError, Subset, Weight};
 pub use status::{
-    ClusterView, Generators, InjectRequest, LoadRequest, LoadView, LogEntry, Operation, PodView, RouteClaim, RouteRequest, Shifted, Status,
-    StoppedAll, TimesMs, Verb, WorkloadName,
+    ClusterView, Generators, InjectRequest, LoadRequest, LoadView, LogEntry, Operation, PodView, RouteClaim,
+    RouteRequest, Shifted, Status, StoppedAll, TimesMs, Verb, WorkloadName,
 };

@@ -45,7 +45,10 @@ impl TryFrom<String> for Namespace {
             return Ok(Namespace(text));
         }
         let shown: String = text.chars().take(80).collect();
-        Err(format!("`{}` is not a namespace's name: lower-case letters, digits and `-`, at most 63", shown.escape_debug()))
+        Err(format!(
+            "`{}` is not a namespace's name: lower-case letters, digits and `-`, at most 63",
+            shown.escape_debug()
+        ))
     }
 }
 
@@ -104,10 +107,27 @@ mod tests {
 
     #[test]
     fn names_and_rates_from_outside_are_checked() {
-        for (text, ok) in [("istio-app", true), ("../x", false), ("", false), ("-a", false), ("a-", false), ("A", false), ("a\r\nb", false)] {
+        for (text, ok) in [
+            ("istio-app", true),
+            ("../x", false),
+            ("", false),
+            ("-a", false),
+            ("a-", false),
+            ("A", false),
+            ("a\r\nb", false),
+        ] {
             assert_eq!(Namespace::from_str(text).is_ok(), ok, "{text:?}");
         }
-        for (json, ok) in [("200", true), ("0", true), ("50000", true), ("50001", false), ("1000000000", false), ("-1", false), ("1.5", false), ("\"x\"", false)] {
+        for (json, ok) in [
+            ("200", true),
+            ("0", true),
+            ("50000", true),
+            ("50001", false),
+            ("1000000000", false),
+            ("-1", false),
+            ("1.5", false),
+            ("\"x\"", false),
+        ] {
             assert_eq!(serde_json::from_str::<Rate>(json).is_ok(), ok, "{json}");
         }
     }

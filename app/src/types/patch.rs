@@ -2,7 +2,10 @@
 //!
 //! **Invariant:** a patch, applied to the status that it was made from, gives the status that it was made for, or [`StatusPatch::between`]
 //! gives no patch at all: then the whole status is sent.
-use super::{ClusterView, Condition, Generators, LoadView, LogEntry, Namespace, Operation, PodView, RouteClaim, Split, Status, TimesMs};
+use super::{
+    ClusterView, Condition, Generators, LoadView, LogEntry, Namespace, Operation, PodView, RouteClaim, Split, Status,
+    TimesMs,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,7 +88,11 @@ impl StatusPatch {
             cluster: (old.cluster != new.cluster).then(|| new.cluster.clone()),
             conditions: new.conditions.iter().filter(changed).cloned().collect(),
             pods: new.pods.iter().filter(|pod| old_pods.get(pod.name.as_str()) != Some(pod)).cloned().collect(),
-            pods_gone: old_pods.keys().filter(|name| !new_pods.contains(*name)).map(|name| (*name).to_owned()).collect(),
+            pods_gone: old_pods
+                .keys()
+                .filter(|name| !new_pods.contains(*name))
+                .map(|name| (*name).to_owned())
+                .collect(),
             wished: (old.wished != new.wished).then(|| new.wished.clone()),
             wished_by: (old.wished_by != new.wished_by).then(|| new.wished_by.clone()),
             claim: (old.claim != new.claim).then(|| new.claim.clone()),
@@ -100,7 +107,9 @@ impl StatusPatch {
         for entry in &new.log {
             match old_log.get(&entry.id) {
                 Some(known) if *known == entry => {}
-                Some(known) if entry.times.is_some() && LogEntry { times: entry.times, ..(*known).clone() } == *entry => {
+                Some(known)
+                    if entry.times.is_some() && LogEntry { times: entry.times, ..(*known).clone() } == *entry =>
+                {
                     patch.log_times.extend(entry.times.map(|times| LogTimes { id: entry.id, times }));
                 }
                 _ => patch.log.push(entry.clone()),
@@ -226,11 +235,26 @@ mod tests {
     }
 
     fn condition(kind: &str, message: u8) -> Condition {
-        Condition { kind: kind.to_owned(), status: ConditionStatus::True, reason: String::new(), message: message.to_string(), zh: String::new(), args: BTreeMap::new() }
+        Condition {
+            kind: kind.to_owned(),
+            status: ConditionStatus::True,
+            reason: String::new(),
+            message: message.to_string(),
+            zh: String::new(),
+            args: BTreeMap::new(),
+        }
     }
 
     fn operation(id: u64) -> Operation {
-        Operation { id, verb: Verb::Deploy, by: "curl".to_owned(), since: 1, step: String::new(), zh: String::new(), error: None }
+        Operation {
+            id,
+            verb: Verb::Deploy,
+            by: "curl".to_owned(),
+            since: 1,
+            step: String::new(),
+            zh: String::new(),
+            error: None,
+        }
     }
 
     prop_compose! {
@@ -329,7 +353,12 @@ mod tests {
         new.log[0].times = Some(TimesMs { accepted: Some(2.5), ..TimesMs::default() });
         new.log.pop();
         let times = r#"{"id":2,"times":{"accepted":2.5,"acknowledged":null,"first_request":null}}"#;
-        assert_eq!(patch(&old, &new), format!(r#"{{"pods_gone":["flaskapp-v1-1"],"wished":null,"operation":null,"log_times":[{times}],"log_gone":[1]}}"#));
+        assert_eq!(
+            patch(&old, &new),
+            format!(
+                r#"{{"pods_gone":["flaskapp-v1-1"],"wished":null,"operation":null,"log_times":[{times}],"log_gone":[1]}}"#
+            )
+        );
         old = new.clone();
         new.conditions[1].message = "2".to_owned();
         assert_eq!(patch(&old, &new), r#"{"conditions":[{"type":"Clean","status":"True","reason":"","message":"2"}]}"#);

@@ -134,7 +134,8 @@ impl Split {
 /// Weights scaled to whole percentages that sum to `to` and differ least from what was written (largest remainder). Not all may be 0.
 fn scaled(written: Vec<(Subset, u64)>, to: u64) -> BTreeMap<Subset, Weight> {
     let total: u64 = written.iter().map(|(_, w)| w).sum::<u64>().max(1);
-    let mut shares: Vec<(Subset, u64, u64)> = written.into_iter().map(|(name, w)| (name, w * to / total, w * to % total)).collect();
+    let mut shares: Vec<(Subset, u64, u64)> =
+        written.into_iter().map(|(name, w)| (name, w * to / total, w * to % total)).collect();
     let missing = to - shares.iter().map(|(_, whole, _)| whole).sum::<u64>();
     for _ in 0..missing {
         // The largest remainder, the first of equals. A sort would be shorter here and kilobytes in the browser.
@@ -230,7 +231,11 @@ mod tests {
             (split(&[("v1", 100)]), "v1", 40, "", "100"),
         ] {
             let kept: Vec<Subset> = kept.split_whitespace().map(str::to_owned).collect();
-            assert_eq!(before.moved(version, to, &kept).unwrap().to_string(), after, "{before} {version}={to} {kept:?}");
+            assert_eq!(
+                before.moved(version, to, &kept).unwrap().to_string(),
+                after,
+                "{before} {version}={to} {kept:?}"
+            );
         }
         assert_eq!(split(&[("v1", 90), ("v2", 0), ("v3", 10)]).even().to_string(), "34/33/33");
         assert!(split(&[("v1", 1), ("v2", 1)]).moved("v1", 101, &[]).is_err());

@@ -107,9 +107,16 @@ async fn rights(space: &Space, rules: Option<&serde_json::Value>) {
 /// Why pods that ask for a sidecar have none: asked when that is first seen, when the namespace's labels change, and now and then as
 /// long as it is so: a webhook that was away may be back. `due`: when to ask again.
 async fn injection(space: &Space, world: &World, due: &mut Option<Instant>) {
-    let ignored = |p: &PodSeen| (p.wants_sidecar == Some(true) || p.wants_sidecar.is_none() && injects(space)) && !p.view.sidecar && !p.terminating;
+    let ignored = |p: &PodSeen| {
+        (p.wants_sidecar == Some(true) || p.wants_sidecar.is_none() && injects(space))
+            && !p.view.sidecar
+            && !p.terminating
+    };
     let any = demo_pods(world).iter().any(ignored);
-    let (known, labels) = { let f = space.facts.borrow(); (f.injection_why.clone(), f.namespace_labels.clone()) };
+    let (known, labels) = {
+        let f = space.facts.borrow();
+        (f.injection_why.clone(), f.namespace_labels.clone())
+    };
     match known {
         Some((of, _)) if any && of == labels && due.is_some_and(|due| Instant::now() < due) => {}
         known if any => {

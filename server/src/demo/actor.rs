@@ -148,7 +148,11 @@ impl Progress {
         match step {
             Step::EnsureNamespace => {
                 let object = space.manifests.namespace(ns);
-                space.writer.apply(KindName::Namespace, ns, &object, false).await.map_err(|e| failed("make the namespace", &e))?;
+                space
+                    .writer
+                    .apply(KindName::Namespace, ns, &object, false)
+                    .await
+                    .map_err(|e| failed("make the namespace", &e))?;
             }
             Step::Apply(Id::ROUTE, _) => super::weights::make_route(space).await?,
             Step::Apply(Id::RULE, _) => {
@@ -162,7 +166,8 @@ impl Progress {
                 let mut object = space.manifests.object(id, ns, inject);
                 if observe(&space.now()).objects.get(&id).is_some_and(|o| o.ignored) && inject == Some(true) {
                     // The template says what it said: something in it has to change for new pods to be made.
-                    object["spec"]["template"]["metadata"]["annotations"][MADE_ANEW] = super::facts::now_ms().to_string().into();
+                    object["spec"]["template"]["metadata"]["annotations"][MADE_ANEW] =
+                        super::facts::now_ms().to_string().into();
                 }
                 // Whoever clicked on sidecars has decided about the label, whatever wrote it last; about nothing else.
                 let clicked = space.facts.borrow().goal.inject.contains_key(&id);
@@ -211,7 +216,10 @@ impl Progress {
 pub async fn namespace(space: &Space) -> Result<Presence, ApiError> {
     let seen = look(space).await?;
     space.facts.send_if_modified(|f| {
-        let before = (std::mem::replace(&mut f.namespace_held, seen.held.clone()), std::mem::replace(&mut f.namespace_labels, seen.labels.clone()));
+        let before = (
+            std::mem::replace(&mut f.namespace_held, seen.held.clone()),
+            std::mem::replace(&mut f.namespace_labels, seen.labels.clone()),
+        );
         before != (seen.held.clone(), seen.labels.clone())
     });
     Ok(seen.presence)
@@ -237,12 +245,17 @@ async fn look(space: &Space) -> Result<Looked, ApiError> {
                 None if ours(&found) => Presence::Ours,
                 None => Presence::Foreign,
             };
-            let held = (presence == Presence::Terminating)
-                .then(|| found.try_parse().map_or_else(|_| "it does not say why".to_owned(), |typed| super::namespaces::held(&typed)));
+            let held = (presence == Presence::Terminating).then(|| {
+                found
+                    .try_parse()
+                    .map_or_else(|_| "it does not say why".to_owned(), |typed| super::namespaces::held(&typed))
+            });
             Ok(Looked { presence, uid, labels, held })
         }
         // Without the right to look, the namespace is somebody else's: used, and never made or removed.
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Looked { presence: Presence::Foreign, ..Looked::default() }),
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            Ok(Looked { presence: Presence::Foreign, ..Looked::default() })
+        }
         Err(error) => Err(api_error("read the namespace", &error)),
     }
 }
@@ -255,7 +268,9 @@ pub fn failed(what: &str, error: &ApplyError) -> ApiError {
             format!("Could not {what}: {} changed the same fields.", managers.join(", ")),
             "Undo that change (`kubectl get … --show-managed-fields -o yaml` shows it), then try again.",
         ),
-        ApplyError::Stale => ApiError::new(Code::Refused, format!("Could not {what}: it changed at the same time."), "Try again."),
+        ApplyError::Stale => {
+            ApiError::new(Code::Refused, format!("Could not {what}: it changed at the same time."), "Try again.")
+        }
         ApplyError::Api(error) => api_error(what, error),
     }
 }
@@ -263,9 +278,11 @@ pub fn failed(what: &str, error: &ApplyError) -> ApiError {
 fn refused(refusal: &Refusal) -> ApiError {
     match refusal {
         Refusal::NotOurs(id) => not_ours(*id),
-        Refusal::NotDeployed(id) => {
-            ApiError::new(Code::NotDeployed, format!("There is no {id} to give a sidecar to."), "Deploy the demo first.")
-        }
+        Refusal::NotDeployed(id) => ApiError::new(
+            Code::NotDeployed,
+            format!("There is no {id} to give a sidecar to."),
+            "Deploy the demo first.",
+        ),
         Refusal::MeshUnseen(why) => unseen(why),
         Refusal::NoMesh => ApiError::new(
             Code::NotFound,

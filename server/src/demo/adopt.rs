@@ -19,14 +19,20 @@ pub async fn take(space: &Space, by: &str, verb: Verb) -> Result<Operation, ApiE
     let ns = space.ns.as_str();
     let claim = route::find(&world, ns).and_then(|seen| status::claim(seen, ns, &space.facts.borrow()));
     let Some(claim) = claim else {
-        return Err(ApiError::new(Code::NotFound, "Nobody else owns the route.", "There is nothing to adopt or to revert."));
+        return Err(ApiError::new(
+            Code::NotFound,
+            "Nobody else owns the route.",
+            "There is nothing to adopt or to revert.",
+        ));
     };
     let split = if verb == Verb::Adopt { claim.theirs } else { claim.ours };
     let split = split.or_else(|| Split::v1_v2(50).ok()).ok_or_else(|| {
         ApiError::new(Code::NotFound, "There are no weights to take over.", "Set the weights instead.")
     })?;
     let mut begun = None;
-    space.facts.send_modify(|f| begun = Some(f.begin_if_idle(verb, by, &format!("taking the route over from {}", claim.manager))));
+    space.facts.send_modify(|f| {
+        begun = Some(f.begin_if_idle(verb, by, &format!("taking the route over from {}", claim.manager)))
+    });
     let operation = begun.unwrap_or_else(|| super::facts::Facts::default().begin(verb, by, ""));
     let outcome = shift(space, by, &split, asked, Force::Clicked).await;
     space.facts.send_modify(|f| f.end(operation.id, outcome.as_ref().err().cloned()));

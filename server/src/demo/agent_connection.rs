@@ -1,8 +1,8 @@
 //! Connections to the load agent of a client pod, by port-forward.
 use super::space::Space;
 use crate::k8s::open;
-use app::types::{ApiError, Code};
 use ::load::{AGENT_PORT, AgentClient, AgentError, AgentStatus, LoadSpec, Mark};
+use app::types::{ApiError, Code};
 
 /// The connection for commands. It lies idle for long and may be closed meanwhile: then a fresh one is tried, once.
 pub struct Commands<'a> {
@@ -58,8 +58,14 @@ pub async fn connect(space: &Space, pod: &str) -> Result<AgentClient, AgentError
 /// The error that people see for an error of the agent.
 pub fn api_error(error: &AgentError) -> ApiError {
     match error {
-        AgentError::Refused { message, .. } => ApiError::new(Code::BadRequest, format!("The load client refuses: {message}."), "Ask for another rate."),
-        error => ApiError::new(Code::ClusterUnreachable, format!("The load client does not answer: {error}."), "Try again in a moment."),
+        AgentError::Refused { message, .. } => {
+            ApiError::new(Code::BadRequest, format!("The load client refuses: {message}."), "Ask for another rate.")
+        }
+        error => ApiError::new(
+            Code::ClusterUnreachable,
+            format!("The load client does not answer: {error}."),
+            "Try again in a moment.",
+        ),
     }
 }
 

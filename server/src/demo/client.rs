@@ -9,6 +9,12 @@ use app::types::{ApiError, Operation, Verb};
 /// The client's Service and Deployment.
 pub fn client(space: &Space, by: &str) -> Result<Operation, ApiError> {
     let goal = Goal { present: [Id::CLIENT_SERVICE, Id::CLIENT].into(), ..Goal::default() };
-    let line = Line { by: by.to_owned(), verb: Some(Verb::Client), what: "client".to_owned(), command: apply(space, Part::Client), ..Line::default() };
+    let line = Line {
+        by: by.to_owned(),
+        verb: Some(Verb::Client),
+        what: "client".to_owned(),
+        command: apply(space, Part::Client),
+        ..Line::default()
+    };
     Ok(space.pursue(Verb::Client, by, goal, line))
 }

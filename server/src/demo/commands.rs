@@ -66,14 +66,21 @@ pub async fn manifests(space: &Space, part: Part) -> Result<String, ApiError> {
         objects.push(space.manifests.object(*id, ns, known.and_then(|o| o.inject)));
     }
     let written: Result<Vec<String>, _> = objects.iter().map(serde_saphyr::to_string).collect();
-    let written = written.map_err(|e| ApiError::new(Code::Internal, format!("The manifests cannot be written: {e}."), "Report this: it is a defect."))?;
+    let written = written.map_err(|e| {
+        ApiError::new(Code::Internal, format!("The manifests cannot be written: {e}."), "Report this: it is a defect.")
+    })?;
     Ok(written.join("---\n"))
 }
 
 /// Applies a part.
 pub fn apply(space: &Space, part: Part) -> String {
     let (ns, address) = (&space.ns, &space.address);
-    format!("curl -fsS{} '{}/api/demo/manifests{}?namespace={ns}' | kubectl apply -f -", address.options, address.url, part.path())
+    format!(
+        "curl -fsS{} '{}/api/demo/manifests{}?namespace={ns}' | kubectl apply -f -",
+        address.options,
+        address.url,
+        part.path()
+    )
 }
 
 /// Asks a pod from inside.
@@ -119,24 +126,36 @@ pub fn weights(space: &Space, world: &World) -> Option<String> {
             let (rule, subsets) = route::destinations(&seen.object, ns)?;
             (name, rule, subsets, String::new())
         }
-        None => (Id::ROUTE.name.to_owned(), 0, vec!["v1".to_owned(), "v2".to_owned()], format!("{} && ", apply(space, Part::Route))),
+        None => (
+            Id::ROUTE.name.to_owned(),
+            0,
+            vec!["v1".to_owned(), "v2".to_owned()],
+            format!("{} && ", apply(space, Part::Route)),
+        ),
     };
     let places = subsets.iter().enumerate();
-    let ops: Vec<String> =
-        places.map(|(i, subset)| format!(r#"{{"op":"add","path":"/spec/http/{rule}/route/{i}/weight","value":%{subset}%}}"#)).collect();
+    let ops: Vec<String> = places
+        .map(|(i, subset)| format!(r#"{{"op":"add","path":"/spec/http/{rule}/route/{i}/weight","value":%{subset}%}}"#))
+        .collect();
     Some(format!("{make}kubectl -n {ns} patch virtualservice {name} --type json -p '[{}]'", ops.join(",")))
 }
 
 /// The same with these weights. Nothing where one patch cannot do it.
 pub fn weights_to(space: &Space, world: &World, split: &Split) -> Option<String> {
-    let command = split.iter().fold(weights(space, world)?, |text, (name, weight)| text.replace(&format!("%{name}%"), &weight.percent().to_string()));
+    let command = split.iter().fold(weights(space, world)?, |text, (name, weight)| {
+        text.replace(&format!("%{name}%"), &weight.percent().to_string())
+    });
     (!command.contains('%')).then_some(command)
 }
 
 /// Takes the Lease.
 pub fn takeover(space: &Space, me: &str) -> String {
     let now = "'\"$(date -u +%Y-%m-%dT%H:%M:%S.000000Z)\"'";
-    format!(r#"kubectl -n {} patch lease {} --type merge -p '{{"spec":{{"holderIdentity":"{me}","renewTime":"{now}"}}}}'"#, space.ns, super::lease::NAME)
+    format!(
+        r#"kubectl -n {} patch lease {} --type merge -p '{{"spec":{{"holderIdentity":"{me}","renewTime":"{now}"}}}}'"#,
+        space.ns,
+        super::lease::NAME
+    )
 }
 
 /// A verb of the panel itself, where kubectl has no single command for it.
@@ -147,13 +166,17 @@ pub fn ask(space: &Space, verb: &str) -> String {
 
 /// Removes what carries our label.
 pub fn teardown(space: &Space) -> String {
-    format!("kubectl -n {} delete virtualservices,destinationrules,deployments,services -l {MANAGED_BY}={MANAGER}", space.ns)
+    format!(
+        "kubectl -n {} delete virtualservices,destinationrules,deployments,services -l {MANAGED_BY}={MANAGER}",
+        space.ns
+    )
 }
 
 /// All of them, for the page.
 pub fn all(space: &Space, world: &World) -> BTreeMap<String, String> {
     let seen = observe(world);
-    let workloads: Vec<&str> = [Id::V1, Id::V2, Id::CLIENT].into_iter().filter(|id| seen.objects.contains_key(id)).map(|id| id.name).collect();
+    let workloads: Vec<&str> =
+        [Id::V1, Id::V2, Id::CLIENT].into_iter().filter(|id| seen.objects.contains_key(id)).map(|id| id.name).collect();
     let mut all = vec![
         ("deploy", apply(space, Part::Deploy)),
         ("client", apply(space, Part::Client)),

@@ -3,15 +3,15 @@ use super::facts::{Agent, Facts, Short};
 use super::lease::clock;
 use super::observe::{client_pod, mesh_served, mesh_unseen, namespace_injects};
 use super::plan::{Observed, Presence};
-use super::proxies::same;
 use super::pods::PodSeen;
+use super::proxies::same;
 use super::route;
 use super::sidecars::sidecars_count;
 use super::trouble::{held, namespace_free, permitted, pods_run};
 use crate::k8s::{Id, KindName, MANAGER, Reach, World};
 use app::text::sentence;
-use kube::api::DynamicObject;
 use app::types::{Condition, ConditionStatus, RouteClaim, Split, kinds, reasons};
+use kube::api::DynamicObject;
 
 /// All that conditions are told from.
 pub struct Scene<'a> {
@@ -35,7 +35,13 @@ pub struct Scene<'a> {
 
 use ConditionStatus::{False, True, Unknown};
 
-pub fn is(kind: &str, status: ConditionStatus, reason: &str, message: impl Into<String>, args: &[(&str, String)]) -> Condition {
+pub fn is(
+    kind: &str,
+    status: ConditionStatus,
+    reason: &str,
+    message: impl Into<String>,
+    args: &[(&str, String)],
+) -> Condition {
     let mut told = Condition {
         kind: kind.to_owned(),
         status,
@@ -82,16 +88,28 @@ fn reachable(s: &Scene) -> Condition {
     let kind = kinds::CLUSTER_REACHABLE;
     match &s.reach.failing {
         Some((since_ms, why)) if s.reach.refused => {
-            let message = format!("the cluster does not accept the panel's credentials any more: {why}. Give it new ones; it takes no others by itself");
+            let message = format!(
+                "the cluster does not accept the panel's credentials any more: {why}. Give it new ones; it takes no others by itself"
+            );
             is(kind, False, reasons::CREDENTIALS_REFUSED, message, &[("since", clock(*since_ms)), ("why", why.clone())])
         }
-        None if s.reach.slow_until_ms.is_some() => {
-            is(kind, Unknown, reasons::SLOWED_DOWN, "the cluster asks to slow down (429); the panel waits as long as it says", &[])
-        }
+        None if s.reach.slow_until_ms.is_some() => is(
+            kind,
+            Unknown,
+            reasons::SLOWED_DOWN,
+            "the cluster asks to slow down (429); the panel waits as long as it says",
+            &[],
+        ),
         None => is(kind, True, reasons::REACHABLE, "the cluster answers", &[]),
         Some((since_ms, why)) => {
             let since = clock(*since_ms);
-            is(kind, False, reasons::UNREACHABLE, format!("the cluster does not answer since {since}: {why}"), &[("since", since), ("why", why.clone())])
+            is(
+                kind,
+                False,
+                reasons::UNREACHABLE,
+                format!("the cluster does not answer since {since}: {why}"),
+                &[("since", since), ("why", why.clone())],
+            )
         }
     }
 }
@@ -178,9 +196,21 @@ fn verified(s: &Scene) -> Condition {
         None => is(kind, Unknown, reasons::NOT_VERIFIED, "no pod was asked yet", &[]),
         Some(Ok((path, ms))) => {
             let args = [("path", path.clone()), ("ms", ms.to_string())];
-            is(kind, True, reasons::VERIFIED, format!("a pod answered from inside with its PATH, {path}, in {ms} ms"), &args)
+            is(
+                kind,
+                True,
+                reasons::VERIFIED,
+                format!("a pod answered from inside with its PATH, {path}, in {ms} ms"),
+                &args,
+            )
         }
-        Some(Err(why)) => is(kind, False, reasons::VERIFY_FAILED, format!("a pod did not answer from inside: {why}"), &[("why", why.clone())]),
+        Some(Err(why)) => is(
+            kind,
+            False,
+            reasons::VERIFY_FAILED,
+            format!("a pod did not answer from inside: {why}"),
+            &[("why", why.clone())],
+        ),
     }
 }
 
@@ -220,7 +250,13 @@ fn injected(s: &Scene) -> Condition {
     }
     let waiting = waiting_list(pods.iter().copied().filter(|p| !p.sidecar_ready));
     let args = [("ready", ready.to_string()), ("wanted", pods.len().to_string()), ("waiting", waiting.clone())];
-    is(kind, False, reasons::INJECTING, told_with(format!("{ready} of {} pods have a ready sidecar", pods.len()), &waiting), &args)
+    is(
+        kind,
+        False,
+        reasons::INJECTING,
+        told_with(format!("{ready} of {} pods have a ready sidecar", pods.len()), &waiting),
+        &args,
+    )
 }
 
 /// Whether a workload's controller has pods of an older template left to replace, or has not looked at the newest yet. A paused one
@@ -230,7 +266,8 @@ fn replacing(s: &Scene, id: Id) -> bool {
     let (spec, status) = (&seen.object.data["spec"], &seen.object.data["status"]);
     let noticed = status["observedGeneration"].as_i64().unwrap_or(0) >= seen.object.metadata.generation.unwrap_or(0);
     let count = |field: &str| status[field].as_u64().unwrap_or(0);
-    spec["paused"] != true && (!noticed || count("updatedReplicas") < count("replicas") || count("updatedReplicas") < wanted(s, id) as u64)
+    spec["paused"] != true
+        && (!noticed || count("updatedReplicas") < count("replicas") || count("updatedReplicas") < wanted(s, id) as u64)
 }
 
 fn client_ready(s: &Scene) -> Condition {
@@ -248,7 +285,13 @@ fn client_ready(s: &Scene) -> Condition {
         }
         Some(pod) => {
             let (name, why) = (pod.view.name.clone(), pod.view.why.clone());
-            is(kind, False, reasons::CLIENT_STARTING, format!("{name} is not ready: {why}"), &[("pod", name), ("why", why)])
+            is(
+                kind,
+                False,
+                reasons::CLIENT_STARTING,
+                format!("{name} is not ready: {why}"),
+                &[("pod", name), ("why", why)],
+            )
         }
         None => {
             let args = [("pod", Id::CLIENT.name.to_owned()), ("why", "it has no pod yet".to_owned())];
@@ -263,7 +306,13 @@ fn route_present(s: &Scene) -> Condition {
         return is(kind, Unknown, reasons::NO_MESH, "this cluster does not serve Istio's kinds", &[]);
     }
     if let Some(why) = mesh_unseen(s.world) {
-        return is(kind, Unknown, reasons::ROUTE_UNSEEN, format!("whether there is a route cannot be told: {why}"), &[("why", why)]);
+        return is(
+            kind,
+            Unknown,
+            reasons::ROUTE_UNSEEN,
+            format!("whether there is a route cannot be told: {why}"),
+            &[("why", why)],
+        );
     }
     let Some(seen) = route::find(s.world, s.ns) else {
         return is(kind, False, reasons::NO_ROUTE, "there is no route", &[]);
@@ -280,7 +329,13 @@ fn route_present(s: &Scene) -> Condition {
     }
     if !more.is_empty() {
         let what = more.join("; ");
-        return is(kind, True, reasons::ROUTE_SAYS_MORE, format!("the route says more than weights: {what}"), &[("what", what)]);
+        return is(
+            kind,
+            True,
+            reasons::ROUTE_SAYS_MORE,
+            format!("the route says more than weights: {what}"),
+            &[("what", what)],
+        );
     }
     is(kind, True, reasons::ROUTE_PRESENT, "DestinationRule and VirtualService are there", &[])
 }
@@ -289,7 +344,9 @@ fn route_present(s: &Scene) -> Condition {
 /// analysis, `status.validationMessages`, where it is turned on.
 fn route_honoured(s: &Scene) -> Condition {
     let kind = kinds::ROUTE_HONOURED;
-    let about = |seen: &&std::sync::Arc<crate::k8s::Seen>| seen.object.data["spec"]["host"].as_str().is_some_and(|h| route::is_demo_host(h, s.ns));
+    let about = |seen: &&std::sync::Arc<crate::k8s::Seen>| {
+        seen.object.data["spec"]["host"].as_str().is_some_and(|h| route::is_demo_host(h, s.ns))
+    };
     let rules = s.world.all(KindName::DestinationRule).filter(about).map(|seen| (KindName::DestinationRule, seen));
     let objects = route::find(s.world, s.ns).map(|seen| (KindName::VirtualService, seen)).into_iter().chain(rules);
     let said: Vec<String> = objects.flat_map(|(kind, seen)| dishonoured(kind, &seen.object)).collect();
@@ -297,7 +354,13 @@ fn route_honoured(s: &Scene) -> Condition {
         true => is(kind, True, reasons::ROUTE_HONOURED, "the mesh reports nothing it leaves out of the route", &[]),
         false => {
             let what = said.join("; ");
-            is(kind, False, reasons::ROUTE_IN_PART, format!("the mesh does not do all that the route asks for: {what}"), &[("what", what)])
+            is(
+                kind,
+                False,
+                reasons::ROUTE_IN_PART,
+                format!("the mesh does not do all that the route asks for: {what}"),
+                &[("what", what)],
+            )
         }
     }
 }
@@ -306,13 +369,20 @@ fn dishonoured(kind: KindName, object: &DynamicObject) -> Vec<String> {
     let status = &object.data["status"];
     let name = format!("{}/{}", kind.word(), object.metadata.name.as_deref().unwrap_or_default());
     let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().trim_end_matches('.').to_owned();
-    let conditions = status["conditions"].as_array().into_iter().flatten().filter(|c| c["type"] == "Reconciled" && c["status"] == "False");
+    let conditions = status["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|c| c["type"] == "Reconciled" && c["status"] == "False");
     let of_mesh = conditions.map(|c| if c["message"].is_string() { text(&c["message"]) } else { text(&c["reason"]) });
     let messages = status["validationMessages"].as_array().into_iter().flatten();
     // Levels: UNKNOWN, ERROR, WARNING, INFO; what is only worth knowing takes nothing away.
     let of_istio = messages.filter(|m| m["level"] != "INFO" && m["level"] != 12).map(|m| {
         let code = m["type"]["code"].as_str().map_or(String::new(), |code| format!(" ({code})"));
-        let said = [&m["message"], &m["description"], &m["type"]["name"]].into_iter().find(|v| v.is_string()).map_or(String::new(), text);
+        let said = [&m["message"], &m["description"], &m["type"]["name"]]
+            .into_iter()
+            .find(|v| v.is_string())
+            .map_or(String::new(), text);
         format!("{said}{code}")
     });
     of_mesh.chain(of_istio).map(|said| format!("{name}: {said}")).collect()
@@ -330,16 +400,36 @@ fn acknowledged(s: &Scene) -> Condition {
     }
     if let Some(pod) = client_without_sidecar(s.pods) {
         let name = pod.view.name.clone();
-        return is(kind, Unknown, reasons::CLIENT_HAS_NO_SIDECAR, format!("{name} has no sidecar to acknowledge it"), &[("pod", name)]);
+        return is(
+            kind,
+            Unknown,
+            reasons::CLIENT_HAS_NO_SIDECAR,
+            format!("{name} has no sidecar to acknowledge it"),
+            &[("pod", name)],
+        );
     }
     if s.facts.acks.is_empty() {
         return is(kind, Unknown, reasons::NO_CLIENT, "there is no client to acknowledge the route", &[]);
     }
-    let has = |ack: &Option<super::facts::Ack>| ack.as_ref().is_some_and(|a| matches!((&a.split, s.wished), (Some(a), Some(b)) if same(a, b)));
+    let has = |ack: &Option<super::facts::Ack>| {
+        ack.as_ref().is_some_and(|a| matches!((&a.split, s.wished), (Some(a), Some(b)) if same(a, b)))
+    };
     if let Some((pod, _)) = s.facts.acks.iter().find(|(_, ack)| !has(ack)) {
-        return is(kind, False, reasons::PENDING, format!("the sidecar of {pod} has not taken up the route yet"), &[("pod", pod.clone())]);
+        return is(
+            kind,
+            False,
+            reasons::PENDING,
+            format!("the sidecar of {pod} has not taken up the route yet"),
+            &[("pod", pod.clone())],
+        );
     }
-    let ms = s.facts.acks.values().flatten().filter_map(|a| a.ms).fold(None, |max: Option<f64>, ms| Some(max.map_or(ms, |m| m.max(ms))));
+    let ms = s
+        .facts
+        .acks
+        .values()
+        .flatten()
+        .filter_map(|a| a.ms)
+        .fold(None, |max: Option<f64>, ms| Some(max.map_or(ms, |m| m.max(ms))));
     let args: Vec<(&str, String)> = ms.map(|ms| ("ms", format!("{ms:.0}"))).into_iter().collect();
     is(kind, True, reasons::ACKNOWLEDGED, "the client's sidecar has the route", &args)
 }
@@ -347,7 +437,13 @@ fn acknowledged(s: &Scene) -> Condition {
 fn weights_apply(s: &Scene) -> Condition {
     let kind = kinds::WEIGHTS_APPLY;
     let Some(wished) = s.wished else {
-        return is(kind, False, reasons::NO_ROUTE, "there is no route (VirtualService), so requests are spread evenly", &[]);
+        return is(
+            kind,
+            False,
+            reasons::NO_ROUTE,
+            "there is no route (VirtualService), so requests are spread evenly",
+            &[],
+        );
     };
     if let Some(pod) = client_without_sidecar(s.pods) {
         let name = pod.view.name.clone();
@@ -359,7 +455,8 @@ fn weights_apply(s: &Scene) -> Condition {
         s.pods.iter().any(|p| p.app == "flaskapp" && p.view.version == version && p.ready)
     };
     if let Some((version, weight)) = wished.iter().find(|(version, weight)| weight.percent() > 0 && !ready(version)) {
-        let message = format!("{version} has {} % of the requests and no ready pod: those requests fail", weight.percent());
+        let message =
+            format!("{version} has {} % of the requests and no ready pod: those requests fail", weight.percent());
         return is(kind, False, reasons::VERSION_NOT_READY, message, &[("version", version.to_owned())]);
     }
     is(kind, True, reasons::WEIGHTS_APPLY, "the weights decide where requests go", &[])
@@ -369,25 +466,41 @@ fn load_running(s: &Scene) -> Condition {
     let kind = kinds::LOAD_RUNNING;
     let rate = s.facts.load.per_second();
     match &s.facts.agent {
-        Agent::Unreachable(why) => {
-            is(kind, Unknown, reasons::AGENT_UNREACHABLE, format!("the load client cannot be reached: {why}"), &[("why", why.clone())])
-        }
+        Agent::Unreachable(why) => is(
+            kind,
+            Unknown,
+            reasons::AGENT_UNREACHABLE,
+            format!("the load client cannot be reached: {why}"),
+            &[("why", why.clone())],
+        ),
         _ if rate == 0 => is(kind, False, reasons::LOAD_STOPPED, "no load", &[]),
-        Agent::Absent => {
-            is(kind, False, reasons::LOAD_STOPPED, format!("there is no client; the load of {rate} requests/s goes on when it is back"), &[])
-        }
+        Agent::Absent => is(
+            kind,
+            False,
+            reasons::LOAD_STOPPED,
+            format!("there is no client; the load of {rate} requests/s goes on when it is back"),
+            &[],
+        ),
         Agent::Connected { short: Some((short, achieved)) } => {
             let rate = if s.facts.granted.is_cut() { s.facts.granted.rate.per_second() } else { rate };
             let args = [("target", rate.to_string()), ("achieved", achieved.to_string())];
             let (reason, why) = match short {
                 Short::Machine => (reasons::GENERATOR_LIMITED, format!("this machine keeps {achieved}")),
-                Short::Target => (reasons::TARGET_SATURATED, format!("all connections wait for answers: {achieved} are sent")),
+                Short::Target => {
+                    (reasons::TARGET_SATURATED, format!("all connections wait for answers: {achieved} are sent"))
+                }
             };
             is(kind, True, reason, format!("{rate} requests/s are asked for, {why}"), &args)
         }
         _ if s.facts.granted.is_cut() => {
             let [granted, of] = [s.facts.granted.rate, s.facts.granted.of].map(|rate| rate.per_second().to_string());
-            is(kind, True, reasons::LOAD_CAPPED, format!("granted {granted} of {of} requests/s: all load together has one cap"), &[("rate", of), ("granted", granted)])
+            is(
+                kind,
+                True,
+                reasons::LOAD_CAPPED,
+                format!("granted {granted} of {of} requests/s: all load together has one cap"),
+                &[("rate", of), ("granted", granted)],
+            )
         }
         _ => is(kind, True, reasons::LOAD_RUNNING, format!("{rate} requests/s"), &[("rate", rate.to_string())]),
     }
@@ -400,8 +513,18 @@ fn route_ours(s: &Scene) -> Condition {
     };
     let show = |split: &Option<Split>| split.as_ref().map_or("–".to_owned(), Split::to_string);
     let (theirs, ours) = (show(&claim.theirs), show(&claim.ours));
-    let message = format!("the route is owned by {}: {theirs}{}", claim.manager, if claim.ours.is_none() { String::new() } else { format!("; the panel's was {ours}") });
-    is(kind, False, reasons::CHANGED_BY_OTHER, message, &[("manager", claim.manager.clone()), ("theirs", theirs), ("ours", ours)])
+    let message = format!(
+        "the route is owned by {}: {theirs}{}",
+        claim.manager,
+        if claim.ours.is_none() { String::new() } else { format!("; the panel's was {ours}") }
+    );
+    is(
+        kind,
+        False,
+        reasons::CHANGED_BY_OTHER,
+        message,
+        &[("manager", claim.manager.clone()), ("theirs", theirs), ("ours", ours)],
+    )
 }
 
 /// Left-overs that are named; a namespace that others use may hold thousands.
@@ -415,7 +538,17 @@ fn clean(s: &Scene) -> Condition {
     left.extend(s.observed.strays.iter().map(|(kind, name, _)| format!("{}/{name}", kind.word())));
     if s.facts.goal.teardown {
         let left = left.join(", ");
-        return is(kind, False, reasons::CLEANING, if left.is_empty() { "making sure that nothing is left".to_owned() } else { format!("still there: {left}") }, &[("left", left)]);
+        return is(
+            kind,
+            False,
+            reasons::CLEANING,
+            if left.is_empty() {
+                "making sure that nothing is left".to_owned()
+            } else {
+                format!("still there: {left}")
+            },
+            &[("left", left)],
+        );
     }
     if !left.is_empty() {
         return is(kind, False, reasons::IN_USE, "the demo is deployed", &[("left", left.join(", "))]);
@@ -433,12 +566,19 @@ fn clean(s: &Scene) -> Condition {
     let unseen: Vec<&str> = s.facts.left.unseen.iter().map(|(kind, _)| kind.as_str()).collect();
     let unseen = unseen.join(", ");
     if left.is_empty() {
-        let message = format!("nothing of the panel's is left; the namespace stays, because it cannot be told whether it holds {unseen}: they cannot be listed");
+        let message = format!(
+            "nothing of the panel's is left; the namespace stays, because it cannot be told whether it holds {unseen}: they cannot be listed"
+        );
         // Other words for the same state: the page need not know the difference.
-        return Condition { reason: reasons::LEFT_OVER.to_owned(), ..is(kind, False, reasons::LEFT_UNSEEN, message, &[("unseen", unseen)]) };
+        return Condition {
+            reason: reasons::LEFT_OVER.to_owned(),
+            ..is(kind, False, reasons::LEFT_UNSEEN, message, &[("unseen", unseen)])
+        };
     }
-    let cannot_tell = if unseen.is_empty() { String::new() } else { format!("; it cannot be told whether it holds {unseen}") };
-    let message = format!("nothing of the panel's is left; the namespace stays for {left}, made by {whose}{cannot_tell}");
+    let cannot_tell =
+        if unseen.is_empty() { String::new() } else { format!("; it cannot be told whether it holds {unseen}") };
+    let message =
+        format!("nothing of the panel's is left; the namespace stays for {left}, made by {whose}{cannot_tell}");
     is(kind, False, reasons::LEFT_OVER, message, &[("left", left), ("whose", whose)])
 }
 

@@ -9,7 +9,16 @@ fn told(kind: &str, objects: Vec<Value>, facts: &Facts) -> (String, String) {
     let world = World::of(objects);
     let (observed, pods, reach) = (observe(&world), demo_pods(&world), Reach::default());
     let wished = route::find(&world, "n").and_then(|seen| route::split(&seen.object, "n"));
-    let scene = Scene { ns: "n", world: &world, observed: &observed, pods: &pods, facts, reach: &reach, wished: wished.as_ref(), claim: None };
+    let scene = Scene {
+        ns: "n",
+        world: &world,
+        observed: &observed,
+        pods: &pods,
+        facts,
+        reach: &reach,
+        wished: wished.as_ref(),
+        claim: None,
+    };
     let found = conditions(&scene).into_iter().find(|c| c.kind == kind).unwrap();
     assert!(!found.zh.is_empty(), "{found:?}");
     (found.reason, found.message)
@@ -20,7 +29,10 @@ fn istio(kind: &str, name: &str, spec: Value, status: Value) -> Value {
 }
 
 fn route(subsets: &[(&str, u32)], status: Value) -> Value {
-    let to: Vec<Value> = subsets.iter().map(|(subset, weight)| json!({"destination": {"host": "flaskapp", "subset": subset}, "weight": weight})).collect();
+    let to: Vec<Value> = subsets
+        .iter()
+        .map(|(subset, weight)| json!({"destination": {"host": "flaskapp", "subset": subset}, "weight": weight}))
+        .collect();
     istio("VirtualService", "flaskapp-vs", json!({"hosts": ["flaskapp"], "http": [{"route": to}]}), status)
 }
 
@@ -33,9 +45,24 @@ fn what_the_mesh_leaves_out_of_a_route_is_told() {
     ]});
     for (what, status, reason, message) in [
         ("nothing said", json!({}), "RouteHonoured", "The mesh reports nothing it leaves out of the route."),
-        ("reconciled", json!({"conditions": [{"type": "Reconciled", "status": "True"}]}), "RouteHonoured", "The mesh reports nothing it leaves out of the route."),
-        ("a field", ignored, "RouteInPart", "The mesh does not do all that the route asks for: virtualservice/flaskapp-vs: spec.http[0].corsPolicy is not supported."),
-        ("Istio's analysis", analysed, "RouteInPart", "The mesh does not do all that the route asks for: virtualservice/flaskapp-vs: ReferencedResourceNotFound (IST0101)."),
+        (
+            "reconciled",
+            json!({"conditions": [{"type": "Reconciled", "status": "True"}]}),
+            "RouteHonoured",
+            "The mesh reports nothing it leaves out of the route.",
+        ),
+        (
+            "a field",
+            ignored,
+            "RouteInPart",
+            "The mesh does not do all that the route asks for: virtualservice/flaskapp-vs: spec.http[0].corsPolicy is not supported.",
+        ),
+        (
+            "Istio's analysis",
+            analysed,
+            "RouteInPart",
+            "The mesh does not do all that the route asks for: virtualservice/flaskapp-vs: ReferencedResourceNotFound (IST0101).",
+        ),
     ] {
         let said = told(kinds::ROUTE_HONOURED, vec![route(&[("v1", 1)], status)], &Facts::default());
         assert_eq!((said.0.as_str(), said.1.as_str()), (reason, message), "{what}");
@@ -44,10 +71,23 @@ fn what_the_mesh_leaves_out_of_a_route_is_told() {
 
 #[test]
 fn a_subset_is_ready_where_pods_of_its_version_are() {
-    let rule = istio("DestinationRule", "flaskapp", json!({"host": "flaskapp", "subsets": [{"name": "stable", "labels": {"version": "v1"}}]}), json!({}));
-    let said = told(kinds::WEIGHTS_APPLY, vec![rule.clone(), route(&[("stable", 100)], json!({})), pod("flaskapp-v1", "v1", true, true)], &Facts::default());
+    let rule = istio(
+        "DestinationRule",
+        "flaskapp",
+        json!({"host": "flaskapp", "subsets": [{"name": "stable", "labels": {"version": "v1"}}]}),
+        json!({}),
+    );
+    let said = told(
+        kinds::WEIGHTS_APPLY,
+        vec![rule.clone(), route(&[("stable", 100)], json!({})), pod("flaskapp-v1", "v1", true, true)],
+        &Facts::default(),
+    );
     assert_eq!(said.0, "WeightsApply", "{}", said.1);
-    let said = told(kinds::WEIGHTS_APPLY, vec![rule, route(&[("stable", 100)], json!({})), pod("flaskapp-v2", "v2", true, true)], &Facts::default());
+    let said = told(
+        kinds::WEIGHTS_APPLY,
+        vec![rule, route(&[("stable", 100)], json!({})), pod("flaskapp-v2", "v2", true, true)],
+        &Facts::default(),
+    );
     assert_eq!(said.0, "VersionNotReady", "{}", said.1);
 }
 
@@ -69,11 +109,25 @@ fn a_pod_that_was_made_before_the_label_is_told() {
         ("nobody asks", deployment(None, false, 1), Facts::default(), "NotInjected"),
         ("the namespace asks since", deployment(None, false, 1), enabled.clone(), "InjectionIgnored"),
         ("it does, and the template declines", deployment(Some("false"), false, 1), enabled, "NotInjected"),
-        ("the template asks, and a rollout makes it anew", deployment(Some("true"), false, 0), Facts::default(), "Injecting"),
-        ("the template asks, and the rollout is paused", deployment(Some("true"), true, 0), Facts::default(), "InjectionIgnored"),
+        (
+            "the template asks, and a rollout makes it anew",
+            deployment(Some("true"), false, 0),
+            Facts::default(),
+            "Injecting",
+        ),
+        (
+            "the template asks, and the rollout is paused",
+            deployment(Some("true"), true, 0),
+            Facts::default(),
+            "InjectionIgnored",
+        ),
     ] {
         let said = told(kinds::INJECTED, vec![deployment, plain.clone()], &facts);
         assert_eq!(said.0, reason, "{what}: {}", said.1);
-        assert!(reason != "InjectionIgnored" || said.1.ends_with("it was made before the label."), "{what}: {}", said.1);
+        assert!(
+            reason != "InjectionIgnored" || said.1.ends_with("it was made before the label."),
+            "{what}: {}",
+            said.1
+        );
     }
 }

@@ -9,8 +9,15 @@ use app::types::{ApiError, Operation, Verb};
 
 /// The whole demo but its route.
 pub fn deploy(space: &Space, by: &str) -> Result<Operation, ApiError> {
-    let goal = Goal { present: [Id::SERVICE, Id::V1, Id::V2, Id::CLIENT_SERVICE, Id::CLIENT].into(), ..Goal::default() };
+    let goal =
+        Goal { present: [Id::SERVICE, Id::V1, Id::V2, Id::CLIENT_SERVICE, Id::CLIENT].into(), ..Goal::default() };
     space.facts.send_modify(|f| f.left = Default::default());
-    let line = Line { by: by.to_owned(), verb: Some(Verb::Deploy), what: "deploy".to_owned(), command: apply(space, Part::Deploy), ..Line::default() };
+    let line = Line {
+        by: by.to_owned(),
+        verb: Some(Verb::Deploy),
+        what: "deploy".to_owned(),
+        command: apply(space, Part::Deploy),
+        ..Line::default()
+    };
     Ok(space.pursue(Verb::Deploy, by, goal, line))
 }

@@ -152,7 +152,15 @@ impl Facts {
 
     /// An operation that is told to who asked for it, and takes nobody's place.
     pub fn aside(&mut self, verb: Verb, by: &str, step: &str) -> Operation {
-        Operation { id: self.id(), verb, by: by.to_owned(), since: now_ms(), step: sentence(step), zh: app::text::clause(step), error: None }
+        Operation {
+            id: self.id(),
+            verb,
+            by: by.to_owned(),
+            since: now_ms(),
+            step: sentence(step),
+            zh: app::text::clause(step),
+            error: None,
+        }
     }
 
     /// The same, in the place of what was under way unless a goal is pursued: that one keeps its place.
@@ -207,7 +215,11 @@ impl Facts {
     /// Adds a line about a failure; the same one again takes the place of the last, as a slider that is dragged repeats it.
     pub fn note_failure(&mut self, line: Line) {
         let code = |e: &Option<ApiError>| e.as_ref().map(|e| e.code);
-        if self.log.front().is_some_and(|last| last.verb == line.verb && last.by == line.by && code(&last.error) == code(&line.error)) {
+        if self
+            .log
+            .front()
+            .is_some_and(|last| last.verb == line.verb && last.by == line.by && code(&last.error) == code(&line.error))
+        {
             self.log.pop_front();
         }
         self.note(line);

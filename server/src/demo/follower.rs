@@ -9,8 +9,8 @@ use super::space::{Granted, Space, ToAgent};
 use super::traffic::{About, traffic};
 use super::verdict::endpoints;
 use crate::k8s::World;
-use app::types::{ApiError, Code, Frame, LoadOrder, Rate, Split};
 use ::load::{AgentError, AgentStatus, LoadSpec, Mark, Snapshot};
+use app::types::{ApiError, Code, Frame, LoadOrder, Rate, Split};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,16 @@ impl Scene {
 impl<'a> Follower<'a> {
     pub fn new(space: &'a Space, commands: Commands<'a>) -> Follower<'a> {
         let settled_at = Instant::now() + Duration::from_millis(300);
-        Follower { space, commands, marked: None, mark: None, first: None, settled_at, kept_at_ms: 0, scene: Scene::default() }
+        Follower {
+            space,
+            commands,
+            marked: None,
+            mark: None,
+            first: None,
+            settled_at,
+            kept_at_ms: 0,
+            scene: Scene::default(),
+        }
     }
 
     /// Whether the log waits for the first request on new weights.
@@ -102,8 +111,15 @@ impl<'a> Follower<'a> {
                 let outcome = self.start(order, asked).await;
                 let _ = answer.send(match &outcome {
                     Ok(granted) => granted.ok_or_else(|| {
-                        let message = format!("The panel's cap of {} requests/s on all load together is used up.", self.space.shares.cap());
-                        ApiError::new(Code::TooManyRequests, message, "Stop another load, or start the panel with a higher --max-total-rate.")
+                        let message = format!(
+                            "The panel's cap of {} requests/s on all load together is used up.",
+                            self.space.shares.cap()
+                        );
+                        ApiError::new(
+                            Code::TooManyRequests,
+                            message,
+                            "Stop another load, or start the panel with a higher --max-total-rate.",
+                        )
                     }),
                     Err(error) => Err(api_error(error)),
                 });
@@ -132,7 +148,15 @@ impl<'a> Follower<'a> {
             Ok(status) => {
                 // A rate alone leaves a finite run finite: the agent says which it is.
                 order.requests = status.load.requests;
-                *asked = Asked { order, sent: status.load, granted, agent: status.snapshot.agent, stops: asked.stops, run: status.snapshot.run, ended: 0 };
+                *asked = Asked {
+                    order,
+                    sent: status.load,
+                    granted,
+                    agent: status.snapshot.agent,
+                    stops: asked.stops,
+                    run: status.snapshot.run,
+                    ended: 0,
+                };
                 self.settled_at = Instant::now() + Duration::from_millis(300);
                 asked.tell(self.space);
                 Ok(Some(Granted { rate: granted, of: wanted }))
@@ -200,8 +224,17 @@ impl<'a> Follower<'a> {
             // A finite run that is over, or somebody told the agent by other ways.
             let found = self.commands.status().await?;
             let mut order = LoadOrder::default();
-            (order.rate, order.requests) = (Rate::at_most(found.load.rate), found.load.requests.filter(|_| found.load.rate > 0));
-            *asked = Asked { order, sent: found.load, granted: asked.granted, agent: found.snapshot.agent, stops: asked.stops, run: found.snapshot.run, ended: asked.ended };
+            (order.rate, order.requests) =
+                (Rate::at_most(found.load.rate), found.load.requests.filter(|_| found.load.rate > 0));
+            *asked = Asked {
+                order,
+                sent: found.load,
+                granted: asked.granted,
+                agent: found.snapshot.agent,
+                stops: asked.stops,
+                run: found.snapshot.run,
+                ended: asked.ended,
+            };
             asked.take_part(self.space);
             asked.tell(self.space);
             self.obey_grant(asked).await?;
@@ -254,9 +287,11 @@ impl<'a> Follower<'a> {
             self.first = None;
             return;
         }
-        let answered = seen.first.iter().filter(|(version, _)| split.percent(version) > 0).map(|(_, f)| f.answered_us).min();
+        let answered =
+            seen.first.iter().filter(|(version, _)| split.percent(version) > 0).map(|(_, f)| f.answered_us).min();
         if let Some(answered_us) = answered {
-            let since_mark_ms = std::time::Duration::from_micros(answered_us.saturating_sub(seen.at_us)).as_secs_f64() * 1000.0;
+            let since_mark_ms =
+                std::time::Duration::from_micros(answered_us.saturating_sub(seen.at_us)).as_secs_f64() * 1000.0;
             let (line, ms) = (*line, so_far_ms + since_mark_ms);
             self.space.facts.send_modify(|f| {
                 f.amend(line, |entry| {
@@ -286,7 +321,14 @@ mod tests {
     fn a_mark_is_lost_when_a_later_snapshot_does_not_have_it() {
         let mark = |id| Mark { id, at_us: 5_000, ..Mark::default() };
         let snapshot = |at_ms, id: Option<u64>| Snapshot { at_ms, mark: id.map(mark), ..Snapshot::default() };
-        for (at_ms, seen, lost) in [(4, None, false), (5, Some(6), false), (6, Some(7), false), (6, Some(8), false), (6, Some(6), true), (6, None, true)] {
+        for (at_ms, seen, lost) in [
+            (4, None, false),
+            (5, Some(6), false),
+            (6, Some(7), false),
+            (6, Some(8), false),
+            (6, Some(6), true),
+            (6, None, true),
+        ] {
             assert_eq!(is_lost(&mark(7), &snapshot(at_ms, seen)), lost, "{at_ms} {seen:?}");
         }
     }

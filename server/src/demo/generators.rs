@@ -41,8 +41,11 @@ async fn clients(cluster: &Cluster, named: Vec<Namespace>) -> (Clients, usize) {
     let mut found = Clients::new();
     for pod in listed {
         let runs = pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
-        let of_client = pod.metadata.owner_references.iter().flatten().any(|owner| owner.name.starts_with(Id::CLIENT.name));
-        let (Some(ns), Some(name)) = (pod.metadata.namespace.and_then(|ns| ns.parse().ok()), pod.metadata.name) else { continue };
+        let of_client =
+            pod.metadata.owner_references.iter().flatten().any(|owner| owner.name.starts_with(Id::CLIENT.name));
+        let (Some(ns), Some(name)) = (pod.metadata.namespace.and_then(|ns| ns.parse().ok()), pod.metadata.name) else {
+            continue;
+        };
         if runs && of_client {
             found.entry(ns).or_default().push(name);
         }
@@ -72,7 +75,9 @@ pub async fn running(cluster: &Cluster, known: Vec<Namespace>) -> Found {
     let pods = clients.into_iter().flat_map(|(ns, pods)| pods.into_iter().map(move |pod| (ns.clone(), pod)));
     let asked = pods.map(|(ns, pod)| async move {
         let asking = async { agent(cluster, &ns, &pod).await?.status().await };
-        let answer = tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(AgentError::Lost("no answer in time".to_owned())));
+        let answer = tokio::time::timeout(PATIENCE, asking)
+            .await
+            .unwrap_or_else(|_| Err(AgentError::Lost("no answer in time".to_owned())));
         match answer {
             Ok(status) => (status.load.rate > 0).then_some(Ok(ns)),
             Err(why) => {
@@ -81,7 +86,8 @@ pub async fn running(cluster: &Cluster, known: Vec<Namespace>) -> Found {
             }
         }
     });
-    let answers: Vec<Result<Namespace, ()>> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
+    let answers: Vec<Result<Namespace, ()>> =
+        futures::stream::iter(asked).buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
     let unanswered = failed + answers.iter().filter(|answer| answer.is_err()).count();
     Found { running: answers.into_iter().flatten().collect(), unanswered }
 }
@@ -89,13 +95,16 @@ pub async fn running(cluster: &Cluster, known: Vec<Namespace>) -> Found {
 /// Stops every generator: those that are looked after, and those of every other client that can be found. A Lease of another panel
 /// is no obstacle: this is the emergency brake. Who asked ends up in each namespace's log.
 pub async fn stop_all(cluster: &Cluster, shares: &Shares, spaces: Vec<Arc<Space>>, by: &str) -> StoppedAll {
-    let loaded: BTreeSet<Namespace> = spaces.iter().filter(|s| s.facts.borrow().load != Rate::default()).map(|s| s.ns.clone()).collect();
+    let loaded: BTreeSet<Namespace> =
+        spaces.iter().filter(|s| s.facts.borrow().load != Rate::default()).map(|s| s.ns.clone()).collect();
     // From here on no hub starts anything of what was asked for before, whatever becomes of its connection. A generator that a hub has
     // taken up in this moment is registered, and stopped before its own facts tell of it.
     let mut running = shares.stop_all();
     running.extend(loaded);
     let loaded: Vec<Arc<Space>> = spaces.iter().filter(|s| running.contains(&s.ns)).cloned().collect();
-    let looked_after = futures::stream::iter(loaded.into_iter().map(|space| async move { (space.ns.clone(), stop_by_hub(&space).await) }));
+    let looked_after = futures::stream::iter(
+        loaded.into_iter().map(|space| async move { (space.ns.clone(), stop_by_hub(&space).await) }),
+    );
     let by_hub: BTreeMap<Namespace, bool> = looked_after.buffer_unordered(AT_ONCE).collect().await;
     let named: Vec<Namespace> = spaces.iter().map(|s| s.ns.clone()).collect();
     let (others, failed) = clients(cluster, named).await;
@@ -111,7 +120,9 @@ pub async fn stop_all(cluster: &Cluster, shares: &Shares, spaces: Vec<Arc<Space>
             }
             Ok::<_, AgentError>(ran)
         };
-        let outcome = tokio::time::timeout(PATIENCE, stopping).await.unwrap_or_else(|_| Err(AgentError::Lost("no answer in time".to_owned())));
+        let outcome = tokio::time::timeout(PATIENCE, stopping)
+            .await
+            .unwrap_or_else(|_| Err(AgentError::Lost("no answer in time".to_owned())));
         (ns, outcome)
     }));
     let direct: BTreeMap<Namespace, Result<bool, AgentError>> = direct.buffer_unordered(AT_ONCE).collect().await;
@@ -137,7 +148,13 @@ pub async fn stop_all(cluster: &Cluster, shares: &Shares, spaces: Vec<Arc<Space>
     for space in spaces.iter().filter(|space| report.stopped.contains(&space.ns)) {
         let command = super::commands::load(space, "0", None);
         space.facts.send_modify(|f| {
-            f.note(Line { by: by.to_owned(), verb: Some(Verb::Load), what: "all load off".to_owned(), command, ..Line::default() });
+            f.note(Line {
+                by: by.to_owned(),
+                verb: Some(Verb::Load),
+                what: "all load off".to_owned(),
+                command,
+                ..Line::default()
+            });
         });
     }
     report

@@ -8,9 +8,9 @@ use super::follower::{Follower, set_agent};
 use super::load_order::{Asked, spec};
 use super::observe::{client_pod, demo_pods};
 use super::space::{Granted, Space, ToAgent};
+use ::load::{AgentError, LoadSpec};
 use app::types::{ApiError, Code, Frame, Rate, Traffic};
 use futures::StreamExt;
-use ::load::{AgentError, LoadSpec};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -70,7 +70,11 @@ pub async fn run(space: &Space, inbox: &mut mpsc::Receiver<ToAgent>) {
             }
             looked(space);
         }
-        pause = if began.elapsed() > SILENCE { Duration::from_millis(100) } else { (pause * 2).min(Duration::from_secs(2)) };
+        pause = if began.elapsed() > SILENCE {
+            Duration::from_millis(100)
+        } else {
+            (pause * 2).min(Duration::from_secs(2))
+        };
         if ended.is_ok() {
             pause = Duration::from_millis(20);
         }
@@ -101,7 +105,10 @@ fn silence(space: &Space) {
     let stale = space.frames.borrow().as_ref().is_some_and(|t| t.frame.target_rate > 0.0 || t.achieved_rate > 0.0);
     if stale {
         let wished = space.status.borrow().wished.clone();
-        space.frames.send_replace(Some(Arc::new(Traffic { frame: Frame { at_ms: now_ms(), wished, ..Frame::default() }, ..Traffic::default() })));
+        space.frames.send_replace(Some(Arc::new(Traffic {
+            frame: Frame { at_ms: now_ms(), wished, ..Frame::default() },
+            ..Traffic::default()
+        })));
     }
 }
 
@@ -109,7 +116,11 @@ fn silence(space: &Space) {
 fn refuse(command: ToAgent) -> bool {
     if let ToAgent::Load(request, answer) = command {
         let stop = request.rate == Rate::default();
-        let refusal = ApiError::new(Code::NoClient, "There is no ready client to make load with.", "Deploy the client first, or wait until it is ready.");
+        let refusal = ApiError::new(
+            Code::NoClient,
+            "There is no ready client to make load with.",
+            "Deploy the client first, or wait until it is ready.",
+        );
         // Who asked may be gone.
         let _ = answer.send(if stop { Ok(Granted::default()) } else { Err(refusal) });
         return stop;
@@ -118,7 +129,12 @@ fn refuse(command: ToAgent) -> bool {
 }
 
 /// Follows one pod's agent. `Ok` when another pod takes over.
-async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, asked: &mut Asked) -> Result<(), AgentError> {
+async fn follow(
+    space: &Space,
+    pod: &str,
+    inbox: &mut mpsc::Receiver<ToAgent>,
+    asked: &mut Asked,
+) -> Result<(), AgentError> {
     let mut commands = Commands::open(space, pod).await?;
     let (mut stops, mut grants) = (space.shares.stops(), space.shares.changes());
     let found = commands.client.status().await?;
@@ -130,7 +146,11 @@ async fn follow(space: &Space, pod: &str, inbox: &mut mpsc::Receiver<ToAgent>, a
         asked.take_part(space);
         asked.run = commands.set_load(&LoadSpec::rate(0)).await?.snapshot.run;
         asked.stops = stops_so_far;
-    } else if asked.order.rate != Rate::default() && running == 0 && asked.order.requests.is_none() && asked.is_of_another_agent(&found.snapshot) {
+    } else if asked.order.rate != Rate::default()
+        && running == 0
+        && asked.order.requests.is_none()
+        && asked.is_of_another_agent(&found.snapshot)
+    {
         info!(pod.name = pod, rate = asked.order.rate.per_second(), "The load goes on from `{pod}`");
         asked.take_part(space);
         let status = commands.set_load(&spec(&asked.order, asked.granted)).await?;

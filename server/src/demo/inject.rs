@@ -18,16 +18,29 @@ pub async fn inject(space: &Space, by: &str, request: InjectRequest) -> Result<O
         None => all.into_iter().filter(there).collect(),
     };
     if request.workloads.as_ref().is_some_and(Vec::is_empty) {
-        return Err(ApiError::new(Code::BadRequest, "`workloads` is empty.", "Name workloads, or leave it out for all three."));
+        return Err(ApiError::new(
+            Code::BadRequest,
+            "`workloads` is empty.",
+            "Name workloads, or leave it out for all three.",
+        ));
     }
     if let Some(absent) = ids.iter().find(|id| !there(id)).or(if ids.is_empty() { Some(&Id::V1) } else { None }) {
-        return Err(ApiError::new(Code::NotDeployed, format!("There is no {absent} to inject."), "Deploy the demo first."));
+        return Err(ApiError::new(
+            Code::NotDeployed,
+            format!("There is no {absent} to inject."),
+            "Deploy the demo first.",
+        ));
     }
     let names: Vec<&str> = ids.iter().map(|id| id.name).collect();
     let what = format!("{} sidecars: {}", if request.inject { "inject" } else { "remove" }, names.join(", "));
     let command = commands::inject(space, &names, request.inject);
     let goal = Goal { inject: ids.into_iter().map(|id| (id, request.inject)).collect(), ..Goal::default() };
-    Ok(space.pursue(Verb::Inject, by, goal, Line { by: by.to_owned(), verb: Some(Verb::Inject), what, command, ..Line::default() }))
+    Ok(space.pursue(
+        Verb::Inject,
+        by,
+        goal,
+        Line { by: by.to_owned(), verb: Some(Verb::Inject), what, command, ..Line::default() },
+    ))
 }
 
 fn id(name: WorkloadName) -> Id {

@@ -10,10 +10,10 @@ use super::process;
 use super::space::Space;
 use crate::k8s::{MANAGED_BY, MANAGER, api_error, reason_of};
 use app::types::{ApiError, Code, Operation, Verb};
+use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use futures::StreamExt;
 use kube::api::{Api, DeleteParams, PostParams, Preconditions};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
@@ -59,8 +59,19 @@ fn read(lease: &Lease, me: &str, now: Timestamp) -> Held {
     match () {
         () if holder == me => Held::Ours,
         () if holder.is_empty() || ended => Held::Free,
-        () if lease.metadata.annotations.as_ref().and_then(|a| a.get(PROCESS)).is_some_and(|p| process::has_ended(p)) => Held::Free,
-        () => Held::Other { holder, since_ms: spec.acquire_time.as_ref().map_or(0, |t| u64::try_from(t.0.as_millisecond()).unwrap_or(0)) },
+        () if lease
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|a| a.get(PROCESS))
+            .is_some_and(|p| process::has_ended(p)) =>
+        {
+            Held::Free
+        }
+        () => Held::Other {
+            holder,
+            since_ms: spec.acquire_time.as_ref().map_or(0, |t| u64::try_from(t.0.as_millisecond()).unwrap_or(0)),
+        },
     }
 }
 
@@ -112,7 +123,11 @@ async fn hold(space: &Space, me: &str, seize: Seize, known: &mut Option<Lease>) 
         }
         let wished = held_by(found.clone(), me, now);
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let written = if found.is_some() { api.replace(NAME, &params, &wished).await } else { api.create(&params, &wished).await };
+        let written = if found.is_some() {
+            api.replace(NAME, &params, &wished).await
+        } else {
+            api.create(&params, &wished).await
+        };
         match written {
             Ok(stored) => {
                 *known = Some(stored);
@@ -154,7 +169,10 @@ pub async fn run(space: &Space) {
             release(space).await;
         } else if space.facts.borrow().held != Held::Free {
             // Nothing of ours is here; another panel that holds it all the same is worth knowing.
-            let seen = api(space).get_opt(NAME).await.map(|found| found.map_or(Held::Free, |lease| read(&lease, me, Timestamp::now())));
+            let seen = api(space)
+                .get_opt(NAME)
+                .await
+                .map(|found| found.map_or(Held::Free, |lease| read(&lease, me, Timestamp::now())));
             let held = told(space, seen);
             keep(space, held);
         }
@@ -203,7 +221,9 @@ fn told(space: &Space, answer: Result<Held, kube::Error>) -> Held {
     match answer {
         Ok(held) => held,
         // The namespace is not there, or it is going.
-        Err(kube::Error::Api(status)) if status.code == 404 || status.message.contains("being terminated") => Held::Free,
+        Err(kube::Error::Api(status)) if status.code == 404 || status.message.contains("being terminated") => {
+            Held::Free
+        }
         Err(kube::Error::Api(status)) if status.code == 403 => Held::CannotTell(status.message.clone()),
         Err(_) => space.facts.borrow().held.clone(),
     }
@@ -216,7 +236,9 @@ fn keep(space: &Space, held: Held) {
     }
     match &held {
         Held::Ours => info!(namespace = %space.ns, "This panel acts on the namespace"),
-        Held::Other { holder, .. } => info!(namespace = %space.ns, holder, "Another panel acts on the namespace: this one looks on"),
+        Held::Other { holder, .. } => {
+            info!(namespace = %space.ns, holder, "Another panel acts on the namespace: this one looks on")
+        }
         Held::CannotTell(why) => warn!(namespace = %space.ns, why, "No Lease: another panel may act at the same time"),
         Held::Free => {}
     }
@@ -231,8 +253,14 @@ fn keep(space: &Space, held: Held) {
 }
 
 fn refusal(held: &Held) -> ApiError {
-    let Held::Other { holder, since_ms } = held else { return ApiError::new(Code::HeldElsewhere, "Another panel acts on this namespace.", "Take over first.") };
-    ApiError::new(Code::HeldElsewhere, format!("Panel {holder} acts on this namespace since {}; this one is read-only.", clock(*since_ms)), "Take over first, if that is meant.")
+    let Held::Other { holder, since_ms } = held else {
+        return ApiError::new(Code::HeldElsewhere, "Another panel acts on this namespace.", "Take over first.");
+    };
+    ApiError::new(
+        Code::HeldElsewhere,
+        format!("Panel {holder} acts on this namespace since {}; this one is read-only.", clock(*since_ms)),
+        "Take over first, if that is meant.",
+    )
 }
 
 /// `14:02:31 UTC`.
@@ -264,14 +292,24 @@ pub async fn may_act(space: &Space) -> Result<(), ApiError> {
 pub async fn take_over(space: &Space, by: &str) -> Result<Operation, ApiError> {
     let before = space.facts.borrow().held.clone();
     let (Some(me), Held::Other { holder, .. }) = (space.identity.as_deref(), &before) else {
-        return Err(ApiError::new(Code::NotFound, "No other panel acts on this namespace.", "There is nothing to take over."));
+        return Err(ApiError::new(
+            Code::NotFound,
+            "No other panel acts on this namespace.",
+            "There is nothing to take over.",
+        ));
     };
     let held = hold(space, me, Seize::Clicked, &mut None).await.map_err(|e| api_error("take over the Lease", &e))?;
     keep(space, held);
     let command = commands::takeover(space, me);
     let mut operation = None;
     space.facts.send_modify(|f| {
-        f.note(Line { by: by.to_owned(), verb: Some(Verb::Takeover), what: format!("take over from {holder}"), command, ..Line::default() });
+        f.note(Line {
+            by: by.to_owned(),
+            verb: Some(Verb::Takeover),
+            what: format!("take over from {holder}"),
+            command,
+            ..Line::default()
+        });
         operation = Some(f.aside(Verb::Takeover, by, "done"));
     });
     operation.ok_or_else(|| ApiError::new(Code::Internal, "Nothing was done.", "Try again."))
@@ -308,12 +346,24 @@ mod tests {
         let ann = held_by(None, "ann", at(0));
         let spec = |lease: &Lease| lease.spec.clone().unwrap();
         assert_eq!((read(&ann, "ann", at(9)), spec(&ann).lease_transitions), (Held::Ours, Some(1)));
-        let other = |since: i64| Held::Other { holder: "ann".into(), since_ms: u64::try_from((1_000_000 + since) * 1000).unwrap() };
+        let other = |since: i64| Held::Other {
+            holder: "ann".into(),
+            since_ms: u64::try_from((1_000_000 + since) * 1000).unwrap(),
+        };
         for (what, lease, now, said) in [
             ("fresh", ann.clone(), 59, other(0)),
             ("renewed keeps its beginning", held_by(Some(ann.clone()), "ann", at(25)), 80, other(0)),
             ("run out", ann.clone(), 61, Held::Free),
-            ("given back", { let mut l = ann.clone(); l.spec.as_mut().unwrap().holder_identity = Some(String::new()); l }, 1, Held::Free),
+            (
+                "given back",
+                {
+                    let mut l = ann.clone();
+                    l.spec.as_mut().unwrap().holder_identity = Some(String::new());
+                    l
+                },
+                1,
+                Held::Free,
+            ),
             ("empty", Lease::default(), 0, Held::Free),
         ] {
             assert_eq!(read(&lease, "bob", at(now)), said, "{what}");

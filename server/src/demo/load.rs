@@ -13,10 +13,20 @@ pub async fn load(space: &Space, by: &str, order: LoadOrder) -> Result<Operation
     let requests = order.requests;
     let command = commands::load_of(space, &serde_json::to_string(&order).unwrap_or_default());
     let (answer, taken) = oneshot::channel();
-    let gone = || ApiError::new(Code::ClusterUnreachable, "The load client does not answer.", "It is asked again as soon as its pod is ready.");
+    let gone = || {
+        ApiError::new(
+            Code::ClusterUnreachable,
+            "The load client does not answer.",
+            "It is asked again as soon as its pod is ready.",
+        )
+    };
     if space.stop.is_cancelled() && rate > 0 {
         // Nothing runs where there is no such namespace.
-        return Err(ApiError::new(Code::NoClient, "There is no ready client to make load with.", "Deploy the client first, or wait until it is ready."));
+        return Err(ApiError::new(
+            Code::NoClient,
+            "There is no ready client to make load with.",
+            "Deploy the client first, or wait until it is ready.",
+        ));
     }
     // One that just woke up has yet to find its client.
     let _ = space.looked_at(|look| look.agent).await;
@@ -32,10 +42,19 @@ pub async fn load(space: &Space, by: &str, order: LoadOrder) -> Result<Operation
     };
     let mut operation = None;
     space.facts.send_modify(|f| {
-        let line = Line { by: by.to_owned(), verb: Some(Verb::Load), what, command, error: outcome.as_ref().err().cloned(), ..Line::default() };
+        let line = Line {
+            by: by.to_owned(),
+            verb: Some(Verb::Load),
+            what,
+            command,
+            error: outcome.as_ref().err().cloned(),
+            ..Line::default()
+        };
         f.note(line);
         let step = match &outcome {
-            Ok(granted) if granted.is_cut() => format!("granted {} of {} requests/s", granted.rate.per_second(), granted.of.per_second()),
+            Ok(granted) if granted.is_cut() => {
+                format!("granted {} of {} requests/s", granted.rate.per_second(), granted.of.per_second())
+            }
             _ => "done".to_owned(),
         };
         operation = Some(f.aside(Verb::Load, by, &step));

@@ -1,9 +1,9 @@
 //! The load that is asked for in a namespace, what of it is granted, and how the agent is told.
 use super::facts::Line;
 use super::space::{Granted, Space};
+use ::load::{LoadSpec, Snapshot};
 use app::text::thousands;
 use app::types::{ApiError, Code, LoadOrder, Rate, Verb};
-use ::load::{LoadSpec, Snapshot};
 
 /// What is asked for, and how far a finite run of it has come.
 #[derive(Default)]
@@ -65,7 +65,11 @@ impl Asked {
     pub fn give_up_run(&mut self, space: &Space) {
         let (Some(requests), true) = (self.order.requests, self.order.rate != Rate::default()) else { return };
         let what = format!("run of {} requests ended at {}", thousands(requests), thousands(self.ended));
-        let message = format!("The run of {} requests ended at {}: its client pod is gone.", thousands(requests), thousands(self.ended));
+        let message = format!(
+            "The run of {} requests ended at {}: its client pod is gone.",
+            thousands(requests),
+            thousands(self.ended)
+        );
         let error = ApiError::new(Code::NoClient, message, "Start it again when the client is ready.");
         self.stopped();
         space.facts.send_modify(|f| {
@@ -96,7 +100,11 @@ pub fn spec(order: &LoadOrder, granted: Rate) -> LoadSpec {
 /// The same load with another grant. A client of before there was a limit is not told about one that takes nothing away.
 pub fn cut(spec: LoadSpec, wanted: Rate, granted: Rate) -> LoadSpec {
     match spec.closed_loop {
-        Some(_) => LoadSpec { rate: wanted.per_second(), limit: (granted < Rate::at_most(Rate::MAX)).then_some(granted.per_second()), ..spec },
+        Some(_) => LoadSpec {
+            rate: wanted.per_second(),
+            limit: (granted < Rate::at_most(Rate::MAX)).then_some(granted.per_second()),
+            ..spec
+        },
         None => LoadSpec { rate: wanted.min(granted).per_second(), limit: None, ..spec },
     }
 }

@@ -1,33 +1,33 @@
 //! The use cases: a verb a file, one actor a namespace, and what the page shows of it.
 //!
 //! **Invariant:** nothing here knows whether the cluster is embedded.
-mod facts;
-mod follower;
-mod plan;
-mod pods;
-mod namespaces;
-mod preflight;
-mod observe;
-mod route;
-mod conditions;
-mod traffic;
-mod trouble;
-mod status;
-mod share;
-mod space;
-mod spaces;
-mod rights;
 mod about;
 mod actor;
-mod commands;
-mod proxies;
-mod sidecars;
 mod agent_connection;
-mod hub;
-mod load_order;
+mod commands;
+mod conditions;
+mod facts;
+mod follower;
 mod generators;
+mod hub;
 mod lease;
+mod load_order;
+mod namespaces;
+mod observe;
+mod plan;
+mod pods;
+mod preflight;
 mod process;
+mod proxies;
+mod rights;
+mod route;
+mod share;
+mod sidecars;
+mod space;
+mod spaces;
+mod status;
+mod traffic;
+mod trouble;
 mod verdict;
 
 mod adopt;
@@ -45,7 +45,8 @@ use crate::k8s::{Cluster, KindName, Manifests, Reach, heartbeat};
 use crate::prometheus::Prometheus;
 use ::app::api::ControlPlane;
 use ::app::types::{
-    ApiError, Code, Frame, Generators, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest, Shifted, Split, Status, StoppedAll, Traffic,
+    ApiError, Code, Frame, Generators, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest,
+    Shifted, Split, Status, StoppedAll, Traffic,
 };
 use rights::Rights;
 use share::Shares;
@@ -108,8 +109,24 @@ impl Demo {
         let (begin, begun) = mpsc::unbounded_channel();
         let (reach, seen) = latest::channel(Reach::default());
         let shares = Arc::new(Shares::new(limits.total_rate));
-        let common = Common { cluster, manifests: Arc::new(manifests), reach: seen, address, identity, shares, rights: Arc::new(Rights::default()) };
-        let demo = Arc::new(Demo { common, spaces: Arc::new(Spaces::new(limits.idle_after)), begin, stop, build, prometheus, preflights: preflight::Shared::default() });
+        let common = Common {
+            cluster,
+            manifests: Arc::new(manifests),
+            reach: seen,
+            address,
+            identity,
+            shares,
+            rights: Arc::new(Rights::default()),
+        };
+        let demo = Arc::new(Demo {
+            common,
+            spaces: Arc::new(Spaces::new(limits.idle_after)),
+            begin,
+            stop,
+            build,
+            prometheus,
+            preflights: preflight::Shared::default(),
+        });
         (demo.clone(), Runner { demo, reach, begun })
     }
 
@@ -136,7 +153,8 @@ impl Demo {
         }
         let namespaces = self.common.cluster.api(KindName::Namespace, "");
         // Where that cannot be told, watching it tells.
-        let absent = matches!(tokio::time::timeout(Duration::from_secs(3), namespaces.get_opt(ns.as_str())).await, Ok(Ok(None)));
+        let absent =
+            matches!(tokio::time::timeout(Duration::from_secs(3), namespaces.get_opt(ns.as_str())).await, Ok(Ok(None)));
         if absent { Ok(Space::absent(ns.clone(), &self.common)) } else { self.space(ns) }
     }
 
@@ -196,7 +214,8 @@ impl Demo {
     async fn resume(&self) {
         let mut wait = RESUME.0;
         loop {
-            let known = self.spaces.all().into_iter().map(|space| space.ns.clone()).chain([Namespace::default()]).collect();
+            let known =
+                self.spaces.all().into_iter().map(|space| space.ns.clone()).chain([Namespace::default()]).collect();
             let found = generators::running(&self.common.cluster, known).await;
             for ns in found.running {
                 // Its hub finds out what runs.
@@ -277,7 +296,11 @@ impl ControlPlane for Demo {
     async fn past(&self, ns: &Namespace) -> Result<Past, ApiError> {
         match &self.prometheus {
             Some(prometheus) => prometheus.past(ns, facts::now_ms() / 1000).await,
-            None => Err(ApiError::new(Code::NotFound, "No Prometheus was named, so only the last minute is known.", "Start the panel with --prometheus-url.")),
+            None => Err(ApiError::new(
+                Code::NotFound,
+                "No Prometheus was named, so only the last minute is known.",
+                "Start the panel with --prometheus-url.",
+            )),
         }
     }
 
@@ -286,7 +309,8 @@ impl ControlPlane for Demo {
     }
 
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
-        let told = self.preflights.get(ns, || preflight::preflight(&self.common.cluster, &self.common.manifests, ns)).await;
+        let told =
+            self.preflights.get(ns, || preflight::preflight(&self.common.cluster, &self.common.manifests, ns)).await;
         // What the page says is missing turns off what needs it there, not only in its words.
         if let Some(space) = self.spaces.peek(ns) {
             let missing = preflight::missing(&told);

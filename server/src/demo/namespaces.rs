@@ -32,7 +32,10 @@ mod tests {
         let condition = |kind: &str, status: &str, message: &str| json!({"type": kind, "status": status, "reason": "x", "message": message});
         for (namespace, words) in [
             (json!({}), "its objects are being removed"),
-            (json!({"metadata": {"finalizers": ["example.com/keep"]}, "spec": {"finalizers": ["kubernetes"]}}), "finalizer example.com/keep waits"),
+            (
+                json!({"metadata": {"finalizers": ["example.com/keep"]}, "spec": {"finalizers": ["kubernetes"]}}),
+                "finalizer example.com/keep waits",
+            ),
             (
                 json!({"status": {"conditions": [
                     condition("NamespaceDeletionDiscoveryFailure", "False", "All resources successfully discovered"),

@@ -8,7 +8,9 @@ use kube::api::DynamicObject;
 /// The demo's pods, oldest first.
 pub fn demo_pods(world: &World) -> Vec<PodSeen> {
     let of_demo = |pod: &PodSeen| {
-        [Id::V1, Id::V2, Id::CLIENT].iter().any(|id| id.name == pod.view.workload) || pod.app == "flaskapp" || pod.app == "sleep"
+        [Id::V1, Id::V2, Id::CLIENT].iter().any(|id| id.name == pod.view.workload)
+            || pod.app == "flaskapp"
+            || pod.app == "sleep"
     };
     let mut seen: Vec<PodSeen> = world.all(KindName::Pod).map(|s| pods::read(&s.object)).filter(of_demo).collect();
     seen.sort_by(|a, b| (a.view.created_s, &a.view.name).cmp(&(b.view.created_s, &b.view.name)));
@@ -17,13 +19,20 @@ pub fn demo_pods(world: &World) -> Vec<PodSeen> {
 
 /// The load client's pod: the newest ready one, else the newest.
 pub fn client_pod(pods: &[PodSeen]) -> Option<&PodSeen> {
-    pods.iter().filter(|p| p.view.workload == Id::CLIENT.name && !p.terminating).max_by_key(|p| (p.ready, p.view.created_s))
+    pods.iter()
+        .filter(|p| p.view.workload == Id::CLIENT.name && !p.terminating)
+        .max_by_key(|p| (p.ready, p.view.created_s))
 }
 
 /// Everything planning needs, but the namespace's own presence and what else it holds.
 pub fn observe(world: &World) -> Observed {
     let pods = demo_pods(world);
-    let mut observed = Observed { mesh: mesh_served(world), mesh_unseen: mesh_unseen(world), subset_missing: subset_missing(world), ..Observed::default() };
+    let mut observed = Observed {
+        mesh: mesh_served(world),
+        mesh_unseen: mesh_unseen(world),
+        subset_missing: subset_missing(world),
+        ..Observed::default()
+    };
     for id in Id::ALL {
         if let Some(seen) = world.get(id.kind, id.name) {
             observed.objects.insert(id, object(id, &seen.object, &pods));
@@ -46,7 +55,8 @@ pub fn observe(world: &World) -> Observed {
         }
         // Pods of somebody's Deployment stay with it, whatever label they were given.
         let workload = pods::read(&seen.object).view.workload;
-        let theirs = world.get(KindName::Deployment, &workload).is_some_and(|d| presence(&d.object) == Presence::Foreign);
+        let theirs =
+            world.get(KindName::Deployment, &workload).is_some_and(|d| presence(&d.object) == Presence::Foreign);
         if !(controlled && theirs) {
             observed.pods.push(name);
         }
@@ -73,7 +83,8 @@ fn subset_missing(world: &World) -> bool {
     let all = || world.all(KindName::VirtualService);
     let Some(ns) = all().find_map(|s| s.object.metadata.namespace.clone()) else { return false };
     let defined = route::defined_subsets(world, &ns);
-    route::find(world, &ns).is_some_and(|seen| route::subsets(&seen.object).iter().any(|subset| !defined.contains(subset)))
+    route::find(world, &ns)
+        .is_some_and(|seen| route::subsets(&seen.object).iter().any(|subset| !defined.contains(subset)))
 }
 
 /// Whether a namespace's labels ask for sidecars. Source: Istio documentation, "Installing the Sidecar", controlling the policy.
@@ -101,7 +112,9 @@ fn object(id: Id, object: &DynamicObject, pods: &[PodSeen]) -> ObjectSeen {
         let spec = &object.data["spec"];
         seen.inject = spec["template"]["metadata"]["labels"][INJECT_LABEL].as_str().map(|v| v == "true");
         seen.scaled_to_zero = spec["replicas"].as_u64() == Some(0);
-        seen.ignored = pods.iter().any(|p| p.view.workload == id.name && p.wants_sidecar == Some(true) && !p.view.sidecar && !p.terminating);
+        seen.ignored = pods
+            .iter()
+            .any(|p| p.view.workload == id.name && p.wants_sidecar == Some(true) && !p.view.sidecar && !p.terminating);
         seen.waiting = waiting(id, object, pods);
     }
     seen
@@ -114,7 +127,10 @@ fn waiting(id: Id, object: &DynamicObject, pods: &[PodSeen]) -> Option<String> {
     let count = |field: &str| status[field].as_u64().unwrap_or(0);
     let noticed = status["observedGeneration"].as_i64().unwrap_or(0) >= object.metadata.generation.unwrap_or(0);
     let mine = || pods.iter().filter(|p| p.view.workload == id.name);
-    let done = noticed && count("updatedReplicas") == wanted && count("replicas") == wanted && count("availableReplicas") == wanted;
+    let done = noticed
+        && count("updatedReplicas") == wanted
+        && count("replicas") == wanted
+        && count("availableReplicas") == wanted;
     // The pods themselves are newer than the Deployment's counts, which a controller writes.
     if done && mine().filter(|p| p.ready).count() as u64 >= wanted && mine().all(|p| p.ready || p.terminating) {
         return None;

@@ -179,7 +179,9 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
                 let lacking = id == Id::RULE && seen.subset_missing;
                 match seen.seen(id).presence {
                     Presence::Foreign if lacking => return vec![Step::Refuse(Refusal::NotOurs(id))],
-                    Presence::Ours if lacking && seen.applied.contains(&id) => waiting.push("its subsets to appear".to_owned()),
+                    Presence::Ours if lacking && seen.applied.contains(&id) => {
+                        waiting.push("its subsets to appear".to_owned())
+                    }
                     Presence::Ours if lacking => steps.push(Step::Apply(id, None)),
                     Presence::Absent if seen.applied.contains(&id) => waiting.push(format!("{id} to appear")),
                     Presence::Absent => steps.push(Step::Apply(id, None)),
@@ -244,7 +246,11 @@ mod tests {
     use super::*;
 
     fn ready(ours: bool) -> ObjectSeen {
-        ObjectSeen { presence: if ours { Presence::Ours } else { Presence::Foreign }, inject: Some(false), ..ObjectSeen::default() }
+        ObjectSeen {
+            presence: if ours { Presence::Ours } else { Presence::Foreign },
+            inject: Some(false),
+            ..ObjectSeen::default()
+        }
     }
 
     fn show(steps: &[Step]) -> String {
@@ -262,7 +268,12 @@ mod tests {
     }
 
     fn seen(objects: &[(Id, ObjectSeen)]) -> Observed {
-        Observed { namespace: Presence::Ours, objects: objects.iter().cloned().collect(), mesh: true, ..Observed::default() }
+        Observed {
+            namespace: Presence::Ours,
+            objects: objects.iter().cloned().collect(),
+            mesh: true,
+            ..Observed::default()
+        }
     }
 
     #[test]
@@ -285,25 +296,75 @@ mod tests {
         for (what, goal, seen, steps) in [
             ("nothing there", &app, absent, "+ns +service/flaskapp +deployment/flaskapp-v1"),
             ("applied and ready", &app, applied.clone(), ""),
-            ("applied, pods start", &app, Observed { objects: [(Id::SERVICE, ready(true)), (Id::V1, starting)].into(), ..applied.clone() }, "wait"),
-            ("applied, not seen yet", &app, Observed { objects: [(Id::SERVICE, ready(true))].into(), ..applied.clone() }, "wait"),
-            ("scaled to 0", &app, Observed { objects: [(Id::SERVICE, ready(true)), (Id::V1, empty)].into(), ..applied }, "scale deployment/flaskapp-v1"),
+            (
+                "applied, pods start",
+                &app,
+                Observed { objects: [(Id::SERVICE, ready(true)), (Id::V1, starting)].into(), ..applied.clone() },
+                "wait",
+            ),
+            (
+                "applied, not seen yet",
+                &app,
+                Observed { objects: [(Id::SERVICE, ready(true))].into(), ..applied.clone() },
+                "wait",
+            ),
+            (
+                "scaled to 0",
+                &app,
+                Observed { objects: [(Id::SERVICE, ready(true)), (Id::V1, empty)].into(), ..applied },
+                "scale deployment/flaskapp-v1",
+            ),
             ("somebody else's", &app, seen(&[(Id::SERVICE, ready(false))]), "NotOurs"),
             ("inject", &inject, seen(&both), "+deployment/flaskapp-v1(true)"),
-            ("pods came without the sidecar they ask for", &inject, seen(&[(Id::SERVICE, ready(true)), (Id::V1, ignored)]), "+deployment/flaskapp-v1(true)"),
+            (
+                "pods came without the sidecar they ask for",
+                &inject,
+                seen(&[(Id::SERVICE, ready(true)), (Id::V1, ignored)]),
+                "+deployment/flaskapp-v1(true)",
+            ),
             ("inject what is not there", &inject, seen(&[]), "NotDeployed"),
             ("subsets before weights", &route, seen(&[]), "+destinationrule/flaskapp +virtualservice/flaskapp-vs"),
             ("route is there", &route, seen(&[(Id::RULE, ready(true)), (Id::ROUTE, ready(false))]), ""),
-            ("a subset of the route is missing", &route, Observed { subset_missing: true, ..seen(&[(Id::RULE, ready(true)), (Id::ROUTE, ready(true))]) }, "+destinationrule/flaskapp"),
-            ("in somebody's rule", &route, Observed { subset_missing: true, ..seen(&[(Id::RULE, ready(false)), (Id::ROUTE, ready(true))]) }, "NotOurs"),
-            ("the mesh may not be looked at", &route, Observed { mesh_unseen: Some("forbidden".to_owned()), ..seen(&[]) }, "MeshUnseen"),
+            (
+                "a subset of the route is missing",
+                &route,
+                Observed { subset_missing: true, ..seen(&[(Id::RULE, ready(true)), (Id::ROUTE, ready(true))]) },
+                "+destinationrule/flaskapp",
+            ),
+            (
+                "in somebody's rule",
+                &route,
+                Observed { subset_missing: true, ..seen(&[(Id::RULE, ready(false)), (Id::ROUTE, ready(true))]) },
+                "NotOurs",
+            ),
+            (
+                "the mesh may not be looked at",
+                &route,
+                Observed { mesh_unseen: Some("forbidden".to_owned()), ..seen(&[]) },
+                "MeshUnseen",
+            ),
             ("no mesh", &route, no_mesh, "NoMesh"),
-            ("weights before subsets", &unroute, seen(&[(Id::RULE, ready(true)), (Id::ROUTE, ready(true))]), "-virtualservice/flaskapp-vs -destinationrule/flaskapp"),
+            (
+                "weights before subsets",
+                &unroute,
+                seen(&[(Id::RULE, ready(true)), (Id::ROUTE, ready(true))]),
+                "-virtualservice/flaskapp-vs -destinationrule/flaskapp",
+            ),
             ("clean up", &clean, seen(&both), "-deployment/flaskapp-v1 -service/flaskapp"),
             ("others' objects stay", &clean, seen(&[(Id::SERVICE, ready(false))]), "look"),
             ("pods are ending", &clean, pods, "wait"),
-            ("somebody's namespace is looked at, too", &clean, Observed { namespace: Presence::Foreign, ..seen(&[]) }, "look"),
-            ("and stays", &clean, Observed { namespace: Presence::Foreign, otherwise_empty: Some(true), ..seen(&[]) }, ""),
+            (
+                "somebody's namespace is looked at, too",
+                &clean,
+                Observed { namespace: Presence::Foreign, ..seen(&[]) },
+                "look",
+            ),
+            (
+                "and stays",
+                &clean,
+                Observed { namespace: Presence::Foreign, otherwise_empty: Some(true), ..seen(&[]) },
+                "",
+            ),
             ("namespace in use", &clean, full, ""),
             ("namespace empty", &clean, alone, "-ns"),
         ] {
@@ -318,6 +379,9 @@ mod tests {
         assert_eq!(deploy.clone().superseded_by(clean.clone()), clean);
         assert_eq!(clean.superseded_by(deploy.clone()), deploy);
         let inject = Goal { inject: [(Id::V1, true)].into(), ..Goal::default() };
-        assert_eq!(deploy.superseded_by(inject), Goal { present: [Id::V1].into(), inject: [(Id::V1, true)].into(), ..Goal::default() });
+        assert_eq!(
+            deploy.superseded_by(inject),
+            Goal { present: [Id::V1].into(), inject: [(Id::V1, true)].into(), ..Goal::default() }
+        );
     }
 }

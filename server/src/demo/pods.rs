@@ -98,15 +98,24 @@ pub fn read(pod: &DynamicObject) -> PodSeen {
 
 fn unschedulable(pod: &DynamicObject) -> Option<String> {
     let mut conditions = items(&pod.data, "/status/conditions");
-    let said = conditions.find(|c| c["type"] == "PodScheduled" && c["status"] == "False" && c["reason"] == "Unschedulable")?;
+    let said =
+        conditions.find(|c| c["type"] == "PodScheduled" && c["status"] == "False" && c["reason"] == "Unschedulable")?;
     Some(said["message"].as_str().unwrap_or_default().trim_end_matches('.').to_owned())
 }
 
 /// Kubelet's reasons for an image that is not there.
-const NOT_PULLED: [&str; 6] = ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable"];
+const NOT_PULLED: [&str; 6] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "ImageInspectError",
+    "RegistryUnavailable",
+];
 
 fn unpulled(pod: &DynamicObject) -> Option<(String, String)> {
-    let mut statuses = items(&pod.data, "/status/initContainerStatuses").chain(items(&pod.data, "/status/containerStatuses"));
+    let mut statuses =
+        items(&pod.data, "/status/initContainerStatuses").chain(items(&pod.data, "/status/containerStatuses"));
     let waiting = statuses.find(|s| text(s, "/state/waiting/reason").is_some_and(|r| NOT_PULLED.contains(&r)))?;
     let mut containers = items(&pod.data, "/spec/initContainers").chain(items(&pod.data, "/spec/containers"));
     let image = containers.find(|c| c["name"] == waiting["name"]).and_then(|c| c["image"].as_str());
@@ -119,13 +128,16 @@ const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 /// The first container that neither runs, nor waits for its turn, nor has done its work.
 fn stuck(pod: &DynamicObject) -> Option<Stuck> {
-    let mut statuses = items(&pod.data, "/status/initContainerStatuses").chain(items(&pod.data, "/status/containerStatuses"));
+    let mut statuses =
+        items(&pod.data, "/status/initContainerStatuses").chain(items(&pod.data, "/status/containerStatuses"));
     statuses.find_map(|status| {
         if let Some(reason) = text(status, "/state/waiting/reason").filter(|reason| !STARTING.contains(reason)) {
             return Some(Stuck::Waits(reason.to_owned()));
         }
         let code = status.pointer("/state/terminated/exitCode").and_then(Value::as_i64).filter(|code| *code != 0)?;
-        Some(Stuck::Ended(text(status, "/state/terminated/reason").map_or_else(|| format!("ExitCode:{code}"), str::to_owned)))
+        Some(Stuck::Ended(
+            text(status, "/state/terminated/reason").map_or_else(|| format!("ExitCode:{code}"), str::to_owned),
+        ))
     })
 }
 
@@ -141,7 +153,8 @@ fn workload(pod: &DynamicObject) -> String {
 }
 
 fn phase(pod: &DynamicObject, restartable: &[&str]) -> String {
-    let mut reason = text(&pod.data, "/status/reason").or(text(&pod.data, "/status/phase")).unwrap_or("Pending").to_owned();
+    let mut reason =
+        text(&pod.data, "/status/reason").or(text(&pod.data, "/status/phase")).unwrap_or("Pending").to_owned();
     let mut initializing = false;
     let inits = items(&pod.data, "/spec/initContainers").count();
     for (i, status) in items(&pod.data, "/status/initContainerStatuses").enumerate() {
@@ -182,7 +195,8 @@ fn phase(pod: &DynamicObject, restartable: &[&str]) -> String {
 
 /// Why a pod is not ready, in the cluster's words: a container's message before a condition's.
 fn why(pod: &DynamicObject, phase: &str) -> String {
-    let containers = items(&pod.data, "/status/initContainerStatuses").chain(items(&pod.data, "/status/containerStatuses"));
+    let containers =
+        items(&pod.data, "/status/initContainerStatuses").chain(items(&pod.data, "/status/containerStatuses"));
     for status in containers {
         let said = text(status, "/state/waiting/message")
             .or(text(status, "/state/terminated/message"))
@@ -209,7 +223,9 @@ pub mod tests {
         let (mut spec_inits, mut inits) = (vec![], vec![]);
         if sidecar {
             spec_inits.push(json!({"name": "istio-proxy", "restartPolicy": "Always"}));
-            inits.push(json!({"name": "istio-proxy", "ready": ready, "started": true, "restartCount": 0, "state": state}));
+            inits.push(
+                json!({"name": "istio-proxy", "ready": ready, "started": true, "restartCount": 0, "state": state}),
+            );
         }
         json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": format!("{workload}-abc-12345"), "creationTimestamp": "2026-01-01T00:00:00Z",
@@ -231,7 +247,9 @@ pub mod tests {
         };
         for (what, shown, f) in [
             ("ready", "2/2 Running 1 ", (&|_: &mut Value| {}) as &dyn Fn(&mut Value)),
-            ("ending", "2/2 Terminating 1 Terminating", &|p| p["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:09Z".into()),
+            ("ending", "2/2 Terminating 1 Terminating", &|p| {
+                p["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:09Z".into()
+            }),
             ("crashing", "1/2 CrashLoopBackOff 3 flaskapp: back-off 10s", &|p| {
                 p["status"]["containerStatuses"][0] = json!({"name": "flaskapp", "ready": false, "restartCount": 3,
                     "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}});

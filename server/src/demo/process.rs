@@ -10,7 +10,9 @@ pub fn this() -> Option<String> {
 /// Whether a process that called itself so has ended. Only told of one in this machine's own process namespace.
 pub fn has_ended(process: &str) -> bool {
     let mut parts = process.rsplitn(3, '/');
-    let (Some(start), Some(pid), Some(where_it_runs)) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let (Some(start), Some(pid), Some(where_it_runs)) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
     let Ok(pid) = pid.parse::<u32>() else { return false };
     place().as_deref() == Some(where_it_runs) && started(pid).as_deref() != Some(start)
 }

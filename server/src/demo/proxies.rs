@@ -37,7 +37,9 @@ impl Expected {
         // A proxy is between two routes where it has not taken up the last ones: the same weights again may be the old route still.
         let last = facts.ours.as_ref();
         let before = facts.acks.iter().map(|(pod, ack)| {
-            let settled = ack.as_ref().is_some_and(|a| last.is_none_or(|last| a.split.as_ref().is_some_and(|split| same(split, last))));
+            let settled = ack
+                .as_ref()
+                .is_some_and(|a| last.is_none_or(|last| a.split.as_ref().is_some_and(|split| same(split, last))));
             (pod.clone(), (ack.as_ref().map(|a| a.stamp.clone()).unwrap_or_default(), settled))
         });
         Expected { split, asked, before: before.collect() }
@@ -46,7 +48,9 @@ impl Expected {
     fn met_by(&self, pod: &str, ack: Option<&Ack>) -> bool {
         let Some(ack) = ack.filter(|a| a.split.as_ref().is_some_and(|s| same(s, &self.split))) else { return false };
         match self.before.get(pod) {
-            Some((stamp, false)) => *stamp != ack.stamp || ack.read.duration_since(self.asked) > Duration::from_millis(900),
+            Some((stamp, false)) => {
+                *stamp != ack.stamp || ack.read.duration_since(self.asked) > Duration::from_millis(900)
+            }
             _ => true,
         }
     }
@@ -85,7 +89,9 @@ pub async fn acknowledged(space: &Space, expected: Expected, patience: Duration)
 pub async fn know_subsets(space: &Space, split: &Split) {
     let deadline = Instant::now() + Duration::from_millis(300);
     for pod in client_proxies(space) {
-        let Ok(mut link) = Forwarded::connect(&space.cluster, space.ns.as_str(), &pod, ADMIN_PORT).await else { continue };
+        let Ok(mut link) = Forwarded::connect(&space.cluster, space.ns.as_str(), &pod, ADMIN_PORT).await else {
+            continue;
+        };
         while Instant::now() < deadline {
             let Ok(dump) = link.get(CLUSTERS).await else { break };
             let text = String::from_utf8_lossy(&dump);
@@ -100,7 +106,9 @@ pub async fn know_subsets(space: &Space, split: &Split) {
 /// Client pods whose sidecar is ready: before that they send nothing.
 pub fn client_proxies(space: &Space) -> Vec<String> {
     let pods = demo_pods(&space.now()).into_iter();
-    pods.filter(|p| p.view.workload == Id::CLIENT.name && p.sidecar_ready && !p.terminating).map(|p| p.view.name).collect()
+    pods.filter(|p| p.view.workload == Id::CLIENT.name && p.sidecar_ready && !p.terminating)
+        .map(|p| p.view.name)
+        .collect()
 }
 
 /// Keeps [`Facts::acks`] up to date.
@@ -127,7 +135,9 @@ pub async fn run(space: &Space) {
         let mut took = Duration::ZERO;
         for pod in &pods {
             let known = space.facts.borrow().acks.get(pod).cloned().flatten();
-            let has = |ack: &Ack| ack.split == wished.0 || matches!((&ack.split, &wished.0), (Some(a), Some(b)) if same(a, b));
+            let has = |ack: &Ack| {
+                ack.split == wished.0 || matches!((&ack.split, &wished.0), (Some(a), Some(b)) if same(a, b))
+            };
             let hot = space.facts.borrow().expected.is_some();
             if known.as_ref().is_some_and(|a| has(a) && !hot && a.read.elapsed() < may_age) {
                 continue;
@@ -136,7 +146,11 @@ pub async fn run(space: &Space) {
             match read(space, &mut links, pod).await {
                 Ok((split, stamp)) => {
                     let had = known.as_ref().is_some_and(|a| has(a) && a.split == split);
-                    let ms = if had { known.as_ref().and_then(|a| a.ms) } else { Some(wished.1.elapsed().as_secs_f64() * 1000.0) };
+                    let ms = if had {
+                        known.as_ref().and_then(|a| a.ms)
+                    } else {
+                        Some(wished.1.elapsed().as_secs_f64() * 1000.0)
+                    };
                     let ack = Ack { split, ms, stamp, read: Instant::now() };
                     behind |= !has(&ack);
                     space.facts.send_if_modified(|f| put(f, pod, ack));
@@ -191,7 +205,11 @@ fn put(facts: &mut Facts, pod: &str, ack: Ack) -> bool {
     new
 }
 
-async fn read(space: &Space, links: &mut BTreeMap<String, Forwarded>, pod: &str) -> Result<(Option<Split>, String), String> {
+async fn read(
+    space: &Space,
+    links: &mut BTreeMap<String, Forwarded>,
+    pod: &str,
+) -> Result<(Option<Split>, String), String> {
     if !links.contains_key(pod) {
         let link = Forwarded::connect(&space.cluster, space.ns.as_str(), pod, ADMIN_PORT).await?;
         links.insert(pod.to_owned(), link);
@@ -220,7 +238,12 @@ mod tests {
         let split = |v2| Split::v1_v2(v2).unwrap();
         let now = Instant::now();
         let ack = |v2, stamp: &str| Ack { split: Some(split(v2)), ms: None, stamp: stamp.to_owned(), read: now };
-        let only = |name, stamp: &str| Ack { split: Split::normalised([(name, 100)]).ok(), ms: None, stamp: stamp.to_owned(), read: now };
+        let only = |name, stamp: &str| Ack {
+            split: Split::normalised([(name, 100)]).ok(),
+            ms: None,
+            stamp: stamp.to_owned(),
+            read: now,
+        };
         let facts = |had: Ack, ours| {
             let mut facts = Facts::default();
             facts.acks.insert("p".to_owned(), Some(had));

@@ -37,7 +37,9 @@ impl Rights {
         let asked = preflight::rights(cluster, ns).await;
         // What cannot be asked is not held against anybody.
         let lacking = asked.into_iter().filter(|(right, had)| *had == Some(false) && !right.stops.is_empty());
-        let denied: Vec<Denied> = lacking.map(|(right, _)| Denied { what: format!("{} {}", right.verb, right.on()), stops: right.stops.to_vec() }).collect();
+        let denied: Vec<Denied> = lacking
+            .map(|(right, _)| Denied { what: format!("{} {}", right.verb, right.on()), stops: right.stops.to_vec() })
+            .collect();
         if rules.is_some() {
             answers.truncate(MOST - 1);
             answers.insert(0, Answer { key, at: Instant::now(), denied: denied.clone() });
@@ -54,7 +56,11 @@ impl Rights {
 /// Two namespaces with equal keys have equal answers. Rules that name objects, or that are not all of them, are those of one namespace.
 fn key(ns: &str, rules: Option<&Value>) -> Value {
     let Some(rules) = rules else { return ns.into() };
-    let named = rules["resourceRules"].as_array().into_iter().flatten().any(|rule| rule["resourceNames"].as_array().is_some_and(|n| !n.is_empty()));
+    let named = rules["resourceRules"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|rule| rule["resourceNames"].as_array().is_some_and(|n| !n.is_empty()));
     let partly = rules["incomplete"] == true || rules["evaluationError"].as_str().is_some_and(|e| !e.is_empty());
     if named || partly { serde_json::json!([ns, rules]) } else { rules.clone() }
 }
@@ -78,7 +84,13 @@ mod tests {
             ("no answer", None, false),
             ("not all of them", Some(rules(json!({"incomplete": true}))), false),
             ("an authorizer failed", Some(rules(json!({"evaluationError": "webhook"}))), false),
-            ("named objects", Some(rules(json!({"resourceRules": [{"verbs": ["get"], "resources": ["namespaces"], "resourceNames": ["a"]}]}))), false),
+            (
+                "named objects",
+                Some(rules(
+                    json!({"resourceRules": [{"verbs": ["get"], "resources": ["namespaces"], "resourceNames": ["a"]}]}),
+                )),
+                false,
+            ),
         ] {
             assert_eq!(key("a", rules.as_ref()) == key("b", rules.as_ref()), shared, "{what}");
         }

@@ -50,7 +50,9 @@ pub fn passed_over(world: &World, ns: &str) -> Vec<String> {
 /// Whether a rule takes whatever comes. Source: Istio's "VirtualService" reference, `HTTPRoute.match`.
 fn takes_all(rule: &Value) -> bool {
     let anything = |m: &Value| match m.as_object() {
-        Some(fields) => fields.iter().all(|(field, value)| field == "name" || field == "uri" && *value == json!({"prefix": "/"})),
+        Some(fields) => {
+            fields.iter().all(|(field, value)| field == "name" || field == "uri" && *value == json!({"prefix": "/"}))
+        }
         None => false,
     };
     rule["match"].as_array().is_none_or(|all| all.is_empty() || all.iter().any(anything))
@@ -61,7 +63,9 @@ fn takes_all(rule: &Value) -> bool {
 fn rule_index(http: &Value, ns: &str) -> Option<usize> {
     let decides = |rule: &Value| {
         let route = rule["route"].as_array();
-        route.is_some_and(|r| !r.is_empty() && r.iter().all(|d| d["destination"]["host"].as_str().is_some_and(|h| is_demo_host(h, ns))))
+        route.is_some_and(|r| {
+            !r.is_empty() && r.iter().all(|d| d["destination"]["host"].as_str().is_some_and(|h| is_demo_host(h, ns)))
+        })
     };
     let rules = http.as_array()?;
     let looked_at = rules.iter().position(takes_all).map_or(rules.len(), |first| first + 1);
@@ -73,7 +77,8 @@ pub fn destinations(object: &DynamicObject, ns: &str) -> Option<(usize, Vec<Stri
     let http = &object.data["spec"]["http"];
     let index = rule_index(http, ns)?;
     let route = http[index]["route"].as_array()?;
-    let subsets: Option<Vec<String>> = route.iter().map(|d| d["destination"]["subset"].as_str().map(str::to_owned)).collect();
+    let subsets: Option<Vec<String>> =
+        route.iter().map(|d| d["destination"]["subset"].as_str().map(str::to_owned)).collect();
     let subsets = subsets?;
     let once = subsets.iter().collect::<std::collections::BTreeSet<_>>().len() == subsets.len();
     once.then_some((index, subsets))
@@ -169,7 +174,13 @@ fn portion(written: &[Value], i: usize, split: &Split) -> u64 {
     let before = |n: usize| same.iter().take(n).map(|(_, w)| w).sum::<u64>();
     let place = same.iter().position(|(at, _)| *at == i).unwrap_or(0);
     match sum {
-        0 => if place == 0 { share } else { 0 },
+        0 => {
+            if place == 0 {
+                share
+            } else {
+                0
+            }
+        }
         // Rounded at the borders, so that the parts sum to the share.
         _ => before(place + 1) * share / sum - before(place) * share / sum,
     }
@@ -182,7 +193,10 @@ pub fn says_more(object: &DynamicObject, ns: &str) -> Vec<String> {
     let mut more = Vec::new();
     if !in_mesh(object) {
         let gateways: Vec<&str> = spec["gateways"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        return vec![format!("it is for requests through {} alone, and `mesh` is not among its gateways", gateways.join(", "))];
+        return vec![format!(
+            "it is for requests through {} alone, and `mesh` is not among its gateways",
+            gateways.join(", ")
+        )];
     }
     let deciding = rule_index(&spec["http"], ns);
     match deciding {
@@ -197,25 +211,35 @@ pub fn says_more(object: &DynamicObject, ns: &str) -> Vec<String> {
             if split(object, ns).is_none() {
                 more.push("its destinations name no subsets, or have no weight at all".to_owned());
             }
-            for (field, words) in [("fault", "it injects faults"), ("mirror", "it mirrors requests"), ("mirrors", "it mirrors requests"), ("redirect", "it redirects")] {
+            for (field, words) in [
+                ("fault", "it injects faults"),
+                ("mirror", "it mirrors requests"),
+                ("mirrors", "it mirrors requests"),
+                ("redirect", "it redirects"),
+            ] {
                 if !rules[index][field].is_null() {
                     more.push(words.to_owned());
                 }
             }
         }
-        None if rules.is_empty() => more.push("it has no rule for HTTP, and weights of TCP or TLS are not the panel's".to_owned()),
+        None if rules.is_empty() => {
+            more.push("it has no rule for HTTP, and weights of TCP or TLS are not the panel's".to_owned())
+        }
         None => more.push("no rule of it sends to flaskapp alone, so there are no weights to show".to_owned()),
     }
     let below = deciding.filter(|index| takes_all(&rules[*index])).map_or(0, |index| rules.len() - index - 1);
     if below > 0 {
         more.push(format!("{below} rule(s) below it are never looked at"));
     }
-    let others = spec["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|h| !is_demo_host(h, ns));
+    let others =
+        spec["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|h| !is_demo_host(h, ns));
     let others: Vec<&str> = others.collect();
     if !others.is_empty() {
         more.push(format!("it is about {} as well", others.join(", ")));
     }
-    if deciding.is_some() && ["tcp", "tls"].iter().any(|field| spec[*field].as_array().is_some_and(|rules| !rules.is_empty())) {
+    if deciding.is_some()
+        && ["tcp", "tls"].iter().any(|field| spec[*field].as_array().is_some_and(|rules| !rules.is_empty()))
+    {
         more.push("it routes TCP or TLS as well".to_owned());
     }
     more
@@ -235,7 +259,8 @@ mod tests {
     use super::*;
 
     fn vs(http: Value) -> DynamicObject {
-        serde_json::from_value(json!({"metadata": {"name": "x"}, "spec": {"hosts": ["flaskapp"], "http": http}})).unwrap()
+        serde_json::from_value(json!({"metadata": {"name": "x"}, "spec": {"hosts": ["flaskapp"], "http": http}}))
+            .unwrap()
     }
 
     fn dest(subset: &str, weight: Option<u32>) -> Value {
@@ -285,7 +310,11 @@ mod tests {
             json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": name, "creationTimestamp": format!("2026-01-01T00:00:{:02}Z", 50 - age)}, "spec": spec})
         };
         let name = |world: &World| find(world, "n").and_then(|s| s.object.metadata.name.clone()).unwrap();
-        let world = World::of(vec![vs("flaskapp-vs", 1, json!([])), vs("older", 9, json!([])), vs("front", 20, json!(["front"]))]);
+        let world = World::of(vec![
+            vs("flaskapp-vs", 1, json!([])),
+            vs("older", 9, json!([])),
+            vs("front", 20, json!(["front"])),
+        ]);
         assert_eq!((name(&world).as_str(), passed_over(&world, "n")), ("older", vec!["flaskapp-vs".to_owned()]));
         let world = World::of(vec![vs("flaskapp-vs", 1, json!(["mesh"])), vs("newer", 0, json!([]))]);
         assert_eq!(name(&world), "flaskapp-vs");
@@ -322,7 +351,8 @@ mod tests {
         marked["weight"] = 20.into();
         assert_eq!(changed[0]["route"], json!([dest("v1", Some(40)), dest("v2", Some(40)), marked]));
         let three = Split::normalised([("v1", 20), ("v2", 60), ("v3", 20)]).unwrap();
-        let changed = with_weights(&json!([{ "route": [dest("v1", Some(60)), dest("v2", Some(40))] }]), &three, "n").unwrap();
+        let changed =
+            with_weights(&json!([{ "route": [dest("v1", Some(60)), dest("v2", Some(40))] }]), &three, "n").unwrap();
         assert_eq!(changed[0]["route"], json!([dest("v1", Some(20)), dest("v2", Some(60)), dest("v3", Some(20))]));
     }
 
@@ -336,29 +366,67 @@ mod tests {
         };
         for (what, spec, told) in [
             ("weights alone", plain.clone(), ""),
-            ("another host", with("hosts", json!(["flaskapp", "other.n.svc.cluster.local"])), "it is about other.n.svc.cluster.local as well"),
+            (
+                "another host",
+                with("hosts", json!(["flaskapp", "other.n.svc.cluster.local"])),
+                "it is about other.n.svc.cluster.local as well",
+            ),
             ("tcp", with("tcp", json!([{"route": []}])), "it routes TCP or TLS as well"),
-            ("tcp alone", json!({"hosts": ["flaskapp"], "tcp": [{"route": []}]}), "it has no rule for HTTP, and weights of TCP or TLS are not the panel's"),
+            (
+                "tcp alone",
+                json!({"hosts": ["flaskapp"], "tcp": [{"route": []}]}),
+                "it has no rule for HTTP, and weights of TCP or TLS are not the panel's",
+            ),
             (
                 "a match above",
-                with("http", json!([{"match": [{"headers": {"x": {"exact": "y"}}}], "route": [dest("v2", None)]}, {"route": [dest("v1", Some(1)), dest("v2", Some(1))]}])),
+                with(
+                    "http",
+                    json!([{"match": [{"headers": {"x": {"exact": "y"}}}], "route": [dest("v2", None)]}, {"route": [dest("v1", Some(1)), dest("v2", Some(1))]}]),
+                ),
                 "1 rule(s) above it are for matching requests only, and stay as they are",
             ),
-            ("a match itself", with("http", json!([{"match": [{"uri": {"prefix": "/a"}}], "route": [dest("v1", Some(1))]}])), "its weights are for matching requests only"),
-            ("two that take all", with("http", json!([{"route": [dest("v1", Some(1))]}, {"route": [dest("v2", Some(1))]}])), "1 rule(s) below it are never looked at"),
-            ("a gateway's", with("gateways", json!(["front"])), "it is for requests through front alone, and `mesh` is not among its gateways"),
+            (
+                "a match itself",
+                with("http", json!([{"match": [{"uri": {"prefix": "/a"}}], "route": [dest("v1", Some(1))]}])),
+                "its weights are for matching requests only",
+            ),
+            (
+                "two that take all",
+                with("http", json!([{"route": [dest("v1", Some(1))]}, {"route": [dest("v2", Some(1))]}])),
+                "1 rule(s) below it are never looked at",
+            ),
+            (
+                "a gateway's",
+                with("gateways", json!(["front"])),
+                "it is for requests through front alone, and `mesh` is not among its gateways",
+            ),
             ("the mesh's as well", with("gateways", json!(["front", "mesh"])), ""),
-            ("no subsets", with("http", json!([{"route": [{"destination": {"host": "flaskapp"}}]}])), "its destinations name no subsets, or have no weight at all"),
-            ("others' destinations", with("http", json!([{"route": [{"destination": {"host": "other"}}]}])), "no rule of it sends to flaskapp alone, so there are no weights to show"),
+            (
+                "no subsets",
+                with("http", json!([{"route": [{"destination": {"host": "flaskapp"}}]}])),
+                "its destinations name no subsets, or have no weight at all",
+            ),
+            (
+                "others' destinations",
+                with("http", json!([{"route": [{"destination": {"host": "other"}}]}])),
+                "no rule of it sends to flaskapp alone, so there are no weights to show",
+            ),
         ] {
-            let object: DynamicObject = serde_json::from_value(json!({"metadata": {"name": "x"}, "spec": spec})).unwrap();
+            let object: DynamicObject =
+                serde_json::from_value(json!({"metadata": {"name": "x"}, "spec": spec})).unwrap();
             assert_eq!(says_more(&object, "n").join("; "), told, "{what}");
         }
     }
 
     #[test]
     fn the_host_is_known_in_all_its_forms() {
-        for (host, is) in [("flaskapp", true), ("flaskapp.n", true), ("flaskapp.n.svc.cluster.local", true), ("flaskapp.m", false), ("flaskapp2", false)] {
+        for (host, is) in [
+            ("flaskapp", true),
+            ("flaskapp.n", true),
+            ("flaskapp.n.svc.cluster.local", true),
+            ("flaskapp.m", false),
+            ("flaskapp2", false),
+        ] {
             assert_eq!(is_demo_host(host, "n"), is, "{host}");
         }
     }

@@ -40,7 +40,12 @@ pub struct Shares {
 impl Shares {
     /// Nobody asks yet.
     pub fn new(cap: u32) -> Shares {
-        Shares { cap: cap.max(1), asked: Mutex::default(), grants: watch::Sender::default(), stops: watch::Sender::new(0) }
+        Shares {
+            cap: cap.max(1),
+            asked: Mutex::default(),
+            grants: watch::Sender::default(),
+            stops: watch::Sender::new(0),
+        }
     }
 
     /// Requests a second that all generators together may send.
@@ -146,7 +151,10 @@ mod tests {
             assert_eq!(sum, wanted.min(cap), "{asked:?} {cap}");
             let least_cut = granted.iter().zip(&asked).filter(|(g, a)| g < a).map(|(g, _)| g.per_second()).min();
             let most = granted.iter().map(|r| r.per_second()).max().unwrap_or(0);
-            assert!(least_cut.is_none_or(|least| least + 1 >= most), "who is cut has as much as anybody: {asked:?} {granted:?}");
+            assert!(
+                least_cut.is_none_or(|least| least + 1 >= most),
+                "who is cut has as much as anybody: {asked:?} {granted:?}"
+            );
         }
     }
 
@@ -158,12 +166,18 @@ mod tests {
         assert_eq!(shares.ask(&ns("a"), Rate::at_most(250)).per_second(), 250);
         assert_eq!(shares.ask(&ns("b"), Rate::at_most(250)).per_second(), 150);
         assert!(changes.has_changed().unwrap());
-        assert_eq!((shares.granted(&ns("a")).per_second(), shares.total()), (150, Generators { running: 2, rate: 300, cap: 300 }));
+        assert_eq!(
+            (shares.granted(&ns("a")).per_second(), shares.total()),
+            (150, Generators { running: 2, rate: 300, cap: 300 })
+        );
         changes.mark_unchanged();
         shares.ask(&ns("b"), Rate::at_most(250));
         assert!(!changes.has_changed().unwrap(), "the same again changes nothing");
         assert_eq!(shares.stop_all(), BTreeSet::from([ns("a"), ns("b")]), "the switch names whom it stops");
         shares.ask(&ns("b"), Rate::default());
-        assert_eq!((shares.granted(&ns("a")).per_second(), shares.granted(&ns("b")).per_second(), shares.total()), (250, 0, Generators { running: 1, rate: 250, cap: 300 }));
+        assert_eq!(
+            (shares.granted(&ns("a")).per_second(), shares.granted(&ns("b")).per_second(), shares.total()),
+            (250, 0, Generators { running: 1, rate: 250, cap: 300 })
+        );
     }
 }

@@ -31,7 +31,10 @@ fn of_istio(text: &str, ns: &str) -> Counts {
     let mut counts = Counts::new();
     for (labels, value) in samples(text, "istio_requests_total") {
         let is = |key: &str, wanted: &str| labels.get(key).is_none_or(|v| v == wanted);
-        if labels.get("reporter").is_some_and(|r| r == "source") && is("destination_service_name", ROUTE_HOST) && is("destination_service_namespace", ns) {
+        if labels.get("reporter").is_some_and(|r| r == "source")
+            && is("destination_service_name", ROUTE_HOST)
+            && is("destination_service_namespace", ns)
+        {
             let version = labels.get("destination_version").cloned().unwrap_or_default();
             add(&mut counts, version, labels.get("response_code"), value);
         }
@@ -112,7 +115,8 @@ pub fn sidecars_count(s: &Scene) -> Condition {
     // Without a route Envoy does not tell versions apart.
     let name = |version: &str| if version.is_empty() { "all".to_owned() } else { version.to_owned() };
     let failed = |n: u64| if n == 0 { String::new() } else { format!(" ({} ✕)", thousands(n)) };
-    let said: Vec<String> = counts.iter().map(|(v, (n, bad))| format!("{} {}{}", name(v), thousands(*n), failed(*bad))).collect();
+    let said: Vec<String> =
+        counts.iter().map(|(v, (n, bad))| format!("{} {}{}", name(v), thousands(*n), failed(*bad))).collect();
     let mut told = is(kind, ConditionStatus::True, reasons::COUNTED, said.join(" · "), &[]);
     // Figures, not a sentence.
     told.message = said.join(" · ");
@@ -194,14 +198,19 @@ envoy_cluster_upstream_rq_total{cluster_name="outbound|7777|v1|flaskapp.istio-ap
 
     #[test]
     fn a_sidecars_own_counts_are_read_by_version() {
-        let of = |pairs: &[(&str, u64, u64)]| pairs.iter().map(|(v, n, f)| ((*v).to_owned(), (*n, *f))).collect::<Counts>();
+        let of =
+            |pairs: &[(&str, u64, u64)]| pairs.iter().map(|(v, n, f)| ((*v).to_owned(), (*n, *f))).collect::<Counts>();
         let both = format!("{ENVOY}{ISTIO}");
         for (what, text, read) in [
             ("Istio's", ISTIO, of(&[("v1", 8012, 0), ("v2", 2000, 12)])),
             ("Envoy's", ENVOY, of(&[("v1", 301, 0), ("v2", 100, 1)])),
             ("Istio's go first", &both, of(&[("v1", 8012, 0), ("v2", 2000, 12)])),
             ("nothing", "", of(&[])),
-            ("rubbish", "istio_requests_total{reporter=\"source\nistio_requests_total{} x\nenvoy_cluster_upstream_rq{cluster_name=\"outbound|\\\"\"} -1", of(&[])),
+            (
+                "rubbish",
+                "istio_requests_total{reporter=\"source\nistio_requests_total{} x\nenvoy_cluster_upstream_rq{cluster_name=\"outbound|\\\"\"} -1",
+                of(&[]),
+            ),
         ] {
             assert_eq!(counts(text, "istio-app"), read, "{what}");
         }

@@ -297,9 +297,18 @@ impl Space {
         if let Some(words) = self.now().refusal() {
             let message = format!("The cluster does not let the panel look: {words}.");
             self.recheck.notify_one();
-            return Err(ApiError::new(Code::Forbidden, message, "Give the panel's user that right, or use another kubeconfig."));
+            return Err(ApiError::new(
+                Code::Forbidden,
+                message,
+                "Give the panel's user that right, or use another kubeconfig.",
+            ));
         }
-        let why = self.reach.borrow().failing.as_ref().map_or_else(|| "its objects cannot be listed".to_owned(), |(_, why)| why.clone());
+        let why = self
+            .reach
+            .borrow()
+            .failing
+            .as_ref()
+            .map_or_else(|| "its objects cannot be listed".to_owned(), |(_, why)| why.clone());
         Err(ApiError::new(
             Code::ClusterUnreachable,
             format!("The cluster does not answer: {why}."),

@@ -118,7 +118,11 @@ impl Known {
     fn ask(&mut self) -> Asked {
         self.asked = Instant::now();
         self.space.asked.notify_waiters();
-        if std::mem::replace(&mut self.awake, true) { Asked::Awake(self.space.clone()) } else { Asked::Wakes(self.space.clone()) }
+        if std::mem::replace(&mut self.awake, true) {
+            Asked::Awake(self.space.clone())
+        } else {
+            Asked::Wakes(self.space.clone())
+        }
     }
 }
 

@@ -42,7 +42,11 @@ pub fn our_weights(seen: &Seen, facts: &Facts) -> Option<Split> {
 /// Another manager's claim on the route.
 pub fn claim(seen: &Seen, ns: &str, facts: &Facts) -> Option<RouteClaim> {
     let manager = seen.route_owners.iter().find(|owner| *owner != MANAGER)?;
-    Some(RouteClaim { manager: manager.clone(), theirs: route::split(&seen.object, ns), ours: our_weights(seen, facts) })
+    Some(RouteClaim {
+        manager: manager.clone(),
+        theirs: route::split(&seen.object, ns),
+        ours: our_weights(seen, facts),
+    })
 }
 
 /// Puts a status together, from its arguments alone and what never changes of the namespace; and whether the demo is ready.
@@ -67,7 +71,9 @@ pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (S
     let wished_by = match (&claim, seen) {
         (Some(claim), _) => claim.manager.clone(),
         (None, Some(_)) if !facts.wished_by.is_empty() => facts.wished_by.clone(),
-        (None, Some(seen)) => seen.object.metadata.annotations.as_ref().and_then(|a| a.get(BY_NOTE)).cloned().unwrap_or_default(),
+        (None, Some(seen)) => {
+            seen.object.metadata.annotations.as_ref().and_then(|a| a.get(BY_NOTE)).cloned().unwrap_or_default()
+        }
         (None, None) => String::new(),
     };
     let mut cluster = space.cluster.view.clone();
@@ -137,9 +143,13 @@ pub fn refresh(space: &Space) -> Arc<Status> {
 
 /// What follows from a status for later ones: the demo was ready once; somebody else moved the weights.
 fn remember(space: &Space, status: &Status, ready: bool) {
-    let deployed = status.condition(app::types::kinds::DEPLOYED).is_some_and(|c| c.reason != app::types::reasons::NOT_DEPLOYED);
+    let deployed =
+        status.condition(app::types::kinds::DEPLOYED).is_some_and(|c| c.reason != app::types::reasons::NOT_DEPLOYED);
     let before = space.status.borrow().clone();
-    let theirs = status.claim.as_ref().filter(|c| before.claim.as_ref().map(|b| (&b.manager, &b.theirs)) != Some((&c.manager, &c.theirs)));
+    let theirs = status
+        .claim
+        .as_ref()
+        .filter(|c| before.claim.as_ref().map(|b| (&b.manager, &b.theirs)) != Some((&c.manager, &c.theirs)));
     let known = !before.conditions.is_empty();
     space.facts.send_if_modified(|facts| {
         let mut changed = false;

@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 /// Clean-up. It cancels what is under way.
 pub async fn teardown(space: &Space, by: &str) -> Result<Operation, ApiError> {
     let command = commands::teardown(space);
-    let line = Line { by: by.to_owned(), verb: Some(Verb::Teardown), what: "clean up".to_owned(), command, ..Line::default() };
+    let line =
+        Line { by: by.to_owned(), verb: Some(Verb::Teardown), what: "clean up".to_owned(), command, ..Line::default() };
     // The load ends with its pod anyway; this only makes the end orderly.
     let (answer, _) = oneshot::channel();
     let _ = space.to_agent.try_send(ToAgent::Load(LoadOrder::default(), answer));
@@ -29,8 +30,12 @@ pub async fn teardown(space: &Space, by: &str) -> Result<Operation, ApiError> {
 }
 
 /// Made in every namespace by Kubernetes or Istio themselves.
-const STANDARD: [(&str, &str); 4] =
-    [("ConfigMap", "kube-root-ca.crt"), ("ConfigMap", "istio-ca-root-cert"), ("ConfigMap", "istio-ca-crl"), ("ServiceAccount", "default")];
+const STANDARD: [(&str, &str); 4] = [
+    ("ConfigMap", "kube-root-ca.crt"),
+    ("ConfigMap", "istio-ca-root-cert"),
+    ("ConfigMap", "istio-ca-crl"),
+    ("ServiceAccount", "default"),
+];
 
 /// What a look around came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,10 +60,18 @@ pub async fn look_around(space: &Space, whole: bool) -> Left {
     if whole {
         return judge(inventory(client, ns).await, |_, _| true);
     }
-    let kinds = KindName::WATCHED.into_iter().filter(|kind| *kind != KindName::Pod && !(kind.of_mesh() && !mesh_served(&space.now())));
-    let demos = |kind: &str, name: &str| Id::ALL.iter().any(|id| id.kind.word() == kind.to_lowercase() && id.name == name);
-    let routes = |kind: &str, name: &str| kind == "VirtualService" && route::find(&space.now(), ns).is_some_and(|seen| seen.object.metadata.name.as_deref() == Some(name));
-    let left = judge(inventory_of(client, ns, kinds.map(|kind| space.cluster.resource(kind))).await, |kind, name| demos(kind, name) || routes(kind, name));
+    let kinds = KindName::WATCHED
+        .into_iter()
+        .filter(|kind| *kind != KindName::Pod && !(kind.of_mesh() && !mesh_served(&space.now())));
+    let demos =
+        |kind: &str, name: &str| Id::ALL.iter().any(|id| id.kind.word() == kind.to_lowercase() && id.name == name);
+    let routes = |kind: &str, name: &str| {
+        kind == "VirtualService"
+            && route::find(&space.now(), ns).is_some_and(|seen| seen.object.metadata.name.as_deref() == Some(name))
+    };
+    let left = judge(inventory_of(client, ns, kinds.map(|kind| space.cluster.resource(kind))).await, |kind, name| {
+        demos(kind, name) || routes(kind, name)
+    });
     // What is not to be removed need not be seen.
     Left { unseen: Vec::new(), ..left }
 }
@@ -78,8 +91,13 @@ fn judge(seen: Inventory, counts: impl Fn(&str, &str) -> bool) -> Left {
         let endpoints = resource.kind == "Endpoints" && managers.iter().all(|m| m == "kube-controller-manager");
         // Older clusters make one for each account.
         let account = meta.annotations.as_ref().and_then(|a| a.get("kubernetes.io/service-account.name"));
-        let token = resource.kind == "Secret" && account.is_some_and(|account| name.starts_with(&format!("{account}-token-")));
-        let theirs = !carries_our_label && !owned && !endpoints && !token && !STANDARD.contains(&(resource.kind.as_str(), name.as_str()));
+        let token =
+            resource.kind == "Secret" && account.is_some_and(|account| name.starts_with(&format!("{account}-token-")));
+        let theirs = !carries_our_label
+            && !owned
+            && !endpoints
+            && !token
+            && !STANDARD.contains(&(resource.kind.as_str(), name.as_str()));
         if theirs && counts(&resource.kind, &name) {
             let whose = managers.into_iter().next().unwrap_or_else(|| "somebody else".to_owned());
             left.theirs.push((format!("{}/{name}", resource.kind.to_lowercase()), whose));
@@ -101,21 +119,71 @@ mod tests {
         let by = |manager: &str| json!([{"manager": manager}]);
         for (what, group, kind, meta, left) in [
             ("ours", "", "Service", json!({"name": "a", "labels": labels}), ""),
-            ("somebody's role", "rbac.authorization.k8s.io", "Role", json!({"name": "a", "managedFields": by("ann")}), "role/a ann"),
+            (
+                "somebody's role",
+                "rbac.authorization.k8s.io",
+                "Role",
+                json!({"name": "a", "managedFields": by("ann")}),
+                "role/a ann",
+            ),
             ("a custom resource", "x.io", "Thing", json!({"name": "a"}), "thing/a somebody else"),
-            ("what a controller made here", "apps", "ReplicaSet", json!({"name": "a", "ownerReferences": owner("Deployment")}), ""),
-            ("what something outside owns", "", "Secret", json!({"name": "a", "ownerReferences": owner("Cluster")}), "secret/a somebody else"),
+            (
+                "what a controller made here",
+                "apps",
+                "ReplicaSet",
+                json!({"name": "a", "ownerReferences": owner("Deployment")}),
+                "",
+            ),
+            (
+                "what something outside owns",
+                "",
+                "Secret",
+                json!({"name": "a", "ownerReferences": owner("Cluster")}),
+                "secret/a somebody else",
+            ),
             ("made everywhere", "", "ConfigMap", json!({"name": "kube-root-ca.crt"}), ""),
-            ("a token of the account", "", "Secret", json!({"name": "default-token-x2", "annotations": {"kubernetes.io/service-account.name": "default"}}), ""),
-            ("a token that somebody made", "", "Secret", json!({"name": "ci", "annotations": {"kubernetes.io/service-account.name": "default"}}), "secret/ci somebody else"),
-            ("a Service's endpoints", "", "Endpoints", json!({"name": "a", "managedFields": by("kube-controller-manager")}), ""),
-            ("endpoints by hand", "", "Endpoints", json!({"name": "a", "managedFields": by("kubectl")}), "endpoints/a kubectl"),
-        ] as [(&str, &str, &str, Value, &str); 10] {
-            let resource = ApiResource { group: group.into(), version: "v1".into(), api_version: "v1".into(), kind: kind.into(), plural: String::new() };
+            (
+                "a token of the account",
+                "",
+                "Secret",
+                json!({"name": "default-token-x2", "annotations": {"kubernetes.io/service-account.name": "default"}}),
+                "",
+            ),
+            (
+                "a token that somebody made",
+                "",
+                "Secret",
+                json!({"name": "ci", "annotations": {"kubernetes.io/service-account.name": "default"}}),
+                "secret/ci somebody else",
+            ),
+            (
+                "a Service's endpoints",
+                "",
+                "Endpoints",
+                json!({"name": "a", "managedFields": by("kube-controller-manager")}),
+                "",
+            ),
+            (
+                "endpoints by hand",
+                "",
+                "Endpoints",
+                json!({"name": "a", "managedFields": by("kubectl")}),
+                "endpoints/a kubectl",
+            ),
+        ] as [(&str, &str, &str, Value, &str); 10]
+        {
+            let resource = ApiResource {
+                group: group.into(),
+                version: "v1".into(),
+                api_version: "v1".into(),
+                kind: kind.into(),
+                plural: String::new(),
+            };
             let meta: ObjectMeta = serde_json::from_value(meta).unwrap();
             let namespaced = [("apps".to_owned(), "Deployment".to_owned())].into();
             let seen = Inventory { objects: vec![(resource, meta)], unseen: vec![], namespaced };
-            let shown: Vec<String> = judge(seen, |_, _| true).theirs.into_iter().map(|(what, whose)| format!("{what} {whose}")).collect();
+            let shown: Vec<String> =
+                judge(seen, |_, _| true).theirs.into_iter().map(|(what, whose)| format!("{what} {whose}")).collect();
             assert_eq!(shown.join(", "), left, "{what}");
         }
         let hidden = Inventory { unseen: vec![("secrets".into(), "forbidden".into())], ..Inventory::default() };

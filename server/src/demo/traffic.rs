@@ -51,13 +51,26 @@ pub fn traffic(snapshot: Snapshot, about: About<'_>) -> Traffic {
             all: part(recent.all),
             versions: recent.versions.into_iter().map(|(name, p)| (name, part(p))).collect(),
         },
-        whole: snapshot.whole.map(|w| Whole { p50_ms: micros(w.p50_ms), p90_ms: micros(w.p90_ms), p99_ms: micros(w.p99_ms), p999_ms: micros(w.p999_ms), max_ms: micros(w.max_ms) }),
+        whole: snapshot.whole.map(|w| Whole {
+            p50_ms: micros(w.p50_ms),
+            p90_ms: micros(w.p90_ms),
+            p99_ms: micros(w.p99_ms),
+            p999_ms: micros(w.p999_ms),
+            max_ms: micros(w.max_ms),
+        }),
     }
 }
 
 fn part(p: Part) -> app::types::Part {
     let ms = |p: Option<f64>| p.map(micros);
-    app::types::Part { rate: tenths(p.rate), requests: p.requests, errors: p.errors, p50_ms: ms(p.p50_ms), p90_ms: ms(p.p90_ms), p99_ms: ms(p.p99_ms) }
+    app::types::Part {
+        rate: tenths(p.rate),
+        requests: p.requests,
+        errors: p.errors,
+        p50_ms: ms(p.p50_ms),
+        p90_ms: ms(p.p90_ms),
+        p99_ms: ms(p.p99_ms),
+    }
 }
 
 /// To one decimal. A frame is sent ten times a second to every viewer, and a rate has no more digits that mean something.
@@ -87,7 +100,16 @@ mod tests {
         let wished = Split::v1_v2(10).unwrap();
         let mark = Mark { id: 3, ..Mark::default() };
         let endpoints = BTreeMap::from([("v1".to_owned(), 3), ("v2".to_owned(), 1)]);
-        let told = traffic(snapshot, About { wished: Some(&wished), by_version: Some(&wished), with_sidecar: true, endpoints, mark: Some(&mark) });
+        let told = traffic(
+            snapshot,
+            About {
+                wished: Some(&wished),
+                by_version: Some(&wished),
+                with_sidecar: true,
+                endpoints,
+                mark: Some(&mark),
+            },
+        );
         let mut written = serde_json::to_value(&told).unwrap();
         let verdict = written["verdict"].take();
         let mut expected: serde_json::Value = serde_json::from_str(json).unwrap();
@@ -102,7 +124,11 @@ mod tests {
             ("verdict".to_owned(), serde_json::Value::Null),
         ]);
         assert_eq!(written, expected);
-        assert_eq!((&verdict["requests"], &verdict["plain"], &verdict["chi_square"]["degrees"]), (&49.into(), &25.0.into(), &1.into()), "{verdict}");
+        assert_eq!(
+            (&verdict["requests"], &verdict["plain"], &verdict["chi_square"]["degrees"]),
+            (&49.into(), &25.0.into(), &1.into()),
+            "{verdict}"
+        );
         assert_eq!(serde_json::from_value::<Traffic>(serde_json::to_value(&told).unwrap()).unwrap(), told);
     }
 }

@@ -45,7 +45,10 @@ fn trouble(world: &World, pods: &[PodSeen]) -> Option<Trouble> {
     // The same pods that other conditions count as not ready. One that ended for good is replaced, not waited for.
     let of_pods = || pods.iter().filter(|p| !p.ready && !p.terminating && !p.failed);
     not_made
-        .or_else(|| of_pods().find_map(|p| Some(Trouble::Unschedulable { pod: p.view.name.clone(), why: p.unschedulable.clone()? })))
+        .or_else(|| {
+            of_pods()
+                .find_map(|p| Some(Trouble::Unschedulable { pod: p.view.name.clone(), why: p.unschedulable.clone()? }))
+        })
         .or_else(|| {
             of_pods().find_map(|p| {
                 let (container, image) = p.unpulled.clone()?;
@@ -71,13 +74,33 @@ pub fn pods_run(s: &Scene) -> Condition {
         Some(Trouble::NotMade { workload, why }) => {
             let why = why.trim_end_matches('.').to_owned();
             let (reason, message) = if why.contains("exceeded quota") {
-                (reasons::QUOTA_EXCEEDED, format!("{workload} gets no pod, the namespace's quota is used up: {why}. Raise the quota, or remove what uses it"))
+                (
+                    reasons::QUOTA_EXCEEDED,
+                    format!(
+                        "{workload} gets no pod, the namespace's quota is used up: {why}. Raise the quota, or remove what uses it"
+                    ),
+                )
             } else if why.contains("failed quota") {
-                (reasons::QUOTA_WANTS_FIGURES, format!("{workload} gets no pod, a quota wants every container to say what it asks for: {why}. Give the namespace a LimitRange with defaults"))
+                (
+                    reasons::QUOTA_WANTS_FIGURES,
+                    format!(
+                        "{workload} gets no pod, a quota wants every container to say what it asks for: {why}. Give the namespace a LimitRange with defaults"
+                    ),
+                )
             } else if why.contains("failed calling webhook") {
-                (reasons::WEBHOOK_REFUSES, format!("{workload} gets no pod, an admission webhook cannot be called: {why}. See whether the webhook's backend runs"))
+                (
+                    reasons::WEBHOOK_REFUSES,
+                    format!(
+                        "{workload} gets no pod, an admission webhook cannot be called: {why}. See whether the webhook's backend runs"
+                    ),
+                )
             } else if why.contains("webhook") && why.contains("denied the request") {
-                (reasons::ADMISSION_DENIES, format!("{workload} gets no pod, an admission webhook denies it: {why}. Change what it objects to, or ask who keeps that webhook"))
+                (
+                    reasons::ADMISSION_DENIES,
+                    format!(
+                        "{workload} gets no pod, an admission webhook denies it: {why}. Change what it objects to, or ask who keeps that webhook"
+                    ),
+                )
             } else {
                 (reasons::POD_REFUSED, format!("{workload} gets no pod: {why}"))
             };
@@ -88,13 +111,20 @@ pub fn pods_run(s: &Scene) -> Condition {
             is(kind, False, reasons::UNSCHEDULABLE, message, &[("pod", pod), ("why", why)])
         }
         Some(Trouble::NotPulled { pod, container, image, why }) if container.starts_with("istio-") => {
-            let message = format!("{pod} cannot get the image `{image}` of {container}: {why}. See whether the nodes reach that registry");
+            let message = format!(
+                "{pod} cannot get the image `{image}` of {container}: {why}. See whether the nodes reach that registry"
+            );
             let args = [("pod", pod), ("container", container), ("image", image), ("why", why)];
             // Other words for the same state: the page need not know the difference.
-            Condition { reason: reasons::IMAGE_NOT_PULLED.to_owned(), ..is(kind, False, reasons::OTHER_IMAGE_NOT_PULLED, message, &args) }
+            Condition {
+                reason: reasons::IMAGE_NOT_PULLED.to_owned(),
+                ..is(kind, False, reasons::OTHER_IMAGE_NOT_PULLED, message, &args)
+            }
         }
         Some(Trouble::NotPulled { pod, image, why, .. }) => {
-            let message = format!("{pod} cannot get its image `{image}`: {why}. Put it where the nodes find it, or start the panel with --image");
+            let message = format!(
+                "{pod} cannot get its image `{image}`: {why}. Put it where the nodes find it, or start the panel with --image"
+            );
             is(kind, False, reasons::IMAGE_NOT_PULLED, message, &[("pod", pod), ("image", image), ("why", why)])
         }
         Some(Trouble::Crashing { pod, why }) => {
@@ -136,7 +166,13 @@ pub fn permitted(s: &Scene) -> Condition {
     if !lacking.is_empty() {
         what = format!("{what}; besides, {lacking}");
     }
-    is(kind, False, reasons::FORBIDDEN, format!("the panel may not {what}; off until it may: {off}"), &[("what", what), ("off", off)])
+    is(
+        kind,
+        False,
+        reasons::FORBIDDEN,
+        format!("the panel may not {what}; off until it may: {off}"),
+        &[("what", what), ("off", off)],
+    )
 }
 
 /// Whether the namespace is free to use: one that is being removed takes nothing new.
@@ -162,7 +198,8 @@ pub fn held(s: &Scene) -> Condition {
             is(kind, False, reasons::HELD_BY_OTHER, message, &[("holder", holder.clone()), ("since", since)])
         }
         Held::CannotTell(why) => {
-            let message = format!("another panel may act on this namespace at the same time: the Lease cannot be had: {why}");
+            let message =
+                format!("another panel may act on this namespace at the same time: the Lease cannot be had: {why}");
             is(kind, ConditionStatus::Unknown, reasons::HOLDER_UNKNOWN, message, &[("why", why.clone())])
         }
     }
@@ -192,23 +229,38 @@ mod tests {
         };
         let quota = r#"pods "flaskapp-v1-abc-x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2"#;
         let down = r#"Internal error occurred: failed calling webhook "namespace.sidecar-injector.istio.io": failed to call webhook: Post "https://istiod.istio-system.svc:443/inject?timeout=10s": dial tcp 10.96.0.9:443: connect: connection refused"#;
-        let limit = r#"pods "flaskapp-v1-abc-x" is forbidden: maximum memory usage per Container is 64Mi, but limit is 128Mi"#;
+        let limit =
+            r#"pods "flaskapp-v1-abc-x" is forbidden: maximum memory usage per Container is 64Mi, but limit is 128Mi"#;
         for (what, objects, found) in [
             ("well", vec![pod("flaskapp-v1", "v1", true, true)], "none"),
             ("quota", vec![failing(quota)], "QuotaExceeded flaskapp-v1"),
             ("webhook", vec![failing(down)], "WebhookRefuses flaskapp-v1"),
-            ("a webhook says no", vec![failing(r#"admission webhook "policy.example" denied the request: no latest tag"#)], "AdmissionDenies flaskapp-v1"),
-            ("a quota on limits", vec![failing(r#"pods "flaskapp-v1-abc-x" is forbidden: failed quota: small: must specify limits.cpu for: flaskapp"#)], "QuotaWantsFigures flaskapp-v1"),
+            (
+                "a webhook says no",
+                vec![failing(r#"admission webhook "policy.example" denied the request: no latest tag"#)],
+                "AdmissionDenies flaskapp-v1",
+            ),
+            (
+                "a quota on limits",
+                vec![failing(
+                    r#"pods "flaskapp-v1-abc-x" is forbidden: failed quota: small: must specify limits.cpu for: flaskapp"#,
+                )],
+                "QuotaWantsFigures flaskapp-v1",
+            ),
             ("limits", vec![failing(limit)], "PodRefused flaskapp-v1"),
             (
                 "image",
-                vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("ImagePullBackOff", "Back-off pulling image \"registry/simple-flask-app:2\""))],
+                vec![with(&|p| {
+                    p["status"]["containerStatuses"][0] =
+                        waiting("ImagePullBackOff", "Back-off pulling image \"registry/simple-flask-app:2\"")
+                })],
                 "ImageNotPulled registry/simple-flask-app:2",
             ),
             (
                 "the sidecar's image",
                 vec![with(&|p| {
-                    p["spec"]["initContainers"] = json!([{"name": "istio-proxy", "image": "istio/proxyv2:1", "restartPolicy": "Always"}]);
+                    p["spec"]["initContainers"] =
+                        json!([{"name": "istio-proxy", "image": "istio/proxyv2:1", "restartPolicy": "Always"}]);
                     let mut waits = waiting("ErrImagePull", "no such host");
                     waits["name"] = "istio-proxy".into();
                     p["status"]["initContainerStatuses"] = json!([waits]);
@@ -217,26 +269,47 @@ mod tests {
             ),
             (
                 "never pulled",
-                vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("ErrImageNeverPull", "Container image is not present with pull policy of Never"))],
+                vec![with(&|p| {
+                    p["status"]["containerStatuses"][0] =
+                        waiting("ErrImageNeverPull", "Container image is not present with pull policy of Never")
+                })],
                 "ImageNotPulled registry/simple-flask-app:2",
             ),
             (
                 "no node",
-                vec![with(&|p| p["status"] = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient cpu."}]}))],
+                vec![with(
+                    &|p| p["status"] = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient cpu."}]}),
+                )],
                 "Unschedulable flaskapp-v1-abc-12345",
             ),
             (
                 "a port that is taken",
-                vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("Port15001InUse", "another process listens on 127.64.0.9:15001"))],
+                vec![with(&|p| {
+                    p["status"]["containerStatuses"][0] =
+                        waiting("Port15001InUse", "another process listens on 127.64.0.9:15001")
+                })],
                 "PodStuck flaskapp-v1-abc-12345",
             ),
-            ("its configuration", vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("CreateContainerConfigError", "configmap \"x\" not found"))], "PodStuck flaskapp-v1-abc-12345"),
+            (
+                "its configuration",
+                vec![with(&|p| {
+                    p["status"]["containerStatuses"][0] =
+                        waiting("CreateContainerConfigError", "configmap \"x\" not found")
+                })],
+                "PodStuck flaskapp-v1-abc-12345",
+            ),
             (
                 "ended with an error",
-                vec![with(&|p| p["status"]["containerStatuses"][0] = json!({"name": "flaskapp", "ready": false, "restartCount": 1, "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}))],
+                vec![with(
+                    &|p| p["status"]["containerStatuses"][0] = json!({"name": "flaskapp", "ready": false, "restartCount": 1, "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}),
+                )],
                 "PodStuck flaskapp-v1-abc-12345",
             ),
-            ("an ordinary start", vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("ContainerCreating", ""))], "none"),
+            (
+                "an ordinary start",
+                vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("ContainerCreating", ""))],
+                "none",
+            ),
             (
                 "an ordinary start of a sidecar",
                 vec![with(&|p| {
@@ -247,27 +320,60 @@ mod tests {
                 })],
                 "none",
             ),
-            ("evicted: another pod takes its place", vec![with(&|p| p["status"] = json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}))], "none"),
-            ("crashing", vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("CrashLoopBackOff", "back-off 40s"))], "PodCrashes flaskapp-v1-abc-12345"),
+            (
+                "evicted: another pod takes its place",
+                vec![with(&|p| {
+                    p["status"] = json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"})
+                })],
+                "none",
+            ),
+            (
+                "crashing",
+                vec![with(&|p| p["status"]["containerStatuses"][0] = waiting("CrashLoopBackOff", "back-off 40s"))],
+                "PodCrashes flaskapp-v1-abc-12345",
+            ),
         ] {
             let world = World::of(objects);
             let pods: Vec<PodSeen> = world.all(KindName::Pod).map(|s| read(&s.object)).collect();
             let (facts, reach, observed) = (Default::default(), Default::default(), Default::default());
-            let scene = Scene { ns: "n", world: &world, observed: &observed, pods: &pods, facts: &facts, reach: &reach, wished: None, claim: None };
+            let scene = Scene {
+                ns: "n",
+                world: &world,
+                observed: &observed,
+                pods: &pods,
+                facts: &facts,
+                reach: &reach,
+                wished: None,
+                claim: None,
+            };
             let told = pods_run(&scene);
-            let about = ["image", "workload", "pod"].into_iter().find_map(|key| told.args.get(key)).cloned().unwrap_or_default();
+            let about = ["image", "workload", "pod"]
+                .into_iter()
+                .find_map(|key| told.args.get(key))
+                .cloned()
+                .unwrap_or_default();
             let shown = if told.status == True { "none".to_owned() } else { format!("{} {about}", told.reason) };
             assert_eq!(shown, found, "{what}: {}", told.message);
             // The cluster's own words are in the sentence.
-            assert!(!told.zh.is_empty() && told.message.contains("--image") == (found.ends_with("simple-flask-app:2")), "{what}: {}", told.message);
-            assert!(told.args.get("why").is_none_or(|why| told.message.contains(why.as_str())), "{what}: {}", told.message);
+            assert!(
+                !told.zh.is_empty() && told.message.contains("--image") == (found.ends_with("simple-flask-app:2")),
+                "{what}: {}",
+                told.message
+            );
+            assert!(
+                told.args.get("why").is_none_or(|why| told.message.contains(why.as_str())),
+                "{what}: {}",
+                told.message
+            );
         }
     }
 
     /// Ordinary words of the STATUS column while a pod starts or ends.
     fn is_ordinary(phase: &str) -> bool {
         let phase = phase.strip_prefix("Init:").unwrap_or(phase);
-        phase.contains('/') || ["Pending", "ContainerCreating", "PodInitializing", "Running", "Terminating", "Completed"].contains(&phase)
+        phase.contains('/')
+            || ["Pending", "ContainerCreating", "PodInitializing", "Running", "Terminating", "Completed"]
+                .contains(&phase)
     }
 
     #[test]
@@ -292,7 +398,16 @@ mod tests {
             let world = World::of(vec![starting]);
             let pods: Vec<PodSeen> = world.all(KindName::Pod).map(|s| read(&s.object)).collect();
             let (facts, reach, observed) = (Default::default(), Default::default(), Default::default());
-            let scene = Scene { ns: "n", world: &world, observed: &observed, pods: &pods, facts: &facts, reach: &reach, wished: None, claim: None };
+            let scene = Scene {
+                ns: "n",
+                world: &world,
+                observed: &observed,
+                pods: &pods,
+                facts: &facts,
+                reach: &reach,
+                wished: None,
+                claim: None,
+            };
             let phase = pods[0].view.phase.clone();
             assert_eq!(pods_run(&scene).status == True, is_ordinary(&phase), "{phase}: {}", pods_run(&scene).message);
         }
@@ -307,13 +422,34 @@ mod tests {
         let mut facts = crate::demo::facts::Facts::default();
         facts.denied = denied;
         let (world, reach, observed) = (World::of(vec![]), Default::default(), Default::default());
-        let scene = Scene { ns: "n", world: &world, observed: &observed, pods: &[], facts: &facts, reach: &reach, wished: None, claim: None };
+        let scene = Scene {
+            ns: "n",
+            world: &world,
+            observed: &observed,
+            pods: &[],
+            facts: &facts,
+            reach: &reach,
+            wished: None,
+            claim: None,
+        };
         let mut lacks = facts.clone();
         lacks.denied.clear();
         lacks.missing = vec![Denied { what: "no webhook matches revision `canary`".into(), stops: vec![Verb::Inject] }];
         let told = permitted(&Scene { facts: &lacks, ..scene });
         assert_eq!((told.reason.as_str(), told.args["off"].as_str()), ("NotReady", "inject"), "{}", told.message);
-        let scene = Scene { ns: "n", world: &world, observed: &observed, pods: &[], facts: &facts, reach: &reach, wished: None, claim: None };
-        assert_eq!(permitted(&scene).message, "The panel may not patch deployments.apps, create pods/exec; off until it may: deploy, inject, verify.");
+        let scene = Scene {
+            ns: "n",
+            world: &world,
+            observed: &observed,
+            pods: &[],
+            facts: &facts,
+            reach: &reach,
+            wished: None,
+            claim: None,
+        };
+        assert_eq!(
+            permitted(&scene).message,
+            "The panel may not patch deployments.apps, create pods/exec; off until it may: deploy, inject, verify."
+        );
     }
 }

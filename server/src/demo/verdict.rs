@@ -14,8 +14,14 @@ pub fn endpoints(pods: &[PodSeen]) -> BTreeMap<String, u32> {
 }
 
 /// Nothing while no mark is set.
-pub fn verdict(wished: Option<&Split>, with_sidecar: bool, endpoints: BTreeMap<String, u32>, since: Option<&Mark>) -> Option<Verdict> {
-    let shares = wished.into_iter().flat_map(|s| s.iter().map(|(name, weight)| (name.to_owned(), f64::from(weight.percent()))));
+pub fn verdict(
+    wished: Option<&Split>,
+    with_sidecar: bool,
+    endpoints: BTreeMap<String, u32>,
+    since: Option<&Mark>,
+) -> Option<Verdict> {
+    let shares =
+        wished.into_iter().flat_map(|s| s.iter().map(|(name, weight)| (name.to_owned(), f64::from(weight.percent()))));
     let judged = stats::verdict(&stats::Evidence {
         counts: since?.counts.clone(),
         wished: shares.collect(),

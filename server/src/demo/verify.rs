@@ -18,7 +18,13 @@ pub async fn verify(space: &Space, by: &str) -> Result<Operation, ApiError> {
     };
     let name = pod.view.name.clone();
     let command = commands::verify(space, &name);
-    let line = Line { by: by.to_owned(), verb: Some(Verb::Verify), what: format!("verify {name}"), command, ..Line::default() };
+    let line = Line {
+        by: by.to_owned(),
+        verb: Some(Verb::Verify),
+        what: format!("verify {name}"),
+        command,
+        ..Line::default()
+    };
     let (mut operation, mut entry) = (None, 0);
     space.facts.send_modify(|f| {
         entry = f.note(line);
@@ -36,7 +42,11 @@ pub async fn verify(space: &Space, by: &str) -> Result<Operation, ApiError> {
     };
     space.facts.send_modify(|f| {
         let error = outcome.as_ref().err().map(|why| {
-            ApiError::new(Code::Refused, format!("{name} did not answer from inside: {why}."), "See the pod's log and state, then try again.")
+            ApiError::new(
+                Code::Refused,
+                format!("{name} did not answer from inside: {why}."),
+                "See the pod's log and state, then try again.",
+            )
         });
         f.amend(entry, |e| e.error.clone_from(&error));
         f.end(operation.id, error);

@@ -32,7 +32,11 @@ pub async fn weights(space: &Space, by: &str, split: Split) -> Result<Shifted, A
     let place = space.moves.fetch_add(1, Ordering::Relaxed) + 1;
     let _turn = space.route_turn.lock().await;
     if asked.elapsed() > STALE && space.moves.load(Ordering::Relaxed) != place {
-        return Err(ApiError::new(Code::Refused, format!("{split} was not set: the cluster was slow, and a newer change waited behind it."), "The newest one counts."));
+        return Err(ApiError::new(
+            Code::Refused,
+            format!("{split} was not set: the cluster was slow, and a newer change waited behind it."),
+            "The newest one counts.",
+        ));
     }
     let world = space.looked_at(|look| look.proxies).await?;
     check(space, &world, &split)?;
@@ -41,7 +45,13 @@ pub async fn weights(space: &Space, by: &str, split: Split) -> Result<Shifted, A
         if error.code == Code::Forbidden {
             space.recheck.notify_one();
         }
-        let line = Line { by: by.to_owned(), verb: Some(Verb::Weights), what: split.to_string(), error: Some(error.clone()), ..Line::default() };
+        let line = Line {
+            by: by.to_owned(),
+            verb: Some(Verb::Weights),
+            what: split.to_string(),
+            error: Some(error.clone()),
+            ..Line::default()
+        };
         space.facts.send_modify(|f| f.note_failure(line));
     }
     outcome
@@ -69,7 +79,8 @@ pub async fn shift(space: &Space, by: &str, split: &Split, asked: Instant, force
     let pending = proxies::acknowledged(space, expected, ACK_PATIENCE).await;
     let acknowledged = pending.as_ref().is_some_and(Vec::is_empty);
     let so_far_ms = millis(asked);
-    let times = TimesMs { accepted: Some(accepted), acknowledged: acknowledged.then_some(so_far_ms), first_request: None };
+    let times =
+        TimesMs { accepted: Some(accepted), acknowledged: acknowledged.then_some(so_far_ms), first_request: None };
     info!(namespace = %space.ns, by, split = %split, revision = written, acknowledged, duration_ms = so_far_ms, "Weights {split} by {by}");
     let line = note(space, by, split, times);
     if acknowledged {
@@ -96,9 +107,14 @@ fn note(space: &Space, by: &str, split: &Split, times: TimesMs) -> u64 {
 
 fn check(space: &Space, world: &World, split: &Split) -> Result<(), ApiError> {
     let seen = observe(world);
-    let there = |id: Id| seen.objects.get(&id).is_some_and(|o| matches!(o.presence, Presence::Ours | Presence::Foreign));
+    let there =
+        |id: Id| seen.objects.get(&id).is_some_and(|o| matches!(o.presence, Presence::Ours | Presence::Foreign));
     if space.facts.borrow().goal.teardown || !there(Id::SERVICE) {
-        return Err(ApiError::new(Code::NotDeployed, "There is no demo whose requests could be split.", "Deploy the demo first."));
+        return Err(ApiError::new(
+            Code::NotDeployed,
+            "There is no demo whose requests could be split.",
+            "Deploy the demo first.",
+        ));
     }
     if !seen.mesh {
         return Err(ApiError::new(
@@ -120,7 +136,11 @@ fn check(space: &Space, world: &World, split: &Split) -> Result<(), ApiError> {
         Some((name, _)) => {
             known.sort();
             known.dedup();
-            Err(ApiError::new(Code::BadRequest, format!("There is no version `{name}`."), format!("The versions are {}.", known.join(", "))))
+            Err(ApiError::new(
+                Code::BadRequest,
+                format!("There is no version `{name}`."),
+                format!("The versions are {}.", known.join(", ")),
+            ))
         }
         None => Ok(()),
     }
@@ -184,7 +204,8 @@ async fn add_subsets(space: &Space, named: &[String]) -> Result<(), ApiError> {
 /// Makes the route where there is none, half and half.
 pub async fn make_route(space: &Space) -> Result<(), ApiError> {
     let _turn = space.route_turn.lock().await;
-    let split = Split::v1_v2(50).map_err(|e| ApiError::new(Code::Internal, e.to_string(), "Report this: it is a defect."))?;
+    let split =
+        Split::v1_v2(50).map_err(|e| ApiError::new(Code::Internal, e.to_string(), "Report this: it is a defect."))?;
     proxies::know_subsets(space, &split).await;
     let by = space.facts.borrow().operation.as_ref().map_or_else(String::new, |o| o.by.clone());
     write(space, &by, &split, Force::No).await?;
@@ -200,7 +221,8 @@ async fn write(space: &Space, by: &str, split: &Split, force: Force) -> Result<S
     let ns = space.ns.as_str();
     let mut base = route::find(&space.now(), ns).cloned();
     for _ in 0..RETRIES {
-        let name = base.as_ref().and_then(|b| b.object.metadata.name.clone()).unwrap_or_else(|| Id::ROUTE.name.to_owned());
+        let name =
+            base.as_ref().and_then(|b| b.object.metadata.name.clone()).unwrap_or_else(|| Id::ROUTE.name.to_owned());
         let version = |seen: &Option<Arc<Seen>>| seen.as_ref().and_then(|s| s.object.metadata.resource_version.clone());
         let object = wanted(space, base.as_deref(), by, split)?;
         match space.writer.apply(Id::ROUTE.kind, ns, &object, force == Force::Clicked).await {
@@ -284,7 +306,8 @@ async fn reread(space: &Space, id: Id, name: &str) -> Result<Option<Arc<Seen>>, 
 
 fn owned(managers: &[String], base: Option<&Seen>, ns: &str, facts: &Facts) -> ApiError {
     let theirs = base.and_then(|b| route::split(&b.object, ns)).map_or(String::new(), |s| format!(" ({s})"));
-    let ours = base.and_then(|b| status::our_weights(b, facts)).map_or(String::new(), |s| format!("; the panel's was {s}"));
+    let ours =
+        base.and_then(|b| status::our_weights(b, facts)).map_or(String::new(), |s| format!("; the panel's was {s}"));
     ApiError::new(
         Code::WeightOwned,
         format!("The route is owned by {}{theirs}{ours}.", managers.join(", ")),

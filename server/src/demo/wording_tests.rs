@@ -20,7 +20,16 @@ fn deployment(name: &str, replicas: u32) -> Value {
 fn told(objects: Vec<Value>, facts: &Facts, reach: &Reach) -> Vec<Condition> {
     let world = World::of(objects);
     let (observed, pods) = (observe(&world), demo_pods(&world));
-    conditions(&Scene { ns: "n", world: &world, observed: &observed, pods: &pods, facts, reach, wished: None, claim: None })
+    conditions(&Scene {
+        ns: "n",
+        world: &world,
+        observed: &observed,
+        pods: &pods,
+        facts,
+        reach,
+        wished: None,
+        claim: None,
+    })
 }
 
 fn of_kind(told: &[Condition], kind: &str) -> Condition {
@@ -36,10 +45,30 @@ fn deployed_is_told_from_what_is_there() {
     for (what, objects, facts, said) in [
         ("nothing", vec![], &fresh, "NotDeployed: The demo is not deployed."),
         ("somebody else's Service alone", vec![service(false)], &fresh, "NotDeployed: The demo is not deployed."),
-        ("the panel was restarted while v2 is scaled to 0", vec![service(true), deployment("flaskapp-v1", 1), v1(), deployment("flaskapp-v2", 0)], &fresh, "Degraded: flaskapp-v2 is not ready: it is scaled to 0."),
-        ("half of it is there and nobody works at it", vec![service(true), deployment("flaskapp-v1", 1), v1()], &fresh, "Degraded: flaskapp-v2 is not ready: it is not there."),
-        ("the same, and the panel works at it", vec![service(true), deployment("flaskapp-v1", 1), v1()], &deploying, "Deploying: 1 of 2 pods are ready."),
-        ("pods come by themselves", vec![service(true), deployment("flaskapp-v1", 1), v1(), deployment("flaskapp-v2", 1)], &fresh, "Deploying: 1 of 2 pods are ready."),
+        (
+            "the panel was restarted while v2 is scaled to 0",
+            vec![service(true), deployment("flaskapp-v1", 1), v1(), deployment("flaskapp-v2", 0)],
+            &fresh,
+            "Degraded: flaskapp-v2 is not ready: it is scaled to 0.",
+        ),
+        (
+            "half of it is there and nobody works at it",
+            vec![service(true), deployment("flaskapp-v1", 1), v1()],
+            &fresh,
+            "Degraded: flaskapp-v2 is not ready: it is not there.",
+        ),
+        (
+            "the same, and the panel works at it",
+            vec![service(true), deployment("flaskapp-v1", 1), v1()],
+            &deploying,
+            "Deploying: 1 of 2 pods are ready.",
+        ),
+        (
+            "pods come by themselves",
+            vec![service(true), deployment("flaskapp-v1", 1), v1(), deployment("flaskapp-v2", 1)],
+            &fresh,
+            "Deploying: 1 of 2 pods are ready.",
+        ),
     ] {
         let said_so = of_kind(&told(objects, facts, &Reach::default()), kinds::DEPLOYED);
         assert_eq!(format!("{}: {}", said_so.reason, said_so.message), said, "{what}");
@@ -48,24 +77,63 @@ fn deployed_is_told_from_what_is_there() {
 
 /// Words of ASCII letters that Chinese keeps: Kubernetes' names and what the cluster says itself.
 const KEPT: [&str; 20] = [
-    "Pod", "Service", "sidecar", "webhook", "istio", "proxy", "Istio", "VirtualService", "DestinationRule", "Lease", "deployment", "service", "pod", "patch",
-    "deployments", "pods", "apps", "inject", "PATH", "UTC",
+    "Pod",
+    "Service",
+    "sidecar",
+    "webhook",
+    "istio",
+    "proxy",
+    "Istio",
+    "VirtualService",
+    "DestinationRule",
+    "Lease",
+    "deployment",
+    "service",
+    "pod",
+    "patch",
+    "deployments",
+    "pods",
+    "apps",
+    "inject",
+    "PATH",
+    "UTC",
 ];
 
 fn is_sound(en: &str, zh: &str) {
     let first = en.split([' ', ':', ',']).next().unwrap();
     assert!(!first.bytes().all(|b| b.is_ascii_lowercase()) || first == "flaskapp", "no capital: {en}");
     for text in [en, zh] {
-        assert!(!text.is_empty() && !text.contains("; .") && !text.contains(": .") && !text.ends_with([' ', ':', '：', ';']), "it dangles: {text:?} ({en})");
+        assert!(
+            !text.is_empty()
+                && !text.contains("; .")
+                && !text.contains(": .")
+                && !text.ends_with([' ', ':', '：', ';']),
+            "it dangles: {text:?} ({en})"
+        );
     }
     let names = |word: &&str| word.len() < 3 || KEPT.contains(word);
-    let words: Vec<&str> = zh.split(|c: char| !c.is_ascii_alphanumeric() && !"-/.".contains(c)).filter(|w| w.bytes().all(|b| b.is_ascii_alphabetic())).filter(|w| !names(w)).collect();
-    assert!(words.is_empty() && !zh.contains(&now_ms().to_string()[..6]), "English in Chinese: {words:?} in {zh:?} ({en})");
+    let words: Vec<&str> = zh
+        .split(|c: char| !c.is_ascii_alphanumeric() && !"-/.".contains(c))
+        .filter(|w| w.bytes().all(|b| b.is_ascii_alphabetic()))
+        .filter(|w| !names(w))
+        .collect();
+    assert!(
+        words.is_empty() && !zh.contains(&now_ms().to_string()[..6]),
+        "English in Chinese: {words:?} in {zh:?} ({en})"
+    );
 }
 
 #[test]
 fn every_condition_is_a_sentence_in_both_languages() {
-    let demo = || vec![service(true), deployment("flaskapp-v1", 1), pod("flaskapp-v1", "v1", true, false), deployment("flaskapp-v2", 0), deployment("simple-flask-app-client", 1)];
+    let demo = || {
+        vec![
+            service(true),
+            deployment("flaskapp-v1", 1),
+            pod("flaskapp-v1", "v1", true, false),
+            deployment("flaskapp-v2", 0),
+            deployment("simple-flask-app-client", 1),
+        ]
+    };
     let facts = |change: &dyn Fn(&mut Facts)| {
         let mut facts = Facts::default();
         change(&mut facts);
@@ -82,12 +150,36 @@ fn every_condition_is_a_sentence_in_both_languages() {
         (vec![], facts(&|f| f.goal.teardown = true), &fine),
         (vec![], facts(&|f| f.left.theirs = vec![("pod/x".to_owned(), "pod".to_owned())]), &fine),
         (vec![], facts(&|f| f.left.unseen = vec![("pods".to_owned(), "x".to_owned())]), &fine),
-        (demo(), facts(&|f| (f.verified, f.namespace_held) = (Some(Ok(("/bin".to_owned(), 9))), Some("its objects are being removed".to_owned()))), &fine),
-        (demo(), facts(&|f| {
-            let rates = (app::types::Rate::at_most(10), app::types::Rate::at_most(20));
-            (f.agent, f.load, f.granted) = (Agent::Connected { short: None }, rates.1, crate::demo::space::Granted { rate: rates.0, of: rates.1 });
-        }), &fine),
-        (demo(), facts(&|f| (f.agent, f.held) = (Agent::Connected { short: Some((crate::demo::facts::Short::Machine, 90)) }, crate::demo::lease::Held::Other { holder: "x-1".to_owned(), since_ms: 1_764_070_000_000 })), &fine),
+        (
+            demo(),
+            facts(&|f| {
+                (f.verified, f.namespace_held) =
+                    (Some(Ok(("/bin".to_owned(), 9))), Some("its objects are being removed".to_owned()))
+            }),
+            &fine,
+        ),
+        (
+            demo(),
+            facts(&|f| {
+                let rates = (app::types::Rate::at_most(10), app::types::Rate::at_most(20));
+                (f.agent, f.load, f.granted) = (
+                    Agent::Connected { short: None },
+                    rates.1,
+                    crate::demo::space::Granted { rate: rates.0, of: rates.1 },
+                );
+            }),
+            &fine,
+        ),
+        (
+            demo(),
+            facts(&|f| {
+                (f.agent, f.held) = (
+                    Agent::Connected { short: Some((crate::demo::facts::Short::Machine, 90)) },
+                    crate::demo::lease::Held::Other { holder: "x-1".to_owned(), since_ms: 1_764_070_000_000 },
+                )
+            }),
+            &fine,
+        ),
     ] {
         for condition in told(objects, &facts, reach).iter().filter(|c| c.kind != kinds::SIDECARS_COUNT) {
             assert!(condition.message.ends_with('.'), "no full stop: {}", condition.message);
@@ -104,7 +196,11 @@ fn lines_of_the_log_and_steps_are_worded_in_both_languages() {
     for (what, en, zh) in [
         ("deploy", "Deploy", "部署"),
         ("client", "Client", "部署客户端"),
-        ("inject sidecars: flaskapp-v1, flaskapp-v2", "Inject sidecars: flaskapp-v1, flaskapp-v2", "注入 sidecar：flaskapp-v1, flaskapp-v2"),
+        (
+            "inject sidecars: flaskapp-v1, flaskapp-v2",
+            "Inject sidecars: flaskapp-v1, flaskapp-v2",
+            "注入 sidecar：flaskapp-v1, flaskapp-v2",
+        ),
         ("remove sidecars: flaskapp-v1", "Remove sidecars: flaskapp-v1", "移除 sidecar：flaskapp-v1"),
         ("verify flaskapp-v1-7d9f-x", "Verify flaskapp-v1-7d9f-x", "验证 flaskapp-v1-7d9f-x"),
         ("load 200/s", "Load 200/s", "负载 200/s"),
@@ -118,7 +214,10 @@ fn lines_of_the_log_and_steps_are_worded_in_both_languages() {
         assert_eq!((entry.what.as_str(), entry.zh.as_str()), (en, zh));
     }
     let operation = facts.begin(Verb::Deploy, "curl", "applying deployment/flaskapp-v1");
-    assert_eq!((operation.step.as_str(), operation.zh.as_str()), ("Applying deployment/flaskapp-v1", "正在应用 deployment/flaskapp-v1"));
+    assert_eq!(
+        (operation.step.as_str(), operation.zh.as_str()),
+        ("Applying deployment/flaskapp-v1", "正在应用 deployment/flaskapp-v1")
+    );
     facts.step(operation.id, "waiting for flaskapp-v1 to be ready");
     assert_eq!(facts.operation.unwrap().zh, "正在等待 flaskapp-v1 就绪");
 }

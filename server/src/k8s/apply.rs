@@ -35,7 +35,13 @@ impl Writer {
     }
 
     /// Applies an object. With a resourceVersion in it, only while that is the newest. Repeating it changes nothing.
-    pub async fn apply(&self, kind: KindName, ns: &str, object: &Value, force: bool) -> Result<DynamicObject, ApplyError> {
+    pub async fn apply(
+        &self,
+        kind: KindName,
+        ns: &str,
+        object: &Value,
+        force: bool,
+    ) -> Result<DynamicObject, ApplyError> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let mut object = object.clone();
         object["apiVersion"] = self.cluster.resource(kind).api_version.into();
@@ -45,9 +51,17 @@ impl Writer {
     }
 
     /// The same, but over other managers' claims on this one field: a person clicked for that field, and for no other.
-    pub async fn apply_over(&self, kind: KindName, ns: &str, object: &Value, field: &str) -> Result<DynamicObject, ApplyError> {
+    pub async fn apply_over(
+        &self,
+        kind: KindName,
+        ns: &str,
+        object: &Value,
+        field: &str,
+    ) -> Result<DynamicObject, ApplyError> {
         match self.apply(kind, ns, object, false).await {
-            Err(ApplyError::Owned { fields, .. }) if fields.iter().all(|f| f.ends_with(field)) => self.apply(kind, ns, object, true).await,
+            Err(ApplyError::Owned { fields, .. }) if fields.iter().all(|f| f.ends_with(field)) => {
+                self.apply(kind, ns, object, true).await
+            }
             answered => answered,
         }
     }
@@ -58,7 +72,9 @@ impl Writer {
         let mut entries = stored.metadata.managed_fields.clone().unwrap_or_default();
         let mut released = false;
         for entry in entries.iter_mut().filter(|e| e.manager.as_deref() != Some(MANAGER)) {
-            if let Some(spec) = entry.fields_v1.as_mut().and_then(|f| f.0.get_mut("f:spec")).and_then(Value::as_object_mut) {
+            if let Some(spec) =
+                entry.fields_v1.as_mut().and_then(|f| f.0.get_mut("f:spec")).and_then(Value::as_object_mut)
+            {
                 released |= spec.remove("f:http").is_some();
             }
         }
@@ -66,9 +82,14 @@ impl Writer {
             return Ok(stored);
         }
         let name = stored.metadata.name.unwrap_or_default();
-        let patch = json!({"metadata": {"resourceVersion": stored.metadata.resource_version, "managedFields": entries}});
+        let patch =
+            json!({"metadata": {"resourceVersion": stored.metadata.resource_version, "managedFields": entries}});
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        self.cluster.api(KindName::VirtualService, ns).patch(&name, &params, &Patch::Merge(patch)).await.map_err(classify)
+        self.cluster
+            .api(KindName::VirtualService, ns)
+            .patch(&name, &params, &Patch::Merge(patch))
+            .await
+            .map_err(classify)
     }
 
     /// Gives a Deployment at least one replica.
@@ -97,7 +118,8 @@ fn classify(error: kube::Error) -> ApplyError {
     let causes = status.details.iter().flat_map(|d| d.causes.iter()).filter(|c| c.reason == "FieldManagerConflict");
     // `conflict with "kubectl-edit" using networking.istio.io/v1`: the manager is the quoted part.
     let named = |message: &str| message.split('"').nth(1).map(str::to_owned);
-    let (mut managers, fields): (Vec<String>, Vec<String>) = causes.filter_map(|c| Some((named(&c.message)?, c.field.clone()))).unzip();
+    let (mut managers, fields): (Vec<String>, Vec<String>) =
+        causes.filter_map(|c| Some((named(&c.message)?, c.field.clone()))).unzip();
     managers.dedup();
     if managers.is_empty() { ApplyError::Stale } else { ApplyError::Owned { managers, fields } }
 }

@@ -123,11 +123,17 @@ mod tests {
             count.fetch_add(1, Ordering::Relaxed);
             async { Ok::<_, BoxError>(Response::new(())) }
         }));
-        let mut call = |method: Method, path: &str| service.call(Request::builder().method(method).uri(path).body(Body::empty()).unwrap());
+        let mut call = |method: Method, path: &str| {
+            service.call(Request::builder().method(method).uri(path).body(Body::empty()).unwrap())
+        };
         call(Method::PATCH, "/api/v1/x").await.unwrap();
         for why in [Open::Unauthorized, Open::NoAnswer] {
             breaker.set(Some(why));
-            assert_eq!(call(Method::PATCH, "/api/v1/x").await.unwrap_err().downcast_ref(), Some(&why), "a write fails at once, and says why");
+            assert_eq!(
+                call(Method::PATCH, "/api/v1/x").await.unwrap_err().downcast_ref(),
+                Some(&why),
+                "a write fails at once, and says why"
+            );
         }
         call(Method::GET, HEARTBEAT).await.unwrap();
         assert_eq!(sent.load(Ordering::Relaxed), 2);

@@ -51,7 +51,8 @@ impl Calls {
     }
 
     fn heard(&self) {
-        let ms = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|time| u64::try_from(time.as_millis()).ok());
+        let ms =
+            SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|time| u64::try_from(time.as_millis()).ok());
         *self.last() = LastAnswer { at: Instant::now(), ms };
     }
 
@@ -123,7 +124,8 @@ fn name(method: &Method, uri: &Uri) -> (&'static str, String) {
         Some(subresource) => format!("{}/{subresource}", parts[0]),
         None => parts[0].to_owned(),
     };
-    let watched = uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")));
+    let watched =
+        uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")));
     (verb(method, parts.len() == 1, watched), resource)
 }
 
@@ -156,7 +158,11 @@ mod tests {
             (Method::GET, "/api/v1/namespaces/istio-app/pods?limit=5", "list pods"),
             (Method::GET, "/api/v1/namespaces/istio-app/pods?&watch=true", "watch pods"),
             (Method::GET, "/api/v1/namespaces/istio-app/pods/p/portforward?ports=1", "get pods/portforward"),
-            (Method::PATCH, "/apis/networking.istio.io/v1/namespaces/a/virtualservices/b?fieldManager=x", "patch virtualservices"),
+            (
+                Method::PATCH,
+                "/apis/networking.istio.io/v1/namespaces/a/virtualservices/b?fieldManager=x",
+                "patch virtualservices",
+            ),
             (Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "create selfsubjectaccessreviews"),
             (Method::DELETE, "/apis/apps/v1/namespaces/a/deployments/b", "delete deployments"),
         ] {

@@ -3,9 +3,9 @@ use app::types::{ApiError, ClusterView, Code};
 use http::{Request, Response};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::client::{Body, ClientBuilder, ConfigExt};
 use kube::{Client, Config};
-use kube::api::{Api, ApiResource, DynamicObject};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -112,12 +112,17 @@ pub fn api_error(what: &str, error: &kube::Error) -> ApiError {
         401 => (Code::Forbidden, UNAUTHORIZED),
         403 if status.message.contains("quota") => (Code::Refused, "Raise the quota, or remove what uses it up."),
         // Not the user's rights: a webhook, or a ValidatingAdmissionPolicy.
-        403 if status.message.contains("denied the request") || status.message.contains("denied request") => (Code::Refused, CHECKS_REFUSED),
-        500 if status.message.contains("failed calling webhook") => {
-            (Code::Refused, "A webhook that the cluster asks before it accepts this does not answer: see whether what is behind it runs.")
+        403 if status.message.contains("denied the request") || status.message.contains("denied request") => {
+            (Code::Refused, CHECKS_REFUSED)
         }
+        500 if status.message.contains("failed calling webhook") => (
+            Code::Refused,
+            "A webhook that the cluster asks before it accepts this does not answer: see whether what is behind it runs.",
+        ),
         403 => (Code::Forbidden, "Give the panel's user that right, or use another kubeconfig."),
-        404 if status.message.starts_with("namespaces ") => (Code::NotFound, "There is no such namespace: deploying makes it, where the panel may."),
+        404 if status.message.starts_with("namespaces ") => {
+            (Code::NotFound, "There is no such namespace: deploying makes it, where the panel may.")
+        }
         404 => (Code::NotFound, "Deploy the demo first, or see whether Istio's kinds are installed."),
         409 => (Code::Refused, "Somebody else changed it at the same time: look, then try again."),
         422 | 400 => (Code::Refused, CHECKS_REFUSED),
@@ -163,7 +168,8 @@ pub fn client(mut config: Config, from: Option<std::net::IpAddr>) -> Result<Link
     if config.proxy_url.is_some() {
         let (patience, slow) = patience();
         let (calls, breaker) = (Calls::default(), Breaker::default());
-        let client = ClientBuilder::try_from(config)?.with_layer(&calls).with_layer(&patience).with_layer(&breaker).build();
+        let client =
+            ClientBuilder::try_from(config)?.with_layer(&calls).with_layer(&patience).with_layer(&breaker).build();
         return Ok(Link { client, slow, calls, breaker });
     }
     let mut connector = HttpConnector::new();
@@ -211,12 +217,27 @@ mod tests {
     #[test]
     fn a_refusal_is_told_from_a_right_that_is_missing_and_from_a_cluster_that_fails() {
         for (code, message, told, hint) in [
-            (403, r#"deployments.apps "flaskapp-v1" is forbidden: User "ann" cannot patch resource "deployments" in API group "apps""#, Code::Forbidden, "that right"),
+            (
+                403,
+                r#"deployments.apps "flaskapp-v1" is forbidden: User "ann" cannot patch resource "deployments" in API group "apps""#,
+                Code::Forbidden,
+                "that right",
+            ),
             (403, r#"pods "x" is forbidden: exceeded quota: small"#, Code::Refused, "quota"),
-            (403, r#"virtualservices "x" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"#, Code::Refused, "its words are above"),
+            (
+                403,
+                r#"virtualservices "x" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"#,
+                Code::Refused,
+                "its words are above",
+            ),
             (403, r#"admission webhook "w" denied the request: no"#, Code::Refused, "its words are above"),
             (422, "invalid", Code::Refused, "its words are above"),
-            (500, r#"Internal error occurred: failed calling webhook "validation.istio.io": no endpoints available"#, Code::Refused, "webhook"),
+            (
+                500,
+                r#"Internal error occurred: failed calling webhook "validation.istio.io": no endpoints available"#,
+                Code::Refused,
+                "webhook",
+            ),
             (500, "etcdserver: request timed out", Code::ClusterUnreachable, "goes on trying"),
         ] {
             let status = kube::core::Status { code, message: message.to_owned(), ..Default::default() };

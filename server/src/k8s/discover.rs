@@ -17,7 +17,8 @@ pub async fn istio_versions(client: &Client) -> Result<Vec<&'static str>, kube::
     let mut served = Vec::new();
     for version in newest_first(&group) {
         let resources = document(client, &format!("/apis/{ISTIO}/{version}")).await?.unwrap_or_default();
-        let has = |plural: &str| resources["resources"].as_array().is_some_and(|all| all.iter().any(|r| r["name"] == plural));
+        let has =
+            |plural: &str| resources["resources"].as_array().is_some_and(|all| all.iter().any(|r| r["name"] == plural));
         if has("virtualservices") && has("destinationrules") {
             served.push(version);
         }
@@ -27,7 +28,8 @@ pub async fn istio_versions(client: &Client) -> Result<Vec<&'static str>, kube::
 
 /// The versions we know that a group's discovery document names.
 fn newest_first(group: &Value) -> Vec<&'static str> {
-    let named: Vec<&str> = group["versions"].as_array().into_iter().flatten().filter_map(|v| v["version"].as_str()).collect();
+    let named: Vec<&str> =
+        group["versions"].as_array().into_iter().flatten().filter_map(|v| v["version"].as_str()).collect();
     KNOWN.into_iter().filter(|version| named.contains(version)).collect()
 }
 
@@ -70,7 +72,8 @@ pub async fn istiods(client: &Client) -> Result<Vec<Istiod>, kube::Error> {
 
 fn istiod(deployment: Deployment) -> Istiod {
     let (spec, status) = (deployment.spec.unwrap_or_default(), deployment.status.unwrap_or_default());
-    let image = spec.template.spec.and_then(|s| s.containers.into_iter().next()).and_then(|c| c.image).unwrap_or_default();
+    let image =
+        spec.template.spec.and_then(|s| s.containers.into_iter().next()).and_then(|c| c.image).unwrap_or_default();
     Istiod {
         name: deployment.metadata.name.unwrap_or_default(),
         revision: label(deployment.metadata.labels.as_ref(), "istio.io/rev").unwrap_or_else(|| "default".to_owned()),
@@ -114,14 +117,21 @@ mod tests {
 
     #[test]
     fn an_images_tag_is_not_its_registrys_port() {
-        for (image, version) in [("docker.io/istio/pilot:1.31.0", "1.31.0"), ("localhost:5000/pilot", ""), ("pilot:1@sha256:ab", "1")] {
+        for (image, version) in
+            [("docker.io/istio/pilot:1.31.0", "1.31.0"), ("localhost:5000/pilot", ""), ("pilot:1@sha256:ab", "1")]
+        {
             assert_eq!(tag(image), version, "{image}");
         }
     }
 
     #[test]
     fn a_mesh_is_called_by_its_control_plane_or_by_what_it_serves() {
-        let one = |version: &str, revision: &str, ready| Istiod { version: version.into(), revision: revision.into(), ready, ..Istiod::default() };
+        let one = |version: &str, revision: &str, ready| Istiod {
+            version: version.into(),
+            revision: revision.into(),
+            ready,
+            ..Istiod::default()
+        };
         for (istiods, name) in [
             (vec![one("1.31.0", "default", 1)], "Istio 1.31.0, revision default"),
             (vec![one("1.30.2", "default", 0), one("1.31.0", "canary", 1)], "Istio 1.31.0, revision canary"),
@@ -133,7 +143,8 @@ mod tests {
 
     #[test]
     fn the_newest_known_version_comes_first() {
-        let group = |versions: &[&str]| json!({"versions": versions.iter().map(|v| json!({"version": v})).collect::<Vec<_>>()});
+        let group =
+            |versions: &[&str]| json!({"versions": versions.iter().map(|v| json!({"version": v})).collect::<Vec<_>>()});
         for (served, order) in [
             (vec!["v1alpha3", "v1beta1", "v1"], vec!["v1", "v1beta1", "v1alpha3"]),
             (vec!["v1beta1", "v1alpha3"], vec!["v1beta1", "v1alpha3"]),

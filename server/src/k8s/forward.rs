@@ -20,7 +20,9 @@ pub async fn open(cluster: &Cluster, ns: &str, pod: &str, port: u16) -> Result<D
         let mut forward = pods.portforward(pod, &[port]).await.map_err(|e| e.to_string())?;
         forward.take_stream(port).ok_or_else(|| format!("no stream to port {port}"))
     };
-    tokio::time::timeout(Duration::from_secs(5), opening).await.map_err(|_| "port-forward took longer than 5 s".to_owned())?
+    tokio::time::timeout(Duration::from_secs(5), opening)
+        .await
+        .map_err(|_| "port-forward took longer than 5 s".to_owned())?
 }
 
 /// A kept-alive HTTP connection to a pod's port.
@@ -53,10 +55,13 @@ impl Forwarded {
                 .map_err(|e| e.to_string())?;
             let response = self.sender.send_request(request).await.map_err(|e| e.to_string())?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await.map_err(|e| e.to_string())?.to_bytes();
+            let body =
+                Limited::new(response.into_body(), ANSWER_LIMIT).collect().await.map_err(|e| e.to_string())?.to_bytes();
             if status.is_success() { Ok(body) } else { Err(format!("{path} answered {status}")) }
         };
-        tokio::time::timeout(Duration::from_secs(2), asking).await.map_err(|_| format!("{path} did not answer within 2 s"))?
+        tokio::time::timeout(Duration::from_secs(2), asking)
+            .await
+            .map_err(|_| format!("{path} did not answer within 2 s"))?
     }
 }
 
@@ -71,7 +76,13 @@ pub struct Said {
 }
 
 /// Runs a command in a container and waits for its end, at most 10 s.
-pub async fn exec(cluster: &Cluster, ns: &str, pod: &str, container: &str, command: &[&str]) -> Result<Said, kube::Error> {
+pub async fn exec(
+    cluster: &Cluster,
+    ns: &str,
+    pod: &str,
+    container: &str,
+    command: &[&str],
+) -> Result<Said, kube::Error> {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), ns);
     let params = AttachParams::default().container(container).stdin(false).stdout(true).stderr(true);
     let running = async {
@@ -79,13 +90,28 @@ pub async fn exec(cluster: &Cluster, ns: &str, pod: &str, container: &str, comma
         let (out, err, status) = (process.stdout(), process.stderr(), process.take_status());
         let (mut stdout, mut stderr) = (String::new(), String::new());
         // What a command says that is cut short is shown as far as it came.
-        let reading_out = async { if let Some(pipe) = out { let _ = pipe.take(1 << 20).read_to_string(&mut stdout).await; } };
-        let reading_err = async { if let Some(pipe) = err { let _ = pipe.take(1 << 20).read_to_string(&mut stderr).await; } };
-        let ending = async { match status { Some(status) => status.await, None => None } };
+        let reading_out = async {
+            if let Some(pipe) = out {
+                let _ = pipe.take(1 << 20).read_to_string(&mut stdout).await;
+            }
+        };
+        let reading_err = async {
+            if let Some(pipe) = err {
+                let _ = pipe.take(1 << 20).read_to_string(&mut stderr).await;
+            }
+        };
+        let ending = async {
+            match status {
+                Some(status) => status.await,
+                None => None,
+            }
+        };
         let ((), (), ended) = tokio::join!(reading_out, reading_err, ending);
         let success = ended.as_ref().is_none_or(|s| s.status.as_deref() == Some("Success"));
         if let Some(message) = ended.filter(|_| !success).map(|s| s.message.unwrap_or_default()) {
-            if !stderr.is_empty() { stderr.push('\n'); }
+            if !stderr.is_empty() {
+                stderr.push('\n');
+            }
             stderr.push_str(&message);
         }
         Ok(Said { stdout, stderr, success })

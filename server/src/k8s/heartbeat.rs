@@ -49,7 +49,9 @@ pub async fn heartbeat(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reac
         failures = if answer.is_ok() { 0 } else { failures.saturating_add(1) };
         let back = answer.is_ok() && out.borrow().failing.is_some();
         // Before anything else is asked: what follows is held back otherwise.
-        cluster.breaker.set(answer.as_ref().err().map(|(refused, _)| if *refused { Open::Unauthorized } else { Open::NoAnswer }));
+        cluster
+            .breaker
+            .set(answer.as_ref().err().map(|(refused, _)| if *refused { Open::Unauthorized } else { Open::NoAnswer }));
         let due = looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
         let about = if answer.is_ok() && (due || back) {
             looked = Some(tokio::time::Instant::now());
@@ -61,7 +63,11 @@ pub async fn heartbeat(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reac
         log_change(&out.borrow().failing, &answer);
         report(out, answer, cluster.calls.last_answer_ms().unwrap_or_else(now_ms), about);
         loop {
-            let pause = if failures == 0 { INTERVAL.saturating_sub(cluster.calls.silence()).max(Duration::from_millis(50)) } else { backoff(failures, random_fraction()) };
+            let pause = if failures == 0 {
+                INTERVAL.saturating_sub(cluster.calls.silence()).max(Duration::from_millis(50))
+            } else {
+                backoff(failures, random_fraction())
+            };
             tokio::select! {
                 () = wait(pause, &mut slow, now_ms, out) => {}
                 // Somebody saw a connection break. While the cluster is known not to answer, the backoff goes on.
@@ -76,7 +82,12 @@ pub async fn heartbeat(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reac
 }
 
 /// Errors: whether the credentials are refused, and why there is no answer.
-async fn ask(cluster: &Cluster, slow: &Receiver<u64>, now_ms: fn() -> u64, out: &Sender<Reach>) -> Result<String, (bool, String)> {
+async fn ask(
+    cluster: &Cluster,
+    slow: &Receiver<u64>,
+    now_ms: fn() -> u64,
+    out: &Sender<Reach>,
+) -> Result<String, (bool, String)> {
     match tokio::time::timeout(TIMEOUT, cluster.client.apiserver_version()).await {
         Ok(Ok(info)) => Ok(info.git_version),
         Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err((true, Open::Unauthorized.to_string())),
@@ -95,7 +106,12 @@ fn backoff(failures: u32, random: f64) -> Duration {
     full.mul_f64(0.5 + random / 2.0)
 }
 
-fn report(out: &Sender<Reach>, answer: Result<String, (bool, String)>, last_answer_ms: u64, about: Option<(Option<String>, Option<String>)>) {
+fn report(
+    out: &Sender<Reach>,
+    answer: Result<String, (bool, String)>,
+    last_answer_ms: u64,
+    about: Option<(Option<String>, Option<String>)>,
+) {
     out.send_if_modified(|reach| {
         let before = reach.clone();
         match answer {
@@ -106,7 +122,8 @@ fn report(out: &Sender<Reach>, answer: Result<String, (bool, String)>, last_answ
             }
         }
         if let Some((user, mesh)) = about {
-            (reach.user, reach.mesh) = (user.unwrap_or_else(|| reach.user.clone()), mesh.unwrap_or_else(|| reach.mesh.clone()));
+            (reach.user, reach.mesh) =
+                (user.unwrap_or_else(|| reach.user.clone()), mesh.unwrap_or_else(|| reach.mesh.clone()));
         }
         *reach != before
     });
@@ -138,8 +155,11 @@ async fn wait(pause: Duration, slow: &mut Receiver<u64>, now_ms: fn() -> u64, ou
 
 /// Whom the cluster takes the panel for, and its mesh; `None` if that cannot be found out.
 async fn about(cluster: &Cluster) -> (Option<String>, Option<String>) {
-    let (user, served, seen) = tokio::join!(discover::whoami(&cluster.client), cluster.find_istio(), discover::istiods(&cluster.client));
-    let mesh = served.ok().map(|served| if served { discover::mesh_name(&seen.unwrap_or_default(), cluster.istio_version()) } else { String::new() });
+    let (user, served, seen) =
+        tokio::join!(discover::whoami(&cluster.client), cluster.find_istio(), discover::istiods(&cluster.client));
+    let mesh = served.ok().map(|served| {
+        if served { discover::mesh_name(&seen.unwrap_or_default(), cluster.istio_version()) } else { String::new() }
+    });
     (user, mesh)
 }
 
@@ -165,7 +185,14 @@ mod tests {
 
     fn version_or_not_found(path: &str) -> Response<Body> {
         let body = r#"{"major":"1","minor":"36","gitVersion":"v1.36.0","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
-        let (code, body) = if path == PATH { (200, body) } else { (404, r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no","reason":"NotFound","code":404}"#) };
+        let (code, body) = if path == PATH {
+            (200, body)
+        } else {
+            (
+                404,
+                r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no","reason":"NotFound","code":404}"#,
+            )
+        };
         Response::builder().status(code).body(Body::from(body.as_bytes().to_vec())).unwrap()
     }
 
@@ -215,7 +242,8 @@ mod tests {
                 // Fifteen seconds of it: nothing but heartbeats, with a backoff.
                 sent.store(0, Ordering::Relaxed);
                 let others = (0..40).map(|_| cluster.client.list_core_api_versions());
-                let (reads, ()) = tokio::join!(futures::future::join_all(others), tokio::time::sleep(Duration::from_secs(15)));
+                let (reads, ()) =
+                    tokio::join!(futures::future::join_all(others), tokio::time::sleep(Duration::from_secs(15)));
                 let sent_meanwhile = sent.load(Ordering::Relaxed);
                 assert!(reads.iter().all(Result::is_err), "the breaker lets nothing pass");
                 // 30 s by now, for that long a read waits.
@@ -271,8 +299,14 @@ mod tests {
 
     #[test]
     fn the_backoff_doubles_is_bounded_and_half_random() {
-        for (failures, least, most) in [(1, 250, 500), (2, 500, 1_000), (3, 1_000, 2_000), (4, 2_000, 4_000), (40, 2_000, 4_000)] {
-            assert_eq!((backoff(failures, 0.0).as_millis(), backoff(failures, 1.0).as_millis()), (least, most), "{failures}");
+        for (failures, least, most) in
+            [(1, 250, 500), (2, 500, 1_000), (3, 1_000, 2_000), (4, 2_000, 4_000), (40, 2_000, 4_000)]
+        {
+            assert_eq!(
+                (backoff(failures, 0.0).as_millis(), backoff(failures, 1.0).as_millis()),
+                (least, most),
+                "{failures}"
+            );
         }
     }
 }

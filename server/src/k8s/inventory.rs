@@ -64,9 +64,12 @@ async fn versions(client: &Client, unseen: &mut Vec<(String, String)>) -> Vec<(S
     for group in groups["groups"].as_array().into_iter().flatten() {
         let name = group["name"].as_str().unwrap_or_default();
         let preferred = group["preferredVersion"]["version"].as_str().unwrap_or_default();
-        let mut served: Vec<&str> = group["versions"].as_array().into_iter().flatten().filter_map(|v| v["version"].as_str()).collect();
+        let mut served: Vec<&str> =
+            group["versions"].as_array().into_iter().flatten().filter_map(|v| v["version"].as_str()).collect();
         served.sort_by_key(|version| *version != preferred);
-        all.extend(served.into_iter().map(|version| (format!("/apis/{name}/{version}"), name.to_owned(), version.to_owned())));
+        all.extend(
+            served.into_iter().map(|version| (format!("/apis/{name}/{version}"), name.to_owned(), version.to_owned())),
+        );
     }
     all
 }
@@ -75,12 +78,21 @@ async fn versions(client: &Client, unseen: &mut Vec<(String, String)>) -> Vec<(S
 fn kinds(said: &Value, group: &str, version: &str) -> Vec<ApiResource> {
     let stored = |r: &&Value| {
         let can = |verb: &str| r["verbs"].as_array().is_some_and(|verbs| verbs.iter().any(|v| v == verb));
-        r["namespaced"] == true && can("list") && can("delete") && r["name"].as_str().is_some_and(|name| !name.contains('/'))
+        r["namespaced"] == true
+            && can("list")
+            && can("delete")
+            && r["name"].as_str().is_some_and(|name| !name.contains('/'))
     };
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let resources = said["resources"].as_array().into_iter().flatten().filter(stored);
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    let one = |r: &Value| ApiResource { group: group.to_owned(), version: version.to_owned(), api_version: api_version.clone(), kind: text(&r["kind"]), plural: text(&r["name"]) };
+    let one = |r: &Value| ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: api_version.clone(),
+        kind: text(&r["kind"]),
+        plural: text(&r["name"]),
+    };
     resources.map(one).collect()
 }
 
@@ -97,7 +109,8 @@ async fn list(client: &Client, ns: &str, kind: &ApiResource, found: &mut Invento
             // Its definition was removed meanwhile.
             Err(kube::Error::Api(status)) if status.code == 404 => return,
             Err(error) => {
-                let name = if kind.group.is_empty() { kind.plural.clone() } else { format!("{}.{}", kind.plural, kind.group) };
+                let name =
+                    if kind.group.is_empty() { kind.plural.clone() } else { format!("{}.{}", kind.plural, kind.group) };
                 found.unseen.push((name, reason_of(&error)));
                 return;
             }
@@ -126,7 +139,8 @@ mod tests {
             resource("podmetrics", true, &["get", "list"]),
             resource("reviews", true, &["create"]),
         ]});
-        let asked: Vec<String> = kinds(&said, "g", "v1").into_iter().map(|k| format!("{}/{}", k.api_version, k.plural)).collect();
+        let asked: Vec<String> =
+            kinds(&said, "g", "v1").into_iter().map(|k| format!("{}/{}", k.api_version, k.plural)).collect();
         assert_eq!(asked, ["g/v1/roles"]);
     }
 }

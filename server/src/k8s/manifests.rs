@@ -98,8 +98,7 @@ impl Id {
     /// The weights.
     pub const ROUTE: Id = Id::new(KindName::VirtualService, "flaskapp-vs");
     /// Everything, in the order it is made.
-    pub const ALL: [Id; 7] =
-        [Id::SERVICE, Id::V1, Id::V2, Id::CLIENT_SERVICE, Id::CLIENT, Id::RULE, Id::ROUTE];
+    pub const ALL: [Id; 7] = [Id::SERVICE, Id::V1, Id::V2, Id::CLIENT_SERVICE, Id::CLIENT, Id::RULE, Id::ROUTE];
 }
 
 /// `deployment/flaskapp-v1`.
@@ -154,7 +153,9 @@ impl Manifests {
     }
 
     fn base(&self, id: Id) -> Option<&Value> {
-        self.objects.iter().find(|o| o["kind"] == id.kind.resource("v1").kind.as_str() && o["metadata"]["name"] == id.name)
+        self.objects
+            .iter()
+            .find(|o| o["kind"] == id.kind.resource("v1").kind.as_str() && o["metadata"]["name"] == id.name)
     }
 
     /// The namespace itself.
@@ -189,7 +190,11 @@ mod tests {
 
     #[test]
     fn every_object_is_in_the_files_and_carries_the_label() {
-        let source = ImageSource { image: "registry/simple-flask-app:1".into(), pull_policy: "Always".into(), pull_secret: Some("mirror".into()) };
+        let source = ImageSource {
+            image: "registry/simple-flask-app:1".into(),
+            pull_policy: "Always".into(),
+            pull_secret: Some("mirror".into()),
+        };
         let manifests = Manifests::parse(source).unwrap();
         for id in Id::ALL {
             let object = manifests.object(id, "n", Some(true));
@@ -200,7 +205,11 @@ mod tests {
                 let template = &object["spec"]["template"];
                 assert_eq!(template["metadata"]["labels"]["sidecar.istio.io/inject"], "true", "{id}");
                 let container = &template["spec"]["containers"][0];
-                assert_eq!((&container["image"], &container["imagePullPolicy"]), (&json!("registry/simple-flask-app:1"), &json!("Always")), "{id}");
+                assert_eq!(
+                    (&container["image"], &container["imagePullPolicy"]),
+                    (&json!("registry/simple-flask-app:1"), &json!("Always")),
+                    "{id}"
+                );
                 assert_eq!(template["spec"]["imagePullSecrets"], json!([{"name": "mirror"}]), "{id}");
             }
         }

@@ -27,7 +27,9 @@ const READ: Duration = Duration::from_secs(30);
 pub const NO_ANSWER: &str = "no answer within";
 
 async fn in_time<T>(patience: Duration, answering: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
-    tokio::time::timeout(patience, answering).await.unwrap_or_else(|_| Err(format!("{NO_ANSWER} {} s", patience.as_secs()).into()))
+    tokio::time::timeout(patience, answering)
+        .await
+        .unwrap_or_else(|_| Err(format!("{NO_ANSWER} {} s", patience.as_secs()).into()))
 }
 
 /// Waits where the cluster asks for it. `until` carries the end of the wait: milliseconds since the Unix epoch.
@@ -91,7 +93,9 @@ where
                 poll_fn(|cx| held(&inner).poll_ready(cx)).await?;
                 let answering = held(&inner).call(request);
                 let answer = in_time(if method == Method::GET { READ } else { WRITE }, answering).await?;
-                let Some(wait) = wait(repeats_failures, answer.status(), answer.headers(), tries) else { return Ok(answer) };
+                let Some(wait) = wait(repeats_failures, answer.status(), answer.headers(), tries) else {
+                    return Ok(answer);
+                };
                 if answer.status() == StatusCode::TOO_MANY_REQUESTS {
                     tell(&until, wait);
                 }
@@ -109,12 +113,18 @@ where
 
 /// How long to wait before sending again; nothing where that would be of no use, or could do a thing twice.
 fn wait(repeats_failures: bool, status: StatusCode, headers: &HeaderMap, tries: u32) -> Option<Duration> {
-    let said = headers.get(http::header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok()).map(Duration::from_secs);
+    let said = headers
+        .get(http::header::RETRY_AFTER)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.trim().parse().ok())
+        .map(Duration::from_secs);
     let backed_off = Duration::from_millis(100) * 2u32.pow(tries.min(6));
     match status {
         // Refused before anything was done.
         StatusCode::TOO_MANY_REQUESTS => Some(said.unwrap_or(Duration::from_secs(1)).max(backed_off)),
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT if repeats_failures && tries < 2 => Some(said.map_or(backed_off, |s| s.min(Duration::from_secs(1)))),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT if repeats_failures && tries < 2 => {
+            Some(said.map_or(backed_off, |s| s.min(Duration::from_secs(1))))
+        }
         _ => None,
     }
 }
@@ -177,7 +187,14 @@ mod tests {
             ("one wait", Method::PATCH, vec![(429, Some("3")), (200, None)], 200, 3, true),
             ("no time named", Method::PATCH, vec![(429, None), (200, None)], 200, 1, true),
             ("more than anybody waits", Method::PATCH, vec![(429, Some("600"))], 429, 0, true),
-            ("more and more", Method::PATCH, vec![(429, Some("4")), (429, Some("8")), (429, Some("16")), (429, Some("32"))], 429, 28, true),
+            (
+                "more and more",
+                Method::PATCH,
+                vec![(429, Some("4")), (429, Some("8")), (429, Some("16")), (429, Some("32"))],
+                429,
+                28,
+                true,
+            ),
             ("no end", Method::GET, vec![(429, Some("2")); 6], 429, 10, true),
             ("a moment's failure of a read", Method::GET, vec![(503, None), (200, None)], 200, 0, false),
             ("a failed write is not repeated", Method::POST, vec![(503, Some("1"))], 503, 0, false),

@@ -174,7 +174,8 @@ fn take(kind: KindName, event: Event<DynamicObject>, fresh: &mut BTreeMap<Key, A
 /// Records why a kind is not known. Gives whether to list from scratch.
 fn note(kind: KindName, ns: &str, error: &watcher::Error, out: &Sender<Arc<World>>) -> bool {
     let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(s)) | watcher::Error::WatchStartFailed(kube::Error::Api(s)) => Some(s),
+        watcher::Error::InitialListFailed(kube::Error::Api(s))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(s)) => Some(s),
         _ => None,
     };
     let problem = match status {
@@ -270,7 +271,10 @@ mod tests {
         for (fields, owners) in [
             (vec![entry("demo-panel", json!({"f:spec": {"f:http": {}, "f:hosts": {}}}))], vec!["demo-panel"]),
             (
-                vec![entry("demo-panel", json!({"f:spec": {"f:hosts": {}}})), entry("kubectl-edit", json!({"f:spec": {"f:http": {}}}))],
+                vec![
+                    entry("demo-panel", json!({"f:spec": {"f:hosts": {}}})),
+                    entry("kubectl-edit", json!({"f:spec": {"f:http": {}}})),
+                ],
                 vec!["kubectl-edit"],
             ),
             (vec![entry("x", json!({"f:metadata": {}}))], vec![]),

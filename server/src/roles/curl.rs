@@ -64,7 +64,10 @@ pub struct Args {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok()).ok_or_else(|| format!("`{text}` is not a number of seconds"))
+    text.parse()
+        .ok()
+        .and_then(|s| Duration::try_from_secs_f64(s).ok())
+        .ok_or_else(|| format!("`{text}` is not a number of seconds"))
 }
 
 /// Why a transfer failed, with curl's exit code.
@@ -138,7 +141,16 @@ impl Args {
                 Some(file) => tokio::time::timeout(limit, self.transfer(url, &mut seen, file, err)).await,
                 None => tokio::time::timeout(limit, self.transfer(url, &mut seen, out, err)).await,
             };
-            let timed_out = || failure(28, format!("Operation timed out after {} milliseconds with {} bytes received", began.elapsed().as_millis(), seen.bytes));
+            let timed_out = || {
+                failure(
+                    28,
+                    format!(
+                        "Operation timed out after {} milliseconds with {} bytes received",
+                        began.elapsed().as_millis(),
+                        seen.bytes
+                    ),
+                )
+            };
             code = match result.unwrap_or_else(|_| Err(timed_out())) {
                 Ok(()) => 0,
                 Err(why) => {
@@ -163,7 +175,13 @@ impl Args {
         }
     }
 
-    async fn transfer(&self, url: &str, seen: &mut Seen, out: &mut impl Write, err: &mut impl Write) -> Result<(), Failure> {
+    async fn transfer(
+        &self,
+        url: &str,
+        seen: &mut Seen,
+        out: &mut impl Write,
+        err: &mut impl Write,
+    ) -> Result<(), Failure> {
         let mut url = http::parse_url(url)?;
         loop {
             let ask = self.ask(url.clone())?;
@@ -173,7 +191,8 @@ impl Args {
             if self.verbose {
                 // What -v shows is for people; where standard error is closed the transfer goes on.
                 let _ = answer.sent.lines().try_for_each(|line| writeln!(err, "> {line}"));
-                let _ = writeln!(err, ">").and_then(|()| head.lines().try_for_each(|line| writeln!(err, "< {}", line.trim_end())));
+                let _ = writeln!(err, ">")
+                    .and_then(|()| head.lines().try_for_each(|line| writeln!(err, "< {}", line.trim_end())));
             }
             seen.code = answer.response.status().as_u16();
             let kind = answer.response.headers().get(CONTENT_TYPE).and_then(|k| k.to_str().ok());
@@ -185,7 +204,9 @@ impl Args {
             if self.include || self.head {
                 out.write_all(head.as_bytes())?;
             }
-            if self.location && let Some(next) = redirect(&url, &answer.response)? {
+            if self.location
+                && let Some(next) = redirect(&url, &answer.response)?
+            {
                 seen.redirects += 1;
                 if seen.redirects > 50 {
                     return Err(failure(47, "Maximum (50) redirects followed"));
@@ -206,13 +227,17 @@ impl Args {
 
     fn ask(&self, url: Uri) -> Result<Ask, Failure> {
         let method = match (&self.request, self.head, self.data.is_empty()) {
-            (Some(name), _, _) => Method::from_bytes(name.as_bytes()).map_err(|_| failure(3, format!("`{}` is not a method", name.escape_debug())))?,
+            (Some(name), _, _) => Method::from_bytes(name.as_bytes())
+                .map_err(|_| failure(3, format!("`{}` is not a method", name.escape_debug())))?,
             (None, true, _) => Method::HEAD,
             (None, false, false) => Method::POST,
             (None, false, true) => Method::GET,
         };
         let mut headers = HeaderMap::new();
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("curl/8 (demo-panel ", env!("CARGO_PKG_VERSION"), ")")));
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("curl/8 (demo-panel ", env!("CARGO_PKG_VERSION"), ")")),
+        );
         headers.insert("accept", HeaderValue::from_static("*/*"));
         if !self.data.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
@@ -230,7 +255,10 @@ impl Args {
         headers.extend(own);
         let proxy = match &self.proxy {
             Some(text) if text.is_empty() => None,
-            Some(text) => Some(http::proxy_authority(text).ok_or_else(|| failure(5, format!("Could not resolve proxy: {}", text.escape_debug())))?),
+            Some(text) => Some(
+                http::proxy_authority(text)
+                    .ok_or_else(|| failure(5, format!("Could not resolve proxy: {}", text.escape_debug())))?,
+            ),
             None => http::proxy_of_environment(),
         };
         Ok(Ask { method, url, headers, body: Bytes::from(self.data.join("&")), proxy })
@@ -290,7 +318,6 @@ fn write_out(format: &str, seen: &Seen, took: Duration) -> String {
     }
     text
 }
-
 
 #[cfg(test)]
 #[path = "curl_tests.rs"]

@@ -22,11 +22,14 @@ async fn serve(listener: TcpListener) {
                 head.push(stream.read_u8().await.unwrap());
             }
             let head = String::from_utf8(head).unwrap();
-            let length: usize = head.split("content-length: ").nth(1).map_or(0, |l| l.split("\r\n").next().unwrap().parse().unwrap());
+            let length: usize =
+                head.split("content-length: ").nth(1).map_or(0, |l| l.split("\r\n").next().unwrap().parse().unwrap());
             let mut body = vec![0; length];
             stream.read_exact(&mut body).await.unwrap();
             let path = head.split(' ').nth(1).unwrap().rsplit('/').next().unwrap();
-            let ok = |text: &str| format!("HTTP/1.1 200 OK\r\nx-app-version: v1\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+            let ok = |text: &str| {
+                format!("HTTP/1.1 200 OK\r\nx-app-version: v1\r\ncontent-length: {}\r\n\r\n{text}", text.len())
+            };
             let answer = match path {
                 "fine" => ok("I am FINE!"),
                 "echo" => ok(&format!("{head}{}", String::from_utf8_lossy(&body))),
@@ -103,10 +106,22 @@ async fn it_sends_what_it_is_told_to_and_goes_through_the_proxy() {
     let curl = Curl::start().await;
     for (line, expected) in [
         ("-x '' http://@/echo", vec!["GET /echo HTTP/1.1\r\n", "user-agent: curl/", "accept: */*\r\n"]),
-        ("-x http://@ http://flaskapp:7777/echo", vec!["GET http://flaskapp:7777/echo HTTP/1.1\r\n", "host: flaskapp:7777\r\n"]),
-        ("-x '' -X DELETE -H x-a:1 -H x-a:2 http://@/echo", vec!["DELETE /echo HTTP/1.1\r\n", "x-a: 1\r\n", "x-a: 2\r\n"]),
-        ("-x '' -d a=1 -d b=2 http://@/echo", vec!["POST /echo HTTP/1.1\r\n", "content-type: application/x-www-form-urlencoded\r\n", "\r\n\r\na=1&b=2"]),
-        ("-x '' -H host:other -H content-type:application/json -d {} http://@/echo", vec!["host: other\r\n", "content-type: application/json\r\n"]),
+        (
+            "-x http://@ http://flaskapp:7777/echo",
+            vec!["GET http://flaskapp:7777/echo HTTP/1.1\r\n", "host: flaskapp:7777\r\n"],
+        ),
+        (
+            "-x '' -X DELETE -H x-a:1 -H x-a:2 http://@/echo",
+            vec!["DELETE /echo HTTP/1.1\r\n", "x-a: 1\r\n", "x-a: 2\r\n"],
+        ),
+        (
+            "-x '' -d a=1 -d b=2 http://@/echo",
+            vec!["POST /echo HTTP/1.1\r\n", "content-type: application/x-www-form-urlencoded\r\n", "\r\n\r\na=1&b=2"],
+        ),
+        (
+            "-x '' -H host:other -H content-type:application/json -d {} http://@/echo",
+            vec!["host: other\r\n", "content-type: application/json\r\n"],
+        ),
     ] {
         let (code, out, err) = curl.run(line).await;
         assert_eq!((code, err.as_str()), (0, ""), "{line}");
@@ -117,5 +132,10 @@ async fn it_sends_what_it_is_told_to_and_goes_through_the_proxy() {
     let (code, out, _) = curl.run("-x '' -H accept: http://@/echo").await;
     assert!(code == 0 && !out.contains("accept:"), "{out}");
     let (_, out, err) = curl.run("-x '' -v http://@/fine").await;
-    assert!(out == "I am FINE!" && err.starts_with("> GET /fine HTTP/1.1\n") && err.contains("\n>\n< HTTP/1.1 200 OK\n< x-app-version: v1\n"), "{err}");
+    assert!(
+        out == "I am FINE!"
+            && err.starts_with("> GET /fine HTTP/1.1\n")
+            && err.contains("\n>\n< HTTP/1.1 200 OK\n< x-app-version: v1\n"),
+        "{err}"
+    );
 }

@@ -31,13 +31,27 @@ const LONGEST_GOODBYE: Duration = Duration::from_secs(3);
 /// moment a request comes on it. A sidecar is one peer and may have them all.
 fn limits() -> Limits {
     let idle = Duration::from_secs(300);
-    let limits = Limits { connections: MAX_CONNECTIONS, per_peer: MAX_CONNECTIONS, waiting: MAX_CONNECTIONS / 2, idle, idle_unknown: idle, ..Limits::default() };
+    let limits = Limits {
+        connections: MAX_CONNECTIONS,
+        per_peer: MAX_CONNECTIONS,
+        waiting: MAX_CONNECTIONS / 2,
+        idle,
+        idle_unknown: idle,
+        ..Limits::default()
+    };
     Limits { drain: PATIENCE, send_buffer: None, ..limits }.fitted(listen::descriptor_limit(), 40, 2)
 }
 
 /// What makes a request part of a trace (B3), passed on by `/fetch_with_header` and `/fetch_with_trace`.
-const TRACE: [&str; 7] =
-    ["x-request-id", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags", "x-ot-span-context"];
+const TRACE: [&str; 7] = [
+    "x-request-id",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-flags",
+    "x-ot-span-context",
+];
 
 /// Arguments of `flaskapp`.
 #[derive(Debug, clap::Args)]
@@ -55,7 +69,11 @@ impl Args {
             if let Some(pod) = Pod::here()
                 && address.ip() != pod.app_ip
             {
-                let why = format!("cannot listen on {address}: a pod listens on its own address only, here {}:{}", pod.app_ip, address.port());
+                let why = format!(
+                    "cannot listen on {address}: a pod listens on its own address only, here {}:{}",
+                    pod.app_ip,
+                    address.port()
+                );
                 return super::failed("flaskapp", why);
             }
             let listener = match TcpListener::bind(address).await {
@@ -63,7 +81,10 @@ impl Args {
                 Err(e) => return super::failed("flaskapp", format_args!("cannot listen on {address}: {e}")),
             };
             let app = App::new(std::env::var("version").ok().as_deref(), client::proxy_of_environment());
-            println!("flaskapp {}: listening on {address}", app.version.as_ref().map_or("without a version", |v| v.to_str().unwrap_or("")));
+            println!(
+                "flaskapp {}: listening on {address}",
+                app.version.as_ref().map_or("without a version", |v| v.to_str().unwrap_or(""))
+            );
             life::until_asked_to_end(async move |stop| serve(listener, Arc::new(app), stop).await).await;
             ExitCode::SUCCESS
         })
@@ -113,7 +134,8 @@ async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
         let _ = tokio::time::timeout(LONGEST_GOODBYE, quiet).await;
     };
     let policy = Listener::new("flaskapp", limits(), &Books::default());
-    let serving = policy.run(listener, close.clone(), |io, conn| serve_connection(io, conn, Arc::clone(&app), close.clone()));
+    let serving =
+        policy.run(listener, close.clone(), |io, conn| serve_connection(io, conn, Arc::clone(&app), close.clone()));
     let leave = async {
         goodbye.await;
         close.cancel();
@@ -156,7 +178,10 @@ impl App {
             "/fetch_with_header" | "/fetch_with_trace" => self.fetch(&request, trace_of(request.headers())).await,
             _ => match path.strip_prefix("/env/").filter(|name| !name.is_empty()) {
                 Some(name) => environment(name),
-                None => text(StatusCode::NOT_FOUND, "not found: there are /, /env/<name>, /fetch?url=, /fetch_with_header?url= and /fetch_with_trace?url=\n"),
+                None => text(
+                    StatusCode::NOT_FOUND,
+                    "not found: there are /, /env/<name>, /fetch?url=, /fetch_with_header?url= and /fetch_with_trace?url=\n",
+                ),
             },
         }
     }
@@ -171,7 +196,8 @@ impl App {
         };
         let ask = client::Ask { method: Method::GET, url, headers, body: Bytes::new(), proxy: self.proxy.clone() };
         let fetched = tokio::time::timeout(PATIENCE, async {
-            let client::Answer { response, connection: _kept, .. } = client::ask(ask).await.map_err(|e| e.to_string())?;
+            let client::Answer { response, connection: _kept, .. } =
+                client::ask(ask).await.map_err(|e| e.to_string())?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, MAX_FETCH).collect().await.map_err(|e| e.to_string())?;
             Ok::<_, String>((head, body.to_bytes()))
@@ -186,7 +212,9 @@ impl App {
                 answer
             }
             Ok(Err(why)) => text(StatusCode::BAD_GATEWAY, format!("cannot fetch: {why}\n")),
-            Err(_) => text(StatusCode::GATEWAY_TIMEOUT, format!("cannot fetch: no answer within {} s\n", PATIENCE.as_secs())),
+            Err(_) => {
+                text(StatusCode::GATEWAY_TIMEOUT, format!("cannot fetch: no answer within {} s\n", PATIENCE.as_secs()))
+            }
         }
     }
 }
@@ -215,7 +243,10 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 
 /// The decoded value of one parameter of a query.
 fn query_value(query: &str, name: &str) -> Option<String> {
-    query.split('&').find_map(|pair| pair.split_once('=').filter(|(n, _)| *n == name)).map(|(_, value)| percent_decoded(&value.replace('+', " ")))
+    query
+        .split('&')
+        .find_map(|pair| pair.split_once('=').filter(|(n, _)| *n == name))
+        .map(|(_, value)| percent_decoded(&value.replace('+', " ")))
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -237,7 +268,6 @@ fn percent_decoded(text: &str) -> String {
     }
     String::from_utf8_lossy(&decoded).into_owned()
 }
-
 
 #[cfg(test)]
 #[path = "flaskapp_tests.rs"]

@@ -51,7 +51,8 @@ async fn every_path_answers_as_the_walkthrough_says() {
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")) && text.starts_with(body), "{request}: {answer}");
         assert!(head.contains("x-app-version: v1"), "{request}: {head}");
     }
-    let answer = exchange(app.addr, "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+    let answer =
+        exchange(app.addr, "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("allow: GET, HEAD"), "{answer}");
 }
 
@@ -79,12 +80,26 @@ async fn fetching_passes_on_the_trace_where_asked_and_uses_the_proxy() {
     tasks.spawn(echo(proxy));
     tasks.spawn(serve(listener, Arc::new(app), CancellationToken::new()));
     for (path, traced) in [("/fetch", false), ("/fetch_with_header", true), ("/fetch_with_trace", true)] {
-        let request = format!("GET {path}?x=1&url=http%3A%2F%2Fflaskapp%3A7777%2Fenv%2Fversion%3Fa%3Db HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
-        let answer = exchange(addr, &format!("{request}x-b3-traceid: 80f198ee56343ba8\r\nx-request-id: 7\r\ncookie: secret\r\n\r\n")).await;
+        let request = format!(
+            "GET {path}?x=1&url=http%3A%2F%2Fflaskapp%3A7777%2Fenv%2Fversion%3Fa%3Db HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+        );
+        let answer = exchange(
+            addr,
+            &format!("{request}x-b3-traceid: 80f198ee56343ba8\r\nx-request-id: 7\r\ncookie: secret\r\n\r\n"),
+        )
+        .await;
         let (head, fetched) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("content-type: text/x-echo"), "{head}");
-        assert!(fetched.starts_with("GET http://flaskapp:7777/env/version?a=b HTTP/1.1\r\n") && fetched.contains("host: flaskapp:7777\r\n"), "{fetched}");
-        assert_eq!((fetched.contains("x-b3-traceid: 80f198ee56343ba8"), fetched.contains("x-request-id: 7")), (traced, traced), "{path}");
+        assert!(
+            fetched.starts_with("GET http://flaskapp:7777/env/version?a=b HTTP/1.1\r\n")
+                && fetched.contains("host: flaskapp:7777\r\n"),
+            "{fetched}"
+        );
+        assert_eq!(
+            (fetched.contains("x-b3-traceid: 80f198ee56343ba8"), fetched.contains("x-request-id: 7")),
+            (traced, traced),
+            "{path}"
+        );
         assert!(!fetched.contains("secret"), "only the trace is passed on");
     }
 }

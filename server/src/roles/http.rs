@@ -105,7 +105,11 @@ pub async fn ask(ask: Ask) -> Result<Answer, AskError> {
     }
     let addresses = tokio::net::lookup_host(&*peer).await.map(Vec::from_iter).unwrap_or_default();
     if addresses.is_empty() {
-        return Err(if ask.proxy.is_some() { AskError::ResolveProxy(peer) } else { AskError::Resolve(host.to_owned()) });
+        return Err(if ask.proxy.is_some() {
+            AskError::ResolveProxy(peer)
+        } else {
+            AskError::Resolve(host.to_owned())
+        });
     }
     let stream = TcpStream::connect(&*addresses).await.map_err(|e| AskError::Connect(peer.clone(), e))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -148,7 +152,12 @@ mod tests {
         ] {
             assert_eq!(parse_url(text).map_or_else(|e| e.to_string(), |u| u.to_string()), read, "{text}");
         }
-        for (text, read) in [("http://127.64.0.9:15001", Some("127.64.0.9:15001")), ("p:1/", Some("p:1")), ("http://p", Some("p:80")), ("", None)] {
+        for (text, read) in [
+            ("http://127.64.0.9:15001", Some("127.64.0.9:15001")),
+            ("p:1/", Some("p:1")),
+            ("http://p", Some("p:80")),
+            ("", None),
+        ] {
             assert_eq!(proxy_authority(text).as_deref(), read, "{text}");
         }
     }

@@ -9,7 +9,10 @@ use tokio_util::sync::CancellationToken;
 /// Where the node has handed over one end of a pipe (`LIFELINE_FD`), ends the process when the other end closes: then the panel is
 /// gone, however it went. A thread of its own does it, so a busy or stuck runtime cannot keep the process alive.
 pub fn end_with_the_panel() {
-    let Some(fd) = std::env::var("LIFELINE_FD").ok().and_then(|fd| fd.parse::<RawFd>().ok()).filter(|fd| *fd > 2) else { return };
+    let Some(fd) = std::env::var("LIFELINE_FD").ok().and_then(|fd| fd.parse::<RawFd>().ok()).filter(|fd| *fd > 2)
+    else {
+        return;
+    };
     // A command that `exec` runs may inherit the name without the descriptor.
     if !std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:")) {
         return;
@@ -20,7 +23,9 @@ pub fn end_with_the_panel() {
         loop {
             match pipe.read(&mut [0]) {
                 Ok(0) => std::process::exit(0),
-                Err(e) if !matches!(e.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => return,
+                Err(e) if !matches!(e.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => {
+                    return;
+                }
                 // A non-blocking pipe is looked at again soon enough.
                 Err(_) => std::thread::sleep(std::time::Duration::from_millis(50)),
                 Ok(_) => {}

@@ -32,7 +32,10 @@ impl Output {
         }
         let plain = name.strip_prefix("./").unwrap_or(name);
         if plain.is_empty() || plain == "." || plain == ".." || plain.contains(['/', '\0']) {
-            let why = format!("{} is outside of the pod's folder: give a plain file name, `-` or /dev/null", name.escape_debug());
+            let why = format!(
+                "{} is outside of the pod's folder: give a plain file name, `-` or /dev/null",
+                name.escape_debug()
+            );
             return Err(io::Error::other(why));
         }
         let used = used()?;
@@ -40,7 +43,12 @@ impl Output {
             return Err(io::Error::other(format!("the pod's folder holds {FILES} files, which is its limit")));
         }
         // Without O_NONBLOCK a pipe of that name would be waited for.
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let flags = OFlag::O_WRONLY
+            | OFlag::O_CREAT
+            | OFlag::O_TRUNC
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_CLOEXEC
+            | OFlag::O_NONBLOCK;
         let file = File::from(openat(AT_FDCWD, plain, flags, Mode::from_bits_truncate(0o600))?);
         if !file.metadata()?.is_file() {
             return Err(io::Error::other(format!("{} is not a file", plain.escape_debug())));
@@ -53,7 +61,10 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Output::File(file) = self else { return Ok(bytes.len()) };
         if used()?.1.saturating_add(bytes.len() as u64) > FOLDER {
-            return Err(io::Error::other(format!("the pod's folder is full: its files may hold {} MiB together", FOLDER >> 20)));
+            return Err(io::Error::other(format!(
+                "the pod's folder is full: its files may hold {} MiB together",
+                FOLDER >> 20
+            )));
         }
         file.write(bytes)
     }

@@ -39,7 +39,8 @@ pub fn confine_to_pod(applet: Option<&OsStr>) -> Result<(), String> {
     let Some(pod) = Pod::here() else { return Ok(()) };
     let lifeline = std::env::var("LIFELINE_FD").ok().and_then(|fd| fd.parse().ok());
     begin_child(lifeline).map_err(|e| format!("this process cannot be set to end with the panel: {e}"))?;
-    let connections = if applet == Some(OsStr::new("sidecar")) { Connections::Any } else { Connections::Port(OUTBOUND) };
+    let connections =
+        if applet == Some(OsStr::new("sidecar")) { Connections::Any } else { Connections::Port(OUTBOUND) };
     confine(&pod.run_dir, connections).map(drop).map_err(|e| format!("this process cannot be confined to its pod: {e}"))
 }
 
@@ -50,8 +51,14 @@ mod tests {
     #[test]
     fn the_node_says_all_of_it_or_this_is_no_pod_of_the_embedded_cluster() {
         let all = [("RUN_DIR", "/run/a"), ("POD_IP", "127.64.2.0"), ("APP_BIND_IP", "127.64.8.0")];
-        let without = |left_out: &str| Pod::read(|name| all.iter().find(|(n, _)| *n == name && *n != left_out).map(|(_, v)| (*v).to_owned()));
-        let whole = Pod { run_dir: "/run/a".into(), proxy: "127.64.2.0:15001".parse().unwrap(), app_ip: "127.64.8.0".parse().unwrap() };
+        let without = |left_out: &str| {
+            Pod::read(|name| all.iter().find(|(n, _)| *n == name && *n != left_out).map(|(_, v)| (*v).to_owned()))
+        };
+        let whole = Pod {
+            run_dir: "/run/a".into(),
+            proxy: "127.64.2.0:15001".parse().unwrap(),
+            app_ip: "127.64.8.0".parse().unwrap(),
+        };
         assert_eq!(without(""), Some(whole));
         for (name, _) in all {
             assert_eq!(without(name), None, "{name}");

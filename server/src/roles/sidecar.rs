@@ -76,13 +76,27 @@ mod tests {
     #[test]
     fn the_nodes_environment_becomes_a_configuration_or_a_clear_line() {
         let all = [
-            ("POD_NAMESPACE", "istio-app"), ("POD_NAME", "flaskapp-v1-x"), ("POD_IP", "127.64.0.3"), ("APP_BIND_IP", "127.64.0.4"),
-            ("MESH_SOCKET", "/run/mesh.sock"), ("INBOUND_PORTS", "7777,8080"), ("POD_VERSION_LABEL", "v1"),
+            ("POD_NAMESPACE", "istio-app"),
+            ("POD_NAME", "flaskapp-v1-x"),
+            ("POD_IP", "127.64.0.3"),
+            ("APP_BIND_IP", "127.64.0.4"),
+            ("MESH_SOCKET", "/run/mesh.sock"),
+            ("INBOUND_PORTS", "7777,8080"),
+            ("POD_VERSION_LABEL", "v1"),
         ];
         let read = |change: &[(&str, &str)]| {
             let find = |name: &str| change.iter().chain(&all).find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
             match config(|name| find(name).filter(|v| !v.is_empty())) {
-                Ok(c) => format!("{}/{} {} {} {:?} {} {}", c.namespace, c.pod, c.pod_ip, c.app_ip, c.inbound_ports, c.version, c.control_socket.display()),
+                Ok(c) => format!(
+                    "{}/{} {} {} {:?} {} {}",
+                    c.namespace,
+                    c.pod,
+                    c.pod_ip,
+                    c.app_ip,
+                    c.inbound_ports,
+                    c.version,
+                    c.control_socket.display()
+                ),
                 Err(why) => why,
             }
         };

@@ -48,7 +48,17 @@ mod tests {
 
     #[test]
     fn times_are_read_as_sleep_reads_them() {
-        for (text, read) in [("3", "3s"), ("0.25", "250ms"), ("2m", "120s"), ("1h", "3600s"), ("3650d", "315360000s"), ("-1", "error"), ("x", "error"), ("", "error"), ("é", "error")] {
+        for (text, read) in [
+            ("3", "3s"),
+            ("0.25", "250ms"),
+            ("2m", "120s"),
+            ("1h", "3600s"),
+            ("3650d", "315360000s"),
+            ("-1", "error"),
+            ("x", "error"),
+            ("", "error"),
+            ("é", "error"),
+        ] {
             assert_eq!(parse(text).map_or_else(|_| "error".to_owned(), |d| format!("{d:?}")), read, "{text}");
         }
         assert_eq!(parse("infinity"), Ok(Duration::MAX));

@@ -54,11 +54,15 @@ pub async fn start(config: &Serve, listeners: &listen::Books, tasks: &mut Tasks)
     tasks.start(Stage::Node, "node", |stop| cluster.run_node(stop));
 
     let kubeconfig = cluster.kubeconfig_path();
-    let read = Kubeconfig::read_from(&kubeconfig).map_err(|e| StartError::new(format!("cannot read {}: {e}", kubeconfig.display()), "Start with --reset."))?;
+    let read = Kubeconfig::read_from(&kubeconfig)
+        .map_err(|e| StartError::new(format!("cannot read {}: {e}", kubeconfig.display()), "Start with --reset."))?;
     let tried = Tried::new(Some(&kubeconfig), None);
     let mut reached = remote::connect(read, None, "embedded", own, &tried).await?;
     "embedded".clone_into(&mut reached.view.kind);
-    let lines = vec![format!("cluster: embedded, state in {}", state_dir.display()), format!("kubectl: {}", kubectl_line(&kubeconfig))];
+    let lines = vec![
+        format!("cluster: embedded, state in {}", state_dir.display()),
+        format!("kubectl: {}", kubectl_line(&kubeconfig)),
+    ];
     Ok(Started { cluster: reached, lines, identity: None, _embedded: Some(cluster) })
 }
 
@@ -77,7 +81,12 @@ fn cannot_open(error: &OpenError) -> StartError {
 
 /// The socket where sidecars learn their routes; this user's alone. The state folder's lock says that nobody else serves it.
 fn listen(socket: &Path) -> Result<std::os::unix::net::UnixListener, StartError> {
-    let failed = |e: std::io::Error| StartError::new(format!("cannot listen on {}: {e}", socket.display()), "Choose a shorter --state-dir, on a local disk.");
+    let failed = |e: std::io::Error| {
+        StartError::new(
+            format!("cannot listen on {}: {e}", socket.display()),
+            "Choose a shorter --state-dir, on a local disk.",
+        )
+    };
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}

@@ -1,5 +1,8 @@
 //! Joins the mesh to the embedded cluster: its kinds as data, its admission as hooks, its routes from the registry's objects.
-use ::cluster::{AdmissionHook, AdmissionRequest, Column, Kind, ListOptions, Object, Operation, Patch, Registry, Status, Subresource, WatchEvent, WatchKind, WatchOptions, WriteOptions, schema};
+use ::cluster::{
+    AdmissionHook, AdmissionRequest, Column, Kind, ListOptions, Object, Operation, Patch, Registry, Status,
+    Subresource, WatchEvent, WatchKind, WatchOptions, WriteOptions, schema,
+};
 use ::mesh::{Control, Decision, MeshInput, Report, SidecarTemplate, inject, validate};
 use futures::StreamExt;
 use futures::stream::select_all;
@@ -61,8 +64,13 @@ pub fn admission() -> Vec<AdmissionHook> {
     vec![injection, validation]
 }
 
-const WATCHED: [(&str, &str); 5] =
-    [(GROUP, "virtualservices"), (GROUP, "destinationrules"), ("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "pods")];
+const WATCHED: [(&str, &str); 5] = [
+    (GROUP, "virtualservices"),
+    (GROUP, "destinationrules"),
+    ("", "services"),
+    ("discovery.k8s.io", "endpointslices"),
+    ("", "pods"),
+];
 
 /// Publishes routes as objects change, and writes what is not honoured into the objects' status, until `stop`.
 pub async fn run(registry: Registry, control: Control, stop: CancellationToken) -> Result<(), String> {
@@ -174,7 +182,8 @@ async fn report(registry: &Registry, control: &Control) -> Result<(), String> {
             let Some(kind) = registry.kinds().by_kind(GROUP, kind).cloned() else { continue };
             let patch = Patch::Merge(json!({"status": {"conditions": conditions(about.map_or(&[], Vec::as_slice))}}));
             // The object may be gone by now; then there is nothing to tell.
-            let written = registry.patch(&kind, Some(&ns), &name, Subresource::Status, patch, &WriteOptions::by("istiod")).await;
+            let written =
+                registry.patch(&kind, Some(&ns), &name, Subresource::Status, patch, &WriteOptions::by("istiod")).await;
             if let Err(error) = written {
                 debug!(%error, name, "Could not write a route's status");
             }
@@ -203,7 +212,9 @@ mod tests {
     fn a_pods_status_concerns_no_table() {
         let pod = |labels: Value, status: &str, kind: WatchKind| WatchEvent {
             kind,
-            object: Arc::new(json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "n", "labels": labels}, "status": {"phase": status}})),
+            object: Arc::new(
+                json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "n", "labels": labels}, "status": {"phase": status}}),
+            ),
             revision: 1,
         };
         let mut pods = Pods::default();
@@ -217,7 +228,8 @@ mod tests {
         ] {
             assert_eq!(pods.concerns(&event), want, "{event:?}");
         }
-        let service = WatchEvent { kind: WatchKind::Deleted, object: Arc::new(json!({"kind": "Service"})), revision: 1 };
+        let service =
+            WatchEvent { kind: WatchKind::Deleted, object: Arc::new(json!({"kind": "Service"})), revision: 1 };
         assert!(pods.concerns(&service));
     }
 
@@ -237,15 +249,25 @@ mod tests {
     #[tokio::test]
     async fn fields_that_istio_does_not_know_are_refused_and_all_others_accepted() {
         let folder = tempfile::tempdir().unwrap();
-        let registry = Registry::open(Store::open(folder.path().join("store")).unwrap(), Kinds::builtin().with(kinds()), Vec::new()).unwrap();
+        let registry = Registry::open(
+            Store::open(folder.path().join("store")).unwrap(),
+            Kinds::builtin().with(kinds()),
+            Vec::new(),
+        )
+        .unwrap();
         registry.ensure_namespaces(&["default"]).await.unwrap();
         let routes = registry.kinds().find(GROUP, "virtualservices").unwrap().clone();
         let strict = WriteOptions { validation: FieldValidation::Strict, ..WriteOptions::by("test") };
-        let create = async |destination: Value| registry.create(&routes, Some("default"), route(destination), &strict).await;
+        let create =
+            async |destination: Value| registry.create(&routes, Some("default"), route(destination), &strict).await;
         let misspelt = create(json!({"destination": {"host": "flaskapp"}, "wieght": 80})).await.unwrap_err();
-        assert_eq!(misspelt.message, "VirtualService in version \"v1\" cannot be handled as a VirtualService: strict decoding error: unknown field \"spec.http[0].route[0].wieght\"");
+        assert_eq!(
+            misspelt.message,
+            "VirtualService in version \"v1\" cannot be handled as a VirtualService: strict decoding error: unknown field \"spec.http[0].route[0].wieght\""
+        );
         assert_eq!(create(json!({"destination": {"host": "flaskapp"}, "weight": "80"})).await.unwrap_err().code, 422);
-        let made = create(json!({"destination": {"host": "flaskapp", "port": {"number": 80}}, "weight": 80})).await.unwrap();
+        let made =
+            create(json!({"destination": {"host": "flaskapp", "port": {"number": 80}}, "weight": 80})).await.unwrap();
         assert_eq!(made.object["spec"]["http"][0]["mirrorPercentage"]["value"], 12.5);
         let rules = registry.kinds().find(GROUP, "destinationrules").unwrap().clone();
         let rule = json!({"metadata": {"name": "r"}, "spec": {"host": "flaskapp", "subsets": [{"name": "v1", "labels": {"version": "v1"}}],

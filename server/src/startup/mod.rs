@@ -48,14 +48,28 @@ pub fn serve(config: Serve) -> ExitCode {
     listen::raise_descriptors();
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log);
     // Every failed call, at once and without its meaning: what it means is logged where it is handled.
-    let filter = match filter.and_then(|f| Ok(if config.log.contains("kube") { f } else { f.add_directive("kube_client::client::builder=off".parse()?) })) {
+    let filter = match filter.and_then(|f| {
+        Ok(if config.log.contains("kube") { f } else { f.add_directive("kube_client::client::builder=off".parse()?) })
+    }) {
         Ok(filter) => filter,
-        Err(error) => return refuse(&StartError::new(format!("--log {}: {error}", config.log), "Use error, warn, info or debug.")),
+        Err(error) => {
+            return refuse(&StartError::new(
+                format!("--log {}: {error}", config.log),
+                "Use error, warn, info or debug.",
+            ));
+        }
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
     let pools = match Pools::start(config.cluster() == ClusterChoice::Embedded) {
         Ok(pools) => pools,
-        Err(error) => return refuse(&StartError::new(format!("cannot start threads: {error}"), "Raise the limit on processes.")),
+        Err(error) => {
+            return refuse(&StartError::new(format!("cannot start threads: {error}"), "Raise the limit on processes."));
+        }
     };
     let code = match pools.block_on(run(config, pools.handles())) {
         Ok(true) => ExitCode::SUCCESS,
@@ -96,12 +110,15 @@ struct Started {
 }
 
 async fn run(config: Serve, pools: Handles) -> Result<bool, StartError> {
-    let shutdown = shutdown_signal().map_err(|e| StartError::new(format!("cannot watch for signals: {e}"), "Report this: it is a defect."))?;
+    let shutdown = shutdown_signal()
+        .map_err(|e| StartError::new(format!("cannot watch for signals: {e}"), "Report this: it is a defect."))?;
     let token = token::token(config.token_file.as_deref(), config.made_token.made_token_file.as_deref())?;
     let tls = tls::acceptor(&config)?;
-    let manifests = Manifests::parse(ImageSource::of(&config)).map_err(|e| StartError::new(e, "Report this: it is a defect."))?;
+    let manifests =
+        Manifests::parse(ImageSource::of(&config)).map_err(|e| StartError::new(e, "Report this: it is a defect."))?;
     let prometheus = config.prometheus_url.as_ref().map(Prometheus::at).transpose();
-    let prometheus = prometheus.map_err(|why| StartError::new(format!("--prometheus-url: {why}"), "Leave it out, or correct it."))?;
+    let prometheus = prometheus
+        .map_err(|why| StartError::new(format!("--prometheus-url: {why}"), "Leave it out, or correct it."))?;
     let listener = TcpListener::bind(config.listen).await.map_err(|e| cannot_listen(config.listen, &e))?;
     let address = listener.local_addr().map_err(|e| cannot_listen(config.listen, &e))?;
 
@@ -110,12 +127,23 @@ async fn run(config: Serve, pools: Handles) -> Result<bool, StartError> {
     let policy = listen::Listener::new("panel", web::limits(config.tls_terminated_by_proxy), &listeners);
     let started = match config.cluster() {
         ClusterChoice::Embedded => embedded::start(&config, &listeners, &mut tasks).await?,
-        ClusterChoice::Kubeconfig => remote::from_kubeconfig(config.kubeconfig.as_deref(), config.context.clone()).await?,
+        ClusterChoice::Kubeconfig => {
+            remote::from_kubeconfig(config.kubeconfig.as_deref(), config.context.clone()).await?
+        }
         ClusterChoice::InCluster => remote::in_cluster().await?,
     };
-    let limits = Limits { total_rate: config.max_total_rate, idle_after: Duration::from_secs(config.idle_after.into()) };
-    let (demo, runner) =
-        Demo::new(started.cluster.clone(), manifests, build_id(), reached(&config, address), started.identity.clone(), prometheus, limits, tasks.token(Stage::Load));
+    let limits =
+        Limits { total_rate: config.max_total_rate, idle_after: Duration::from_secs(config.idle_after.into()) };
+    let (demo, runner) = Demo::new(
+        started.cluster.clone(),
+        manifests,
+        build_id(),
+        reached(&config, address),
+        started.identity.clone(),
+        prometheus,
+        limits,
+        tasks.token(Stage::Load),
+    );
     tasks.start(Stage::Load, "demo", |_| async move {
         runner.run().await;
         Ok(())
@@ -176,7 +204,11 @@ fn announce(url: &str, lines: &[String]) {
 /// How to point kubectl at a cluster.
 fn kubectl_line(kubeconfig: &Path) -> String {
     let path = kubeconfig.display().to_string();
-    let quoted = if path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c)) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
+    let quoted = if path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c)) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    };
     format!("export KUBECONFIG={quoted}")
 }
 
@@ -187,14 +219,18 @@ pub fn print_kubeconfig(state_dir: &Path) -> ExitCode {
         println!("{}", kubectl_line(&file));
         return ExitCode::SUCCESS;
     }
-    refuse(&StartError::new(format!("there is no cluster in {}", state_dir.display()), "Start demo-panel first, or give its --state-dir."))
+    refuse(&StartError::new(
+        format!("there is no cluster in {}", state_dir.display()),
+        "Start demo-panel first, or give its --state-dir.",
+    ))
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> StartError {
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            StartError::new(format!("port {} is taken: another program listens on {address}", address.port()), "Stop it, or choose another with --listen.")
-        }
+        std::io::ErrorKind::AddrInUse => StartError::new(
+            format!("port {} is taken: another program listens on {address}", address.port()),
+            "Stop it, or choose another with --listen.",
+        ),
         _ => StartError::new(format!("cannot listen on {address}: {error}"), "Choose another with --listen."),
     }
 }

@@ -3,8 +3,8 @@ use super::tried::Tried;
 use super::{StartError, Started};
 use crate::k8s;
 use app::types::ClusterView;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -23,12 +23,23 @@ pub async fn from_kubeconfig(file: Option<&Path>, context: Option<String>) -> Re
     tried.look_up(&kubeconfig)?;
     let cluster = connect(kubeconfig, context, "kubeconfig", None, &tried).await?;
     answers(&cluster, &tried).await?;
-    let line = format!("cluster: {} ({}), server {}", cluster.view.context, cluster.view.kind, tried.server.unwrap_or_default());
+    let line = format!(
+        "cluster: {} ({}), server {}",
+        cluster.view.context,
+        cluster.view.kind,
+        tried.server.unwrap_or_default()
+    );
     Ok(Started { cluster, lines: vec![line], identity: Some(identity()), _embedded: None })
 }
 
 /// A client from a kubeconfig, whose connections come from the address `from` if one is given. Nothing is asked of the cluster yet.
-pub async fn connect(kubeconfig: Kubeconfig, context: Option<String>, kind: &str, from: Option<IpAddr>, tried: &Tried) -> Result<k8s::Cluster, StartError> {
+pub async fn connect(
+    kubeconfig: Kubeconfig,
+    context: Option<String>,
+    kind: &str,
+    from: Option<IpAddr>,
+    tried: &Tried,
+) -> Result<k8s::Cluster, StartError> {
     let name = context.clone().or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
     let chosen = kubeconfig.contexts.iter().find(|c| c.name == name).and_then(|c| c.context.clone());
     let user = chosen.and_then(|c| c.user).unwrap_or_default();
@@ -43,9 +54,16 @@ pub async fn connect(kubeconfig: Kubeconfig, context: Option<String>, kind: &str
 /// The cluster that this program is a pod of.
 pub async fn in_cluster() -> Result<Started, StartError> {
     let mut tried = Tried { file: "the pod's service account".to_owned(), ..Tried::default() };
-    let config = Config::incluster().map_err(|e| tried.failed(&format!("this is no pod with a service account: {e}"), "Use --cluster embedded or --kubeconfig."))?;
+    let config = Config::incluster().map_err(|e| {
+        tried.failed(&format!("this is no pod with a service account: {e}"), "Use --cluster embedded or --kubeconfig.")
+    })?;
     tried.server = Some(config.cluster_url.to_string());
-    let view = ClusterView { kind: "in-cluster".to_owned(), context: "in-cluster".to_owned(), user: "service account".to_owned(), ..ClusterView::default() };
+    let view = ClusterView {
+        kind: "in-cluster".to_owned(),
+        context: "in-cluster".to_owned(),
+        user: "service account".to_owned(),
+        ..ClusterView::default()
+    };
     let cluster = client(config, view, None, &tried)?;
     answers(&cluster, &tried).await?;
     Ok(Started { cluster, lines: vec!["cluster: in-cluster".to_owned()], identity: Some(identity()), _embedded: None })
@@ -72,5 +90,11 @@ fn identity() -> String {
     let mut bytes = [0u8; 2];
     // Two panels of one machine are told apart by the process as well.
     let _ = getrandom::fill(&mut bytes);
-    format!("{}-{:x}{:02x}{:02x}", if host.is_empty() { "panel" } else { &host }, std::process::id(), bytes[0], bytes[1])
+    format!(
+        "{}-{:x}{:02x}{:02x}",
+        if host.is_empty() { "panel" } else { &host },
+        std::process::id(),
+        bytes[0],
+        bytes[1]
+    )
 }

@@ -15,7 +15,9 @@ pub fn acceptor(config: &Serve) -> Result<Option<TlsAcceptor>, StartError> {
         _ => return Ok(None),
     };
     let server = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
-    let mut server = server.map_err(|e| StartError::new(format!("certificate and key cannot be used: {e}"), "Check --tls-cert and --tls-key."))?;
+    let mut server = server.map_err(|e| {
+        StartError::new(format!("certificate and key cannot be used: {e}"), "Check --tls-cert and --tls-key.")
+    })?;
     server.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(server))))
 }
@@ -26,14 +28,16 @@ fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
 }
 
 fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, StartError> {
-    PrivateKeyDer::from_pem_file(file).map_err(|e| StartError::new(format!("cannot read {}: {e}", file.display()), "Check --tls-key."))
+    PrivateKeyDer::from_pem_file(file)
+        .map_err(|e| StartError::new(format!("cannot read {}: {e}", file.display()), "Check --tls-key."))
 }
 
 fn self_signed(config: &Serve) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), StartError> {
     let mut names = vec!["localhost".to_owned(), config.listen.ip().to_string()];
     names.extend(config.public_urls.iter().filter_map(|u| u.host()).map(str::to_owned));
     let made = rcgen::generate_simple_self_signed(names);
-    let made = made.map_err(|e| StartError::new(format!("cannot make a certificate: {e}"), "Check the hosts in --public-url."))?;
+    let made = made
+        .map_err(|e| StartError::new(format!("cannot make a certificate: {e}"), "Check the hosts in --public-url."))?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     Ok((vec![made.cert.der().clone()], key.into()))
 }

@@ -22,10 +22,14 @@ pub fn token(file: Option<&Path>, made: Option<&Path>) -> Result<Option<String>,
 fn read(file: &Path) -> Result<String, StartError> {
     let shown = file.display();
     check_mode(file)?;
-    let text = std::fs::read_to_string(file).map_err(|e| StartError::new(format!("cannot read the token in {shown}: {e}"), "Check --token-file."))?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| StartError::new(format!("cannot read the token in {shown}: {e}"), "Check --token-file."))?;
     let token = text.trim();
     if token.len() < SHORTEST {
-        return Err(StartError::new(format!("the token in {shown} is shorter than {SHORTEST} characters"), "Make one with `openssl rand -hex 32`."));
+        return Err(StartError::new(
+            format!("the token in {shown} is shorter than {SHORTEST} characters"),
+            "Make one with `openssl rand -hex 32`.",
+        ));
     }
     Ok(token.to_owned())
 }
@@ -42,12 +46,17 @@ fn check_mode(file: &Path) -> Result<(), StartError> {
         return Ok(());
     }
     let shown = file.display();
-    Err(StartError::new(format!("the token in {shown} has mode {mode:04o}: other users of this machine can read it"), &format!("Close it with `chmod 600 {shown}`.")))
+    Err(StartError::new(
+        format!("the token in {shown} has mode {mode:04o}: other users of this machine can read it"),
+        &format!("Close it with `chmod 600 {shown}`."),
+    ))
 }
 
 /// 256 random bits, kept as long as the file is: a container that starts again in its pod has the same.
 fn make(file: &Path) -> Result<String, StartError> {
-    let failed = |why: String| StartError::new(format!("cannot keep a token in {}: {why}", file.display()), "Check --made-token-file.");
+    let failed = |why: String| {
+        StartError::new(format!("cannot keep a token in {}: {why}", file.display()), "Check --made-token-file.")
+    };
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes).map_err(|e| failed(e.to_string()))?;
     let token: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
@@ -57,7 +66,9 @@ fn make(file: &Path) -> Result<String, StartError> {
         Err(error) => return Err(failed(error.to_string())),
     }
     // The token itself is in no log.
-    warn!("No token was given, so the panel made one. In a cluster: kubectl -n demo-panel exec deploy/demo-panel -- demo-panel token");
+    warn!(
+        "No token was given, so the panel made one. In a cluster: kubectl -n demo-panel exec deploy/demo-panel -- demo-panel token"
+    );
     Ok(token)
 }
 
@@ -68,7 +79,10 @@ pub fn print_token(made: Option<&Path>) -> ExitCode {
             println!("{token}");
             ExitCode::SUCCESS
         }
-        _ => refuse(&StartError::new("the panel made no token here", "The one in use was given with --token-file; who put it there can tell it.")),
+        _ => refuse(&StartError::new(
+            "the panel made no token here",
+            "The one in use was given with --token-file; who put it there can tell it.",
+        )),
     }
 }
 
@@ -86,7 +100,12 @@ mod tests {
         assert_eq!(token(None, Some(&made)).unwrap(), Some(first.clone()), "a second start has the same");
         let somebodys = "one that somebody gave, of 32 characters or more";
         std::fs::write(&given, format!("{somebodys}\n")).unwrap();
-        assert!(token(Some(&given), Some(&made)).unwrap_err().to_string().contains("other users of this machine can read it"));
+        assert!(
+            token(Some(&given), Some(&made))
+                .unwrap_err()
+                .to_string()
+                .contains("other users of this machine can read it")
+        );
         std::fs::set_permissions(&given, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(token(Some(&given), Some(&made)).unwrap().as_deref(), Some(somebodys));
         assert!(token(Some(&dir.path().join("nowhere")), None).is_err());

@@ -28,7 +28,14 @@ impl Tried {
     pub fn failed(&self, why: &str, hint: &str) -> StartError {
         let context = self.context.as_ref().map(|c| format!(", context `{c}`")).unwrap_or_default();
         let server = self.server.as_ref().map(|s| format!(", server {s}")).unwrap_or_default();
-        StartError::new(format!("the cluster cannot be used: {}\n  tried: {}{context}{server}", why.trim_end_matches('.'), self.file), hint)
+        StartError::new(
+            format!(
+                "the cluster cannot be used: {}\n  tried: {}{context}{server}",
+                why.trim_end_matches('.'),
+                self.file
+            ),
+            hint,
+        )
     }
 
     /// A file that cannot be read as a kubeconfig.
@@ -37,33 +44,50 @@ impl Tried {
             KubeconfigError::ReadConfig(io, path) if io.kind() == ErrorKind::NotFound => {
                 self.failed(&format!("there is no file {}", path.display()), "Name the right one with --kubeconfig.")
             }
-            KubeconfigError::ReadConfig(io, path) => self.failed(&format!("{} cannot be read: {io}", path.display()), "Check --kubeconfig and the file's mode."),
-            KubeconfigError::FindPath => self.failed("neither $KUBECONFIG nor a home folder is set", "Name the file with --kubeconfig."),
-            KubeconfigError::Parse(words) => self.failed(&format!("it is not a kubeconfig: {words}"), "Make it anew, for example with `kubectl config view --raw`."),
+            KubeconfigError::ReadConfig(io, path) => self
+                .failed(&format!("{} cannot be read: {io}", path.display()), "Check --kubeconfig and the file's mode."),
+            KubeconfigError::FindPath => {
+                self.failed("neither $KUBECONFIG nor a home folder is set", "Name the file with --kubeconfig.")
+            }
+            KubeconfigError::Parse(words) => self.failed(
+                &format!("it is not a kubeconfig: {words}"),
+                "Make it anew, for example with `kubectl config view --raw`.",
+            ),
             other => self.failed(&other.to_string(), "See what `kubectl config view` says of it."),
         }
     }
 
     /// What a kubeconfig lacks for this context, before anything is sent; fills in context and server on the way.
     pub fn look_up(&mut self, config: &Kubeconfig) -> Result<(), StartError> {
-        let Some(name) = self.context.clone().or_else(|| config.current_context.clone()).filter(|n| !n.is_empty()) else {
+        let Some(name) = self.context.clone().or_else(|| config.current_context.clone()).filter(|n| !n.is_empty())
+        else {
             return Err(self.failed("it names no current context", "Choose one with --context."));
         };
         self.context = Some(name.clone());
-        let known = |names: Vec<&str>| if names.is_empty() { "there is none".to_owned() } else { format!("there is {}", names.join(", ")) };
+        let known = |names: Vec<&str>| {
+            if names.is_empty() { "there is none".to_owned() } else { format!("there is {}", names.join(", ")) }
+        };
         let Some(context) = config.contexts.iter().find(|c| c.name == name).and_then(|c| c.context.as_ref()) else {
             let names = known(config.contexts.iter().map(|c| c.name.as_str()).collect());
-            return Err(self.failed(&format!("there is no such context; {names}"), "Choose one of them with --context."));
+            return Err(
+                self.failed(&format!("there is no such context; {names}"), "Choose one of them with --context.")
+            );
         };
         let Some(cluster) = config.clusters.iter().find(|c| c.name == context.cluster) else {
             let names = known(config.clusters.iter().map(|c| c.name.as_str()).collect());
-            return Err(self.failed(&format!("its cluster `{}` is not in the file; {names}", context.cluster), "Mend the context with `kubectl config set-context`."));
+            return Err(self.failed(
+                &format!("its cluster `{}` is not in the file; {names}", context.cluster),
+                "Mend the context with `kubectl config set-context`.",
+            ));
         };
         self.server = cluster.cluster.as_ref().and_then(|c| c.server.clone());
         let user = context.user.clone().unwrap_or_default();
         if !user.is_empty() && !config.auth_infos.iter().any(|a| a.name == user) {
             let names = known(config.auth_infos.iter().map(|a| a.name.as_str()).collect());
-            return Err(self.failed(&format!("its user `{user}` is not in the file; {names}"), "Mend the context with `kubectl config set-context`."));
+            return Err(self.failed(
+                &format!("its user `{user}` is not in the file; {names}"),
+                "Mend the context with `kubectl config set-context`.",
+            ));
         }
         Ok(())
     }
@@ -71,12 +95,14 @@ impl Tried {
     /// A kubeconfig whose parts do not do.
     pub fn unusable(&self, error: &KubeconfigError) -> StartError {
         match error {
-            KubeconfigError::LoadCertificateAuthority(_) | KubeconfigError::ParseCertificates(_) => {
-                self.failed(&format!("its certificate authority cannot be used: {error}"), "Get a fresh kubeconfig from whoever runs the cluster.")
-            }
-            KubeconfigError::LoadClientCertificate(_) | KubeconfigError::LoadClientKey(_) => {
-                self.failed(&format!("its client certificate cannot be used: {error}"), "Get a fresh kubeconfig from whoever runs the cluster.")
-            }
+            KubeconfigError::LoadCertificateAuthority(_) | KubeconfigError::ParseCertificates(_) => self.failed(
+                &format!("its certificate authority cannot be used: {error}"),
+                "Get a fresh kubeconfig from whoever runs the cluster.",
+            ),
+            KubeconfigError::LoadClientCertificate(_) | KubeconfigError::LoadClientKey(_) => self.failed(
+                &format!("its client certificate cannot be used: {error}"),
+                "Get a fresh kubeconfig from whoever runs the cluster.",
+            ),
             other => self.failed(&other.to_string(), "See what `kubectl config view` says of it."),
         }
     }
@@ -101,7 +127,10 @@ impl Tried {
 
     /// No answer in time.
     pub fn silent(&self, seconds: u64) -> StartError {
-        self.failed(&format!("there was no answer within {seconds} s"), "See whether the address is right, and whether a VPN is needed.")
+        self.failed(
+            &format!("there was no answer within {seconds} s"),
+            "See whether the address is right, and whether a VPN is needed.",
+        )
     }
 }
 
@@ -151,7 +180,11 @@ mod tests {
             (whole, None, "ok a https://h:6443"),
             (whole, Some("nope"), "there is no such context; there is a, b, d\n  tried: /k, context `nope`"),
             (whole, Some("b"), "its cluster `x` is not in the file; there is c\n  tried: /k, context `b`"),
-            (whole, Some("d"), "its user `y` is not in the file; there is u\n  tried: /k, context `d`, server https://h:6443"),
+            (
+                whole,
+                Some("d"),
+                "its user `y` is not in the file; there is u\n  tried: /k, context `d`, server https://h:6443",
+            ),
             (&no_current, None, "it names no current context\n  tried: /k"),
             ("clusters: []", Some("a"), "there is no such context; there is none\n  tried: /k, context `a`"),
         ] {
@@ -171,7 +204,10 @@ mod tests {
         for (error, trouble) in [
             (wrapped(std::io::Error::from(ErrorKind::ConnectionRefused)), Trouble::Refused),
             (wrapped(std::io::Error::new(ErrorKind::InvalidData, certificate.clone())), Trouble::Certificate),
-            (wrapped(std::io::Error::other(std::io::Error::new(ErrorKind::InvalidData, certificate.clone()))), Trouble::Certificate),
+            (
+                wrapped(std::io::Error::other(std::io::Error::new(ErrorKind::InvalidData, certificate.clone()))),
+                Trouble::Certificate,
+            ),
             (kube::Error::Service(Box::new(certificate)), Trouble::Certificate),
             (wrapped(std::io::Error::from(ErrorKind::ConnectionReset)), Trouble::Other),
         ] {

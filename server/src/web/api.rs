@@ -23,12 +23,20 @@ impl<S: Send + Sync> FromRequestParts<S> for InNamespace {
             match pair.split_once('=') {
                 // A name that is valid needs no escapes, so one with an escape is not valid.
                 Some(("namespace", name)) if found.is_none() => {
-                    let named = name.parse().map_err(|e: String| failure(Code::BadRequest, sentence(&e), "For example ?namespace=istio-app."))?;
+                    let named = name.parse().map_err(|e: String| {
+                        failure(Code::BadRequest, sentence(&e), "For example ?namespace=istio-app.")
+                    })?;
                     found = Some(named);
                 }
                 // The page's stream says which language its figures are to be worded in.
                 Some(("lang", _)) if parts.uri.path().ends_with("/live") => {}
-                _ => return Err(failure(Code::BadRequest, "The only parameter is `namespace`, once.", "For example ?namespace=istio-app.")),
+                _ => {
+                    return Err(failure(
+                        Code::BadRequest,
+                        "The only parameter is `namespace`, once.",
+                        "For example ?namespace=istio-app.",
+                    ));
+                }
             }
         }
         Ok(InNamespace(found.unwrap_or_default()))
@@ -59,16 +67,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Decoded<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|e| failure(Code::BadRequest, e.body_text(), "Try again."))?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|e| failure(Code::BadRequest, e.body_text(), "Try again."))?;
         let read = serde_json::from_slice(&bytes);
-        read.map(Decoded).map_err(|e| failure(Code::BadRequest, sentence(&words(&e)), "The README shows each verb's body."))
+        read.map(Decoded)
+            .map_err(|e| failure(Code::BadRequest, sentence(&words(&e)), "The README shows each verb's body."))
     }
 }
 
 /// What serde says, without the place in the body where it is of no use.
 fn words(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    if error.is_data() { text.rsplit_once(" at line ").map_or(text.clone(), |(words, _)| words.to_owned()) } else { format!("the body is not JSON: {text}") }
+    if error.is_data() {
+        text.rsplit_once(" at line ").map_or(text.clone(), |(words, _)| words.to_owned())
+    } else {
+        format!("the body is not JSON: {text}")
+    }
 }
 
 fn sentence(words: &str) -> String {
@@ -87,7 +102,10 @@ pub async fn status(State(state): State<AppState>, InNamespace(ns): InNamespace)
 }
 
 /// `GET preflight`: asks the cluster, changes nothing.
-pub async fn preflight(State(state): State<AppState>, InNamespace(ns): InNamespace) -> Result<Json<Preflight>, Failure> {
+pub async fn preflight(
+    State(state): State<AppState>,
+    InNamespace(ns): InNamespace,
+) -> Result<Json<Preflight>, Failure> {
     Ok(Json(state.plane.preflight(&ns).await?))
 }
 
@@ -102,11 +120,21 @@ pub async fn all_manifests(State(state): State<AppState>, InNamespace(ns): InNam
 }
 
 /// `GET manifests/client` and `manifests/route`.
-pub async fn manifests(State(state): State<AppState>, Path(part): Path<String>, InNamespace(ns): InNamespace) -> Result<Response, Failure> {
+pub async fn manifests(
+    State(state): State<AppState>,
+    Path(part): Path<String>,
+    InNamespace(ns): InNamespace,
+) -> Result<Response, Failure> {
     let part = match part.as_str() {
         "client" => Part::Client,
         "route" => Part::Route,
-        _ => return Err(failure(Code::NotFound, "There are no such manifests.", "There are manifests, manifests/client and manifests/route.")),
+        _ => {
+            return Err(failure(
+                Code::NotFound,
+                "There are no such manifests.",
+                "There are manifests, manifests/client and manifests/route.",
+            ));
+        }
     };
     yaml(state.demo.manifests(&ns, part).await?)
 }
@@ -127,13 +155,24 @@ async fn weights(state: &AppState, ns: &Namespace, by: &str, request: Request) -
 struct Nothing {}
 
 /// `POST stop-all`: stops the load of every namespace; it is about none in particular.
-pub async fn stop_all(State(state): State<AppState>, By(by): By, request: Request) -> Result<Json<StoppedAll>, Failure> {
+pub async fn stop_all(
+    State(state): State<AppState>,
+    By(by): By,
+    request: Request,
+) -> Result<Json<StoppedAll>, Failure> {
     if request.uri().query().is_some_and(|query| !query.is_empty()) {
-        return Err(failure(Code::BadRequest, "`stop-all` is about all namespaces and takes no parameter.", "Use POST load with rate 0 for one of them."));
+        return Err(failure(
+            Code::BadRequest,
+            "`stop-all` is about all namespaces and takes no parameter.",
+            "Use POST load with rate 0 for one of them.",
+        ));
     }
-    let bytes = Bytes::from_request(request, &state).await.map_err(|e| failure(Code::BadRequest, e.body_text(), "Try again."))?;
+    let bytes = Bytes::from_request(request, &state)
+        .await
+        .map_err(|e| failure(Code::BadRequest, e.body_text(), "Try again."))?;
     if !bytes.is_empty() {
-        serde_json::from_slice::<Nothing>(&bytes).map_err(|e| failure(Code::BadRequest, sentence(&words(&e)), "The body is {}."))?;
+        serde_json::from_slice::<Nothing>(&bytes)
+            .map_err(|e| failure(Code::BadRequest, sentence(&words(&e)), "The body is {}."))?;
     }
     Ok(Json(state.plane.stop_all(&by).await?))
 }
@@ -164,7 +203,9 @@ pub async fn verb(
         "route" => plane.route(&ns, &by, Decoded::from_request(request, &state).await?.0).await?,
         "load" => plane.load(&ns, &by, Decoded::from_request(request, &state).await?.0).await?,
         "weights" => return weights(&state, &ns, &by, request).await.map(IntoResponse::into_response),
-        "status" | "live" | "preflight" | "history" => return Err(failure(Code::MethodNotAllowed, format!("`{verb}` is read with GET."), "Leave out -X POST.")),
+        "status" | "live" | "preflight" | "history" => {
+            return Err(failure(Code::MethodNotAllowed, format!("`{verb}` is read with GET."), "Leave out -X POST."));
+        }
         _ => return Err(unknown_verb()),
     };
     Ok(accepted(operation))
@@ -172,7 +213,8 @@ pub async fn verb(
 
 /// `GET` of a verb, or of none.
 pub async fn not_a_read(Path(verb): Path<String>) -> Failure {
-    let known = ["deploy", "client", "verify", "adopt", "revert", "teardown", "takeover", "inject", "route", "load", "weights"];
+    let known =
+        ["deploy", "client", "verify", "adopt", "revert", "teardown", "takeover", "inject", "route", "load", "weights"];
     if known.contains(&verb.as_str()) {
         failure(Code::MethodNotAllowed, format!("`{verb}` changes something, so it is a POST."), "Use curl -X POST.")
     } else {

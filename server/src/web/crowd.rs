@@ -39,7 +39,8 @@ pub fn signed_in(state: &AppState, parts: &http::request::Parts) -> Result<(), B
         None => Ok(()),
         Some((digest, session)) => {
             let most = if session { PER_SESSION } else { PER_TOKEN };
-            conn.identify(digest, most).map_err(|refused| Box::new(too_many(refused, "Too many connections are open with these credentials.")))
+            conn.identify(digest, most)
+                .map_err(|refused| Box::new(too_many(refused, "Too many connections are open with these credentials.")))
         }
     }
 }
@@ -65,7 +66,9 @@ pub async fn stream(request: Request, next: Next) -> Response {
 }
 
 fn too_many(refused: Refused, message: &str) -> Response {
-    let mut response = failure(Code::TooManyRequests, message, "Close pages that are not needed, or wait a few seconds.").into_response();
+    let mut response =
+        failure(Code::TooManyRequests, message, "Close pages that are not needed, or wait a few seconds.")
+            .into_response();
     let headers = response.headers_mut();
     headers.insert(header::RETRY_AFTER, HeaderValue::from(Refused::RETRY_AFTER.as_secs()));
     // Whoever is refused shall not hold a connection on top.

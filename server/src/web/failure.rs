@@ -48,7 +48,9 @@ pub async fn statuses(request: Request, next: Next) -> Response {
     let (mut parts, body) = response.into_parts();
     // A server function's error is small; what is not is none of ours.
     let bytes = to_bytes(body, 64 * 1024).await.unwrap_or_default();
-    let Ok(mut error) = serde_json::from_slice::<ApiError>(&bytes) else { return Response::from_parts(parts, Body::from(bytes)) };
+    let Ok(mut error) = serde_json::from_slice::<ApiError>(&bytes) else {
+        return Response::from_parts(parts, Body::from(bytes));
+    };
     // Leptos has one kind of error for arguments that it cannot read.
     if error.code == Code::Internal && error.message.starts_with("error deserializing") {
         error = ApiError::new(Code::BadRequest, error.message, "Reload the page.");

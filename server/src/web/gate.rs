@@ -57,7 +57,13 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Gate {
     /// Open where there is no token.
     pub fn new(token: Option<&str>, secure: bool) -> Gate {
-        Gate { token: token.map(hash), secure, wrong: Mutex::default(), wrong_total: Counter::default(), sessions: Mutex::default() }
+        Gate {
+            token: token.map(hash),
+            secure,
+            wrong: Mutex::default(),
+            wrong_total: Counter::default(),
+            sessions: Mutex::default(),
+        }
     }
 
     /// Lets a request in, or not.
@@ -153,7 +159,11 @@ mod tests {
         for (i, expected) in [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000].into_iter().enumerate() {
             let answer = if i % 2 == 0 { gate.admit(&wrong, from) } else { gate.sign_in("wrong", from).map(drop) };
             assert_eq!(delay(answer), expected);
-            assert_eq!(gate.admit(&with("authorization", "Bearer right"), from), Ok(()), "the correct one always works");
+            assert_eq!(
+                gate.admit(&with("authorization", "Bearer right"), from),
+                Ok(()),
+                "the correct one always works"
+            );
         }
         assert!(gate.sign_in("right", from).is_ok());
         assert_eq!(delay(gate.admit(&wrong, from)), 5_000, "and does not forgive the wrong ones");
@@ -171,10 +181,16 @@ mod tests {
             assert!(!line.contains("right"), "{line}");
             let pair = line.split(';').next().unwrap();
             assert_eq!(gate.admit(&with("cookie", &format!("lang=en; {pair}")), from), Ok(()));
-            for wrong in ["demo-panel-session=", "demo-panel-session=00", &pair.replace("session=", "session=0"), "other=1"] {
+            for wrong in
+                ["demo-panel-session=", "demo-panel-session=00", &pair.replace("session=", "session=0"), "other=1"]
+            {
                 assert_eq!(gate.admit(&with("cookie", wrong), from), Err(Refused::SignedOut), "{wrong}");
             }
-            assert_eq!(Gate::new(Some("right"), secure).admit(&with("cookie", pair), from), Err(Refused::SignedOut), "another start");
+            assert_eq!(
+                Gate::new(Some("right"), secure).admit(&with("cookie", pair), from),
+                Err(Refused::SignedOut),
+                "another start"
+            );
         }
         assert_eq!(Gate::new(None, false).admit(&HeaderMap::new(), from), Ok(()));
     }

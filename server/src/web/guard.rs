@@ -96,7 +96,8 @@ fn bare(host: &str) -> &str {
 fn origin_fits(parts: &http::request::Parts, host: &str, hosts: &HostList) -> bool {
     let text = |name: &str| parts.headers.get(name).map(|v| v.to_str().unwrap_or("?"));
     let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-    let opens_page = text("sec-fetch-mode") == Some("navigate") && matches!(text("sec-fetch-dest"), None | Some("document"));
+    let opens_page =
+        text("sec-fetch-mode") == Some("navigate") && matches!(text("sec-fetch-dest"), None | Some("document"));
     if reads && opens_page && !parts.uri.path().starts_with("/api") {
         return true;
     }
@@ -124,14 +125,26 @@ pub async fn guard(State(state): State<AppState>, request: Request, next: Next) 
     };
     // Probes of a kubelet name the pod's address, which is among the names of a panel that listens on all addresses.
     if !state.hosts.allows(&host) {
-        return failure(Code::ForeignOrigin, "This panel is not served under that name.", "Use its address, or start it with --public-url.").into_response();
+        return failure(
+            Code::ForeignOrigin,
+            "This panel is not served under that name.",
+            "Use its address, or start it with --public-url.",
+        )
+        .into_response();
     }
     if !origin_fits(&parts, &host, &state.hosts) {
-        return failure(Code::ForeignOrigin, "A page of another origin may not use the panel.", "Open the panel's own page.").into_response();
+        return failure(
+            Code::ForeignOrigin,
+            "A page of another origin may not use the panel.",
+            "Open the panel's own page.",
+        )
+        .into_response();
     }
     let from = parts.extensions.get::<Peer>().map_or(IpAddr::from([127, 0, 0, 1]), |p| p.0);
     // The page where people sign in, and what it is drawn with.
-    let public = matches!(parts.uri.path(), "/healthz" | "/readyz") || parts.uri.path() == SIGN_IN || parts.uri.path().starts_with("/pkg/");
+    let public = matches!(parts.uri.path(), "/healthz" | "/readyz")
+        || parts.uri.path() == SIGN_IN
+        || parts.uri.path().starts_with("/pkg/");
     if !public && let Err(refused) = state.gate.admit(&parts.headers, from) {
         if let Refused::Wrong(delay) = refused {
             tokio::time::sleep(delay).await;
@@ -154,17 +167,26 @@ pub async fn guard(State(state): State<AppState>, request: Request, next: Next) 
 fn turned_away(parts: &http::request::Parts) -> Response {
     let accepts = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if parts.method == Method::GET && accepts.contains("text/html") && !parts.uri.path().starts_with("/api") {
-        return (StatusCode::SEE_OTHER, [(header::LOCATION, format!("{SIGN_IN}{}", come_back(parts.uri.query())))]).into_response();
+        return (StatusCode::SEE_OTHER, [(header::LOCATION, format!("{SIGN_IN}{}", come_back(parts.uri.query())))])
+            .into_response();
     }
-    let mut response = failure(Code::SignedOut, "A token is needed.", "Open the panel's page to sign in, or send `Authorization: Bearer …`.").into_response();
+    let mut response = failure(
+        Code::SignedOut,
+        "A token is needed.",
+        "Open the panel's page to sign in, or send `Authorization: Bearer …`.",
+    )
+    .into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"demo-panel\""));
     response
 }
 
 async fn read_body(parts: &http::request::Parts, body: Body) -> Result<bytes::Bytes, super::failure::Failure> {
-    let too_large = || failure(Code::TooLarge, "The body is larger than 1 MiB.", "Send what the README shows: a few bytes of JSON.");
+    let too_large = || {
+        failure(Code::TooLarge, "The body is larger than 1 MiB.", "Send what the README shows: a few bytes of JSON.")
+    };
     let (path, headers) = (parts.uri.path(), &parts.headers);
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
     if length.is_some_and(|l| l > BODY_LIMIT) {
         return Err(too_large());
     }
@@ -180,8 +202,12 @@ async fn read_body(parts: &http::request::Parts, body: Body) -> Result<bytes::By
     let bytes = match listen::collect(body, parts.extensions.get::<listen::Conn>(), limits).await {
         Ok(bytes) => bytes,
         Err(BodyError::TooLarge) => return Err(too_large()),
-        Err(BodyError::TooSlow) => return Err(failure(Code::Timeout, "The body did not come within 10 s.", "Try again.")),
-        Err(BodyError::Broken(error)) => return Err(failure(Code::BadRequest, format!("The body broke off: {error}."), "Try again.")),
+        Err(BodyError::TooSlow) => {
+            return Err(failure(Code::Timeout, "The body did not come within 10 s.", "Try again."));
+        }
+        Err(BodyError::Broken(error)) => {
+            return Err(failure(Code::BadRequest, format!("The body broke off: {error}."), "Try again."));
+        }
     };
     // Verbs without a body need no type: `curl -X POST` sends neither.
     if bytes.is_empty() || json { Ok(bytes) } else { Err(not_json()) }
@@ -200,9 +226,9 @@ pub async fn headers(request: Request, next: Next) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers
-        .entry(header::CONTENT_SECURITY_POLICY)
-        .or_insert(HeaderValue::from_static("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
@@ -244,7 +270,8 @@ mod tests {
     #[test]
     fn other_origins_change_nothing_and_hold_nothing() {
         let public = ["https://demo.example".parse().unwrap()];
-        let (plain, tls) = (HostList::new([127, 0, 0, 1].into(), &public, false), HostList::new([127, 0, 0, 1].into(), &public, true));
+        let (plain, tls) =
+            (HostList::new([127, 0, 0, 1].into(), &public, false), HostList::new([127, 0, 0, 1].into(), &public, true));
         let host = "127.0.0.1:3000";
         let (cross, navigate) = (("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"));
         for (method, path, headers, fits) in [
@@ -275,7 +302,12 @@ mod tests {
             (Method::GET, "/", vec![cross, ("sec-fetch-mode", "cors")], false),
             (Method::GET, "/api/demo/live", vec![cross, navigate, ("sec-fetch-dest", "iframe")], false),
             (Method::GET, "/api/demo/live", vec![cross, navigate, ("sec-fetch-dest", "document")], false),
-            (Method::GET, "/api/demo/status", vec![("sec-fetch-site", "none"), navigate, ("sec-fetch-dest", "document")], true),
+            (
+                Method::GET,
+                "/api/demo/status",
+                vec![("sec-fetch-site", "none"), navigate, ("sec-fetch-dest", "document")],
+                true,
+            ),
         ] {
             let request = parts(method, path, &headers);
             assert_eq!(origin_fits(&request, host, &plain), fits, "{} {path} {headers:?}", request.method);

@@ -5,9 +5,9 @@ use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -37,20 +37,42 @@ impl Metrics {
         let mut all = Registry::default();
         let resident = Gauge::default();
         // By the name that Prometheus' own clients give it.
-        all.register_with_unit("process_resident_memory", "Resident memory of the panel's process, the pages of its program among it", Unit::Bytes, resident.clone());
+        all.register_with_unit(
+            "process_resident_memory",
+            "Resident memory of the panel's process, the pages of its program among it",
+            Unit::Bytes,
+            resident.clone(),
+        );
         all.register_collector(Box::new(Connections(listeners)));
         let registry = all.sub_registry_with_prefix("demo_panel");
-        let (requests, viewers, reachable) = (Family::<ByStatus, Counter>::default(), Gauge::default(), Gauge::default());
+        let (requests, viewers, reachable) =
+            (Family::<ByStatus, Counter>::default(), Gauge::default(), Gauge::default());
         registry.register("http_requests", "HTTP requests answered, by status", requests.clone());
         registry.register("live_viewers", "Open live streams", viewers.clone());
-        registry.register("cluster_requests", "Calls to the cluster's API, by verb, resource and answer (0: none)", calls);
+        registry.register(
+            "cluster_requests",
+            "Calls to the cluster's API, by verb, resource and answer (0: none)",
+            calls,
+        );
         registry.register("wrong_tokens", "Wrong tokens given to the panel", wrong_tokens);
         registry.register("cluster_reachable", "1 while the cluster answers", reachable.clone());
         let (namespaces, generators) = (<[Gauge; 2]>::default(), <[Gauge; 2]>::default());
-        registry.register("namespaces_watched", "Namespaces that somebody looks at or where something is going on", namespaces[0].clone());
-        registry.register("namespaces_known", "Namespaces with anything to remember, watched or not", namespaces[1].clone());
+        registry.register(
+            "namespaces_watched",
+            "Namespaces that somebody looks at or where something is going on",
+            namespaces[0].clone(),
+        );
+        registry.register(
+            "namespaces_known",
+            "Namespaces with anything to remember, watched or not",
+            namespaces[1].clone(),
+        );
         registry.register("generators", "Load generators that run", generators[0].clone());
-        registry.register("generators_rate", "Requests a second that all generators together are granted", generators[1].clone());
+        registry.register(
+            "generators_rate",
+            "Requests a second that all generators together are granted",
+            generators[1].clone(),
+        );
         Metrics { registry: all, requests, viewers, reachable, resident, namespaces, generators }
     }
 
@@ -68,13 +90,19 @@ struct Connections(listen::Books);
 impl Collector for Connections {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let counts = self.0.counts();
-        let mut open = encoder.encode_descriptor("demo_panel_connections_open", "Open connections, by listener", None, MetricType::Gauge)?;
+        let mut open = encoder.encode_descriptor(
+            "demo_panel_connections_open",
+            "Open connections, by listener",
+            None,
+            MetricType::Gauge,
+        )?;
         for count in &counts {
             let open_now = i64::try_from(count.open).unwrap_or(i64::MAX);
             open.encode_family(&[("listener", count.listener)])?.encode_gauge(&open_now)?;
         }
         let help = "Connections and streams refused or closed by the connection policy, by listener and reason";
-        let mut refused = encoder.encode_descriptor("demo_panel_connections_refused", help, None, MetricType::Counter)?;
+        let mut refused =
+            encoder.encode_descriptor("demo_panel_connections_refused", help, None, MetricType::Counter)?;
         for count in &counts {
             for (reason, number) in &count.refused {
                 let labels = [("listener", count.listener), ("reason", reason.as_str())];

@@ -1,7 +1,7 @@
 //! The page: rendered by the server, taken over by the browser's half. Its content security policy carries a nonce.
 use super::AppState;
-use app::api::First;
 use super::assets::output_name;
+use app::api::First;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};

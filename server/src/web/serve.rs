@@ -6,7 +6,7 @@ use listen::{Conn, Limits, Listener, forwarded_for, serve_http1};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -19,7 +19,13 @@ pub fn limits(behind_proxy: bool) -> Limits {
 }
 
 /// Serves until `stop`, then lets requests under way end.
-pub async fn serve(listener: TcpListener, policy: Listener, tls: Option<TlsAcceptor>, router: Router, stop: CancellationToken) -> Result<(), String> {
+pub async fn serve(
+    listener: TcpListener,
+    policy: Listener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<(), String> {
     let stopping = stop.clone();
     policy
         .run(listener, stop, |io, conn| {

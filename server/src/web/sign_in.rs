@@ -23,7 +23,10 @@ struct Typed {
 
 /// What of an address is kept while people sign in: which namespace it was about.
 pub fn come_back(query: Option<&str>) -> String {
-    let named = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("namespace=")?.parse::<Namespace>().ok());
+    let named = query
+        .unwrap_or_default()
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("namespace=")?.parse::<Namespace>().ok());
     named.map_or_else(String::new, |ns| format!("?namespace={ns}"))
 }
 
@@ -60,7 +63,12 @@ async fn back(state: AppState, mut parts: http::request::Parts, why: SignInWord,
     let query = come_back(parts.uri.query());
     // The page is drawn as for a GET; what was typed is not in it.
     parts.method = http::Method::GET;
-    let mut response = render(state, Request::from_parts(parts, axum::body::Body::empty()), First::SignIn { refused: Some(why), query }).await;
+    let mut response = render(
+        state,
+        Request::from_parts(parts, axum::body::Body::empty()),
+        First::SignIn { refused: Some(why), query },
+    )
+    .await;
     *response.status_mut() = status;
     response
 }

@@ -50,7 +50,9 @@ impl Driver {
         let port = lines
             .by_ref()
             .map_while(Result::ok)
-            .find_map(|line| line.split("successfully on port ").nth(1).map(|rest| rest.trim_end_matches('.').to_owned()))
+            .find_map(|line| {
+                line.split("successfully on port ").nth(1).map(|rest| rest.trim_end_matches('.').to_owned())
+            })
             .expect("chromedriver says its port");
         std::thread::spawn(move || lines.for_each(drop));
         Driver { child, url: format!("http://127.0.0.1:{port}"), profiles }
@@ -68,7 +70,13 @@ impl Driver {
             "--window-size=1440,900".to_owned(),
             format!("--user-data-dir={}", profile.display()),
         ];
-        for flag in ["no-first-run", "disable-quic", "disable-background-networking", "disable-component-update", "disable-sync"] {
+        for flag in [
+            "no-first-run",
+            "disable-quic",
+            "disable-background-networking",
+            "disable-component-update",
+            "disable-sync",
+        ] {
             args.push(format!("--{flag}"));
         }
         let mut options = json!({"args": args});
@@ -79,7 +87,8 @@ impl Driver {
         caps.insert("goog:chromeOptions".to_owned(), options);
         caps.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
         let connector = hyper_util::client::legacy::connect::HttpConnector::new();
-        let client = Client::with_capabilities_and_connector(&self.url, &caps, connector).await.expect("a browser session");
+        let client =
+            Client::with_capabilities_and_connector(&self.url, &caps, connector).await.expect("a browser session");
         client.goto(url).await.expect("the page opens");
         Browser { client, url: url.to_owned() }
     }
@@ -146,7 +155,11 @@ impl Browser {
         let end = Instant::now() + PATIENCE;
         while !so().await {
             if Instant::now() > end {
-                panic!("not within {PATIENCE:?}: {what}\n--- the page\n{}\n--- its console\n{}", self.page_text().await, self.console().await.join("\n"));
+                panic!(
+                    "not within {PATIENCE:?}: {what}\n--- the page\n{}\n--- its console\n{}",
+                    self.page_text().await,
+                    self.console().await.join("\n")
+                );
             }
             // The browser has no event for "something a person would see changed": look again, often.
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -162,19 +175,25 @@ impl Browser {
     pub async fn drag(&self, id: &str, thumb: f64, values: &[f64]) {
         let slider = self.find(id).await;
         let (_, _, width, _) = slider.rectangle().await.expect("the slider's place");
-        let mut now: f64 = slider.prop("value").await.ok().flatten().and_then(|v| v.parse().ok()).expect("the slider's value");
+        let mut now: f64 =
+            slider.prop("value").await.ok().flatten().and_then(|v| v.parse().ok()).expect("the slider's value");
         let step = |percent: f64, ms: u64| PointerAction::MoveToElement {
             element: slider.clone(),
             duration: Some(Duration::from_millis(ms)),
             x: thumb_offset(percent, width, thumb),
             y: 0.0,
         };
-        let mut drag = MouseActions::new("mouse".to_owned()).then(step(now, 0)).then(PointerAction::Down { button: MOUSE_BUTTON_LEFT });
+        let mut drag = MouseActions::new("mouse".to_owned())
+            .then(step(now, 0))
+            .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT });
         for value in values {
             drag = drag.then(step((now + value) / 2.0, 150)).then(step(*value, 150));
             now = *value;
         }
-        self.client.perform_actions(drag.then(PointerAction::Up { button: MOUSE_BUTTON_LEFT })).await.expect("the mouse drags");
+        self.client
+            .perform_actions(drag.then(PointerAction::Up { button: MOUSE_BUTTON_LEFT }))
+            .await
+            .expect("the mouse drags");
     }
 
     /// Types into a field, replacing what it holds, and presses Enter.
@@ -212,7 +231,8 @@ impl Browser {
 
     /// The same with one font; with the browser's default where that is empty.
     pub async fn fits_with(&self, font: &str, state: &str, width: u32) {
-        let wider = self.client.execute(TOO_WIDE, vec![font.into(), CHINESE.into()]).await.expect("the page is measured");
+        let wider =
+            self.client.execute(TOO_WIDE, vec![font.into(), CHINESE.into()]).await.expect("the page is measured");
         assert_eq!(wider, json!([]), "{state} scrolls sideways at {width} pixels, with {font:?}");
     }
 
@@ -221,13 +241,24 @@ impl Browser {
         self.cdp("DOM.enable", json!({})).await;
         self.cdp("CSS.enable", json!({})).await;
         let root = self.cdp("DOM.getDocument", json!({})).await["root"]["nodeId"].clone();
-        let found = self.cdp("DOM.querySelectorAll", json!({"nodeId": root, "selector": "h1, h2, p, a, button, th, td, strong"})).await["nodeIds"].clone();
+        let found = self
+            .cdp("DOM.querySelectorAll", json!({"nodeId": root, "selector": "h1, h2, p, a, button, th, td, strong"}))
+            .await["nodeIds"]
+            .clone();
         let mut names = BTreeSet::new();
         for node in found.as_array().expect("nodes") {
             let ask = json!({"cmd": "CSS.getPlatformFontsForNode", "params": {"nodeId": node}});
             // A live page has replaced some nodes since they were listed.
-            let Ok(told) = self.client.issue_cmd(Vendor { path: "goog/cdp/execute", body: ask }).await else { continue };
-            names.extend(told["fonts"].as_array().expect("fonts").iter().filter_map(|font| font["familyName"].as_str().map(str::to_owned)));
+            let Ok(told) = self.client.issue_cmd(Vendor { path: "goog/cdp/execute", body: ask }).await else {
+                continue;
+            };
+            names.extend(
+                told["fonts"]
+                    .as_array()
+                    .expect("fonts")
+                    .iter()
+                    .filter_map(|font| font["familyName"].as_str().map(str::to_owned)),
+            );
         }
         self.cdp("CSS.disable", json!({})).await;
         self.cdp("DOM.disable", json!({})).await;
@@ -241,7 +272,11 @@ impl Browser {
 
     /// Size of the window in CSS pixels, and the colour scheme a person prefers.
     pub async fn look(&self, width: u32, height: u32, scheme: &str) {
-        self.cdp("Emulation.setDeviceMetricsOverride", json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < PHONE})).await;
+        self.cdp(
+            "Emulation.setDeviceMetricsOverride",
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < PHONE}),
+        )
+        .await;
         // Without motion nothing is caught half way between two colours.
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]);
         self.cdp("Emulation.setEmulatedMedia", json!({"features": features})).await;
@@ -250,13 +285,15 @@ impl Browser {
     /// Screenshots of this state, light and dark, 1440 and 390 wide, into `target/screenshots`.
     pub async fn screenshots(&self, state: &str) {
         let folder = screenshots_dir();
-        let state = if super::common::real::kubeconfig().is_some() { format!("real-{state}") } else { state.to_owned() };
+        let state =
+            if super::common::real::kubeconfig().is_some() { format!("real-{state}") } else { state.to_owned() };
         std::fs::create_dir_all(&folder).expect("a folder for screenshots");
         for (width, height) in [(1440, 900), (390, 844)] {
             for scheme in ["light", "dark"] {
                 self.look(width, height, scheme).await;
                 let png = self.client.screenshot().await.expect("a screenshot");
-                std::fs::write(folder.join(format!("{state}-{width}-{scheme}.png")), png).expect("the screenshot is written");
+                std::fs::write(folder.join(format!("{state}-{width}-{scheme}.png")), png)
+                    .expect("the screenshot is written");
                 self.fits(&state, width).await;
             }
         }
@@ -267,7 +304,10 @@ impl Browser {
     pub async fn console(&self) -> Vec<String> {
         let rows = self.vendor("se/log", json!({"type": "browser"})).await;
         let rows = rows.as_array().cloned().unwrap_or_default();
-        rows.iter().filter(|row| row["level"] != "INFO" && row["level"] != "DEBUG").map(|row| format!("{}: {}", row["level"], row["message"])).collect()
+        rows.iter()
+            .filter(|row| row["level"] != "INFO" && row["level"] != "DEBUG")
+            .map(|row| format!("{}: {}", row["level"], row["message"]))
+            .collect()
     }
 
     /// Violations that axe-core finds serious or critical.
@@ -281,12 +321,22 @@ impl Browser {
         found
             .iter()
             .filter(|v| v["impact"] == "serious" || v["impact"] == "critical")
-            .map(|v| format!("{}: {} {}", v["id"], v["help"], v["nodes"].as_array().map_or(Value::Null, |n| n.iter().map(|n| n["html"].clone()).collect())))
+            .map(|v| {
+                format!(
+                    "{}: {} {}",
+                    v["id"],
+                    v["help"],
+                    v["nodes"].as_array().map_or(Value::Null, |n| n.iter().map(|n| n["html"].clone()).collect())
+                )
+            })
             .collect()
     }
 
     async fn page_text(&self) -> String {
-        self.client.execute("return document.body.innerText", vec![]).await.map_or_else(|e| e.to_string(), |v| v.as_str().unwrap_or_default().to_owned())
+        self.client
+            .execute("return document.body.innerText", vec![])
+            .await
+            .map_or_else(|e| e.to_string(), |v| v.as_str().unwrap_or_default().to_owned())
     }
 
     async fn cdp(&self, cmd: &str, params: Value) -> Value {

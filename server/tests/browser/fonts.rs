@@ -16,7 +16,8 @@ pub enum DefaultFont {
 
 impl DefaultFont {
     /// Every one, the narrow one first.
-    pub const ALL: [DefaultFont; 3] = [DefaultFont::LiberationSans, DefaultFont::DejaVuSans, DefaultFont::DejaVuSansMono];
+    pub const ALL: [DefaultFont; 3] =
+        [DefaultFont::LiberationSans, DefaultFont::DejaVuSans, DefaultFont::DejaVuSansMono];
 
     /// Its name in CSS and for fontconfig.
     pub fn family(self) -> &'static str {
@@ -29,10 +30,16 @@ impl DefaultFont {
 
     /// Writes the fontconfig file for a browser with this default font; the file and fontconfig's cache are below `folder`.
     pub fn config(self, folder: &Path) -> PathBuf {
-        let fonts = std::env::var("FONTS").expect("FONTS names the folder of the tests' fonts; `cargo xtask test` sets it");
-        let folders: String = ["liberation", "dejavu", "noto-cjk"].map(|name| element("dir", &Path::new(&fonts).join(name).display().to_string())).concat();
-        let edit = |mode: &str, family: &str| format!("<edit name='family' mode='{mode}' binding='strong'>{}</edit>", element("string", family));
-        let (default, monospace) = (edit("append_last", self.family()) + &edit("append_last", CHINESE), edit("prepend", MONOSPACE));
+        let fonts =
+            std::env::var("FONTS").expect("FONTS names the folder of the tests' fonts; `cargo xtask test` sets it");
+        let folders: String = ["liberation", "dejavu", "noto-cjk"]
+            .map(|name| element("dir", &Path::new(&fonts).join(name).display().to_string()))
+            .concat();
+        let edit = |mode: &str, family: &str| {
+            format!("<edit name='family' mode='{mode}' binding='strong'>{}</edit>", element("string", family))
+        };
+        let (default, monospace) =
+            (edit("append_last", self.family()) + &edit("append_last", CHINESE), edit("prepend", MONOSPACE));
         let cache = element("cachedir", &folder.join("fontconfig-cache").display().to_string());
         let file = folder.join("fonts.conf");
         let text = format!(

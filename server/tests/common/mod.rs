@@ -81,7 +81,13 @@ pub fn command(dir: &Path) -> Command {
 
 fn command_at(dir: &Path, listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo-panel"));
-    command.arg("--state-dir").arg(dir).args(["--listen", listen]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .arg("--state-dir")
+        .arg(dir)
+        .args(["--listen", listen])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -146,7 +152,12 @@ impl TestPanel {
     /// On the cluster that a kubeconfig names.
     pub fn driving(kubeconfig: &Path) -> TestPanel {
         let mut line = Command::new(env!("CARGO_BIN_EXE_demo-panel"));
-        line.arg("--kubeconfig").arg(kubeconfig).args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        line.arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(["--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         TestPanel::run(line, Arc::new(tempfile::tempdir().unwrap()))
     }
 
@@ -193,7 +204,16 @@ impl TestPanel {
         let address = next("panel: http").trim_start_matches('s').trim_start_matches("://").to_owned();
         let embedded = next("cluster: ").starts_with("embedded, state");
         let kubeconfig = if embedded { next("kubectl: export KUBECONFIG=").into() } else { PathBuf::new() };
-        TestPanel { child, address, kubeconfig, dir, namespace: "istio-app".to_owned(), own: None, log, expects_end: false }
+        TestPanel {
+            child,
+            address,
+            kubeconfig,
+            dir,
+            namespace: "istio-app".to_owned(),
+            own: None,
+            log,
+            expects_end: false,
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -210,7 +230,11 @@ impl TestPanel {
 
     /// Path of a verb, about this test's namespace.
     pub fn path(&self, verb: &str) -> String {
-        if self.namespace == "istio-app" { format!("/api/demo/{verb}") } else { format!("/api/demo/{verb}?namespace={}", self.namespace) }
+        if self.namespace == "istio-app" {
+            format!("/api/demo/{verb}")
+        } else {
+            format!("/api/demo/{verb}?namespace={}", self.namespace)
+        }
     }
 
     /// Address of the page, about this test's namespace.
@@ -230,7 +254,8 @@ impl TestPanel {
     }
 
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             request.push_str(&format!("Host: {}\r\n", self.address));
         }
@@ -308,7 +333,11 @@ impl TestPanel {
                 break;
             }
         }
-        panic!("never: {what}\nlast frame {last}\n{}\n{}", serde_json::to_string_pretty(&self.status()).unwrap(), self.log());
+        panic!(
+            "never: {what}\nlast frame {last}\n{}\n{}",
+            serde_json::to_string_pretty(&self.status()).unwrap(),
+            self.log()
+        );
     }
 
     /// The frames that a page which is opened now gets for its chart, oldest first.
@@ -316,7 +345,8 @@ impl TestPanel {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(patience())).unwrap();
         write!(&stream, "GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", self.path("live"), self.address).unwrap();
-        let mut lines = BufReader::new(stream).lines().map_while(Result::ok).skip_while(|line| line != "event: history");
+        let mut lines =
+            BufReader::new(stream).lines().map_while(Result::ok).skip_while(|line| line != "event: history");
         let frames = lines.find_map(|line| line.strip_prefix("data: ").map(str::to_owned)).expect("a history");
         serde_json::from_str(&frames).unwrap()
     }
@@ -416,7 +446,8 @@ fn processes_with(file: &str, dir: &Path) -> Vec<(u32, String)> {
 /// The reason of a status's condition.
 pub fn reason(status: &Value, kind: &str) -> String {
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
-    let found = conditions.iter().find(|c| c["type"] == kind).map(|c| c["reason"].as_str().unwrap_or_default().to_owned());
+    let found =
+        conditions.iter().find(|c| c["type"] == kind).map(|c| c["reason"].as_str().unwrap_or_default().to_owned());
     found.unwrap_or_default()
 }
 

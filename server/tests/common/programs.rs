@@ -84,7 +84,10 @@ pub fn kubectl(panel: &TestPanel, args: &[&str]) -> Ran {
 pub fn shell(panel: &TestPanel, line: &str) -> Ran {
     let program = PathBuf::from(std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".to_owned()));
     let found = program.parent().map(Path::to_owned).unwrap_or_default();
-    let path = std::env::join_paths([found].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()))).expect("a PATH");
+    let path = std::env::join_paths(
+        [found].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    )
+    .expect("a PATH");
     let mut shell = Command::new("bash");
     shell.args(["-o", "pipefail", "-uc", line]).env("PATH", path).env("KUBECONFIG", &panel.kubeconfig);
     shell.env("HOME", panel.dir.path()).current_dir(panel.dir.path());

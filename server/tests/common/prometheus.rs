@@ -28,7 +28,11 @@ impl Prometheus {
                 lines.take_while(|line| !line.is_empty()).for_each(drop);
                 let result = if first.contains("envoy_cluster_upstream_rq") { json!(known) } else { json!([]) };
                 let body = json!({"status": "success", "data": {"resultType": "matrix", "result": result}}).to_string();
-                let _ = write!(&stream, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+                let _ = write!(
+                    &stream,
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
                 if asked.send(first).is_err() {
                     return;
                 }

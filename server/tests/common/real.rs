@@ -30,7 +30,9 @@ pub fn left_out(reason: &str) -> bool {
 /// kubectl on the real cluster.
 pub fn kubectl(kubeconfig: &Path, args: &[&str]) -> Ran {
     let program = std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".to_owned());
-    Ran::of(Command::new(program).arg("--kubeconfig").arg(kubeconfig).args(args).current_dir(super::programs::workspace()))
+    Ran::of(
+        Command::new(program).arg("--kubeconfig").arg(kubeconfig).args(args).current_dir(super::programs::workspace()),
+    )
 }
 
 /// A namespace of one test. It goes with all that is in it, however the test ends.
@@ -101,7 +103,13 @@ impl Admin {
     fn make_text(&self, manifest: &str) {
         let program = std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".to_owned());
         let mut create = Command::new(program);
-        create.arg("--kubeconfig").arg(&self.kubeconfig).args(["create", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        create
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(["create", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = create.spawn().unwrap();
         child.stdin.take().unwrap().write_all(manifest.as_bytes()).unwrap();
         let out = child.wait_with_output().unwrap();
@@ -123,7 +131,9 @@ impl Admin {
     pub fn account(&self, own: &OwnNamespace, dir: &Path, change: impl Fn(String) -> String) -> PathBuf {
         let ns = &own.name;
         let role = std::fs::read_to_string(workspace().join("kubernetes/panel/role.yaml")).unwrap();
-        let role = role.replace("namespace: istio-app", &format!("namespace: {ns}")).replace("namespace: demo-panel", &format!("namespace: {ns}"));
+        let role = role
+            .replace("namespace: istio-app", &format!("namespace: {ns}"))
+            .replace("namespace: demo-panel", &format!("namespace: {ns}"));
         self.make_text(&change(role.replace("[\"istio-app\"]", &format!("[\"{ns}\"]"))));
         let token = self.kubectl(&["-n", ns, "create", "token", "demo-panel"]).must();
         let view = self.kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]).must();

@@ -37,7 +37,8 @@ pub fn measure(results: &mut Results) -> Result<()> {
     for step in &steps {
         let seconds = step["seconds"].as_f64().unwrap_or(0.0);
         rest -= seconds;
-        let name: String = step["step"].as_str().unwrap_or_default().chars().take_while(|c| !":,(".contains(*c)).collect();
+        let name: String =
+            step["step"].as_str().unwrap_or_default().chars().take_while(|c| !":,(".contains(*c)).collect();
         results.note(&format!("fresh_clone_s {}", name.trim()), seconds, "s");
     }
     results.note("fresh_clone_s clone, xtask, start", rest, "s");

@@ -45,7 +45,8 @@ pub fn measure(program: &Path, results: &mut Results) -> Result<()> {
         renewed = frame.clone();
         true
     })?;
-    let retries = kubectl.run(&["get", "virtualservice", "flaskapp-vs", "-o", "jsonpath={.spec.http[0].retries.attempts}"])?;
+    let retries =
+        kubectl.run(&["get", "virtualservice", "flaskapp-vs", "-o", "jsonpath={.spec.http[0].retries.attempts}"])?;
     if retries.trim() != "0" {
         return Err(error(format!("somebody turned the retries on: {retries:?}")));
     }

@@ -23,7 +23,10 @@ pub fn measure(kubectl: &Kubectl, results: &mut Results) -> Result<()> {
 fn drive(kubectl: &Kubectl, results: &mut Results) -> Result<()> {
     kubectl.run_in(NAMESPACE, &["rollout", "status", "deployment/demo-panel", "--timeout=120s"])?;
     let token = kubectl.run_in(NAMESPACE, &["exec", "deploy/demo-panel", "--", "demo-panel", "token"])?;
-    let panel = InCluster { forward: kubectl.forward_in(NAMESPACE, "service/demo-panel", 443)?, token: token.trim().to_owned() };
+    let panel = InCluster {
+        forward: kubectl.forward_in(NAMESPACE, "service/demo-panel", 443)?,
+        token: token.trim().to_owned(),
+    };
     panel.verb("deploy", Some(json!({})))?;
     panel.until("Deployed")?;
     panel.verb("inject", Some(json!({"inject": true})))?;
@@ -56,7 +59,14 @@ impl InCluster {
     /// By curl, which is told in one word that the certificate is the panel's own.
     fn curl(&self, path: &str, body: Option<Value>) -> Result<String> {
         let mut curl = cmd("curl");
-        curl.args(["-sSk", "--fail-with-body", "--max-time", "60", "-H", &format!("Authorization: Bearer {}", self.token)]);
+        curl.args([
+            "-sSk",
+            "--fail-with-body",
+            "--max-time",
+            "60",
+            "-H",
+            &format!("Authorization: Bearer {}", self.token),
+        ]);
         if let Some(body) = body {
             curl.args(["-H", "Content-Type: application/json", "-d", &body.to_string()]);
         }
@@ -65,7 +75,8 @@ impl InCluster {
 
     fn resident_mb(&self) -> Result<f64> {
         let metrics = self.curl("/metrics", None)?;
-        let bytes = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")?.parse::<f64>().ok());
+        let bytes =
+            metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")?.parse::<f64>().ok());
         Ok(bytes.ok_or_else(|| error("the panel does not tell its memory"))? / f64::from(1 << 20))
     }
 
@@ -73,7 +84,8 @@ impl InCluster {
         let end = Instant::now() + Duration::from_secs(120);
         loop {
             let status = self.verb("status", None)?;
-            if status["conditions"].as_array().into_iter().flatten().any(|c| c["type"] == kind && c["status"] == "True") {
+            if status["conditions"].as_array().into_iter().flatten().any(|c| c["type"] == kind && c["status"] == "True")
+            {
                 return Ok(());
             }
             if Instant::now() > end {
@@ -86,12 +98,21 @@ impl InCluster {
 
 /// Working set of the panel's container in MiB, as the kubelet measured it after now.
 fn working_set_mb(kubectl: &Kubectl) -> Result<f64> {
-    let node = kubectl.run_in(NAMESPACE, &["get", "pods", "-l", "app.kubernetes.io/name=demo-panel", "-o", "jsonpath={.items[0].spec.nodeName}"])?;
+    let node = kubectl.run_in(
+        NAMESPACE,
+        &["get", "pods", "-l", "app.kubernetes.io/name=demo-panel", "-o", "jsonpath={.items[0].spec.nodeName}"],
+    )?;
     let path = format!("/api/v1/nodes/{}/proxy/stats/summary", node.trim());
     let measured = || -> Result<(String, f64)> {
-        let summary: Value = serde_json::from_str(&kubectl.run(&["get", "--raw", &path])?).context("read the node's statistics")?;
+        let summary: Value =
+            serde_json::from_str(&kubectl.run(&["get", "--raw", &path])?).context("read the node's statistics")?;
         let pods = summary["pods"].as_array().cloned().unwrap_or_default();
-        let container = pods.iter().filter(|pod| pod["podRef"]["namespace"] == NAMESPACE).find_map(|pod| pod["containers"].get(0)).cloned().unwrap_or_default();
+        let container = pods
+            .iter()
+            .filter(|pod| pod["podRef"]["namespace"] == NAMESPACE)
+            .find_map(|pod| pod["containers"].get(0))
+            .cloned()
+            .unwrap_or_default();
         let bytes = container["memory"]["workingSetBytes"].as_f64().unwrap_or(f64::NAN);
         Ok((container["memory"]["time"].as_str().unwrap_or_default().to_owned(), bytes / f64::from(1 << 20)))
     };

@@ -56,9 +56,10 @@ impl Kubectl {
             .context("start kubectl port-forward")?;
         let out = child.stdout.take().ok_or_else(|| error("kubectl has no output"))?;
         let mut lines = BufReader::new(out).lines();
-        let said = lines.by_ref().map_while(std::io::Result::ok).find_map(|line| {
-            Some(line.strip_prefix("Forwarding from ")?.split(' ').next()?.to_owned())
-        });
+        let said = lines
+            .by_ref()
+            .map_while(std::io::Result::ok)
+            .find_map(|line| Some(line.strip_prefix("Forwarding from ")?.split(' ').next()?.to_owned()));
         // Whatever it says later must not block it.
         std::thread::spawn(move || lines.for_each(drop));
         Ok(Forward { child, address: said.ok_or_else(|| error("kubectl port-forward ended"))? })
@@ -85,7 +86,8 @@ impl Forward {
 
     /// What a PUT answers.
     pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
-        let mut answer = ureq::put(format!("http://{}{path}", self.address)).send_json(body).context(format!("PUT {path}"))?;
+        let mut answer =
+            ureq::put(format!("http://{}{path}", self.address)).send_json(body).context(format!("PUT {path}"))?;
         answer.body_mut().read_json().context(format!("read the answer to PUT {path}"))
     }
 }

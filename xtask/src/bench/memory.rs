@@ -15,7 +15,9 @@ pub fn measure(program: &Path, results: &mut Results) -> Result<()> {
     panel.demo()?;
     panel.post("load", &json!({"rate": 200}))?;
     // Enough requests that every process has allocated what it keeps.
-    panel.frames(|frame| frame["counts"].as_object().is_some_and(|c| c.values().filter_map(|n| n.as_u64()).sum::<u64>() >= 2_000))?;
+    panel.frames(|frame| {
+        frame["counts"].as_object().is_some_and(|c| c.values().filter_map(|n| n.as_u64()).sum::<u64>() >= 2_000)
+    })?;
     let (mut sum, mut own) = (0.0, BTreeMap::<String, f64>::new());
     for pid in family(panel.pid())? {
         let memory = Memory::of(pid)?;
@@ -45,7 +47,8 @@ pub fn family(top: u32) -> Result<Vec<u32>> {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
         // The name in parentheses may hold anything; the parent is the second field after the last parenthesis.
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)).and_then(|p| p.parse::<u32>().ok());
+        let parent =
+            stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)).and_then(|p| p.parse::<u32>().ok());
         parents.push((pid, parent.unwrap_or(0)));
     }
     let mut found = vec![top];
@@ -67,9 +70,13 @@ struct Memory {
 
 impl Memory {
     fn of(pid: u32) -> Result<Memory> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context(format!("read the memory of {pid}"))?;
+        let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+            .context(format!("read the memory of {pid}"))?;
         let kb = |name: &str| -> Result<f64> {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| error(format!("smaps_rollup has no {name}")))?;
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .ok_or_else(|| error(format!("smaps_rollup has no {name}")))?;
             line.trim().trim_end_matches(" kB").trim().parse().context(format!("read {name}"))
         };
         Ok(Memory { pss_kb: kb("Pss:")?, own_kb: kb("Private_Clean:")? + kb("Private_Dirty:")? })
@@ -80,7 +87,10 @@ impl Memory {
 fn role(pid: u32) -> String {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words: Vec<String> = line.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
-    let started_as = words.first().and_then(|program| program.rsplit('/').next()).filter(|name| ["sidecar", "flaskapp", "client"].contains(name));
+    let started_as = words
+        .first()
+        .and_then(|program| program.rsplit('/').next())
+        .filter(|name| ["sidecar", "flaskapp", "client"].contains(name));
     let first = words.get(1).filter(|word| !word.starts_with('-') && !word.is_empty());
     started_as.map(str::to_owned).or_else(|| first.cloned()).unwrap_or_else(|| "serve".to_owned())
 }

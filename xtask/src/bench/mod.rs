@@ -50,7 +50,8 @@ pub struct Bench {
 }
 
 /// `peers` is both `proxies` and `generators`.
-const GROUPS: [&str; 11] = ["size", "start", "memory", "weights", "split", "gate", "trust", "peers", "proxies", "generators", "clone"];
+const GROUPS: [&str; 11] =
+    ["size", "start", "memory", "weights", "split", "gate", "trust", "peers", "proxies", "generators", "clone"];
 /// Those that measure the panel that people run.
 const OF_THE_PANEL: [&str; 7] = ["size", "start", "memory", "weights", "split", "gate", "trust"];
 

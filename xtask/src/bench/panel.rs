@@ -88,7 +88,11 @@ impl Panel {
     pub fn get(&self, path: &str) -> Result<String> {
         let mut answer = agent().get(format!("{}{path}", self.url)).call().context(format!("GET {path}"))?;
         let text = answer.body_mut().read_to_string().context(format!("read the answer to GET {path}"))?;
-        if answer.status().is_success() { Ok(text) } else { Err(error(format!("GET {path}: {}: {text}", answer.status()))) }
+        if answer.status().is_success() {
+            Ok(text)
+        } else {
+            Err(error(format!("GET {path}: {}: {text}", answer.status())))
+        }
     }
 
     /// `POST /api/demo/{verb}`.
@@ -117,7 +121,8 @@ impl Panel {
 
     /// The same of another namespace.
     pub fn status_in(&self, namespace: &str) -> Result<Value> {
-        let mut answer = agent().get(format!("{}/api/demo/status?namespace={namespace}", self.url)).call().context("GET status")?;
+        let mut answer =
+            agent().get(format!("{}/api/demo/status?namespace={namespace}", self.url)).call().context("GET status")?;
         answer.body_mut().read_json().context("read the status")
     }
 
@@ -202,7 +207,12 @@ impl Calls {
             let pairs = labels.split(',').filter_map(|pair| pair.split_once('='));
             pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"').to_owned()).next()
         };
-        Some(Calls { verb: label("verb")?, resource: label("resource")?, code: label("code")?, count: count.parse().ok()? })
+        Some(Calls {
+            verb: label("verb")?,
+            resource: label("resource")?,
+            code: label("code")?,
+            count: count.parse().ok()?,
+        })
     }
 }
 

@@ -103,7 +103,9 @@ fn rest(panel: &Panel, results: &mut Results) -> Result<()> {
     let after = panel.calls()?;
     let minutes = REST.as_secs_f64() / 60.0;
     let made = |verb: &str| {
-        let of = |calls: &[super::panel::Calls]| calls.iter().filter(|c| c.verb == verb || verb.is_empty()).map(|c| c.count).sum::<f64>();
+        let of = |calls: &[super::panel::Calls]| {
+            calls.iter().filter(|c| c.verb == verb || verb.is_empty()).map(|c| c.count).sum::<f64>()
+        };
         of(&after) - of(&before)
     };
     let mut kinds: Vec<&str> = after.iter().filter(|c| c.verb == "watch").map(|c| c.resource.as_str()).collect();
@@ -126,7 +128,8 @@ fn many(program: &Path, kubeconfig: &Path, kubectl: &Kubectl, results: &mut Resu
     }
     let mut slowest: f64 = 0.0;
     for (v1, v2) in [(70, 30), (40, 60), (90, 10), (25, 75), (50, 50)] {
-        let destination = |name: &str, weight: u32| json!({"destination": {"host": "flaskapp", "subset": name}, "weight": weight});
+        let destination =
+            |name: &str, weight: u32| json!({"destination": {"host": "flaskapp", "subset": name}, "weight": weight});
         let patch = json!({"spec": {"http": [{"route": [destination("v1", v1), destination("v2", v2)]}]}});
         kubectl.run(&["patch", "virtualservice", "flaskapp-vs", "--type", "merge", "-p", &patch.to_string()])?;
         let edited = Instant::now();
@@ -148,7 +151,8 @@ fn many(program: &Path, kubeconfig: &Path, kubectl: &Kubectl, results: &mut Resu
 fn updated_ms(at: &Forward) -> Result<f64> {
     let dump = at.get("/config_dump?resource=dynamic_route_configs").context("read the proxy's routes")?;
     let ours = dump["configs"].as_array().into_iter().flatten().find(|c| c.to_string().contains("|flaskapp."));
-    let stamp = ours.and_then(|c| c["last_updated"].as_str()).ok_or_else(|| error("the proxy has no route of the demo"))?;
+    let stamp =
+        ours.and_then(|c| c["last_updated"].as_str()).ok_or_else(|| error("the proxy has no route of the demo"))?;
     // "2026-11-23T03:20:11.123Z"
     let time = stamp.split_once('T').map_or("", |(_, time)| time.trim_end_matches('Z'));
     let parts: Vec<f64> = time.split(':').filter_map(|part| part.parse().ok()).collect();

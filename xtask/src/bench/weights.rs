@@ -31,7 +31,9 @@ pub fn measure(program: &Path, flips: usize, results: &mut Results) -> Result<()
             entry = newest_change(&p.status()?);
             Ok(entry["split"]["v2"] == json!(v2) && entry["times"]["first_request"].is_number())
         })?;
-        for (name, into) in [("accepted", &mut accepted), ("acknowledged", &mut acknowledged), ("first_request", &mut first)] {
+        for (name, into) in
+            [("accepted", &mut accepted), ("acknowledged", &mut acknowledged), ("first_request", &mut first)]
+        {
             into.push(entry["times"][name].as_f64().unwrap_or(f64::NAN));
         }
     }
@@ -58,7 +60,9 @@ fn twenty_per_second(panel: &Panel, results: &mut Results) -> Result<()> {
     let (began, changes) = (Instant::now(), CHANGES_PER_S * CHANGES_FOR.as_secs() as u32);
     let mut unacknowledged = 0.0;
     for change in 0..changes {
-        std::thread::sleep((began + Duration::from_secs(1) * change / CHANGES_PER_S).saturating_duration_since(Instant::now()));
+        std::thread::sleep(
+            (began + Duration::from_secs(1) * change / CHANGES_PER_S).saturating_duration_since(Instant::now()),
+        );
         // All of the range, 0 and 100 among them.
         let v2 = change * 10 % 110;
         let shifted = panel.post("weights", &json!({"v1": 100 - v2, "v2": v2}))?;

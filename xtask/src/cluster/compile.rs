@@ -24,7 +24,10 @@ const PROGRAMS: [&str; 9] = [
 pub fn all(into: &Path) -> Result<()> {
     let work = into.join("work");
     let etcd = work.join("etcd");
-    write(&etcd.join("go.mod"), &format!("module local/etcd\n\ngo 1.26.0\n\nrequire go.etcd.io/etcd/server/v3 v{ETCD}\n"))?;
+    write(
+        &etcd.join("go.mod"),
+        &format!("module local/etcd\n\ngo 1.26.0\n\nrequire go.etcd.io/etcd/server/v3 v{ETCD}\n"),
+    )?;
     run(build(&etcd).arg("-o").arg(into.join("etcd")).args(["-ldflags", "-s -w", "go.etcd.io/etcd/server/v3"]))?;
 
     let all = work.join("all");
@@ -41,9 +44,13 @@ pub fn all(into: &Path) -> Result<()> {
     let charts = into.join("charts");
     std::fs::create_dir_all(&charts).context("make the folder of the charts")?;
     for chart in ["base", "istio-control/istio-discovery"] {
-        output(cmd("cp").arg("-r").arg("--no-preserve=mode").arg(istio.join("manifests/charts").join(chart)).arg(&charts))?;
+        output(
+            cmd("cp").arg("-r").arg("--no-preserve=mode").arg(istio.join("manifests/charts").join(chart)).arg(&charts),
+        )?;
     }
-    output(cmd("cp").arg("--no-preserve=mode").arg(istio.join("tools/packaging/common/envoy_bootstrap.json")).arg(into))?;
+    output(
+        cmd("cp").arg("--no-preserve=mode").arg(istio.join("tools/packaging/common/envoy_bootstrap.json")).arg(into),
+    )?;
     std::fs::remove_dir_all(&work).context("remove the sources")
 }
 
@@ -57,19 +64,32 @@ fn build(folder: &Path) -> Command {
 /// The folder of a module's source.
 fn download(work: &Path, module: &str, version: &str) -> Result<PathBuf> {
     std::fs::create_dir_all(work).context("make a folder")?;
-    let said = output(cmd("go").current_dir(work).env("GOWORK", "off").args(["mod", "download", "-json", &format!("{module}@{version}")]))?;
+    let said = output(cmd("go").current_dir(work).env("GOWORK", "off").args([
+        "mod",
+        "download",
+        "-json",
+        &format!("{module}@{version}"),
+    ]))?;
     let said: serde_json::Value = serde_json::from_str(&said).context(format!("read where {module} is"))?;
-    said["Dir"].as_str().map(PathBuf::from).ok_or_else(|| error(format!("`go mod download` does not say where {module} is")))
+    said["Dir"]
+        .as_str()
+        .map(PathBuf::from)
+        .ok_or_else(|| error(format!("`go mod download` does not say where {module} is")))
 }
 
 /// Our module's `go.mod`. Kubernetes names its 30 parts by folders beside it; as a dependency they have versions.
 fn module(theirs: &str) -> String {
     let parts = KUBERNETES.replacen('1', "v0", 1);
-    let mut text = format!("module local/all\n\n{}\n", theirs.lines().find(|l| l.starts_with("go ")).unwrap_or("go 1.26.0"));
+    let mut text =
+        format!("module local/all\n\n{}\n", theirs.lines().find(|l| l.starts_with("go ")).unwrap_or("go 1.26.0"));
     for line in theirs.lines().filter(|l| l.starts_with("godebug ")) {
         let _ = writeln!(text, "{line}");
     }
-    let _ = writeln!(text, "\nrequire (\n\tk8s.io/kubernetes v{KUBERNETES}\n\tistio.io/istio {}\n\tgithub.com/coredns/coredns v{COREDNS}\n)\n\nreplace (", ISTIO.1);
+    let _ = writeln!(
+        text,
+        "\nrequire (\n\tk8s.io/kubernetes v{KUBERNETES}\n\tistio.io/istio {}\n\tgithub.com/coredns/coredns v{COREDNS}\n)\n\nreplace (",
+        ISTIO.1
+    );
     for line in theirs.lines().filter(|l| l.contains("=> ./staging/src/k8s.io/")) {
         if let Some(name) = line.split_whitespace().find(|word| word.starts_with("k8s.io/")) {
             let _ = writeln!(text, "\t{name} => {name} {parts}");
@@ -107,7 +127,9 @@ mod tests {
     fn folders_of_kubernetes_become_versions() {
         let theirs = "module k8s.io/kubernetes\n\ngo 1.26.0\n\ngodebug default=go1.26\n\nreplace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n\tother => ./x\n)\n";
         let ours = module(theirs);
-        for line in ["go 1.26.0", "godebug default=go1.26", "\tk8s.io/api => k8s.io/api v0.36.3", "\tk8s.io/kubernetes v1.36.3"] {
+        for line in
+            ["go 1.26.0", "godebug default=go1.26", "\tk8s.io/api => k8s.io/api v0.36.3", "\tk8s.io/kubernetes v1.36.3"]
+        {
             assert!(ours.lines().any(|l| l == line), "{line}: {ours}");
         }
         assert!(!ours.contains("other"), "{ours}");

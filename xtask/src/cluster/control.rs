@@ -24,7 +24,9 @@ pub fn kubectl(place: &Place, parts: &Parts) -> Command {
 pub fn api(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
     let mut etcd = space.command(parts.built("etcd"));
     etcd.arg("--data-dir").arg(place.file("etcd"));
-    for (flag, address) in [("--listen-client-urls", "2379"), ("--advertise-client-urls", "2379"), ("--listen-peer-urls", "2380")] {
+    for (flag, address) in
+        [("--listen-client-urls", "2379"), ("--advertise-client-urls", "2379"), ("--listen-peer-urls", "2380")]
+    {
         etcd.args([flag, &format!("http://127.0.0.1:{address}")]);
     }
     // A test cluster's data may go with the machine's power.
@@ -33,7 +35,14 @@ pub fn api(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
 
     let pki = |name: &str| place.file("pki").join(name);
     let mut api = space.command(parts.built("kube-apiserver"));
-    api.args(["--etcd-servers", "http://127.0.0.1:2379", "--advertise-address", NODE_IP, "--secure-port", &API_PORT.to_string()]);
+    api.args([
+        "--etcd-servers",
+        "http://127.0.0.1:2379",
+        "--advertise-address",
+        NODE_IP,
+        "--secure-port",
+        &API_PORT.to_string(),
+    ]);
     for (flag, file) in [
         ("--tls-cert-file", "apiserver.crt"),
         ("--tls-private-key-file", "apiserver.key"),
@@ -47,7 +56,12 @@ pub fn api(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
         api.arg(flag).arg(pki(file));
     }
     api.args(["--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction"]);
-    api.args(["--service-account-issuer", "https://kubernetes.default.svc.cluster.local", "--service-cluster-ip-range", SERVICES]);
+    api.args([
+        "--service-account-issuer",
+        "https://kubernetes.default.svc.cluster.local",
+        "--service-cluster-ip-range",
+        SERVICES,
+    ]);
     api.args(["--allow-privileged", "--kubelet-preferred-address-types", "InternalIP"]);
     space.daemon(API, api)?;
     space.until("the API server is ready", PATIENCE, || {
@@ -78,7 +92,15 @@ pub fn controllers(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()
     }
     // With the usual limits the first service account takes 11 s.
     controllers.args(["--use-service-account-credentials", "--kube-api-qps", "300", "--kube-api-burst", "600"]);
-    controllers.args(["--allocate-node-cidrs", "--cluster-cidr", PODS, "--node-cidr-mask-size", "24", "--service-cluster-ip-range", SERVICES]);
+    controllers.args([
+        "--allocate-node-cidrs",
+        "--cluster-cidr",
+        PODS,
+        "--node-cidr-mask-size",
+        "24",
+        "--service-cluster-ip-range",
+        SERVICES,
+    ]);
     space.daemon("controllers", controllers)?;
     space.daemon("scheduler", as_user("kube-scheduler", "sched"))?;
 

@@ -18,11 +18,18 @@ struct Note {
 
 /// Starts a program that goes on after this one; its words go to `name.log`.
 pub fn start(place: &Place, name: &str, mut command: Command) -> Result<Child> {
-    let log = OpenOptions::new().create(true).append(true).open(place.file(&format!("{name}.log"))).context(format!("make the log of {name}"))?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(place.file(&format!("{name}.log")))
+        .context(format!("make the log of {name}"))?;
     let again = log.try_clone().context("share a log")?;
     // A process group of its own: Ctrl-C in this terminal is not for it.
     command.stdin(Stdio::null()).stdout(log).stderr(again).process_group(0);
-    let words = std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     let child = command.spawn().context(format!("start {name}"))?;
     // Nothing is noted of one that ended at once: whoever waits for it says so.
     if let Some(started) = start_of(child.id()) {
@@ -36,7 +43,8 @@ fn noted(place: &Place, name: &str) -> Result<Note> {
     if place.holder().is_none() {
         return Err(error(format!("no cluster `{}` runs", place.name)));
     }
-    let text = std::fs::read(place.file(&format!("{name}.program"))).context(format!("find {name} of the cluster `{}`", place.name))?;
+    let text = std::fs::read(place.file(&format!("{name}.program")))
+        .context(format!("find {name} of the cluster `{}`", place.name))?;
     serde_json::from_slice(&text).context(format!("find {name}"))
 }
 
@@ -51,7 +59,8 @@ pub fn stop(place: &Place, name: &str) -> Result<()> {
         return Err(error(format!("{name} does not run")));
     }
     // What was started is `nsenter`; the program is its child, and it ends with that.
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", note.pid)).context(format!("find the process of {name}"))?;
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", note.pid))
+        .context(format!("find the process of {name}"))?;
     for pid in children.split_whitespace() {
         output(cmd("kill").args(["-9", pid]))?;
     }
@@ -77,7 +86,8 @@ pub fn again(place: &Place, name: &str) -> Result<()> {
     if runs(&note) && !is_zombie(note.pid) {
         return Err(error(format!("{name} runs")));
     }
-    let (program, words) = note.words.split_first().ok_or_else(|| error(format!("nothing is noted of how {name} was started")))?;
+    let (program, words) =
+        note.words.split_first().ok_or_else(|| error(format!("nothing is noted of how {name} was started")))?;
     let mut command = cmd(program);
     command.args(words);
     start(place, name, command).map(drop)

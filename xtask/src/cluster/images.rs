@@ -60,7 +60,11 @@ fn proxy(built: &Path, envoy: &Path, out: &Path) -> Result<()> {
     }
     let mut extensions = 0;
     for folder in extension_folders() {
-        for file in std::fs::read_dir(&folder).context(format!("list {}", folder.display()))?.flatten().map(|entry| entry.path()) {
+        for file in std::fs::read_dir(&folder)
+            .context(format!("list {}", folder.display()))?
+            .flatten()
+            .map(|entry| entry.path())
+        {
             tree.copy(&file, &file.to_string_lossy(), 0o644);
             extensions += 1;
         }
@@ -103,6 +107,11 @@ fn istio(built: &Path) -> Tree {
 }
 
 fn pack(out: &Path, tree: &Tree, name: &str, program: &str, user: &str) -> Result<()> {
-    let image = oci::Image { name: name.to_owned(), entrypoint: vec![program.to_owned()], user: user.to_owned(), labels: Vec::new() };
+    let image = oci::Image {
+        name: name.to_owned(),
+        entrypoint: vec![program.to_owned()],
+        user: user.to_owned(),
+        labels: Vec::new(),
+    };
     oci::write(out, tree, &[image], false)
 }

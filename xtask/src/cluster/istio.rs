@@ -60,7 +60,15 @@ pub fn kinds(place: &Place, parts: &Parts, charts: &Charts) -> Result<()> {
 /// Starts the control plane and waits until it is ready.
 pub fn control_plane(place: &Place, parts: &Parts, charts: &Charts) -> Result<()> {
     apply(place, parts, &charts.discovery)?;
-    output(kubectl(place, parts).args(["-n", "istio-system", "rollout", "status", "deployment/istiod", "--timeout=120s"])).map(drop)
+    output(kubectl(place, parts).args([
+        "-n",
+        "istio-system",
+        "rollout",
+        "status",
+        "deployment/istiod",
+        "--timeout=120s",
+    ]))
+    .map(drop)
 }
 
 fn apply(place: &Place, parts: &Parts, file: &Path) -> Result<()> {

@@ -78,14 +78,23 @@ impl Cluster {
             Cluster::Up(up) => up.run(),
             Cluster::Down(name) => {
                 let was = down(&name.name)?;
-                println!("the cluster `{}` {}", name.name, if was { "has ended; nothing of it is left" } else { "was not running" });
+                println!(
+                    "the cluster `{}` {}",
+                    name.name,
+                    if was { "has ended; nothing of it is left" } else { "was not running" }
+                );
                 Ok(())
             }
             Cluster::Kubeconfig(name) => {
                 let place = Place::new(&name.name)?;
                 match place.holder() {
                     Some(_) => println!("{}", place.kubeconfig().display()),
-                    None => return Err(error(format!("no cluster `{0}` runs: cargo xtask cluster up --name {0}", name.name))),
+                    None => {
+                        return Err(error(format!(
+                            "no cluster `{0}` runs: cargo xtask cluster up --name {0}",
+                            name.name
+                        )));
+                    }
                 }
                 Ok(())
             }
@@ -114,13 +123,19 @@ impl Up {
             None => {
                 let wasm = "Browser's half: wasm, JavaScript, CSS (the first time 2 to 3 min on two cores)";
                 steps.step(wasm, || browser_half::build(&tools::wasm_compiler()?, Profile::Release))?;
-                steps.step("Demo's image, unoptimised (the first time 5 to 7 min to build on two cores)", image::debug_archive)?
+                steps.step(
+                    "Demo's image, unoptimised (the first time 5 to 7 min to build on two cores)",
+                    image::debug_archive,
+                )?
             }
         };
         steps.step("Import of the demo's image", || load(name, &archive))?;
         println!("export KUBECONFIG={}", kubeconfig.display());
         println!("    the panel on it: cargo xtask run -- --kubeconfig {}", kubeconfig.display());
-        println!("    its end: cargo xtask cluster down{}", if name == "demo" { String::new() } else { format!(" --name {name}") });
+        println!(
+            "    its end: cargo xtask cluster down{}",
+            if name == "demo" { String::new() } else { format!(" --name {name}") }
+        );
         Ok(())
     }
 }
@@ -138,7 +153,8 @@ pub fn up(steps: &mut Steps, name: &str, parts: &Parts) -> Result<PathBuf> {
             return Ok(place.kubeconfig());
         }
         space::end(&place)?;
-        std::fs::create_dir_all(place.folder()).map_err(|e| error(format!("cannot make {}: {e}", place.folder().display())))?;
+        std::fs::create_dir_all(place.folder())
+            .map_err(|e| error(format!("cannot make {}: {e}", place.folder().display())))?;
         boot(&place, parts).inspect_err(|_| {
             // What is left of a failed boot is its logs; the next one starts from nothing.
             if let Some(holder) = place.holder() {

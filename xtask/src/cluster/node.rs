@@ -28,7 +28,9 @@ pub fn containers(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()>
     containerd.arg("-c").arg(place.file("containerd.toml"));
     space.daemon("containerd", containerd)?;
     let holder = place.holder().ok_or_else(|| error("the cluster has ended"))?;
-    space.until("containerd answers", PATIENCE, || ctr(place, holder).is_some_and(|mut ctr| output(ctr.arg("version")).is_ok()))?;
+    space.until("containerd answers", PATIENCE, || {
+        ctr(place, holder).is_some_and(|mut ctr| output(ctr.arg("version")).is_ok())
+    })?;
     for archive in &parts.images {
         import(place, archive)?;
     }
@@ -48,7 +50,14 @@ pub fn node(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
     proxy.arg("--kubeconfig").arg(place.file("proxy.kubeconfig"));
     proxy.args(["--proxy-mode", "iptables", "--cluster-cidr", PODS, "--hostname-override", "node1"]);
     // The machine's own connection tracking is not ours to tune.
-    proxy.args(["--conntrack-max-per-core", "0", "--conntrack-tcp-timeout-established", "0", "--conntrack-tcp-timeout-close-wait", "0"]);
+    proxy.args([
+        "--conntrack-max-per-core",
+        "0",
+        "--conntrack-tcp-timeout-established",
+        "0",
+        "--conntrack-tcp-timeout-close-wait",
+        "0",
+    ]);
     proxy.args(["--healthz-bind-address", "127.0.0.1:10256", "--metrics-bind-address", "127.0.0.1:10249"]);
     space.daemon("kube-proxy", proxy)?;
     let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
@@ -131,7 +140,12 @@ fn cgroups(place: &Place) -> Result<()> {
     let hierarchies: Vec<PathBuf> = if top.join("cgroup.controllers").exists() {
         vec![top.to_owned()]
     } else {
-        std::fs::read_dir(top).context("list the cgroup hierarchies")?.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+        std::fs::read_dir(top)
+            .context("list the cgroup hierarchies")?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+            .collect()
     };
     for hierarchy in hierarchies {
         let own = hierarchy.join(place.cgroup());

@@ -65,7 +65,8 @@ pub fn cannot() -> Option<String> {
     if output(cmd("id").arg("-u")).ok().as_deref() != Some("0") {
         return Some("it needs root: namespaces, a network and cgroups of its own".to_owned());
     }
-    let missing: Vec<&str> = ["unshare", "nsenter", "ip", "tar"].into_iter().filter(|name| which(name).is_none()).collect();
+    let missing: Vec<&str> =
+        ["unshare", "nsenter", "ip", "tar"].into_iter().filter(|name| which(name).is_none()).collect();
     if !missing.is_empty() {
         return Some(format!("it needs {}: install util-linux, iproute2 and tar", missing.join(", ")));
     }
@@ -80,12 +81,18 @@ pub fn cannot() -> Option<String> {
 }
 
 /// Programs that a distribution has, and the package that Debian has them in.
-const PACKAGES: [(&str, &str); 5] =
-    [("containerd", "containerd"), ("ctr", "containerd"), ("runc", "runc"), ("iptables", "iptables"), ("conntrack", "conntrack")];
+const PACKAGES: [(&str, &str); 5] = [
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
+    ("runc", "runc"),
+    ("iptables", "iptables"),
+    ("conntrack", "conntrack"),
+];
 
 /// The folder of the CNI plugins, once all is there.
 fn node_programs() -> Result<PathBuf> {
-    let mut packages: Vec<&str> = PACKAGES.iter().filter(|(program, _)| which(program).is_none()).map(|(_, package)| *package).collect();
+    let mut packages: Vec<&str> =
+        PACKAGES.iter().filter(|(program, _)| which(program).is_none()).map(|(_, package)| *package).collect();
     if plugins().is_none() {
         packages.push("containernetworking-plugins");
     }
@@ -99,9 +106,14 @@ fn node_programs() -> Result<PathBuf> {
         output(cmd("apt-get").arg("update"))?;
         output(cmd("apt-get").args(line.split(' ').skip(1)).env("DEBIAN_FRONTEND", "noninteractive"))?;
     }
-    plugins().ok_or_else(|| error("the CNI plugins `ptp` and `host-local` are neither in /usr/lib/cni nor in /opt/cni/bin"))
+    plugins()
+        .ok_or_else(|| error("the CNI plugins `ptp` and `host-local` are neither in /usr/lib/cni nor in /opt/cni/bin"))
 }
 
 fn plugins() -> Option<PathBuf> {
-    ["/usr/lib/cni", "/opt/cni/bin"].iter().map(Path::new).find(|dir| dir.join("ptp").is_file() && dir.join("host-local").is_file()).map(Path::to_owned)
+    ["/usr/lib/cni", "/opt/cni/bin"]
+        .iter()
+        .map(Path::new)
+        .find(|dir| dir.join("ptp").is_file() && dir.join("host-local").is_file())
+        .map(Path::to_owned)
 }

@@ -1,9 +1,12 @@
 //! The cluster's certificates and kubeconfigs. Each boot makes them anew.
-use super::place::{Place, API_PORT, NODE_IP, SERVICE_IP};
+use super::place::{API_PORT, NODE_IP, Place, SERVICE_IP};
 use crate::sh::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
-use std::os::unix::fs::OpenOptionsExt as _;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// Who connects to the API, as what: file name, common name, organisation.
@@ -34,7 +37,8 @@ pub fn write(place: &Place, host_ip: &str) -> Result<()> {
     let issue = |name: &str, common: &str, organisation: &str, names: &[&str]| -> Result<(String, String)> {
         let key = key()?;
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let purpose = if names.is_empty() { ExtendedKeyUsagePurpose::ClientAuth } else { ExtendedKeyUsagePurpose::ServerAuth };
+        let purpose =
+            if names.is_empty() { ExtendedKeyUsagePurpose::ClientAuth } else { ExtendedKeyUsagePurpose::ServerAuth };
         let mut params = CertificateParams::new(names).context("name a certificate")?;
         params.distinguished_name.push(DnType::CommonName, common);
         if !organisation.is_empty() {
@@ -47,7 +51,14 @@ pub fn write(place: &Place, host_ip: &str) -> Result<()> {
         secret(&folder.join(format!("{name}.key")), &key.serialize_pem())?;
         Ok((certificate.pem(), key.serialize_pem()))
     };
-    let api = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost", "127.0.0.1"];
+    let api = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+        "localhost",
+        "127.0.0.1",
+    ];
     issue("apiserver", "kube-apiserver", "", &[&api[..], &[NODE_IP, SERVICE_IP, host_ip]].concat())?;
     issue("kubelet-server", "node1", "", &["node1", NODE_IP, "127.0.0.1"])?;
     for (name, common, organisation) in USERS {
@@ -55,7 +66,10 @@ pub fn write(place: &Place, host_ip: &str) -> Result<()> {
         let file = place.file(&format!("{name}.kubeconfig"));
         secret(&file, &kubeconfig(NODE_IP, "demo-panel-inside", name, &ca.pem(), &certificate, &key))?;
         if name == "admin" {
-            secret(&place.kubeconfig(), &kubeconfig(host_ip, &format!("demo-panel-{}", place.name), name, &ca.pem(), &certificate, &key))?;
+            secret(
+                &place.kubeconfig(),
+                &kubeconfig(host_ip, &format!("demo-panel-{}", place.name), name, &ca.pem(), &certificate, &key),
+            )?;
         }
     }
     Ok(())
@@ -85,6 +99,7 @@ fn base64(bytes: &[u8]) -> String {
 /// For its owner alone.
 fn secret(file: &Path, text: &str) -> Result<()> {
     let doing = format!("write {}", file.display());
-    let mut out = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file).context(&doing)?;
+    let mut out =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file).context(&doing)?;
     out.write_all(text.as_bytes()).context(&doing)
 }

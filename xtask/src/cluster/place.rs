@@ -26,7 +26,9 @@ pub struct Place {
 impl Place {
     /// Of the cluster with this name. Errors: a name that cannot be a folder's, or a cache that the cluster would hide from itself.
     pub fn new(name: &str) -> Result<Place> {
-        let fits = !name.is_empty() && name.len() <= 32 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        let fits = !name.is_empty()
+            && name.len() <= 32
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         if !fits {
             return Err(error(format!("a cluster's name has small letters, digits and `-`, at most 32: not {name:?}")));
         }
@@ -104,7 +106,10 @@ mod tests {
 
     #[test]
     fn a_process_that_lives_is_told_from_a_number_used_again() {
-        let place = Place { name: "t".to_owned(), folder: std::env::temp_dir().join(format!("xtask-place-{}", std::process::id())) };
+        let place = Place {
+            name: "t".to_owned(),
+            folder: std::env::temp_dir().join(format!("xtask-place-{}", std::process::id())),
+        };
         std::fs::create_dir_all(&place.folder).unwrap();
         place.remember(std::process::id()).unwrap();
         let own = place.holder();

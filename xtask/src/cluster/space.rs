@@ -25,14 +25,32 @@ impl<'a> Space<'a> {
     /// Makes the namespaces, their network and the link to this machine.
     pub fn start(place: &'a Place, parts: &Parts) -> Result<Space<'a>> {
         let mut unshare = cmd("unshare");
-        unshare.args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "--propagation", "private", "--kill-child"]);
+        unshare.args([
+            "--mount",
+            "--net",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--propagation",
+            "private",
+            "--kill-child",
+        ]);
         let pause = parts.built("pause").canonicalize().context("find the program that holds the namespaces")?;
         unshare.arg(&pause).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let outer = unshare.spawn().context("start `unshare`")?;
         let children = format!("/proc/{0}/task/{0}/children", outer.id());
-        let mut space = Space { place, holder: 0, link_ip: String::new(), daemons: Mutex::new(vec![("unshare".to_owned(), outer)]) };
+        let mut space = Space {
+            place,
+            holder: 0,
+            link_ip: String::new(),
+            daemons: Mutex::new(vec![("unshare".to_owned(), outer)]),
+        };
         space.until("the first process in the namespaces", Duration::from_secs(10), || {
-            let Some(pid) = std::fs::read_to_string(&children).ok().and_then(|c| c.split_whitespace().next()?.parse::<u32>().ok()) else { return false };
+            let Some(pid) =
+                std::fs::read_to_string(&children).ok().and_then(|c| c.split_whitespace().next()?.parse::<u32>().ok())
+            else {
+                return false;
+            };
             // Before that it has not all its mounts yet.
             std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == pause)
         })?;
@@ -58,13 +76,16 @@ impl<'a> Space<'a> {
         let taken = output(cmd("ip").args(["-o", "addr"]))?;
         let mut last = None;
         for n in 0..LINKS {
-            let (device, here, there) = (format!("dpc{n}"), format!("198.18.0.{}", 4 * n + 1), format!("198.18.0.{}", 4 * n + 2));
+            let (device, here, there) =
+                (format!("dpc{n}"), format!("198.18.0.{}", 4 * n + 1), format!("198.18.0.{}", 4 * n + 2));
             if taken.contains(&format!(" {here}/")) {
                 continue;
             }
             let (network, holder) = (format!("{here}/30"), self.holder.to_string());
             // Fails where another cluster has just taken this number.
-            if let Err(why) = output(cmd("ip").args(["link", "add", &device, "type", "veth", "peer", "name", "host0", "netns", &holder])) {
+            if let Err(why) = output(
+                cmd("ip").args(["link", "add", &device, "type", "veth", "peer", "name", "host0", "netns", &holder]),
+            ) {
                 last = Some(why);
                 continue;
             }
@@ -105,7 +126,11 @@ impl<'a> Space<'a> {
                 }
             }
             if Instant::now() > end {
-                return Err(error(format!("not within {} s: {what}. Logs: {}", patience.as_secs(), self.place.folder().display())));
+                return Err(error(format!(
+                    "not within {} s: {what}. Logs: {}",
+                    patience.as_secs(),
+                    self.place.folder().display()
+                )));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -140,7 +165,11 @@ pub fn end(place: &Place) -> Result<bool> {
     let mut left = left_over(place);
     while !left.is_empty() {
         if Instant::now() > patience {
-            return Err(error(format!("the cluster `{}` has ended, but this is left: {}", place.name, left.join(", "))));
+            return Err(error(format!(
+                "the cluster `{}` has ended, but this is left: {}",
+                place.name,
+                left.join(", ")
+            )));
         }
         std::thread::sleep(Duration::from_millis(50));
         left = left_over(place);

@@ -33,7 +33,10 @@ impl ImageCommand {
     /// Builds and packs.
     pub fn run(self) -> Result<()> {
         let mut steps = Steps::new(3);
-        let (wasm, program) = ("Browser's half: wasm, JavaScript, CSS (the first time 2 to 3 min on two cores)", "Program, optimised and without libraries (the first time longer than the page)");
+        let (wasm, program) = (
+            "Browser's half: wasm, JavaScript, CSS (the first time 2 to 3 min on two cores)",
+            "Program, optimised and without libraries (the first time longer than the page)",
+        );
         steps.step(wasm, || browser_half::build(&tools::wasm_compiler()?, Profile::Release))?;
         let program = steps.step(program, || if self.debug { build::server(false) } else { static_program() })?;
         let out = self.out.unwrap_or_else(default_archive);
@@ -43,7 +46,9 @@ impl ImageCommand {
         if !self.debug && size > MOST_BYTES {
             return Err(error(format!("the image is larger than {} MB: see what has grown", MOST_BYTES / 1_000_000)));
         }
-        println!("    docker load -i FILE · ctr -n k8s.io images import FILE · kind load image-archive FILE · minikube image load FILE");
+        println!(
+            "    docker load -i FILE · ctr -n k8s.io images import FILE · kind load image-archive FILE · minikube image load FILE"
+        );
         Ok(())
     }
 }
@@ -75,7 +80,10 @@ pub fn pack(program: &Path, out: &Path, prefix: &str, tag: &str, packed: bool) -
     base(&mut tree);
     let labels = labels();
     let image = |name: &str, entrypoint: &str| Image {
-        name: format!("{}{name}:{tag}", if prefix.is_empty() { String::new() } else { format!("{}/", prefix.trim_end_matches('/')) }),
+        name: format!(
+            "{}{name}:{tag}",
+            if prefix.is_empty() { String::new() } else { format!("{}/", prefix.trim_end_matches('/')) }
+        ),
         entrypoint: vec![format!("/usr/local/bin/{entrypoint}")],
         user: format!("{USER}:{USER}"),
         labels: labels.clone(),
@@ -126,7 +134,9 @@ fn static_program() -> Result<PathBuf> {
     let said = output(cmd("rustc").arg("-vV"))?;
     let host = said.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned();
     if !host.ends_with("-linux-gnu") || which("gzip").is_none() {
-        return Err(error(format!("the image is built on Linux with glibc and needs `gzip`; this is {host}. Use kubernetes/Dockerfile.")));
+        return Err(error(format!(
+            "the image is built on Linux with glibc and needs `gzip`; this is {host}. Use kubernetes/Dockerfile."
+        )));
     }
     let mut command = cargo();
     command.args(["build", "--locked", "--release", "-p", "demo-panel", "--bin", "demo-panel", "--target", &host]);

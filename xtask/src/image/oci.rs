@@ -38,7 +38,12 @@ pub fn write(out: &Path, tree: &Tree, images: &[Image], packed: bool) -> Result<
     let plain = digest(&layer)?;
     let (blob, kind) = if packed {
         let packed = scratch.0.join("layer.tar.gz");
-        let done = cmd("gzip").args(["-9nc"]).arg(&layer).stdout(Stdio::from(create(&packed)?)).status().context("start `gzip`")?;
+        let done = cmd("gzip")
+            .args(["-9nc"])
+            .arg(&layer)
+            .stdout(Stdio::from(create(&packed)?))
+            .status()
+            .context("start `gzip`")?;
         if !done.success() {
             return Err(error(format!("gzip failed: {done}")));
         }
@@ -78,7 +83,11 @@ pub fn write(out: &Path, tree: &Tree, images: &[Image], packed: bool) -> Result<
         }));
         docker.push(json!({"Config": place(&config), "RepoTags": [image.name], "Layers": [place(&blob_digest)]}));
     }
-    archive.bytes("index.json", json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": index}).to_string());
+    archive.bytes(
+        "index.json",
+        json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": index})
+            .to_string(),
+    );
     archive.bytes("manifest.json", Value::from(docker).to_string());
     let whole = scratch.0.join("archive.tar");
     archive.write(BufWriter::new(create(&whole)?))?;
@@ -86,7 +95,8 @@ pub fn write(out: &Path, tree: &Tree, images: &[Image], packed: bool) -> Result<
 }
 
 fn config(image: &Image, layer: &str) -> Value {
-    let labels: serde_json::Map<String, Value> = image.labels.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let labels: serde_json::Map<String, Value> =
+        image.labels.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
     json!({
         "architecture": architecture(), "os": "linux",
         "config": {

@@ -126,15 +126,20 @@ mod tests {
         std::fs::remove_dir_all(&dir).unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
         let words: Vec<Vec<&str>> = listed.lines().map(|l| l.split_whitespace().collect()).collect();
-        let shown: Vec<String> = words.iter().map(|w| format!("{} {} {} {}", w[0], w[1], w[2], w[5..].join(" "))).collect();
-        assert_eq!(shown, [
-            "drwxr-xr-x 0/0 0 etc/",
-            "-rw-r--r-- 0/0 16 etc/passwd",
-            "drwxrwxrwt 7/7 0 tmp/",
-            "drwxr-xr-x 0/0 0 usr/",
-            "drwxr-xr-x 0/0 0 usr/local/",
-            "drwxr-xr-x 0/0 0 usr/local/bin/",
-            "lrwxrwxrwx 0/0 0 usr/local/bin/client -> demo-panel",
-        ], "{listed}");
+        let shown: Vec<String> =
+            words.iter().map(|w| format!("{} {} {} {}", w[0], w[1], w[2], w[5..].join(" "))).collect();
+        assert_eq!(
+            shown,
+            [
+                "drwxr-xr-x 0/0 0 etc/",
+                "-rw-r--r-- 0/0 16 etc/passwd",
+                "drwxrwxrwt 7/7 0 tmp/",
+                "drwxr-xr-x 0/0 0 usr/",
+                "drwxr-xr-x 0/0 0 usr/local/",
+                "drwxr-xr-x 0/0 0 usr/local/bin/",
+                "lrwxrwxrwx 0/0 0 usr/local/bin/client -> demo-panel",
+            ],
+            "{listed}"
+        );
     }
 }

@@ -18,7 +18,9 @@ pub fn chromium() -> Result<Chromium> {
     let install = "apt-get install -y --no-install-recommends chromium chromium-driver";
     let root = output(cmd("id").arg("-u"))? == "0";
     if which("apt-get").is_none() || !root {
-        return Err(error(format!("the browser tests need `chromium` and `chromedriver` on PATH. On Debian, as root: {install}")));
+        return Err(error(format!(
+            "the browser tests need `chromium` and `chromedriver` on PATH. On Debian, as root: {install}"
+        )));
     }
     println!("    {install}");
     output(cmd("apt-get").arg("update"))?;

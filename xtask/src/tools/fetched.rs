@@ -22,7 +22,9 @@ pub fn folder(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<Path
 /// Downloads an npm package and unpacks it into `into/package`.
 pub fn npm(package: &str, into: &Path) -> Result<()> {
     if crate::sh::which("npm").is_none() {
-        return Err(crate::sh::error(format!("`npm` is needed to fetch {package}: install Node.js (Debian: apt-get install npm)")));
+        return Err(crate::sh::error(format!(
+            "`npm` is needed to fetch {package}: install Node.js (Debian: apt-get install npm)"
+        )));
     }
     let file = output(cmd("npm").args(["pack", "--silent", package]).current_dir(into))?;
     let file = file.lines().last().unwrap_or_default().to_owned();

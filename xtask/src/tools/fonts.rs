@@ -15,7 +15,12 @@ struct Package {
 
 /// The narrow and the wide Latin fonts that Linux machines have by default, and one with Chinese.
 const PACKAGES: [Package; 3] = [
-    Package { folder: "liberation", name: "fonts-liberation", files: "Liberation", needed: "LiberationSans-Regular.ttf" },
+    Package {
+        folder: "liberation",
+        name: "fonts-liberation",
+        files: "Liberation",
+        needed: "LiberationSans-Regular.ttf",
+    },
     Package { folder: "dejavu", name: "fonts-dejavu-core", files: "DejaVuSans", needed: "DejaVuSansMono.ttf" },
     Package { folder: "noto-cjk", name: "fonts-noto-cjk", files: "NotoSansCJK", needed: "NotoSansCJK-Regular.ttc" },
 ];
@@ -59,7 +64,12 @@ fn fetch(into: &Path) -> Result<()> {
 /// From the folders that fontconfig looks into.
 fn installed() -> Result<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let places = [PathBuf::from("/usr/share/fonts"), PathBuf::from("/usr/local/share/fonts"), home.join(".local/share/fonts"), home.join(".fonts")];
+    let places = [
+        PathBuf::from("/usr/share/fonts"),
+        PathBuf::from("/usr/local/share/fonts"),
+        home.join(".local/share/fonts"),
+        home.join(".fonts"),
+    ];
     let found: Vec<PathBuf> = places.iter().flat_map(|place| files_below(place)).collect();
     let folder = target_dir().join("fonts");
     if folder.is_dir() {
@@ -77,7 +87,10 @@ fn gather(files: &[PathBuf], into: &Path, put: impl Fn(&Path, &Path) -> std::io:
         for file in files {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             let to = folder.join(&*name);
-            if name.starts_with(package.files) && [".ttf", ".ttc", ".otf"].iter().any(|end| name.ends_with(end)) && !to.exists() {
+            if name.starts_with(package.files)
+                && [".ttf", ".ttc", ".otf"].iter().any(|end| name.ends_with(end))
+                && !to.exists()
+            {
                 put(file, &to).context(format!("place {}", to.display()))?;
             }
         }
@@ -103,18 +116,36 @@ mod tests {
         let place = std::env::temp_dir().join(format!("demo-panel-fonts-{}", std::process::id()));
         let machine = place.join("machine/truetype");
         std::fs::create_dir_all(&machine).unwrap();
-        let names = ["LiberationSans-Regular.ttf", "DejaVuSans.ttf", "DejaVuSansMono.ttf", "NotoSansCJK-Regular.ttc", "Other.ttf", "DejaVuSans.txt"];
+        let names = [
+            "LiberationSans-Regular.ttf",
+            "DejaVuSans.ttf",
+            "DejaVuSansMono.ttf",
+            "NotoSansCJK-Regular.ttc",
+            "Other.ttf",
+            "DejaVuSans.txt",
+        ];
         names.iter().for_each(|name| std::fs::write(machine.join(name), name).unwrap());
         let link = |from: &Path, to: &Path| std::os::unix::fs::symlink(from, to);
         gather(&files_below(&place.join("machine")), &place.join("all"), link).unwrap();
-        let mut gathered: Vec<String> = files_below(&place.join("all")).iter().map(|file| file.strip_prefix(&place).unwrap().display().to_string()).collect();
+        let mut gathered: Vec<String> = files_below(&place.join("all"))
+            .iter()
+            .map(|file| file.strip_prefix(&place).unwrap().display().to_string())
+            .collect();
         gathered.sort();
-        let expected = ["all/dejavu/DejaVuSans.ttf", "all/dejavu/DejaVuSansMono.ttf", "all/liberation/LiberationSans-Regular.ttf", "all/noto-cjk/NotoSansCJK-Regular.ttc"];
+        let expected = [
+            "all/dejavu/DejaVuSans.ttf",
+            "all/dejavu/DejaVuSansMono.ttf",
+            "all/liberation/LiberationSans-Regular.ttf",
+            "all/noto-cjk/NotoSansCJK-Regular.ttc",
+        ];
         assert_eq!(gathered, expected);
 
         std::fs::remove_file(machine.join("NotoSansCJK-Regular.ttc")).unwrap();
         let missing = gather(&files_below(&place.join("machine")), &place.join("less"), link).unwrap_err();
-        assert_eq!(missing.to_string(), "the font NotoSansCJK-Regular.ttc of Debian's package fonts-noto-cjk is missing");
+        assert_eq!(
+            missing.to_string(),
+            "the font NotoSansCJK-Regular.ttc of Debian's package fonts-noto-cjk is missing"
+        );
         std::fs::remove_dir_all(&place).unwrap();
     }
 }

@@ -9,17 +9,27 @@ const PACKAGES: [(&str, &str); 4] = [("nginx-light", "nginx"), ("haproxy", "hapr
 /// Installs those that are missing, where we may; says what it installs, or what is missing.
 pub fn bench_peers() {
     let there = |program: &str| which(program).is_some() || PathBuf::from("/usr/sbin").join(program).is_file();
-    let missing: Vec<&str> = PACKAGES.iter().filter(|(_, program)| !there(program)).map(|(package, _)| *package).collect();
+    let missing: Vec<&str> =
+        PACKAGES.iter().filter(|(_, program)| !there(program)).map(|(package, _)| *package).collect();
     if missing.is_empty() {
         return;
     }
     let root = output(cmd("id").arg("-u")).is_ok_and(|id| id == "0");
     if which("apt-get").is_none() || !root {
-        return println!("    note: without {}: on Debian, as root: apt-get install {}", missing.join(", "), missing.join(" "));
+        return println!(
+            "    note: without {}: on Debian, as root: apt-get install {}",
+            missing.join(", "),
+            missing.join(" ")
+        );
     }
     println!("    apt-get install -y --no-install-recommends {}", missing.join(" "));
     let _ = output(cmd("apt-get").arg("update"));
-    let install = output(cmd("apt-get").args(["install", "-y", "--no-install-recommends"]).args(&missing).env("DEBIAN_FRONTEND", "noninteractive"));
+    let install = output(
+        cmd("apt-get")
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(&missing)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    );
     if let Err(why) = install {
         println!("    note: {why}");
     }
@@ -33,7 +43,18 @@ pub fn oha() -> Result<PathBuf> {
     let folder = fetched::folder("oha-1.16.0", |dir| {
         println!("    building oha (some minutes, once)");
         let mut install = crate::sh::cargo();
-        install.args(["install", "oha@1.16.0", "--locked", "--quiet", "--no-default-features", "--features", "rustls", "--root"]).arg(dir);
+        install
+            .args([
+                "install",
+                "oha@1.16.0",
+                "--locked",
+                "--quiet",
+                "--no-default-features",
+                "--features",
+                "rustls",
+                "--root",
+            ])
+            .arg(dir);
         run(&mut install)
     })?;
     Ok(folder.join("bin/oha"))

@@ -67,7 +67,9 @@ fn linker() -> Result<PathBuf> {
     if lld.is_file() {
         return Ok(lld);
     }
-    which("wasm-ld").or_else(|| which("lld")).ok_or_else(|| error("no linker for wasm: install lld (Debian: apt-get install lld)"))
+    which("wasm-ld")
+        .or_else(|| which("lld"))
+        .ok_or_else(|| error("no linker for wasm: install lld (Debian: apt-get install lld)"))
 }
 
 /// Where the unpacked compiler's shared libraries are: `usr/lib/<multiarch>`.
@@ -83,8 +85,11 @@ fn debian() -> Result<PathBuf> {
     let lists = PackageLists::fetch()?;
     let version = field(&output(lists.apt("apt-cache").args(["policy", "rustc-web"]))?, "Candidate:")
         .filter(|v| v != "(none)")
-        .ok_or_else(|| error(format!("this Debian has no package rustc-web. Install the target: rustup target add {TARGET}")))?;
-    let key: String = version.chars().map(|c| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '_' }).collect();
+        .ok_or_else(|| {
+            error(format!("this Debian has no package rustc-web. Install the target: rustup target add {TARGET}"))
+        })?;
+    let key: String =
+        version.chars().map(|c| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '_' }).collect();
     fetched::folder(&format!("rustc-web-{key}"), |dir| {
         println!("    downloading Debian's rustc-web {version} and its source (140 MB)");
         let minor: String = version.split('.').take(2).collect::<Vec<_>>().join(".");
@@ -128,14 +133,20 @@ fn build_std(dir: &Path) -> Result<()> {
     println!("    building the wasm standard library from its source, about 40 s");
     let seed = dir.join("seed");
     std::fs::create_dir_all(seed.join("src")).context("make the seed crate")?;
-    std::fs::write(seed.join("Cargo.toml"), "[package]\nname = \"seed\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n")
-        .context("write the seed crate")?;
+    std::fs::write(
+        seed.join("Cargo.toml"),
+        "[package]\nname = \"seed\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n",
+    )
+    .context("write the seed crate")?;
     std::fs::write(seed.join("src/lib.rs"), "").context("write the seed crate")?;
     let mut cargo = crate::sh::cargo();
     cargo.current_dir(&seed).args(["build", "--release", "--target", TARGET]);
     cargo.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
     cargo.env("RUSTC", dir.join("usr/bin/rustc")).env("LD_LIBRARY_PATH", libraries(dir)?);
-    cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Cembed-bitcode=yes").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z");
+    cargo
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", "-Cembed-bitcode=yes")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z");
     cargo.env("CARGO_TARGET_DIR", seed.join("target"));
     output(&mut cargo)?;
     let library = dir.join("usr/lib/rustlib").join(TARGET).join("lib");

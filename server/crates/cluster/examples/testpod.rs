@@ -83,14 +83,26 @@ fn listen(ip: &str, port: u16) -> TcpListener {
 fn answer(stream: &TcpStream, health: &AtomicU16) {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
-    while { line.clear(); reader.read_line(&mut line).is_ok_and(|count| count > 0) } {
+    while {
+        line.clear();
+        reader.read_line(&mut line).is_ok_and(|count| count > 0)
+    } {
         let path = line.split(' ').nth(1).unwrap_or("/").to_owned();
         let mut header = String::new();
-        while { header.clear(); reader.read_line(&mut header).is_ok_and(|count| count > 2) } {}
+        while {
+            header.clear();
+            reader.read_line(&mut header).is_ok_and(|count| count > 2)
+        } {}
         let (status, body) = match path.split('/').collect::<Vec<_>>().as_slice() {
             ["", "env", name] => (200, env(name)),
-            ["", "sick"] => (200, { health.store(500, Ordering::SeqCst); "sick".to_owned() }),
-            ["", "well"] => (200, { health.store(200, Ordering::SeqCst); "well".to_owned() }),
+            ["", "sick"] => (200, {
+                health.store(500, Ordering::SeqCst);
+                "sick".to_owned()
+            }),
+            ["", "well"] => (200, {
+                health.store(200, Ordering::SeqCst);
+                "well".to_owned()
+            }),
             ["", "exit", code] => exit(code.parse().unwrap_or(1)),
             ["", "healthz"] => (health.load(Ordering::SeqCst), String::new()),
             _ => (200, env("POD_NAME")),
@@ -164,13 +176,24 @@ async fn node(state_dir: &str) {
     use cluster::{Image, Kinds, Network, Node, NodeConfig, Registry, Store, WriteOptions, events};
     use serde_json::json;
     let state_dir = std::path::PathBuf::from(state_dir);
-    let registry = Store::open(state_dir.join("store")).and_then(|store| Registry::open(store, Kinds::builtin(), Vec::new()));
+    let registry =
+        Store::open(state_dir.join("store")).and_then(|store| Registry::open(store, Kinds::builtin(), Vec::new()));
     let registry = registry.unwrap_or_else(|error| panic!("{error}"));
     let _ = registry.ensure_namespaces(&["default"]).await;
     let (recorder, _writer) = events(registry.clone());
-    let image = Image { names: vec!["test".into()], applets: vec!["sleep".into(), "stubborn".into()], ..Image::default() };
+    let image =
+        Image { names: vec!["test".into()], applets: vec!["sleep".into(), "stubborn".into()], ..Image::default() };
     let (name, program) = ("node".to_owned(), None);
-    let config = NodeConfig { name, state_dir: state_dir.clone(), images: vec![image], program, allow_host_exec: false, routed: None, max_pods: None, listeners: Default::default() };
+    let config = NodeConfig {
+        name,
+        state_dir: state_dir.clone(),
+        images: vec![image],
+        program,
+        allow_host_exec: false,
+        routed: None,
+        max_pods: None,
+        listeners: Default::default(),
+    };
     let network = Network::claim(&state_dir).unwrap_or_else(|error| panic!("{error}"));
     let node = Node::new(config, registry.clone(), &recorder, network).unwrap_or_else(|error| panic!("{error}"));
     let pod = json!({

@@ -8,7 +8,10 @@ use crate::controllers;
 use crate::events::{EventWriter, Recorder, events};
 use crate::kinds::{Kind, Kinds};
 use crate::kubeconfig;
-use crate::node::{Image, NetError, Network, Node, NodeConfig, NodeHandle, Routed, endpoint_address_admission, ignored_fields_admission, service_ip_admission};
+use crate::node::{
+    Image, NetError, Network, Node, NodeConfig, NodeHandle, Routed, endpoint_address_admission,
+    ignored_fields_admission, service_ip_admission,
+};
 use crate::pki::{Pki, PkiError};
 use crate::registry::{AdmissionHook, Registry};
 use crate::statedir::{StateDir, StateDirError};
@@ -89,15 +92,27 @@ impl OpenError {
     /// What a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            OpenError::State(StateDirError::InUse { .. }) => "Stop the other one, or give this one a --state-dir of its own.",
-            OpenError::State(StateDirError::ReadOnly { .. }) => "Make the state folder writable, or choose another with --state-dir.",
+            OpenError::State(StateDirError::InUse { .. }) => {
+                "Stop the other one, or give this one a --state-dir of its own."
+            }
+            OpenError::State(StateDirError::ReadOnly { .. }) => {
+                "Make the state folder writable, or choose another with --state-dir."
+            }
             OpenError::State(StateDirError::NotOurs { .. }) => "Choose an empty or new folder with --state-dir.",
-            OpenError::State(StateDirError::StoreLost { .. }) => "Put a copy of the file back, or start once with --reset: it moves the state folder aside and begins anew.",
-            OpenError::State(StateDirError::PortTaken { .. }) => "Choose another port with --api-listen, or none to get a free one.",
-            OpenError::State(StateDirError::Io { .. }) => "Check the disk and the rights of the state folder, or choose another with --state-dir.",
+            OpenError::State(StateDirError::StoreLost { .. }) => {
+                "Put a copy of the file back, or start once with --reset: it moves the state folder aside and begins anew."
+            }
+            OpenError::State(StateDirError::PortTaken { .. }) => {
+                "Choose another port with --api-listen, or none to get a free one."
+            }
+            OpenError::State(StateDirError::Io { .. }) => {
+                "Check the disk and the rights of the state folder, or choose another with --state-dir."
+            }
             OpenError::Store(why) => why.hint(),
             OpenError::Pki(_) => "Start once with --reset: it moves the state folder aside and begins anew.",
-            OpenError::Network(_) => "Stop instances that are no longer needed; each claims 4,096 addresses of 127.64.0.0/10 (Linux only).",
+            OpenError::Network(_) => {
+                "Stop instances that are no longer needed; each claims 4,096 addresses of 127.64.0.0/10 (Linux only)."
+            }
             OpenError::Node(_) => "Check the rights of the state folder and the limits on processes and open files.",
         }
     }
@@ -205,7 +220,9 @@ impl Cluster {
     /// Errors: the port is taken, a file cannot be written.
     pub async fn bind_api(&self, addr: SocketAddr) -> Result<TcpListener, OpenError> {
         let listener = self.dir.bind_api(addr).await?;
-        let bound = listener.local_addr().map_err(|source| StateDirError::Io { what: format!("cannot listen on {addr}"), source })?;
+        let bound = listener
+            .local_addr()
+            .map_err(|source| StateDirError::Io { what: format!("cannot listen on {addr}"), source })?;
         for role in [Role::Owner, Role::Presenter, Role::Viewer] {
             if let Some(text) = self.kubeconfig_of(role, bound) {
                 self.dir.write(kubeconfig::file_name(role), &text)?;
@@ -221,14 +238,21 @@ impl Cluster {
     }
 
     /// Serves the API until `stop`; it ends within a second then. Errors: the store refuses its first write.
-    pub fn serve_api(&self, listener: TcpListener, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send + use<> {
+    pub fn serve_api(
+        &self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> impl Future<Output = Result<(), String>> + Send + use<> {
         let (tls, registry, kubelet) = (self.tls.clone(), self.registry.clone(), Arc::new(self.kubelet.clone()));
         let auth = Auth { tokens: self.tokens.clone(), hosts: self.hosts.clone(), audit: Some(self.dir.file(AUDIT)) };
         let (prepared, policy) = (self.prepare(), self.policy.clone());
         async move {
             prepared.await?;
             // Served by the runtime of this part, whichever it was bound in.
-            let listener = listener.into_std().and_then(TcpListener::from_std).map_err(|e| format!("cannot listen for the API: {e}"))?;
+            let listener = listener
+                .into_std()
+                .and_then(TcpListener::from_std)
+                .map_err(|e| format!("cannot listen for the API: {e}"))?;
             api::serve(listener, policy, tls, registry, kubelet, auth, stop).await;
             Ok(())
         }

@@ -76,7 +76,15 @@ impl Recorder {
             }
         }
         let (component, host) = (self.component, self.host.clone());
-        let news = News { about: reference, component, host, is_warning, reason: reason.to_owned(), message, at: Timestamp::now() };
+        let news = News {
+            about: reference,
+            component,
+            host,
+            is_warning,
+            reason: reason.to_owned(),
+            message,
+            at: Timestamp::now(),
+        };
         if let Err(mpsc::error::TrySendError::Full(news)) = self.queue.try_send(news) {
             tracing::warn!(event.reason = %news.reason, "Event `{}` was dropped: {QUEUE} others wait to be written", news.reason);
         }
@@ -120,7 +128,13 @@ impl EventWriter {
         .await;
     }
 
-    async fn write_one(&self, namespace: &str, name: &str, news: &News, count: i64) -> Result<(), crate::status::Status> {
+    async fn write_one(
+        &self,
+        namespace: &str,
+        name: &str,
+        news: &News,
+        count: i64,
+    ) -> Result<(), crate::status::Status> {
         let Some(kind) = self.registry.kinds().find("", "events").cloned() else { return Ok(()) };
         let by = WriteOptions::by(news.component);
         match self.registry.get(&kind, Some(namespace), name) {
@@ -154,7 +168,8 @@ impl News {
         }
         let digits: String = hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
         // A name has at most 253 characters; the digits tell objects apart whose names begin alike.
-        let about: String = self.about["name"].as_str().unwrap_or("unknown").chars().take(253 - 1 - digits.len()).collect();
+        let about: String =
+            self.about["name"].as_str().unwrap_or("unknown").chars().take(253 - 1 - digits.len()).collect();
         format!("{}.{digits}", about.trim_end_matches(['.', '-']))
     }
 
@@ -184,7 +199,15 @@ mod tests {
     #[test]
     fn an_event_about_an_object_with_a_long_name_can_be_named() {
         let about = json!({"kind": "Pod", "name": "a".repeat(253), "uid": "u"});
-        let news = News { about, component: "kubelet", host: None, is_warning: false, reason: "R".into(), message: "m".into(), at: Timestamp::now() };
+        let news = News {
+            about,
+            component: "kubelet",
+            host: None,
+            is_warning: false,
+            reason: "R".into(),
+            message: "m".into(),
+            at: Timestamp::now(),
+        };
         let object = news.to_json("default", &news.name(), 1);
         assert_eq!(crate::kinds::validate_metadata("Event", &object), []);
     }

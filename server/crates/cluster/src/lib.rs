@@ -2,29 +2,30 @@
 //!
 //! **Invariant:** this crate knows nothing of Istio, of the demo or of the panel; what they need comes in as data
 //! (kinds, images) or as admission hooks. Everything reaches the store through [`Registry`]'s verbs.
+mod api;
+mod assembly;
+mod auth;
+mod controllers;
+mod events;
 mod kinds;
+mod kubeconfig;
+mod kubelet;
+mod node;
+mod patch;
+mod pki;
+mod registry;
+mod select;
+mod statedir;
 mod status;
 mod store;
-mod select;
-mod patch;
-mod registry;
-mod kubelet;
-mod statedir;
-mod pki;
-mod auth;
-mod kubeconfig;
-mod api;
-mod controllers;
-mod node;
-mod events;
-mod assembly;
 
 pub use assembly::{Cluster, Config, OpenError};
 pub use events::{EventWriter, Recorder, events};
-pub use kinds::{schema, Cause, CellFn, Column, Kind, Kinds, age};
+pub use kinds::{Cause, CellFn, Column, Kind, Kinds, age, schema};
 pub use registry::{
-    AdmissionHook, AdmissionRequest, DeleteOptions, Deleted, FieldValidation, ListOptions, ObjectList, Operation, Patch,
-    Propagation, Registry, Subresource, VersionMatch, Watch, WatchEvent, WatchKind, WatchOptions, WriteOptions, Written,
+    AdmissionHook, AdmissionRequest, DeleteOptions, Deleted, FieldValidation, ListOptions, ObjectList, Operation,
+    Patch, Propagation, Registry, Subresource, VersionMatch, Watch, WatchEvent, WatchKind, WatchOptions, WriteOptions,
+    Written,
 };
 pub use select::{FieldSelector, LabelSelector};
 pub use status::Status;
@@ -33,13 +34,13 @@ pub use store::{Store, StoreError};
 pub use api::{Auth, limits as api_limits, serve as serve_api};
 pub use auth::{Hosts, Role, Token, Tokens, User};
 pub use kubeconfig::{file_name as kubeconfig_file, render as render_kubeconfig};
-pub use pki::{Pki, PkiError};
-pub use statedir::{StateDir, StateDirError};
 pub use kubelet::{Duplex, Exec, ExecOptions, Kubelet, LogOptions, LogStream};
 pub use node::{
-    ConfineError, Connections, Image, LONGEST_FILE, NODE_SOCKET, NetError, Network, Node, NodeConfig, NodeHandle, Reach, Routed, begin_child, confine,
-    endpoint_address_admission, service_ip_admission,
+    ConfineError, Connections, Image, LONGEST_FILE, NODE_SOCKET, NetError, Network, Node, NodeConfig, NodeHandle,
+    Reach, Routed, begin_child, confine, endpoint_address_admission, service_ip_admission,
 };
+pub use pki::{Pki, PkiError};
+pub use statedir::{StateDir, StateDirError};
 
 /// A Kubernetes object as the API carries it.
 pub type Object = serde_json::Value;

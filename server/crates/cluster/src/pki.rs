@@ -4,7 +4,8 @@
 //! made at start and again before its certificate ends, under the running listener.
 use crate::statedir::{StateDir, StateDirError};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -13,7 +14,8 @@ use std::time::{Duration, SystemTime};
 
 const CA_CERT: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
-const NAMES: [&str; 6] = ["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+const NAMES: [&str; 6] =
+    ["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
 /// Below the 398 days that some clients take for the longest.
 const LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A new certificate is made when the old one has less than this left.
@@ -77,7 +79,8 @@ impl Pki {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let now = SystemTime::now();
         let current = issue(&self.issuer, &provider, now)?;
-        let renewing = Renewing { issuer: self.issuer, provider: provider.clone(), current: Mutex::new((Arc::new(current), now)) };
+        let renewing =
+            Renewing { issuer: self.issuer, provider: provider.clone(), current: Mutex::new((Arc::new(current), now)) };
         let mut config = rustls::ServerConfig::builder_with_details(provider, Arc::new(AnyClock))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
@@ -133,7 +136,11 @@ impl rustls::time_provider::TimeProvider for AnyClock {
     }
 }
 
-fn issue(issuer: &Issuer<'static, KeyPair>, provider: &rustls::crypto::CryptoProvider, now: SystemTime) -> Result<CertifiedKey, PkiError> {
+fn issue(
+    issuer: &Issuer<'static, KeyPair>,
+    provider: &rustls::crypto::CryptoProvider,
+    now: SystemTime,
+) -> Result<CertifiedKey, PkiError> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(NAMES.map(str::to_owned).to_vec())?;
     params.distinguished_name.push(DnType::CommonName, "demo-panel API");
@@ -179,15 +186,35 @@ mod tests {
         let mut roots = rustls::RootCertStore::empty();
         let ca: rustls::pki_types::CertificateDer<'static> = ca;
         roots.add(ca).unwrap();
-        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), resolver.provider.clone()).build().unwrap();
+        let verifier =
+            rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), resolver.provider.clone())
+                .build()
+                .unwrap();
         let day = Duration::from_secs(24 * 3600);
         let now = SystemTime::now();
-        for at in [now, now - day / 4, now - 2 * day, now - 400 * day, now, SystemTime::UNIX_EPOCH + day, SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH - day, now + 400 * day] {
+        for at in [
+            now,
+            now - day / 4,
+            now - 2 * day,
+            now - 400 * day,
+            now,
+            SystemTime::UNIX_EPOCH + day,
+            SystemTime::UNIX_EPOCH,
+            SystemTime::UNIX_EPOCH - day,
+            now + 400 * day,
+        ] {
             let key = resolver.at(at);
             let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             let time = rustls::pki_types::UnixTime::since_unix_epoch(since);
             let name = "127.0.0.1".try_into().unwrap();
-            let verified = rustls::client::danger::ServerCertVerifier::verify_server_cert(&*verifier, &key.cert[0], &[], &name, &[], time);
+            let verified = rustls::client::danger::ServerCertVerifier::verify_server_cert(
+                &*verifier,
+                &key.cert[0],
+                &[],
+                &name,
+                &[],
+                time,
+            );
             assert!(verified.is_ok(), "{since:?}: {verified:?}");
         }
     }

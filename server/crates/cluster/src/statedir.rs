@@ -89,7 +89,8 @@ impl StateDir {
         let lock = take_lock(path)?;
         let mode = fs::metadata(path).map_err(|e| failed(path, "read", path, e))?.permissions().mode();
         if mode & 0o077 != 0 {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|e| failed(path, "protect", path, e))?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+                .map_err(|e| failed(path, "protect", path, e))?;
         }
         let dir = StateDir { path: path.to_owned(), _lock: lock };
         if reset {
@@ -213,7 +214,8 @@ fn take_lock(path: &Path) -> Result<Flock<File>, StateDirError> {
     let file = file.map_err(|e| failed(path, "open", &lock_path, e))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut lock) => {
-            let noted = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
+            let noted =
+                lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
             noted.map_err(|e| failed(path, "write", &lock_path, e))?;
             Ok(lock)
         }
@@ -276,7 +278,11 @@ mod tests {
         let dir = StateDir::open(&path, true).unwrap();
         assert_eq!(dir.read("store").unwrap(), None);
         assert!(path.join(CHILDREN).join("1-2-3").exists(), "who ends what was left over?");
-        let aside = fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir() && !p.ends_with(CHILDREN)).unwrap();
+        let aside = fs::read_dir(&path)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .find(|p| p.is_dir() && !p.ends_with(CHILDREN))
+            .unwrap();
         assert_eq!(fs::read_to_string(aside.join("store")).unwrap(), "1");
     }
 
@@ -290,7 +296,10 @@ mod tests {
         dir.write("store.redb", "").unwrap();
         assert_eq!(check(&dir), Ok(()), "a first run that ended at once");
         dir.write("tokens", "t").unwrap();
-        assert_eq!(check(&dir), Err(format!("the state folder {} was used before, but its store store.redb is empty", path.display())));
+        assert_eq!(
+            check(&dir),
+            Err(format!("the state folder {} was used before, but its store store.redb is empty", path.display()))
+        );
         fs::remove_file(dir.file("store.redb")).unwrap();
         assert!(check(&dir).unwrap_err().ends_with("is missing"));
         dir.write("store.redb", "content").unwrap();

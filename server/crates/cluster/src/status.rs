@@ -37,7 +37,8 @@ impl Status {
 
     /// 409: an object of this name exists.
     pub fn already_exists(resource: &str, name: &str) -> Status {
-        Status::new(409, "AlreadyExists", format!("{resource} \"{name}\" already exists")).with_details(named(resource, name))
+        Status::new(409, "AlreadyExists", format!("{resource} \"{name}\" already exists"))
+            .with_details(named(resource, name))
     }
 
     /// 409: the object changed since it was read, or a precondition failed.

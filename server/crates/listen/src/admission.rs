@@ -91,7 +91,9 @@ pub(crate) fn admit(room: &Room, newcomer: Option<Peer>, seen: impl FnOnce() -> 
     if newcomer.is_some() && room.of_peer >= room.per_peer {
         // Its own idle connections make room, so that a program that leaves some behind (or shares the address) does not lock itself out.
         let own = seen().into_iter().filter(|s| s.peer == newcomer && tier(s) == Some(0));
-        return own.min_by_key(|s| (s.phase, s.since)).map_or(Decision::Refuse(Reason::Peer), |s| Decision::Evict(s.id));
+        return own
+            .min_by_key(|s| (s.phase, s.since))
+            .map_or(Decision::Refuse(Reason::Peer), |s| Decision::Evict(s.id));
     }
     if room.pressed || room.open >= room.connections {
         let refusal = if room.pressed { Reason::Descriptors } else { Reason::Full };

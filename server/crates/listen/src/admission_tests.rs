@@ -19,7 +19,14 @@ fn seen(text: &str) -> Vec<Seen> {
             "busy" => Phase::Active,
             other => panic!("{other}"),
         };
-        Seen { id: id as u64, peer: peer(who.chars().next().unwrap()), phase, known: rest.contains('!'), since: since.parse().unwrap(), buffered: 0 }
+        Seen {
+            id: id as u64,
+            peer: peer(who.chars().next().unwrap()),
+            phase,
+            known: rest.contains('!'),
+            since: since.parse().unwrap(),
+            buffered: 0,
+        }
     };
     text.split_whitespace().enumerate().map(one).collect()
 }
@@ -56,7 +63,11 @@ fn a_full_listener_gives_up_what_matters_least() {
         ("-:wait@1 -:wait@0 a:stream@0 a:stream@0", '-', Evict(1)),
     ] {
         let (table, newcomer) = (seen(open), peer(newcomer));
-        assert_eq!(admit(&room(&table, newcomer, 4, 9, 9), newcomer, || table.clone()), decision, "{open} + {newcomer:?}");
+        assert_eq!(
+            admit(&room(&table, newcomer, 4, 9, 9), newcomer, || table.clone()),
+            decision,
+            "{open} + {newcomer:?}"
+        );
     }
 }
 
@@ -72,7 +83,11 @@ fn a_peer_at_its_cap_gives_up_its_own() {
         ("a:stream@1 a:stream@2 b:wait@0", 'b', Admit),
     ] {
         let (table, newcomer) = (seen(open), peer(newcomer));
-        assert_eq!(admit(&room(&table, newcomer, 9, 2, 9), newcomer, || table.clone()), decision, "{open} + {newcomer:?}");
+        assert_eq!(
+            admit(&room(&table, newcomer, 9, 2, 9), newcomer, || table.clone()),
+            decision,
+            "{open} + {newcomer:?}"
+        );
     }
 }
 
@@ -112,7 +127,16 @@ proptest::proptest! {
 #[test]
 fn a_peer_that_has_had_its_share_of_evictions_is_refused_at_a_cap_without_a_search() {
     let asked = || -> Vec<Seen> { panic!("a search costs time") };
-    let free = Room { open: 5, of_peer: 2, waiting: 1, connections: 10, per_peer: 3, most_waiting: 4, pressed: false, spent: true };
+    let free = Room {
+        open: 5,
+        of_peer: 2,
+        waiting: 1,
+        connections: 10,
+        per_peer: 3,
+        most_waiting: 4,
+        pressed: false,
+        spent: true,
+    };
     for (room, want) in [
         (free, Decision::Admit),
         (Room { waiting: 4, ..free }, Decision::Refuse(Reason::Peer)),

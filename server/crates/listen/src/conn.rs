@@ -327,7 +327,8 @@ impl Drop for Request {
         entry.changed();
         // Bytes after the request's end are the start of the next head, which may have come in the same packet. Behind a body of a
         // known length that cannot be seen; such a head has until the idle connection's deadline, which frees nobody who sends one.
-        let more = self.framing == Framing::Line && entry.tail.load(Ordering::Relaxed) != u32::from_be_bytes(*b"\r\n\r\n");
+        let more =
+            self.framing == Framing::Line && entry.tail.load(Ordering::Relaxed) != u32::from_be_bytes(*b"\r\n\r\n");
         let head_since = if more { entry.shared.now() + 1 } else { 0 };
         entry.head_since.store(head_since, Ordering::Relaxed);
         entry.requests.fetch_sub(1, Ordering::Relaxed);

@@ -112,7 +112,10 @@ impl Books {
         let count = |stats: &Arc<Stats>| Count {
             listener: stats.name,
             open: stats.open.load(Ordering::Relaxed),
-            refused: REASONS.iter().map(|(reason, _)| (*reason, stats.refused[*reason as usize].load(Ordering::Relaxed))).collect(),
+            refused: REASONS
+                .iter()
+                .map(|(reason, _)| (*reason, stats.refused[*reason as usize].load(Ordering::Relaxed)))
+                .collect(),
         };
         all.iter().map(count).collect()
     }

@@ -1,6 +1,6 @@
 //! A connection's bytes, with a deadline for writes and a close that lingers.
-use crate::counts::Reason;
 use crate::Conn;
+use crate::counts::Reason;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -85,7 +85,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         self.progress(written, cx)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
         self.progress(written, cx)
     }
@@ -109,7 +113,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         // A socket that is closed with unread bytes sends a reset, and with it the peer may lose the answer that it has not read yet.
         let mut waste = [0; 4096];
         loop {
-            let Some(Closing { until, left }) = self.closing.as_ref().map(|c| Closing { until: c.until, left: c.left }) else {
+            let Some(Closing { until, left }) = self.closing.as_ref().map(|c| Closing { until: c.until, left: c.left })
+            else {
                 return Poll::Ready(Ok(()));
             };
             if left == 0 || Instant::now() >= until || self.conn.0.has_ended() {

@@ -13,7 +13,9 @@ pub fn authority<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&
         return Err("The request has more than one Host field.");
     }
     match (target.authority(), field) {
-        (Some(target), Some(field)) if !target.as_str().eq_ignore_ascii_case(field) => Err("The target and the Host field name different hosts."),
+        (Some(target), Some(field)) if !target.as_str().eq_ignore_ascii_case(field) => {
+            Err("The target and the Host field name different hosts.")
+        }
         (Some(target), _) => Ok(Some(target.as_str())),
         (None, field) => Ok(field),
     }

@@ -41,7 +41,11 @@ impl<B: Body> Body for Tracked<B> {
 }
 
 /// Answers a request with `answer`, tracked. The request carries the [`Conn`] in its extensions. For HTTP/2; [`serve_http1`] does it by itself.
-pub async fn track<B, E, F>(conn: Conn, mut request: Request<Incoming>, answer: impl FnOnce(Request<Incoming>) -> F) -> Result<Response<Tracked<B>>, E>
+pub async fn track<B, E, F>(
+    conn: Conn,
+    mut request: Request<Incoming>,
+    answer: impl FnOnce(Request<Incoming>) -> F,
+) -> Result<Response<Tracked<B>>, E>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
@@ -63,7 +67,12 @@ where
 ///
 /// # Errors
 /// hyper's: the peer went away, or spoke no HTTP.
-pub async fn serve_http1<T, S, F, B, E>(io: T, conn: &Conn, service: S, stop: &CancellationToken) -> Result<(), hyper::Error>
+pub async fn serve_http1<T, S, F, B, E>(
+    io: T,
+    conn: &Conn,
+    service: S,
+    stop: &CancellationToken,
+) -> Result<(), hyper::Error>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Fn(Request<Incoming>) -> F + Clone,

@@ -17,20 +17,20 @@
 //! TLS goes between: `Paced` over TLS over `Guarded`; [`Conn::within_head`] bounds the handshake.
 //!
 //! [`raise_descriptors`] is called once at start. [`Books`] counts open connections and refusals of all listeners of a process.
-mod limits;
-mod admission;
-mod counts;
-mod table;
-mod conn;
 mod accept;
-mod guarded;
-mod strict;
-mod paced;
-mod http1;
+mod admission;
 mod body;
+mod conn;
+mod counts;
+mod guarded;
 mod host;
+mod http1;
+mod limits;
+mod paced;
 mod peer;
+mod strict;
 mod system;
+mod table;
 mod wrong_tokens;
 
 pub use accept::Socket;

@@ -47,7 +47,10 @@ mod tests {
             (vec![""], None),
             (vec![], None),
         ] {
-            let headers = lines.iter().map(|v| (http::HeaderName::from_static("x-forwarded-for"), v.parse().unwrap())).collect::<HeaderMap>();
+            let headers = lines
+                .iter()
+                .map(|v| (http::HeaderName::from_static("x-forwarded-for"), v.parse().unwrap()))
+                .collect::<HeaderMap>();
             assert_eq!(forwarded_for(&headers), found.map(|ip| ip.parse().unwrap()), "{lines:?}");
         }
     }

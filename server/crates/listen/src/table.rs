@@ -99,7 +99,8 @@ impl Listener {
         let peer = peer.filter(|_| !shared.limits.behind_proxy);
         let mut table = shared.table();
         let second = shared.now() / 1000;
-        let reserved = shared.limits.reserve.as_ref().is_some_and(|r| Some(r.peer) == peer && table.reserved < r.connections);
+        let reserved =
+            shared.limits.reserve.as_ref().is_some_and(|r| Some(r.peer) == peer && table.reserved < r.connections);
         if !reserved {
             let room = Room {
                 open: table.open.len() - table.reserved,
@@ -109,7 +110,9 @@ impl Listener {
                 per_peer: shared.limits.per_peer,
                 most_waiting: shared.limits.waiting,
                 pressed: descriptor >= shared.descriptors,
-                spent: peer.and_then(|peer| table.peers.get(&peer)).is_some_and(|used| used.evictions_in(second) >= EVICTIONS),
+                spent: peer
+                    .and_then(|peer| table.peers.get(&peer))
+                    .is_some_and(|used| used.evictions_in(second) >= EVICTIONS),
             };
             match admission::admit(&room, peer, || table.seen()) {
                 Decision::Admit => {}
@@ -138,7 +141,16 @@ impl Listener {
     /// Closes the connection that matters least, to get a descriptor back.
     pub(crate) fn relieve(&self) {
         let mut table = self.0.table();
-        let room = Room { open: 1, of_peer: 0, waiting: 0, connections: 0, per_peer: 1, most_waiting: 1, pressed: true, spent: false };
+        let room = Room {
+            open: 1,
+            of_peer: 0,
+            waiting: 0,
+            connections: 0,
+            per_peer: 1,
+            most_waiting: 1,
+            pressed: true,
+            spent: false,
+        };
         if let Decision::Evict(id) = admission::admit(&room, None, || table.seen()) {
             self.0.evict(&mut table, id, Reason::Descriptors);
         }
@@ -294,7 +306,10 @@ impl Shared {
             if table.streams >= self.limits.streams {
                 return Err(self.stats.refuse(Reason::Streams));
             }
-            if peer.and_then(|peer| table.peers.get(&peer)).is_some_and(|used| used.streams >= self.limits.streams_per_peer) {
+            if peer
+                .and_then(|peer| table.peers.get(&peer))
+                .is_some_and(|used| used.streams >= self.limits.streams_per_peer)
+            {
                 return Err(self.stats.refuse(Reason::Peer));
             }
         }
@@ -320,6 +335,13 @@ impl Shared {
 impl Entry {
     fn seen(&self, id: u64, peer: Option<Peer>) -> Seen {
         let phase: Phase = self.phase();
-        Seen { id, peer, phase, known: self.is_known(), since: self.since(), buffered: self.buffered.load(Ordering::Relaxed) }
+        Seen {
+            id,
+            peer,
+            phase,
+            known: self.is_known(),
+            since: self.since(),
+            buffered: self.buffered.load(Ordering::Relaxed),
+        }
     }
 }

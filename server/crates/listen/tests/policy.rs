@@ -89,7 +89,13 @@ impl Server {
                 .run(listener, stopping, |io, conn| {
                     let stop = ending.clone();
                     async move {
-                        let _ = serve_http1(io, &conn, |request| async { Ok::<_, Infallible>(answer(request).await) }, &stop).await;
+                        let _ = serve_http1(
+                            io,
+                            &conn,
+                            |request| async { Ok::<_, Infallible>(answer(request).await) },
+                            &stop,
+                        )
+                        .await;
                     }
                 })
                 .await;
@@ -118,7 +124,9 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}; {:?}", self.books.counts()));
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .unwrap_or_else(|_| panic!("never: {what}; {:?}", self.books.counts()));
     }
 }
 
@@ -141,7 +149,8 @@ impl Client {
             }
             if let Some(end) = head {
                 let lower = text[..end].to_lowercase();
-                let length: usize = lower.lines().find_map(|l| l.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+                let length: usize =
+                    lower.lines().find_map(|l| l.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
                 if got.len() >= end + length {
                     return Ok((text.split(' ').nth(1).unwrap().parse().unwrap(), text[end..end + length].to_owned()));
                 }
@@ -178,7 +187,11 @@ async fn a_head_has_a_deadline_and_a_rest_does_not() {
         ("half a first head", "GET / HT", ""),
         ("half a second head", GET, "GET / HT"),
         ("half a second head in the first one's packet", "GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HT", ""),
-        ("half a head after a chunked body", "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\nGET / HT", ""),
+        (
+            "half a head after a chunked body",
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\nGET / HT",
+            "",
+        ),
     ] {
         let mut client = server.connect().await;
         client.send(first).await;
@@ -197,7 +210,10 @@ async fn a_head_has_a_deadline_and_a_rest_does_not() {
 async fn a_body_that_does_not_come_is_answered() {
     let server = Server::start(quick()).await;
     let mut client = server.connect().await;
-    assert_eq!(client.ask("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc").await, (408, "too slow".to_owned()));
+    assert_eq!(
+        client.ask("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc").await,
+        (408, "too slow".to_owned())
+    );
     client.is_closed().await;
 }
 
@@ -207,7 +223,13 @@ async fn a_refusal_before_the_body_arrives() {
     for path in ["/refuse", "/"] {
         let mut client = server.connect().await;
         let body = "x".repeat(4 << 20);
-        assert_eq!(client.ask(&format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await, (413, "too large".to_owned()), "{path}");
+        assert_eq!(
+            client
+                .ask(&format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
+                .await,
+            (413, "too large".to_owned()),
+            "{path}"
+        );
     }
 }
 
@@ -230,8 +252,20 @@ async fn who_does_not_read_is_dropped() {
 
 #[tokio::test]
 async fn a_flood_from_one_address_keeps_no_other_out() {
-    let limits = Limits { connections: 60, per_peer: 40, waiting: 30, head: PATIENCE, idle_unknown: PATIENCE, ..Limits::default() };
-    for (what, sent) in [("nothing", ""), ("half a head", "GET / HT"), ("one request", GET), ("half a body", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n")] {
+    let limits = Limits {
+        connections: 60,
+        per_peer: 40,
+        waiting: 30,
+        head: PATIENCE,
+        idle_unknown: PATIENCE,
+        ..Limits::default()
+    };
+    for (what, sent) in [
+        ("nothing", ""),
+        ("half a head", "GET / HT"),
+        ("one request", GET),
+        ("half a body", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n"),
+    ] {
         let server = Server::start(limits.clone()).await;
         let mut flood = Vec::new();
         for n in 0..200u8 {
@@ -261,7 +295,14 @@ async fn a_peer_that_does_not_read_is_reset_and_leaves_nothing_in_the_kernel() {
 
 #[tokio::test]
 async fn streams_leave_room_for_requests() {
-    let limits = Limits { connections: 20, per_peer: 20, streams: 10, streams_per_peer: 8, write_stall: PATIENCE, ..Limits::default() };
+    let limits = Limits {
+        connections: 20,
+        per_peer: 20,
+        streams: 10,
+        streams_per_peer: 8,
+        write_stall: PATIENCE,
+        ..Limits::default()
+    };
     let server = Server::start(limits).await;
     let stream = "GET /stream HTTP/1.1\r\nhost: a\r\n\r\n";
     let mut open = Vec::new();
@@ -288,7 +329,12 @@ async fn streams_leave_room_for_requests() {
 #[tokio::test]
 async fn a_user_has_so_many_connections_and_a_reserve_is_kept() {
     let own = IpAddr::from([127, 0, 0, 9]);
-    let limits = Limits { connections: 4, per_peer: 4, reserve: Some(Reserve { peer: own.into(), connections: 1 }), ..Limits::default() };
+    let limits = Limits {
+        connections: 4,
+        per_peer: 4,
+        reserve: Some(Reserve { peer: own.into(), connections: 1 }),
+        ..Limits::default()
+    };
     let server = Server::start(limits).await;
     let signed_in = "GET / HTTP/1.1\r\nhost: a\r\nauthorization: x\r\n\r\n";
     let mut open = Vec::new();
@@ -326,7 +372,10 @@ async fn a_stop_ends_resting_connections_and_waits_for_requests() {
     let (mut resting, mut silent, mut busy) = (server.connect().await, server.connect().await, server.connect().await);
     assert_eq!(resting.ask(GET).await.0, 200);
     // "Continue" says that the body is being waited for.
-    assert_eq!(busy.ask("POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n").await.0, 100);
+    assert_eq!(
+        busy.ask("POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n").await.0,
+        100
+    );
     server.until("all are there", |s| s.policy.open() == 3).await;
     server.stop.cancel();
     resting.is_closed().await;
@@ -343,7 +392,9 @@ async fn a_unix_socket_has_the_same_policy() {
     let policy = Listener::new("test", Limits { per_peer: 2, ..quick() }, &Books::default());
     let mut tasks = JoinSet::new();
     let running = policy.clone();
-    tasks.spawn(async move { running.run(listener, CancellationToken::new(), |io, _conn| async move { drop(io) }).await });
+    tasks.spawn(
+        async move { running.run(listener, CancellationToken::new(), |io, _conn| async move { drop(io) }).await },
+    );
     let mut client = UnixStream::connect(&folder).await.unwrap();
     let mut rest = Vec::new();
     tokio::time::timeout(PATIENCE, client.read_to_end(&mut rest)).await.unwrap().unwrap();

@@ -20,11 +20,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         other => return Err(format!("`{other}` is neither open nor closed").into()),
     };
     // As other generators do it: 32 connections, kept.
-    let config = EngineConfig { proxy: Some((*proxy).to_owned()), connection_life: None, warm_connections: 32, ..EngineConfig::default() };
+    let config = EngineConfig {
+        proxy: Some((*proxy).to_owned()),
+        connection_life: None,
+        warm_connections: 32,
+        ..EngineConfig::default()
+    };
     let seconds = Duration::from_secs_f64(seconds.parse()?);
-    let snapshots = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(config, load, seconds))?;
+    let snapshots =
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(config, load, seconds))?;
     if let Some(w) = &snapshots[2].whole {
-        eprintln!("p50 {:.3} ms, p90 {:.3} ms, p99 {:.3} ms, p99.9 {:.3} ms, max {:.3} ms", w.p50_ms, w.p90_ms, w.p99_ms, w.p999_ms, w.max_ms);
+        eprintln!(
+            "p50 {:.3} ms, p90 {:.3} ms, p99 {:.3} ms, p99.9 {:.3} ms, max {:.3} ms",
+            w.p50_ms, w.p90_ms, w.p99_ms, w.p999_ms, w.max_ms
+        );
     }
     println!("{}", serde_json::to_string(&snapshots)?);
     Ok(())

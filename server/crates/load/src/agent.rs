@@ -5,8 +5,8 @@ use crate::engine::{Engine, EngineError};
 use crate::snapshot::AgentStatus;
 use crate::spec::{LoadSpec, SpecError};
 use bytes::Bytes;
-use futures::stream::{self, Stream};
 use futures::StreamExt;
+use futures::stream::{self, Stream};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -69,7 +69,12 @@ async fn run<S: Socket>(socket: S, policy: &Listener, engine: Engine, stop: Canc
     policy.run(socket, stop.clone(), serve).await;
 }
 
-async fn serve_connection<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(io: Guarded<T>, conn: Conn, engine: Engine, stop: CancellationToken) {
+async fn serve_connection<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    io: Guarded<T>,
+    conn: Conn,
+    engine: Engine,
+    stop: CancellationToken,
+) {
     let service = |request| {
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { Ok::<_, Infallible>(answer(request, &engine, stop).await) }
@@ -122,26 +127,39 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     check_caller(request.uri(), request.headers())?;
-    let wrong_method = || Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path takes another method");
+    let wrong_method =
+        || Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path takes another method");
     match (request.uri().path(), request.method()) {
         ("/v1/status", &Method::GET) => Ok(json(StatusCode::OK, &**engine.status().borrow())),
         ("/v1/snapshots", &Method::GET) => {
             let place = request.extensions().get().map(Conn::stream).transpose();
-            let place = place.map_err(|refused| Refusal::new(refused.status(), "too_many_requests", "too many streams are open"))?;
+            let place = place
+                .map_err(|refused| Refusal::new(refused.status(), "too_many_requests", "too many streams are open"))?;
             Ok(snapshots(engine, place, stop))
         }
         ("/v1/load", &Method::PUT) => Ok(json(StatusCode::OK, &engine.set_load(&read_spec(request).await?).await?)),
         ("/v1/mark", &Method::PUT) => Ok(json(StatusCode::OK, &engine.mark().await?)),
         ("/v1/status" | "/v1/snapshots" | "/v1/load" | "/v1/mark", _) => Err(wrong_method()),
-        _ => Err(Refusal::new(StatusCode::NOT_FOUND, "not_found", "the agent has /v1/status, /v1/load, /v1/mark and /v1/snapshots")),
+        _ => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "the agent has /v1/status, /v1/load, /v1/mark and /v1/snapshots",
+        )),
     }
 }
 
 /// Callers come through a port-forward, so they name a loopback host, and no browser page is one of them.
 fn check_caller(target: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
-    let foreign = |what: &str| Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", format!("{what} is not one the agent answers to"));
-    let host = listen::authority(target, headers).map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", why))?.unwrap_or_default();
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name);
+    let foreign = |what: &str| {
+        Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", format!("{what} is not one the agent answers to"))
+    };
+    let host = listen::authority(target, headers)
+        .map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", why))?
+        .unwrap_or_default();
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(host, |(name, _)| name);
     if !["localhost", "127.0.0.1", "[::1]"].contains(&name) {
         return Err(foreign("this Host"));
     }
@@ -163,12 +181,19 @@ where
     let conn = request.extensions().get().cloned();
     let limits = BodyLimits { bytes: MAX_BODY, whole: PATIENCE, ..BodyLimits::default() };
     let body = listen::collect(request.into_body(), conn.as_ref(), limits).await.map_err(|e| match e {
-        BodyError::TooLarge => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("the body is larger than {MAX_BODY} bytes")),
+        BodyError::TooLarge => Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("the body is larger than {MAX_BODY} bytes"),
+        ),
         BodyError::TooSlow => Refusal::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not come in time"),
-        BodyError::Broken(e) => Refusal::new(StatusCode::BAD_REQUEST, "bad_request", format!("the body cannot be read: {e}")),
+        BodyError::Broken(e) => {
+            Refusal::new(StatusCode::BAD_REQUEST, "bad_request", format!("the body cannot be read: {e}"))
+        }
     })?;
-    serde_json::from_slice(&body)
-        .map_err(|e| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", format!("not a load such as {{\"rate\": 200}}: {e}")))
+    serde_json::from_slice(&body).map_err(|e| {
+        Refusal::new(StatusCode::BAD_REQUEST, "bad_request", format!("not a load such as {{\"rate\": 200}}: {e}"))
+    })
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Answer {

@@ -79,7 +79,9 @@ impl AgentClient {
     }
 
     /// Ten snapshots a second until the agent or the stream ends (`None` after an orderly end). Takes the connection: commands need another.
-    pub async fn snapshots(mut self) -> Result<impl Stream<Item = Result<Snapshot, AgentError>> + Send + Unpin, AgentError> {
+    pub async fn snapshots(
+        mut self,
+    ) -> Result<impl Stream<Item = Result<Snapshot, AgentError>> + Send + Unpin, AgentError> {
         let response = self.send(Method::GET, "/v1/snapshots", Vec::new()).await?;
         if response.status() != StatusCode::OK {
             return Err(self.refusal(response).await);
@@ -145,14 +147,17 @@ impl AgentClient {
             Err(e) => e,
             Ok(text) => AgentError::Refused {
                 status,
-                message: serde_json::from_slice::<Said>(&text).map_or_else(|_| String::from_utf8_lossy(&text).into_owned(), |s| s.message),
+                message: serde_json::from_slice::<Said>(&text)
+                    .map_or_else(|_| String::from_utf8_lossy(&text).into_owned(), |s| s.message),
             },
         }
     }
 }
 
 async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, AgentError> {
-    tokio::time::timeout(SILENCE, answer).await.map_err(|_| AgentError::Lost(format!("silent for {} s", SILENCE.as_secs())))
+    tokio::time::timeout(SILENCE, answer)
+        .await
+        .map_err(|_| AgentError::Lost(format!("silent for {} s", SILENCE.as_secs())))
 }
 
 /// Waits for `wanted` while the connection does the reading and writing for it.

@@ -155,7 +155,9 @@ mod tests {
         for (rate, pause_ms) in [(1, 0), (100, 0), (1_000, 0), (20_000, 0), (1_000, 3_000)] {
             let mut limit = Limit::new(t0, rate);
             let begin = t0 + ms(pause_ms);
-            let taken: u32 = (0..=2_000).map(|step| std::iter::from_fn(|| limit.take(begin + ms(step)).then_some(1)).sum::<u32>()).sum();
+            let taken: u32 = (0..=2_000)
+                .map(|step| std::iter::from_fn(|| limit.take(begin + ms(step)).then_some(1)).sum::<u32>())
+                .sum();
             // Two seconds, and what the slack may add.
             let most = 2 * rate + rate / 200 + 1;
             assert!(taken <= most && taken >= 2 * rate, "{rate} after {pause_ms} ms: {taken}");

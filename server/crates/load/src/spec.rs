@@ -158,7 +158,8 @@ impl Plan {
         let text = spec.url.get_or_insert_with(|| default_url.to_owned()).clone();
         let mut url = Url::parse(&text)?;
         if let Some(path) = &spec.path {
-            let parsed = path.parse::<http::uri::PathAndQuery>().ok().filter(|p| path.starts_with('/') && p.as_str() == path);
+            let parsed =
+                path.parse::<http::uri::PathAndQuery>().ok().filter(|p| path.starts_with('/') && p.as_str() == path);
             url.path = parsed.ok_or_else(|| SpecError::Path(shown(path)))?.as_str().to_owned();
         }
         if proxy.is_none() && url.authority != Url::parse(default_url)?.authority {
@@ -167,14 +168,19 @@ impl Plan {
         let method = spec.method.as_deref().unwrap_or("GET");
         http::Method::from_bytes(method.as_bytes()).map_err(|_| SpecError::Header(shown(method)))?;
         let target = if proxy.is_some() { format!("http://{}{}", url.host, url.path) } else { url.path.clone() };
-        let mut request = format!("{method} {target} HTTP/1.1\r\nhost: {}\r\nuser-agent: demo-panel-client\r\naccept: */*\r\n", url.host);
+        let mut request = format!(
+            "{method} {target} HTTP/1.1\r\nhost: {}\r\nuser-agent: demo-panel-client\r\naccept: */*\r\n",
+            url.host
+        );
         if !matches!(method, "GET" | "HEAD") {
             request.push_str("content-length: 0\r\n");
         }
         for (name, value) in &spec.headers {
             // What frames a message is ours to say: two lengths are how requests are smuggled.
-            let framing = ["host", "content-length", "transfer-encoding", "connection"].contains(&name.to_ascii_lowercase().as_str());
-            let sendable = http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok();
+            let framing = ["host", "content-length", "transfer-encoding", "connection"]
+                .contains(&name.to_ascii_lowercase().as_str());
+            let sendable =
+                http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok();
             if framing || !sendable {
                 return Err(SpecError::Header(shown(name)));
             }
@@ -203,37 +209,78 @@ mod tests {
             Err(e) => format!("json: {e}"),
             Ok(spec) => match Plan::new(&spec, crate::DEFAULT_URL, proxy) {
                 Err(e) => e.to_string(),
-                Ok(plan) => format!("{} {}", plan.peer, String::from_utf8(plan.request).unwrap().lines().next().unwrap()),
+                Ok(plan) => {
+                    format!("{} {}", plan.peer, String::from_utf8(plan.request).unwrap().lines().next().unwrap())
+                }
             },
         };
         let proxy = Some("127.64.0.9:15001");
         for (json, proxy, expected) in [
             (r#"{"rate":200}"#, proxy, "127.64.0.9:15001 GET http://flaskapp:7777/env/version HTTP/1.1"),
             (r#"{"rate":200}"#, None, "flaskapp:7777 GET /env/version HTTP/1.1"),
-            (r#"{"rate":1,"url":"http://other/x?y=1","method":"POST"}"#, proxy, "127.64.0.9:15001 POST http://other/x?y=1 HTTP/1.1"),
+            (
+                r#"{"rate":1,"url":"http://other/x?y=1","method":"POST"}"#,
+                proxy,
+                "127.64.0.9:15001 POST http://other/x?y=1 HTTP/1.1",
+            ),
             (r#"{"rate":1,"url":"http://other/x"}"#, None, "`other:80` is not the service this client may ask"),
-            (r#"{"rate":1,"url":"https://flaskapp/"}"#, proxy, "`https://flaskapp/` is not a URL of the form http://host[:port]/path"),
-            (r#"{"rate":1,"url":"http://a@flaskapp/"}"#, proxy, "`http://a@flaskapp/` is not a URL of the form http://host[:port]/path"),
+            (
+                r#"{"rate":1,"url":"https://flaskapp/"}"#,
+                proxy,
+                "`https://flaskapp/` is not a URL of the form http://host[:port]/path",
+            ),
+            (
+                r#"{"rate":1,"url":"http://a@flaskapp/"}"#,
+                proxy,
+                "`http://a@flaskapp/` is not a URL of the form http://host[:port]/path",
+            ),
             (r#"{"rate":50001}"#, proxy, "a rate of 50001 is not between 0 and 50000"),
             (r#"{"rate":1,"requests":0}"#, proxy, "a run needs at least one request; rate 0 stops the load"),
             (r#"{"rate":1,"closed_loop":0}"#, proxy, "0 connections are not between 1 and 256"),
             (r#"{"rate":1,"closed_loop":257}"#, proxy, "257 connections are not between 1 and 256"),
             (r#"{"rate":1,"concurrency":0}"#, proxy, "0 connections are not between 1 and 256"),
-            (r#"{"rate":1,"concurrency":4,"closed_loop":4}"#, proxy, "a closed loop's number of connections is its concurrency: give one of the two"),
-            (r#"{"rate":1,"closed_loop":4,"limit":0}"#, proxy, "a limit of 0 requests a second is not between 1 and 50000"),
-            (r#"{"rate":1,"closed_loop":4,"limit":50001}"#, proxy, "a limit of 50001 requests a second is not between 1 and 50000"),
-            (r#"{"rate":1,"path":"/env/PATH?x=1"}"#, proxy, "127.64.0.9:15001 GET http://flaskapp:7777/env/PATH?x=1 HTTP/1.1"),
+            (
+                r#"{"rate":1,"concurrency":4,"closed_loop":4}"#,
+                proxy,
+                "a closed loop's number of connections is its concurrency: give one of the two",
+            ),
+            (
+                r#"{"rate":1,"closed_loop":4,"limit":0}"#,
+                proxy,
+                "a limit of 0 requests a second is not between 1 and 50000",
+            ),
+            (
+                r#"{"rate":1,"closed_loop":4,"limit":50001}"#,
+                proxy,
+                "a limit of 50001 requests a second is not between 1 and 50000",
+            ),
+            (
+                r#"{"rate":1,"path":"/env/PATH?x=1"}"#,
+                proxy,
+                "127.64.0.9:15001 GET http://flaskapp:7777/env/PATH?x=1 HTTP/1.1",
+            ),
             (r#"{"rate":1,"path":"env"}"#, None, "`env` is not a path such as /env/version"),
             (r#"{"rate":1,"path":"/a b"}"#, None, "`/a b` is not a path such as /env/version"),
             (r#"{"rate":1,"path":"/a#b"}"#, None, "`/a#b` is not a path such as /env/version"),
             (r#"{"rate":1,"path":"/\r\nx: y"}"#, None, "`/\\r\\nx: y` is not a path such as /env/version"),
             (r#"{"rate":1,"headers":{"a":"b\r\nc: d"}}"#, proxy, "`a` is not a method or a header that can be sent"),
-            (r#"{"rate":1,"headers":{"Transfer-Encoding":"chunked"}}"#, proxy, "`Transfer-Encoding` is not a method or a header that can be sent"),
+            (
+                r#"{"rate":1,"headers":{"Transfer-Encoding":"chunked"}}"#,
+                proxy,
+                "`Transfer-Encoding` is not a method or a header that can be sent",
+            ),
             (r#"{"rate":1,"method":"GET /"}"#, proxy, "`GET /` is not a method or a header that can be sent"),
         ] {
             assert_eq!(shown(json, proxy), expected, "{json}");
         }
-        for json in [r#"{"rate":-1}"#, r#"{"rate":1.5}"#, r#"{"rate":"abc"}"#, r#"{"rate":1000000000000}"#, r#"{}"#, r#"{"rate":1,"x":1}"#] {
+        for json in [
+            r#"{"rate":-1}"#,
+            r#"{"rate":1.5}"#,
+            r#"{"rate":"abc"}"#,
+            r#"{"rate":1000000000000}"#,
+            r#"{}"#,
+            r#"{"rate":1,"x":1}"#,
+        ] {
             assert!(shown(json, proxy).starts_with("json: "), "{json}");
         }
     }

@@ -216,14 +216,17 @@ pub struct Verdict {
 /// Judges the evidence.
 pub fn verdict(evidence: &Evidence) -> Verdict {
     let Evidence { counts, wished, client_has_sidecar, endpoints } = evidence;
-    let names: Vec<&String> = if wished.is_empty() { counts.keys().filter(|v| *v != "unknown").collect() } else { wished.keys().collect() };
+    let names: Vec<&String> =
+        if wished.is_empty() { counts.keys().filter(|v| *v != "unknown").collect() } else { wished.keys().collect() };
     let version = names.last().map(|v| (*v).clone()).unwrap_or_default();
     let seen = |name: &str| counts.get(name).copied().unwrap_or(0);
     let requests: u64 = counts.values().sum();
     let pods: u32 = endpoints.values().sum();
     let even = 1.0 / names.len().max(1) as f64;
     // Without a route plain balancing is over every ready endpoint, whichever versions have answered so far.
-    let plain = |name: &str| if pods > 0 { f64::from(endpoints.get(name).copied().unwrap_or(0)) / f64::from(pods) } else { even };
+    let plain = |name: &str| {
+        if pods > 0 { f64::from(endpoints.get(name).copied().unwrap_or(0)) / f64::from(pods) } else { even }
+    };
     let total: f64 = wished.values().sum();
     let share = |name: &str| if total > 0.0 { wished.get(name).copied().unwrap_or(0.0) / total } else { plain(name) };
 
@@ -236,7 +239,8 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
     let interval = wilson(seen(&version), requests);
     let plainly = plain(&version);
     let to_tell_from_plain = needed(wish, plainly);
-    let is_plain = triples.iter().all(|(_, share, plain)| (share - plain).abs() < 1e-9) || to_tell_from_plain == u64::MAX;
+    let is_plain =
+        triples.iter().all(|(_, share, plain)| (share - plain).abs() < 1e-9) || to_tell_from_plain == u64::MAX;
     let versus = if is_plain || requests >= to_tell_from_plain { neighbour(wish) } else { plainly };
     let enough = if is_plain { needed(wish, versus) } else { to_tell_from_plain };
     let off_target = pairs.iter().any(|(seen, share)| is_off(*seen, requests, *share));

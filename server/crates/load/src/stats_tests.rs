@@ -26,18 +26,36 @@ fn wilson_agrees_with_published_figures() {
 fn chi_square_and_its_tail_agree_with_tables() {
     // The 5 %, 1 % and 0.1 % points of the usual tables.
     for (x, degrees, p) in [
-        (3.841, 1, 0.05), (6.635, 1, 0.01), (10.828, 1, 0.001), (5.991, 2, 0.05), (9.210, 2, 0.01),
-        (7.815, 3, 0.05), (16.266, 3, 0.001), (9.488, 4, 0.05), (18.307, 10, 0.05), (0.0, 3, 1.0),
+        (3.841, 1, 0.05),
+        (6.635, 1, 0.01),
+        (10.828, 1, 0.001),
+        (5.991, 2, 0.05),
+        (9.210, 2, 0.01),
+        (7.815, 3, 0.05),
+        (16.266, 3, 0.001),
+        (9.488, 4, 0.05),
+        (18.307, 10, 0.05),
+        (0.0, 3, 1.0),
     ] {
         let got = chi_square_tail(x, degrees);
         assert!((got - p).abs() < 2e-5 + p * 2e-3, "{x}, {degrees}: {got}");
     }
     // Mendel's peas, 9:3:3:1: χ² = 0.470 and P = 0.925 (R. A. Fisher, Annals of Science 1, 1936, has 0.4700 for this cross).
     let peas = chi_square(&[(315, 9.0), (101, 3.0), (108, 3.0), (32, 1.0)]).unwrap();
-    assert!((peas.statistic - 0.4700).abs() < 1e-4 && peas.degrees == 3 && (peas.p_value - 0.9254).abs() < 1e-4, "{peas:?}");
+    assert!(
+        (peas.statistic - 0.4700).abs() < 1e-4 && peas.degrees == 3 && (peas.p_value - 0.9254).abs() < 1e-4,
+        "{peas:?}"
+    );
     let by_hand = chi_square(&[(70, 80.0), (30, 20.0)]).unwrap();
-    assert!((by_hand.statistic - 6.25).abs() < 1e-9 && by_hand.degrees == 1 && (by_hand.p_value - 0.012_42).abs() < 1e-4, "{by_hand:?}");
-    assert_eq!(chi_square(&[(1, 0.0), (99, 100.0)]).map(|c| (c.statistic, c.p_value)), Some((f64::INFINITY, 0.0)), "something where nothing was to come");
+    assert!(
+        (by_hand.statistic - 6.25).abs() < 1e-9 && by_hand.degrees == 1 && (by_hand.p_value - 0.012_42).abs() < 1e-4,
+        "{by_hand:?}"
+    );
+    assert_eq!(
+        chi_square(&[(1, 0.0), (99, 100.0)]).map(|c| (c.statistic, c.p_value)),
+        Some((f64::INFINITY, 0.0)),
+        "something where nothing was to come"
+    );
     for none in [&[][..], &[(0, 50.0), (0, 50.0)], &[(5, 0.0)]] {
         assert_eq!(chi_square(none), None);
     }
@@ -46,13 +64,13 @@ fn chi_square_and_its_tail_agree_with_tables() {
 #[test]
 fn how_many_requests_tell_two_shares_apart() {
     for (wish, versus, n) in [
-        (0.9, 0.5, 12),      // as the exact binomial test has it: 10 requests cannot tell 90/10 from 50/50
+        (0.9, 0.5, 12), // as the exact binomial test has it: 10 requests cannot tell 90/10 from 50/50
         (0.9, 0.75, 61),
         (0.9, 0.8, 118),
         (0.5, 0.75, 30),
         (0.5, 0.51, 19_716),
-        (1.0, 0.5, 5),       // half of requests would miss: 0.5⁵ = 3 %
-        (0.0, 0.01, 299),    // the rule of three: about 3 / 0.01
+        (1.0, 0.5, 5),    // half of requests would miss: 0.5⁵ = 3 %
+        (0.0, 0.01, 299), // the rule of three: about 3 / 0.01
         (0.0, 1.0, 1),
         (0.3, 0.3, u64::MAX),
     ] {
@@ -132,7 +150,12 @@ fn verdicts_rest_on_facts_first() {
     let even = [("v1", 50.0), ("v2", 50.0)];
     let all_v1 = [("v1", 100.0), ("v2", 0.0)];
     for (wished, counts, sidecar, expected) in [
-        (&ninety[..], &[("v1", 500), ("v2", 500)][..], false, (K::ClientHasNoSidecar, "v2 50% wished 10% needed 0 versus 20%")),
+        (
+            &ninety[..],
+            &[("v1", 500), ("v2", 500)][..],
+            false,
+            (K::ClientHasNoSidecar, "v2 50% wished 10% needed 0 versus 20%"),
+        ),
         (&[], &[("v1", 50), ("v2", 50)], true, (K::NoRoute, "v2 50% wished 50% needed 0 versus 20%")),
         (&ninety, &[], false, (K::NoTraffic, "v2 0% wished 10% needed 12 versus 50%")),
         (&ninety, &[], true, (K::NoTraffic, "v2 0% wished 10% needed 12 versus 50%")),
@@ -144,10 +167,18 @@ fn verdicts_rest_on_facts_first() {
         (&even, &[("v1", 1_012), ("v2", 988)], true, (K::InKeeping, "v2 49% wished 50% needed 0 versus 20%")),
         (&all_v1, &[("v1", 400)], true, (K::InKeeping, "v2 0% wished 0% needed 0 versus 10%")),
         (&all_v1, &[("v1", 100_000), ("v2", 1)], true, (K::OffTarget, "v2 0% wished 0% needed 0 versus 10%")),
-        (&ninety, &[("v1", 900), ("v2", 100), ("v3", 1)], true, (K::OffTarget, "v2 10% wished 10% needed 0 versus 20%")),
+        (
+            &ninety,
+            &[("v1", 900), ("v2", 100), ("v3", 1)],
+            true,
+            (K::OffTarget, "v2 10% wished 10% needed 0 versus 20%"),
+        ),
     ] {
         let v = verdict(&evidence(wished, counts, sidecar));
-        let said = format!("{} {:.0}% wished {:.0}% needed {} versus {:.0}%", v.version, v.observed, v.wished, v.needed, v.versus);
+        let said = format!(
+            "{} {:.0}% wished {:.0}% needed {} versus {:.0}%",
+            v.version, v.observed, v.wished, v.needed, v.versus
+        );
         assert_eq!((v.kind, said.as_str()), expected, "{wished:?} {counts:?}");
     }
 }

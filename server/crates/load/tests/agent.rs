@@ -44,7 +44,10 @@ async fn the_client_controls_the_load_and_follows_it_over_either_socket() {
     assert!((700..120_000).contains(&(tenth - first)), "{}", tenth - first);
 
     let refused = commands.set_load(&LoadSpec::rate(50_001)).await.unwrap_err();
-    assert!(matches!(&refused, AgentError::Refused { status: 400, message } if message == "a rate of 50001 is not between 0 and 50000"), "{refused:?}");
+    assert!(
+        matches!(&refused, AgentError::Refused { status: 400, message } if message == "a rate of 50001 is not between 0 and 50000"),
+        "{refused:?}"
+    );
     assert_eq!(commands.set_load(&LoadSpec::rate(0)).await.unwrap().load.rate, 0, "the connection is still good");
 
     stop.cancel();
@@ -72,22 +75,50 @@ async fn what_is_not_for_the_agent_is_refused_in_words() {
         ("GET /", "host: localhost\r\n", "", 404, "/v1/snapshots"),
         ("PUT /v1/load", "host: [::1]:7070\r\n", "{\"rate\":1}", 415, "application/json"),
         ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":-1}", 400, "not a load such as"),
-        ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":1000000000}", 400, "not between 0 and 50000"),
+        (
+            "PUT /v1/load",
+            &format!("host: localhost\r\n{json}"),
+            "{\"rate\":1000000000}",
+            400,
+            "not between 0 and 50000",
+        ),
         ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":\"abc\"}", 400, "not a load such as"),
-        ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":1,\"concurrency\":0}", 400, "0 connections are not between 1 and 256"),
-        ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":1,\"path\":\"/a b\"}", 400, "`/a b` is not a path"),
-        ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":1,\"headers\":{\"host\":\"a\"}}", 400, "not a method or a header"),
+        (
+            "PUT /v1/load",
+            &format!("host: localhost\r\n{json}"),
+            "{\"rate\":1,\"concurrency\":0}",
+            400,
+            "0 connections are not between 1 and 256",
+        ),
+        (
+            "PUT /v1/load",
+            &format!("host: localhost\r\n{json}"),
+            "{\"rate\":1,\"path\":\"/a b\"}",
+            400,
+            "`/a b` is not a path",
+        ),
+        (
+            "PUT /v1/load",
+            &format!("host: localhost\r\n{json}"),
+            "{\"rate\":1,\"headers\":{\"host\":\"a\"}}",
+            400,
+            "not a method or a header",
+        ),
         ("PUT /v1/load", &format!("host: localhost\r\n{json}"), "{\"rate\":1,\"unknown\":1}", 400, "unknown field"),
         ("PUT /v1/load", &format!("host: localhost\r\n{json}"), &too_large, 413, "larger than"),
     ] {
         let mut stream = TcpStream::connect(addr).await.unwrap();
-        let text = format!("{request} HTTP/1.1\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let text =
+            format!("{request} HTTP/1.1\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         // The agent may answer and close before all of a large body is written.
         let _ = stream.write_all(text.as_bytes()).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
         let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(says), "{request} {headers} {body:.40}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(says),
+            "{request} {headers} {body:.40}: {answer}"
+        );
     }
     assert_eq!(engine.status().borrow().load.rate, 0, "nothing of it took effect");
 }
@@ -96,5 +127,8 @@ async fn what_is_not_for_the_agent_is_refused_in_words() {
 async fn a_stream_that_is_open_but_silent_counts_as_lost() {
     let (ours, _theirs) = tokio::io::duplex(4096);
     let mut client = AgentClient::new(ours).await.unwrap();
-    assert_eq!(client.status().await.unwrap_err().to_string(), "the connection to the load client is lost: silent for 5 s");
+    assert_eq!(
+        client.status().await.unwrap_err().to_string(),
+        "the connection to the load client is lost: silent for 5 s"
+    );
 }

@@ -31,7 +31,8 @@ async fn a_finite_run_is_exact_and_ten_requests_show_both_versions() {
     for n in [10, 1, 3_000] {
         let rate = if n > 100 { 2_000 } else { 200 };
         let run = engine.set_load(&finite(rate, n)).await.unwrap().snapshot.run;
-        let s = until(&engine, "the run is over", |s| s.run == run && good(s) + s.errors == n && s.target_rate == 0.0).await;
+        let s = until(&engine, "the run is over", |s| s.run == run && good(s) + s.errors == n && s.target_rate == 0.0)
+            .await;
         assert_eq!((good(&s), s.sent, s.requests), (n, n, Some(n)));
         assert_eq!(server.requests() - before, n, "not one more arrives");
         before += n;
@@ -103,7 +104,8 @@ async fn the_rate_changes_live_without_starting_the_counts_again() {
     let fast = keeps_rate(&engine, 1_000, 1_000).await;
     assert_eq!((fast.run, fast.target_rate), (run, 1_000.0));
     set_rate(&engine, 0).await;
-    let stopped = until(&engine, "silence", |s| s.target_rate == 0.0 && s.in_flight == 0 && s.achieved_rate == 0.0).await;
+    let stopped =
+        until(&engine, "silence", |s| s.target_rate == 0.0 && s.in_flight == 0 && s.achieved_rate == 0.0).await;
     assert_eq!((good(&stopped), stopped.run), (server.requests(), run));
     assert!(set_rate(&engine, 10).await.snapshot.run > run, "started again: another run");
     let s = until(&engine, "counted from 0", |s| s.run > run && good(s) > 0).await;
@@ -216,7 +218,8 @@ async fn a_closed_loop_is_as_fast_as_its_connections_allow() {
 async fn a_closed_loop_stays_below_its_limit() {
     let server = Server::start();
     let engine = engine(&server);
-    let limited = |limit| LoadSpec { closed_loop: Some(4), requests: Some(300), limit: Some(limit), ..LoadSpec::rate(1) };
+    let limited =
+        |limit| LoadSpec { closed_loop: Some(4), requests: Some(300), limit: Some(limit), ..LoadSpec::rate(1) };
     let began = Instant::now();
     engine.set_load(&limited(200)).await.unwrap();
     let s = until(&engine, "all answered", |s| good(s) == 300 && s.in_flight == 0).await;
@@ -259,7 +262,10 @@ async fn open_and_closed_loop_and_concurrency_change_while_it_runs() {
     server.mood(Mood::Stalled);
     let three = |s: &Snapshot| server.requests() == good(s) + 3;
     let s = until(&engine, "three are under way, and many wait", |s| s.in_flight > 50 && three(s)).await;
-    let s = until(&engine, "more wait, and still three are under way", |later| later.in_flight > s.in_flight + 50 && three(later)).await;
+    let s = until(&engine, "more wait, and still three are under way", |later| {
+        later.in_flight > s.in_flight + 50 && three(later)
+    })
+    .await;
     server.mood(Mood::Well);
     until(&engine, "they go on", |later| good(later) > good(&s) + 100).await;
     set_rate(&engine, 0).await;
@@ -275,13 +281,21 @@ async fn method_path_and_headers_change_while_it_runs() {
     until(&engine, "the demo's own request", |s| good(s) > 50).await;
     assert_eq!(server.complaints(), Default::default());
     let headers = [("x-who".to_owned(), "me".to_owned())].into();
-    let load = LoadSpec { method: Some("POST".to_owned()), path: Some("/other?a=b".to_owned()), headers, ..LoadSpec::rate(500) };
+    let load = LoadSpec {
+        method: Some("POST".to_owned()),
+        path: Some("/other?a=b".to_owned()),
+        headers,
+        ..LoadSpec::rate(500)
+    };
     let changed = engine.set_load(&load).await.unwrap();
     until(&engine, "the changed request", |s| s.run == run && good(s) > good(&changed.snapshot) + 50).await;
     let seen: Vec<String> = server.complaints().0.into_iter().collect();
     let wanted = "POST http://flaskapp:7777/other?a=b HTTP/1.1\r\nhost: flaskapp:7777\r\n\
         user-agent: demo-panel-client\r\naccept: */*\r\ncontent-length: 0\r\nx-who: me\r\n\r\n";
-    assert_eq!((seen, changed.load), (vec![wanted.to_owned()], LoadSpec { url: Some(load::DEFAULT_URL.to_owned()), ..load }));
+    assert_eq!(
+        (seen, changed.load),
+        (vec![wanted.to_owned()], LoadSpec { url: Some(load::DEFAULT_URL.to_owned()), ..load })
+    );
 }
 
 #[tokio::test]
@@ -296,11 +310,18 @@ async fn a_long_run_is_as_exact_as_a_short_one() {
 
 #[tokio::test]
 async fn without_a_proxy_only_the_own_service_is_asked_by_its_name() {
-    let engine = load::Engine::start(load::EngineConfig { default_url: "http://no-such-host.invalid:7777/".to_owned(), ..Default::default() }).unwrap();
+    let engine = load::Engine::start(load::EngineConfig {
+        default_url: "http://no-such-host.invalid:7777/".to_owned(),
+        ..Default::default()
+    })
+    .unwrap();
     let refused = |e: Result<_, load::EngineError>| e.map(|_: load::AgentStatus| ()).unwrap_err().to_string();
     let foreign = LoadSpec { url: Some("http://127.0.0.1:1/".to_owned()), ..LoadSpec::rate(1) };
     assert_eq!(refused(engine.set_load(&foreign).await), "`127.0.0.1:1` is not the service this client may ask");
-    assert!(refused(engine.set_load(&LoadSpec::rate(1)).await).starts_with("cannot find the address of `no-such-host.invalid:7777`"));
+    assert!(
+        refused(engine.set_load(&LoadSpec::rate(1)).await)
+            .starts_with("cannot find the address of `no-such-host.invalid:7777`")
+    );
     engine.stop().await;
     assert_eq!(refused(engine.set_load(&LoadSpec::rate(0)).await), "the load engine has been stopped");
 }

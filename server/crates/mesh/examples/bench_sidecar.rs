@@ -25,14 +25,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             runtime.block_on(async {
                 let listener = UnixListener::bind(socket)?;
                 let control = Control::new();
-                control.publish(Arc::new(MeshInput { virtual_services: vec![common::split(50, 50)], ..common::input(1, &versions) }));
+                control.publish(Arc::new(MeshInput {
+                    virtual_services: vec![common::split(50, 50)],
+                    ..common::input(1, &versions)
+                }));
                 control.serve(listener, CancellationToken::new()).await;
                 Ok(())
             })
         }
         ["sidecar", socket, listen] => {
             let listen: SocketAddr = listen.parse()?;
-            let mut config = SidecarConfig::new("istio-app", "client-0", listen.ip(), listen.ip(), PathBuf::from(socket));
+            let mut config =
+                SidecarConfig::new("istio-app", "client-0", listen.ip(), listen.ip(), PathBuf::from(socket));
             config.ports = Ports { admin: 0, outbound: listen.port(), stats: 0, health: 0 };
             Ok(runtime.block_on(run_sidecar(config, CancellationToken::new()))?)
         }

@@ -8,12 +8,16 @@ use serde_json::Value;
 /// or where that route does not forward. `host` is a Service's name in the client's namespace, a longer one, or a full one.
 pub fn client_routes(config_dump: &Value, host: &str) -> Option<Vec<(String, u32)>> {
     let host = host.split(':').next().unwrap_or(host).trim_end_matches('.').to_ascii_lowercase();
-    let virtual_host = route_configs(config_dump).flat_map(|c| list(c, "virtual_hosts")).find(|v| answers_for(v, &host))?;
+    let virtual_host =
+        route_configs(config_dump).flat_map(|c| list(c, "virtual_hosts")).find(|v| answers_for(v, &host))?;
     let routes = list(virtual_host, "routes");
     // The rest's route stands last; what is before it has conditions.
     let route = routes.iter().find(|r| takes_everything(r)).or(routes.last())?.get("route")?;
     if let Some(clusters) = route.get("weighted_clusters") {
-        return list(clusters, "clusters").iter().map(|c| Some((subset(text(c, "name"))?, weight(c.get("weight")?)?))).collect();
+        return list(clusters, "clusters")
+            .iter()
+            .map(|c| Some((subset(text(c, "name"))?, weight(c.get("weight")?)?)))
+            .collect();
     }
     Some(vec![(subset(text(route, "cluster"))?, 100)])
 }
@@ -84,7 +88,11 @@ mod tests {
         for (host, route, read) in [
             ("flaskapp", two.clone(), Some(vec![("v1".to_string(), 80), ("v2".to_string(), 20)])),
             ("flaskapp:7777", two.clone(), Some(vec![("v1".to_string(), 80), ("v2".to_string(), 20)])),
-            ("flaskapp.istio-app.svc.cluster.local", json!({"cluster": name("v2")}), Some(vec![("v2".to_string(), 100)])),
+            (
+                "flaskapp.istio-app.svc.cluster.local",
+                json!({"cluster": name("v2")}),
+                Some(vec![("v2".to_string(), 100)]),
+            ),
             ("flaskapp", json!({"cluster": name("")}), Some(vec![(String::new(), 100)])),
             ("nobody", two, None),
             ("flaskapp", json!({"cluster": "PassthroughCluster"}), None),

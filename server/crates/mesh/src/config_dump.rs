@@ -59,7 +59,9 @@ fn routes(table: &RouteTable, namespace: &str) -> Vec<Value> {
 
 fn virtual_host(name: &str, host: &Host, port: u16, namespace: &str, table: &RouteTable) -> Value {
     let routes: Vec<Value> = if host.routes.is_empty() {
-        vec![json!({"name": "default", "match": {"prefix": "/"}, "route": {"cluster": cluster_name(port, "", name), "timeout": "0s"}})]
+        vec![
+            json!({"name": "default", "match": {"prefix": "/"}, "route": {"cluster": cluster_name(port, "", name), "timeout": "0s"}}),
+        ]
     } else {
         host.routes.iter().flat_map(|route| envoy_routes(route, port, table)).collect()
     };
@@ -81,7 +83,11 @@ pub(crate) fn domains(name: &str, host: &Host, namespace: &str) -> Vec<String> {
 /// One of Envoy's routes for each match.
 fn envoy_routes(route: &Route, port: u16, table: &RouteTable) -> Vec<Value> {
     let action = envoy_action(route, port, table);
-    let matches: Vec<Value> = if route.matches.is_empty() { vec![json!({"prefix": "/"})] } else { route.matches.iter().map(envoy_match).collect() };
+    let matches: Vec<Value> = if route.matches.is_empty() {
+        vec![json!({"prefix": "/"})]
+    } else {
+        route.matches.iter().map(envoy_match).collect()
+    };
     let one = |fits: Value| {
         let mut envoy = json!({"match": fits});
         if !route.name.is_empty() {
@@ -97,8 +103,12 @@ fn envoy_routes(route: &Route, port: u16, table: &RouteTable) -> Vec<Value> {
 fn envoy_action(route: &Route, port: u16, table: &RouteTable) -> (&'static str, Value) {
     let timeout = route.timeout_ms.map_or("0s".to_string(), |ms| format!("{}s", ms as f64 / 1000.0));
     match &route.action {
-        Action::Redirect(to) => ("redirect", json!({"path_redirect": to.uri, "host_redirect": to.authority, "response_code": to.code})),
-        Action::Respond { status, body } => ("direct_response", json!({"status": status, "body": {"inline_string": body}})),
+        Action::Redirect(to) => {
+            ("redirect", json!({"path_redirect": to.uri, "host_redirect": to.authority, "response_code": to.code}))
+        }
+        Action::Respond { status, body } => {
+            ("direct_response", json!({"status": status, "body": {"inline_string": body}}))
+        }
         Action::Forward(destinations) => {
             let cluster = |d: &crate::table::Destination| {
                 let port = table.hosts.get(&d.host).map_or(port, |h| h.destination_port(d.port, port));
@@ -108,7 +118,11 @@ fn envoy_action(route: &Route, port: u16, table: &RouteTable) -> (&'static str, 
                 [only] => ("route", json!({"cluster": cluster(only), "timeout": timeout})),
                 // Istio leaves out what has no weight.
                 many => {
-                    let weighted: Vec<Value> = many.iter().filter(|d| d.weight > 0).map(|d| json!({"name": cluster(d), "weight": d.weight})).collect();
+                    let weighted: Vec<Value> = many
+                        .iter()
+                        .filter(|d| d.weight > 0)
+                        .map(|d| json!({"name": cluster(d), "weight": d.weight}))
+                        .collect();
                     ("route", json!({"weighted_clusters": {"clusters": weighted}, "timeout": timeout}))
                 }
             }
@@ -136,7 +150,8 @@ fn envoy_match(m: &Match) -> Value {
         out["headers"] = headers.into();
     }
     if !m.query.is_empty() {
-        out["query_parameters"] = m.query.iter().map(|(n, p)| json!({"name": n, "string_match": string_match(p)})).collect();
+        out["query_parameters"] =
+            m.query.iter().map(|(n, p)| json!({"name": n, "string_match": string_match(p)})).collect();
     }
     out
 }

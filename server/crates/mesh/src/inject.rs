@@ -80,7 +80,8 @@ fn wanted(namespace: Option<&Value>, pod: &Value, t: &SidecarTemplate) -> Result
         }
     }
     if let Some(revision) = label(pod, REVISION).filter(|r| *r == t.revision) {
-        return label(pod, INJECT).map_or(Ok(()), |_| Err(format!("label {REVISION} is {revision}, but {INJECT} is empty")));
+        return label(pod, INJECT)
+            .map_or(Ok(()), |_| Err(format!("label {REVISION} is {revision}, but {INJECT} is empty")));
     }
     match namespace.and_then(|n| label(n, "istio-injection")) {
         Some("enabled") => return Ok(()),
@@ -96,9 +97,16 @@ fn wanted(namespace: Option<&Value>, pod: &Value, t: &SidecarTemplate) -> Result
 
 fn add_sidecar(pod: &mut Value, t: &SidecarTemplate) {
     let workload = workload(pod);
-    let app = ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"].iter().find_map(|l| label(pod, l)).unwrap_or(&workload).to_string();
-    let version =
-        ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"].iter().find_map(|l| label(pod, l)).unwrap_or("latest").to_string();
+    let app = ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"]
+        .iter()
+        .find_map(|l| label(pod, l))
+        .unwrap_or(&workload)
+        .to_string();
+    let version = ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"]
+        .iter()
+        .find_map(|l| label(pod, l))
+        .unwrap_or("latest")
+        .to_string();
     let containers: Vec<String> = names(pod, "/spec/containers");
     let native = annotation(pod, NATIVE) != Some("false");
     let proxy = proxy_container(t, &workload, &containers, native);
@@ -125,7 +133,8 @@ fn add_sidecar(pod: &mut Value, t: &SidecarTemplate) {
         annotations.entry("prometheus.io/port").or_insert_with(|| "15020".into());
         annotations.entry("prometheus.io/scrape").or_insert_with(|| "true".into());
         annotations.insert(REVISION.into(), t.revision.clone().into());
-        let (init, beside) = if native { (json!([PROXY_CONTAINER]), Value::Null) } else { (Value::Null, json!([PROXY_CONTAINER])) };
+        let (init, beside) =
+            if native { (json!([PROXY_CONTAINER]), Value::Null) } else { (Value::Null, json!([PROXY_CONTAINER])) };
         let status = json!({"initContainers": init, "containers": beside, "volumes": null, "imagePullSecrets": null, "revision": t.revision});
         annotations.insert(STATUS.into(), status.to_string().into());
     }
@@ -167,9 +176,10 @@ fn proxy_container(t: &SidecarTemplate, workload: &str, containers: &[String], n
 
 /// The Deployment's name for a pod of a ReplicaSet, else the owner's, else the pod's own.
 pub(crate) fn workload(pod: &Value) -> String {
-    let owner = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array).and_then(|o| {
-        o.iter().find(|r| r.get("controller").and_then(Value::as_bool) == Some(true)).or(o.first())
-    });
+    let owner = pod
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array)
+        .and_then(|o| o.iter().find(|r| r.get("controller").and_then(Value::as_bool) == Some(true)).or(o.first()));
     if let Some(owner) = owner {
         let name = owner.get("name").and_then(Value::as_str).unwrap_or("");
         if owner.get("kind").and_then(Value::as_str) == Some("ReplicaSet") {
@@ -237,14 +247,19 @@ mod tests {
             let mut p = pod(pod_labels.clone(), annotations.clone());
             let ns = json!({"metadata": {"name": "istio-app", "labels": namespace}});
             let decision = inject(Some(&ns), &mut p, &t);
-            assert_eq!(decision == Decision::Injected, injected, "{pod_labels} {annotations} {namespace}: {decision:?}");
+            assert_eq!(
+                decision == Decision::Injected,
+                injected,
+                "{pod_labels} {annotations} {namespace}: {decision:?}"
+            );
             assert_eq!(has_sidecar(&p), injected);
         }
     }
 
     #[test]
     fn an_injected_pod_reads_as_istios() {
-        let mut p = pod(json!({INJECT: "true", "app": "flaskapp", "version": "v1", "pod-template-hash": "5d4f"}), json!({}));
+        let mut p =
+            pod(json!({INJECT: "true", "app": "flaskapp", "version": "v1", "pod-template-hash": "5d4f"}), json!({}));
         assert_eq!(inject(None, &mut p, &SidecarTemplate::default()), Decision::Injected);
         let proxy = &p["spec"]["initContainers"][0];
         assert_eq!(proxy["restartPolicy"], "Always");
@@ -263,7 +278,10 @@ mod tests {
         let mut p = pod(json!({INJECT: "true"}), json!({NATIVE: "false"}));
         let t = SidecarTemplate::default();
         assert_eq!(inject(None, &mut p, &t), Decision::Injected);
-        assert_eq!((names(&p, "/spec/containers"), names(&p, "/spec/initContainers")), (vec!["flaskapp".into(), PROXY_CONTAINER.into()], vec![]));
+        assert_eq!(
+            (names(&p, "/spec/containers"), names(&p, "/spec/initContainers")),
+            (vec!["flaskapp".into(), PROXY_CONTAINER.into()], vec![])
+        );
         assert_eq!(p["spec"]["containers"][1].get("restartPolicy"), None);
         let status: Value = serde_json::from_str(p["metadata"]["annotations"][STATUS].as_str().unwrap()).unwrap();
         assert_eq!((&status["containers"], &status["initContainers"]), (&json!([PROXY_CONTAINER]), &Value::Null));
@@ -274,7 +292,12 @@ mod tests {
     fn a_pod_of_the_hosts_network_and_odd_objects_are_left_alone() {
         let mut p = json!({"metadata": {"labels": {INJECT: "true"}}, "spec": {"hostNetwork": true}});
         assert!(matches!(inject(None, &mut p, &SidecarTemplate::default()), Decision::Skipped(_)));
-        for mut odd in [json!(null), json!([]), json!({"metadata": 3}), json!({"metadata": {"labels": {INJECT: "true"}}, "spec": 7})] {
+        for mut odd in [
+            json!(null),
+            json!([]),
+            json!({"metadata": 3}),
+            json!({"metadata": {"labels": {INJECT: "true"}}, "spec": 7}),
+        ] {
             inject(None, &mut odd, &SidecarTemplate::default());
         }
     }

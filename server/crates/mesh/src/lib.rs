@@ -18,7 +18,8 @@ pub use control::{Control, control_limits};
 pub use inject::{Decision, PROXY_CONTAINER, SidecarTemplate, has_sidecar, inject};
 pub use sidecar::{Ports, Reach, Sidecar, SidecarConfig, SidecarError, run_sidecar};
 pub use table::{
-    Action, Balance, Cluster, Destination, Endpoint, Fault, HashCookie, HeaderChanges, HeaderOps, Headers, Host, Limits, Match, Matched, MeshInput, Mirror, Outlier, Pattern, Policy, Protocol,
-    Redirect, Report, RequestView, Retries, RetryOn, Rewrite, Route, RouteTable, ServicePort, StringMatch, TableUpdate, cluster_name, pick_weighted,
+    Action, Balance, Cluster, Destination, Endpoint, Fault, HashCookie, HeaderChanges, HeaderOps, Headers, Host,
+    Limits, Match, Matched, MeshInput, Mirror, Outlier, Pattern, Policy, Protocol, Redirect, Report, RequestView,
+    Retries, RetryOn, Rewrite, Route, RouteTable, ServicePort, StringMatch, TableUpdate, cluster_name, pick_weighted,
     route_for,
 };

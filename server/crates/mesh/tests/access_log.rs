@@ -40,33 +40,128 @@ async fn every_request_has_its_line_in_istios_default_format() {
         {"name": "stop", "match": [{"uri": {"prefix": "/stop"}}], "directResponse": {"status": 418, "body": {"string": "tea"}}},
         {"name": "rest", "match": [{"uri": {"prefix": "/b"}}], "route": [{"destination": {"host": "flaskapp"}}]}]});
     let port = app.address.port();
-    let mesh = Mesh::start_with(MeshInput { virtual_services: vec![route(spec)], ..input(1, &[("v1", app.address)]) }, |c| {
-        (c.access_log, c.access_log_file) = (true, Some(file.clone()));
-        (c.app_ip, c.inbound_ports) = (LOCAL, vec![port]);
-    })
-    .await;
+    let mesh =
+        Mesh::start_with(MeshInput { virtual_services: vec![route(spec)], ..input(1, &[("v1", app.address)]) }, |c| {
+            (c.access_log, c.access_log_file) = (true, Some(file.clone()));
+            (c.app_ip, c.inbound_ports) = (LOCAL, vec![port]);
+        })
+        .await;
     let cluster = |subset: &str| format!("outbound|7777|{subset}|flaskapp.istio-app.svc.cluster.local");
     let up = app.address.to_string();
     let inside = format!("inbound|{port}||");
     let mut client = mesh.connect().await;
     let asked = [
-        ("POST http://flaskapp:7777/body?a=b HTTP/1.1\r\nHost: x\r\nUser-Agent: curl/8\r\nX-Forwarded-For: 10.1.2.3\r\nx-request-id: mine\r\nContent-Length: 5\r\n\r\nhello",
-         ["POST /body?a=b HTTP/1.1", "200", "-", "via_upstream", "5", "2", "10.1.2.3", "curl/8", "mine", "flaskapp:7777", &up, &cluster(""), "rest"]),
-        ("GET /re HTTP/1.1\r\nHost: flaskapp:7777\r\nUser-Agent: a\" 200 \\\r\n\r\n",
-         ["GET /re HTTP/1.1", "200", "-", "via_upstream", "0", "2", "-", "a\\\" 200 \\\\", "(made)", "other:1", &up, &cluster("v1"), "-"]),
-        ("GET http://flaskapp:7777/slow/5000 HTTP/1.1\r\nHost: x\r\n\r\n",
-         ["GET /slow/5000 HTTP/1.1", "504", "UT", "response_timeout", "0", "24", "-", "-", "(made)", "flaskapp:7777", &up, &cluster(""), "slow"]),
-        ("GET http://flaskapp:7777/stop HTTP/1.1\r\nHost: x\r\n\r\n",
-         ["GET /stop HTTP/1.1", "418", "-", "direct_response", "0", "3", "-", "-", "-", "flaskapp:7777", "-", "-", "stop"]),
-        ("GET http://flaskapp:7777/none HTTP/1.1\r\nHost: x\r\n\r\n",
-         ["GET /none HTTP/1.1", "404", "NR", "route_not_found", "0", "0", "-", "-", "-", "flaskapp:7777", "-", "-", "-"]),
+        (
+            "POST http://flaskapp:7777/body?a=b HTTP/1.1\r\nHost: x\r\nUser-Agent: curl/8\r\nX-Forwarded-For: 10.1.2.3\r\nx-request-id: mine\r\nContent-Length: 5\r\n\r\nhello",
+            [
+                "POST /body?a=b HTTP/1.1",
+                "200",
+                "-",
+                "via_upstream",
+                "5",
+                "2",
+                "10.1.2.3",
+                "curl/8",
+                "mine",
+                "flaskapp:7777",
+                &up,
+                &cluster(""),
+                "rest",
+            ],
+        ),
+        (
+            "GET /re HTTP/1.1\r\nHost: flaskapp:7777\r\nUser-Agent: a\" 200 \\\r\n\r\n",
+            [
+                "GET /re HTTP/1.1",
+                "200",
+                "-",
+                "via_upstream",
+                "0",
+                "2",
+                "-",
+                "a\\\" 200 \\\\",
+                "(made)",
+                "other:1",
+                &up,
+                &cluster("v1"),
+                "-",
+            ],
+        ),
+        (
+            "GET http://flaskapp:7777/slow/5000 HTTP/1.1\r\nHost: x\r\n\r\n",
+            [
+                "GET /slow/5000 HTTP/1.1",
+                "504",
+                "UT",
+                "response_timeout",
+                "0",
+                "24",
+                "-",
+                "-",
+                "(made)",
+                "flaskapp:7777",
+                &up,
+                &cluster(""),
+                "slow",
+            ],
+        ),
+        (
+            "GET http://flaskapp:7777/stop HTTP/1.1\r\nHost: x\r\n\r\n",
+            [
+                "GET /stop HTTP/1.1",
+                "418",
+                "-",
+                "direct_response",
+                "0",
+                "3",
+                "-",
+                "-",
+                "-",
+                "flaskapp:7777",
+                "-",
+                "-",
+                "stop",
+            ],
+        ),
+        (
+            "GET http://flaskapp:7777/none HTTP/1.1\r\nHost: x\r\n\r\n",
+            [
+                "GET /none HTTP/1.1",
+                "404",
+                "NR",
+                "route_not_found",
+                "0",
+                "0",
+                "-",
+                "-",
+                "-",
+                "flaskapp:7777",
+                "-",
+                "-",
+                "-",
+            ],
+        ),
     ];
     for (request, _) in &asked {
         client.ask(request).await;
     }
     let mut expected: Vec<[&str; 13]> = asked.iter().map(|(_, line)| *line).collect();
     Client::connect(SocketAddr::new(mesh.pod_ip, port)).await.ask("GET /in HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    expected.push(["GET /in HTTP/1.1", "200", "-", "via_upstream", "0", "2", "-", "-", "(made)", "h", &up, &inside, "default"]);
+    expected.push([
+        "GET /in HTTP/1.1",
+        "200",
+        "-",
+        "via_upstream",
+        "0",
+        "2",
+        "-",
+        "-",
+        "(made)",
+        "h",
+        &up,
+        &inside,
+        "default",
+    ]);
     mesh.connect().await.ask("nonsense\r\n\r\n").await;
     expected.push(["- - HTTP/1.1", "400", "DPE", "http1.codec_error", "0", "14", "-", "-", "-", "-", "-", "-", "-"]);
     // What waited is written before the sidecar ends.
@@ -90,7 +185,8 @@ async fn every_request_has_its_line_in_istios_default_format() {
 #[tokio::test]
 async fn streams_of_http2_have_their_line_too_and_only_one() {
     let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
-    let (app, http1_app, silent) = (http2_app(&mut tasks).await, App::start("v1").await, TcpListener::bind((LOCAL, 0)).await.unwrap());
+    let (app, http1_app, silent) =
+        (http2_app(&mut tasks).await, App::start("v1").await, TcpListener::bind((LOCAL, 0)).await.unwrap());
     let (inner_file, file) = (folder.path().join("server"), folder.path().join("client"));
     let server = Mesh::start_with(MeshInput { revision: 1, ..MeshInput::default() }, |c| {
         (c.access_log, c.access_log_file) = (true, Some(inner_file.clone()));
@@ -110,34 +206,145 @@ async fn streams_of_http2_have_their_line_too_and_only_one() {
     objects.services.extend(other.services.into_iter().chain(slow.services));
     objects.endpoint_slices.extend(other.endpoint_slices.into_iter().chain(slow.endpoint_slices));
     objects.virtual_services = vec![
-        route(json!({"hosts": ["grpc"], "http": [{"name": "stop", "match": [{"uri": {"prefix": "/stop"}}], "directResponse": {"status": 418, "body": {"string": "tea"}}},
-            {"name": "rest", "rewrite": {"uri": "/b/", "authority": "other:1"}, "route": [{"destination": {"host": "grpc"}}]}]})),
-        route(json!({"hosts": ["silent"], "http": [{"match": [{"uri": {"prefix": "/late"}}], "timeout": "0.05s", "route": [{"destination": {"host": "silent"}}]},
-            {"name": "wait", "route": [{"destination": {"host": "silent"}}]}]})),
+        route(
+            json!({"hosts": ["grpc"], "http": [{"name": "stop", "match": [{"uri": {"prefix": "/stop"}}], "directResponse": {"status": 418, "body": {"string": "tea"}}},
+            {"name": "rest", "rewrite": {"uri": "/b/", "authority": "other:1"}, "route": [{"destination": {"host": "grpc"}}]}]}),
+        ),
+        route(
+            json!({"hosts": ["silent"], "http": [{"match": [{"uri": {"prefix": "/late"}}], "timeout": "0.05s", "route": [{"destination": {"host": "silent"}}]},
+            {"name": "wait", "route": [{"destination": {"host": "silent"}}]}]}),
+        ),
     ];
     let mesh = Mesh::start_with(objects, |c| (c.access_log, c.access_log_file) = (true, Some(file.clone()))).await;
     let mut sender = http2(mesh.outbound(), &mut tasks).await;
-    let (up, up1, waits) = (inside.to_string(), http1_app.address.to_string(), silent.local_addr().unwrap().to_string());
+    let (up, up1, waits) =
+        (inside.to_string(), http1_app.address.to_string(), silent.local_addr().unwrap().to_string());
     let cluster = |host: &str, port: u16| format!("outbound|{port}||{host}.istio-app.svc.cluster.local");
-    let (grpc_name, silent_name, flaskapp_name) = (cluster("grpc", 50051), cluster("silent", 50051), cluster("flaskapp", 7777));
+    let (grpc_name, silent_name, flaskapp_name) =
+        (cluster("grpc", 50051), cluster("silent", 50051), cluster("flaskapp", 7777));
     let asked = [
-        ("http://grpc:50051/a?b=c", "hello", ["POST /a?b=c HTTP/2", "200", "-", "via_upstream", "5", "*", "10.1.2.3", "mine", "other:1", &up, &grpc_name, "rest"]),
-        ("http://grpc:50051/stop", "", ["POST /stop HTTP/2", "418", "-", "direct_response", "0", "3", "10.1.2.3", "mine", "grpc:50051", "-", "-", "stop"]),
-        ("http://silent:50051/late", "", ["POST /late HTTP/2", "504", "UT", "response_timeout", "0", "24", "10.1.2.3", "mine", "silent:50051", &waits, &silent_name, "-"]),
-        ("http://flaskapp:7777/body", "hello", ["POST /body HTTP/2", "200", "-", "via_upstream", "5", "7", "10.1.2.3", "mine", "flaskapp:7777", &up1, &flaskapp_name, "default"]),
-        ("http://flaskapp:9/", "", ["POST / HTTP/2", "503", "NR", "route_not_found", "0", "72", "10.1.2.3", "mine", "flaskapp:9", "-", "-", "-"]),
+        (
+            "http://grpc:50051/a?b=c",
+            "hello",
+            [
+                "POST /a?b=c HTTP/2",
+                "200",
+                "-",
+                "via_upstream",
+                "5",
+                "*",
+                "10.1.2.3",
+                "mine",
+                "other:1",
+                &up,
+                &grpc_name,
+                "rest",
+            ],
+        ),
+        (
+            "http://grpc:50051/stop",
+            "",
+            [
+                "POST /stop HTTP/2",
+                "418",
+                "-",
+                "direct_response",
+                "0",
+                "3",
+                "10.1.2.3",
+                "mine",
+                "grpc:50051",
+                "-",
+                "-",
+                "stop",
+            ],
+        ),
+        (
+            "http://silent:50051/late",
+            "",
+            [
+                "POST /late HTTP/2",
+                "504",
+                "UT",
+                "response_timeout",
+                "0",
+                "24",
+                "10.1.2.3",
+                "mine",
+                "silent:50051",
+                &waits,
+                &silent_name,
+                "-",
+            ],
+        ),
+        (
+            "http://flaskapp:7777/body",
+            "hello",
+            [
+                "POST /body HTTP/2",
+                "200",
+                "-",
+                "via_upstream",
+                "5",
+                "7",
+                "10.1.2.3",
+                "mine",
+                "flaskapp:7777",
+                &up1,
+                &flaskapp_name,
+                "default",
+            ],
+        ),
+        (
+            "http://flaskapp:9/",
+            "",
+            [
+                "POST / HTTP/2",
+                "503",
+                "NR",
+                "route_not_found",
+                "0",
+                "72",
+                "10.1.2.3",
+                "mine",
+                "flaskapp:9",
+                "-",
+                "-",
+                "-",
+            ],
+        ),
     ];
     let mut expected: Vec<[&str; 12]> = asked.iter().map(|(_, _, line)| *line).collect();
     let post = |url: &str, body: &'static str| {
-        http::Request::post(url).header("x-forwarded-for", "10.1.2.3").header("x-request-id", "mine").body(Full::from(body)).unwrap()
+        http::Request::post(url)
+            .header("x-forwarded-for", "10.1.2.3")
+            .header("x-request-id", "mine")
+            .body(Full::from(body))
+            .unwrap()
     };
     for (url, body, _) in asked {
         sender.send_request(post(url, body)).await.unwrap().into_body().collect().await.unwrap();
     }
     // The late one's connection.
     drop(silent.accept().await.unwrap());
-    mesh.connect().await.ask("POST http://grpc:50051/one HTTP/1.1\r\nHost: x\r\nx-request-id: mine\r\nContent-Length: 2\r\n\r\nyo").await;
-    expected.push(["POST /one HTTP/1.1", "200", "-", "via_upstream", "2", "*", "-", "mine", "other:1", &up, &grpc_name, "rest"]);
+    mesh.connect()
+        .await
+        .ask("POST http://grpc:50051/one HTTP/1.1\r\nHost: x\r\nx-request-id: mine\r\nContent-Length: 2\r\n\r\nyo")
+        .await;
+    expected.push([
+        "POST /one HTTP/1.1",
+        "200",
+        "-",
+        "via_upstream",
+        "2",
+        "*",
+        "-",
+        "mine",
+        "other:1",
+        &up,
+        &grpc_name,
+        "rest",
+    ]);
     // Given up by the client: the stream alone, and with its connection.
     for with in ["DR", "DC"] {
         let mut own = JoinSet::new();
@@ -154,7 +361,20 @@ async fn streams_of_http2_have_their_line_too_and_only_one() {
         // The sidecar gives its own connection up.
         tokio::time::timeout(PATIENCE, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await.unwrap().ok();
         let details = if with == "DR" { "http2.remote_reset" } else { "downstream_remote_disconnect" };
-        expected.push(["POST / HTTP/2", "0", with, details, "0", "0", "10.1.2.3", "mine", "silent:50051", &waits, &silent_name, "wait"]);
+        expected.push([
+            "POST / HTTP/2",
+            "0",
+            with,
+            details,
+            "0",
+            "0",
+            "10.1.2.3",
+            "mine",
+            "silent:50051",
+            &waits,
+            &silent_name,
+            "wait",
+        ]);
     }
     drop(sender);
     mesh.end().await;
@@ -195,13 +415,15 @@ async fn a_stream_that_breaks_off_is_called_as_envoy_calls_it() {
     ];
     let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
     let file = folder.path().join("log");
-    let mesh = Mesh::start_with(input(1, &[]), |c| (c.access_log, c.access_log_file) = (true, Some(file.clone()))).await;
+    let mesh =
+        Mesh::start_with(input(1, &[]), |c| (c.access_log, c.access_log_file) = (true, Some(file.clone()))).await;
     for (revision, (frames, gives_up, _)) in (2..).zip(&cases) {
         let (at, mut ends) = raw_app(&mut tasks, frames).await;
         mesh.publish(grpc(revision, at)).await;
         let mut own = JoinSet::new();
         let mut sender = http2(mesh.outbound(), &mut own).await;
-        let answered = sender.send_request(http::Request::get("http://grpc:50051/").body(Full::default()).unwrap()).await;
+        let answered =
+            sender.send_request(http::Request::get("http://grpc:50051/").body(Full::default()).unwrap()).await;
         if gives_up.is_empty() {
             // An error where the answer had begun, as it is to be.
             if let Ok(response) = answered {
@@ -236,7 +458,9 @@ async fn a_log_that_nobody_reads_costs_lines_not_requests() {
     let (app, folder) = (App::start("v1").await, tempfile::tempdir().unwrap());
     let file = folder.path().join("pipe");
     pipe(&file);
-    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| (c.access_log, c.access_log_file) = (true, Some(file))).await;
+    let mesh =
+        Mesh::start_with(input(1, &[("v1", app.address)]), |c| (c.access_log, c.access_log_file) = (true, Some(file)))
+            .await;
     let mut client = mesh.connect().await;
     let deadline = Instant::now() + PATIENCE;
     // Until lines are dropped, and a while beyond.

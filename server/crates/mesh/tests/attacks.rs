@@ -78,7 +78,11 @@ async fn what_could_be_read_in_two_ways_is_refused_and_the_app_sees_nothing_of_i
         ("TE with a tab", post("Transfer-Encoding:\tchunked\x0b\r\n", "0\r\n\r\n"), 400),
         ("TE with a space before its colon", post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"), 400),
         ("TE that is no chunked", post("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"), 501),
-        ("TE in HTTP/1.0", "POST / HTTP/1.0\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), 400),
+        (
+            "TE in HTTP/1.0",
+            "POST / HTTP/1.0\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(),
+            400,
+        ),
         ("bare LF everywhere", "GET / HTTP/1.1\nHost: flaskapp:7777\n\n".into(), 400),
         ("bare LF after a header", post("X: y\nTransfer-Encoding: chunked\r\n", ""), 400),
         ("bare CR in a header", post("X: y\rTransfer-Encoding: chunked\r\n", ""), 400),
@@ -94,8 +98,16 @@ async fn what_could_be_read_in_two_ways_is_refused_and_the_app_sees_nothing_of_i
         ("no Host", "GET / HTTP/1.1\r\n\r\n".into(), 400),
         ("a Host with userinfo", "GET / HTTP/1.1\r\nHost: a@flaskapp:7777\r\n\r\n".into(), 400),
         ("Upgrade with a body", post("Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n", "abc"), 400),
-        ("Upgrade to h2c with a body", post("Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nContent-Length: 3\r\n", "abc"), 400),
-        ("CONNECT with a body", "CONNECT flaskapp:7777 HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 3\r\n\r\nabc".into(), 400),
+        (
+            "Upgrade to h2c with a body",
+            post("Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nContent-Length: 3\r\n", "abc"),
+            400,
+        ),
+        (
+            "CONNECT with a body",
+            "CONNECT flaskapp:7777 HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 3\r\n\r\nabc".into(),
+            400,
+        ),
         ("a space in the target", "GET /a b HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n".into(), 505),
         ("a fragment in the target", "GET /a#b HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n".into(), 400),
         ("a NUL in the target", "GET /a%00b HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n".into(), 400),
@@ -151,11 +163,20 @@ async fn a_rewrite_with_a_line_end_writes_neither_header_nor_request() {
     .enumerate()
     {
         let spec = json!({"hosts": ["flaskapp"], "http": [{"match": [{"uri": {"prefix": "/head"}}], "rewrite": rewrite, "route": [{"destination": {"host": "flaskapp"}}]}]});
-        mesh.publish(MeshInput { virtual_services: vec![route(spec)], ..input(2 + number as u64, &[("v1", app.address)]) }).await;
+        mesh.publish(MeshInput {
+            virtual_services: vec![route(spec)],
+            ..input(2 + number as u64, &[("v1", app.address)])
+        })
+        .await;
         let before = app.count();
         let answer = mesh.connect().await.get("http://flaskapp:7777/head").await;
         assert_eq!((answer.status, app.count() - before), (200, 1), "{rewrite}");
-        assert!(answer.text().starts_with("GET /head HTTP/1.1\r\nhost: flaskapp:7777\r\n") && !answer.text().contains("x-evil"), "{rewrite}: {}", answer.text());
+        assert!(
+            answer.text().starts_with("GET /head HTTP/1.1\r\nhost: flaskapp:7777\r\n")
+                && !answer.text().contains("x-evil"),
+            "{rewrite}: {}",
+            answer.text()
+        );
     }
     mesh.end().await;
 }
@@ -167,21 +188,35 @@ async fn what_is_odd_but_clear_reaches_the_app_exactly_once() {
         for (name, bytes) in [
             ("absolute form beside the same Host", "GET http://flaskapp:7777/ HTTP/1.1\r\nHost: FlaskApp:7777\r\n\r\n"),
             ("an Upgrade that nobody asked to keep", "GET / HTTP/1.1\r\nHost: flaskapp:7777\r\nUpgrade: h2c\r\n\r\n"),
-            ("a body in one chunk", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n0\r\nt: v\r\n\r\n"),
+            (
+                "a body in one chunk",
+                "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n0\r\nt: v\r\n\r\n",
+            ),
             ("a length with zeros", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 003\r\n\r\nabc"),
             ("dots in the path", "GET /a/../b HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n"),
-            ("Connection names what frames the message", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nConnection: content-length\r\nContent-Length: 3\r\n\r\nabc"),
+            (
+                "Connection names what frames the message",
+                "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nConnection: content-length\r\nContent-Length: 3\r\n\r\nabc",
+            ),
         ] {
             let before = target.app.count();
             let mut client = Client::connect(to).await;
             assert_eq!(client.ask(bytes).await.status, 200, "{side}: {name}");
             assert_eq!(target.app.count() - before, 1, "{side}: {name}");
             // The connection is where it should be: the next request is answered, and is the second one.
-            assert_eq!(client.ask("GET /next HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status, 200, "{side}: {name}");
+            assert_eq!(
+                client.ask("GET /next HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status,
+                200,
+                "{side}: {name}"
+            );
             assert_eq!(target.app.count() - before, 2, "{side}: {name}");
         }
     }
-    let seen = Client::connect(target.mesh.outbound()).await.ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: evil.example\r\n\r\n").await.text();
+    let seen = Client::connect(target.mesh.outbound())
+        .await
+        .ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        .await
+        .text();
     assert!(seen.contains("host: flaskapp:7777\r\n") && !seen.contains("evil"), "{seen}");
     target.mesh.end().await;
 }
@@ -190,14 +225,22 @@ async fn what_is_odd_but_clear_reaches_the_app_exactly_once() {
 async fn a_slow_head_is_closed_however_it_trickles() {
     let target = Target::start_with(|c| c.head_time = Duration::from_millis(300)).await;
     for (side, to) in target.listeners() {
-        for first in ["", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "G", "GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        for first in [
+            "",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+            "G",
+            "GET / HTTP/1.1\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        ] {
             let mut client = Client::connect(to).await;
             client.stream.write_all(first.as_bytes()).await.unwrap();
             // A byte now and then must not buy more time.
             let (mut from, mut into) = client.stream.into_split();
             let trickle = async {
                 // Of HTTP/2 only the preface and the settings come.
-                while first.ends_with('\0') || into.write_all(if first.starts_with("PRI") { b"\0" } else { b"X" }).await.is_ok() {
+                while first.ends_with('\0')
+                    || into.write_all(if first.starts_with("PRI") { b"\0" } else { b"X" }).await.is_ok()
+                {
                     tokio::time::sleep(Duration::from_millis(60)).await;
                 }
             };
@@ -210,7 +253,11 @@ async fn a_slow_head_is_closed_however_it_trickles() {
         }
     }
     assert_eq!(target.app.count(), 0);
-    assert_eq!(mesh::SidecarConfig::new("a", "b", LOCAL, LOCAL, "/nowhere".into()).head_time, Duration::from_secs(10), "people get ten seconds");
+    assert_eq!(
+        mesh::SidecarConfig::new("a", "b", LOCAL, LOCAL, "/nowhere".into()).head_time,
+        Duration::from_secs(10),
+        "people get ten seconds"
+    );
     target.mesh.end().await;
 }
 
@@ -262,7 +309,9 @@ async fn rapid_reset_is_bounded() {
                 }
             }
         };
-        let (away, ()) = tokio::join!(is_sent_away(from), async { let _ = tokio::time::timeout(PATIENCE, attack).await; });
+        let (away, ()) = tokio::join!(is_sent_away(from), async {
+            let _ = tokio::time::timeout(PATIENCE, attack).await;
+        });
         assert!(away, "{side}: the attacker is not sent away");
         let reached = target.app.count() - before;
         assert!(reached < 1_000, "{side}: {reached} of 20,000 reached the app");
@@ -277,7 +326,11 @@ async fn endless_frames_are_cut_off() {
     let target = Target::start().await;
     for (side, to) in target.listeners() {
         for (name, first, next) in [
-            ("CONTINUATION without end", frame(1, 0x1, 1, &get()), frame(9, 0, 1, &[0x00, 0x01, b'a', 0x01, b'b'].repeat(800))),
+            (
+                "CONTINUATION without end",
+                frame(1, 0x1, 1, &get()),
+                frame(9, 0, 1, &[0x00, 0x01, b'a', 0x01, b'b'].repeat(800)),
+            ),
             ("PING without end", vec![], frame(6, 0, 0, &[0; 8])),
             ("SETTINGS without end", vec![], frame(4, 0, 0, &[0, 4, 0, 1, 0, 0])),
             ("a frame beyond the limit", frame(1, 0x5, 1, &vec![0; 70_000]), vec![]),
@@ -297,7 +350,11 @@ async fn endless_frames_are_cut_off() {
             } else {
                 assert!(is_sent_away(from).await, "{side}: {name}");
             }
-            assert_eq!(Client::connect(to).await.ask("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status, 200, "{side}: {name}");
+            assert_eq!(
+                Client::connect(to).await.ask("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status,
+                200,
+                "{side}: {name}"
+            );
         }
     }
     target.mesh.end().await;
@@ -327,10 +384,18 @@ async fn what_http2_can_say_and_http1_cannot_reaches_no_app() {
             ("a space in the path", with(&[(":path", "/a b")]), ""),
             ("a line end in the authority", with(&[(":authority", "flaskapp:7777\r\nx-evil: 1")]), ""),
             ("a line end in the method", with(&[(":method", "GET /evil HTTP/1.1\r\nHost: a\r\n\r\nGET")]), ""),
-            ("Transfer-Encoding", with(&[(":method", "POST"), ("transfer-encoding", "chunked")]), "0\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (
+                "Transfer-Encoding",
+                with(&[(":method", "POST"), ("transfer-encoding", "chunked")]),
+                "0\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n",
+            ),
             ("Connection", with(&[("connection", "close")]), ""),
             ("an upper-case name", with(&[("X-Evil", "1")]), ""),
-            ("a length below the body's", with(&[(":method", "POST"), ("content-length", "0")]), "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (
+                "a length below the body's",
+                with(&[(":method", "POST"), ("content-length", "0")]),
+                "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n",
+            ),
             ("two lengths", with(&[(":method", "POST"), ("content-length", "0"), ("content-length", "5")]), "hello"),
         ] {
             let before = target.app.count();
@@ -366,20 +431,30 @@ async fn slow_bodies_and_idle_connections_hold_nobody_up() {
             let mut client = Client::connect(to).await;
             if number % 3 == 0 {
                 // A body that hardly comes.
-                client.stream.write_all(b"POST /body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 1000000000\r\n\r\nx").await.unwrap();
+                client
+                    .stream
+                    .write_all(b"POST /body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 1000000000\r\n\r\nx")
+                    .await
+                    .unwrap();
             } else if number % 3 == 1 {
                 client.stream.write_all(b"GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.unwrap();
             }
             held.push(client);
         }
         for _ in 0..20 {
-            assert_eq!(Client::connect(to).await.ask("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status, 200, "{side}");
+            assert_eq!(
+                Client::connect(to).await.ask("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status,
+                200,
+                "{side}"
+            );
         }
     }
     // And 8 MiB at once, through what keeps 64 KiB of it.
     let mut client = Client::connect(target.mesh.outbound()).await;
     let body = "x".repeat(8 << 20);
-    let answer = client.ask(&format!("POST /body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await;
+    let answer = client
+        .ask(&format!("POST /body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+        .await;
     assert!(answer.text().starts_with(&format!("{}:", body.len())), "{}", answer.text());
     target.mesh.end().await;
 }

@@ -26,7 +26,9 @@ fn demo() -> MeshInput {
 fn put(object: &mut Value, path: &str, value: Value) {
     let mut at = object;
     for part in path.split('.') {
-        let (name, index) = part.split_once('[').map_or((part, None), |(n, i)| (n, Some(i.trim_end_matches(']').parse::<usize>().unwrap())));
+        let (name, index) = part
+            .split_once('[')
+            .map_or((part, None), |(n, i)| (n, Some(i.trim_end_matches(']').parse::<usize>().unwrap())));
         if at.is_null() {
             *at = json!({});
         }
@@ -58,12 +60,23 @@ fn check(kind: &'static str, base: &Value, field: &str, value: Value, becomes: B
     put(&mut with, field, value);
     let ((before, _), (after, reports)) = (build(base), build(&with));
     // The report may name the field or the one it stands in, but not merely the list of all routes.
-    let common = ["http", "match", "route", "trafficPolicy", "subsets", "portLevelSettings", "retries", "mirrors", "request"];
-    let names: Vec<&str> = field.split('.').map(|p| p.split('[').next().unwrap()).filter(|p| !common.contains(p)).collect();
-    let told = |r: &&Report| r.kind == kind && r.reason == "UnsupportedField" && names.iter().any(|name| r.message.contains(name));
+    let common =
+        ["http", "match", "route", "trafficPolicy", "subsets", "portLevelSettings", "retries", "mirrors", "request"];
+    let names: Vec<&str> =
+        field.split('.').map(|p| p.split('[').next().unwrap()).filter(|p| !common.contains(p)).collect();
+    let told = |r: &&Report| {
+        r.kind == kind && r.reason == "UnsupportedField" && names.iter().any(|name| r.message.contains(name))
+    };
     let reported = reports.iter().any(|r| told(&r));
-    let seen = if reported { Reported } else if before != after { Honoured } else { Idle };
-    (seen != becomes || (becomes != Reported && !reports.is_empty())).then(|| format!("{kind} {field}: {seen:?}, not {becomes:?}; {reports:?}"))
+    let seen = if reported {
+        Reported
+    } else if before != after {
+        Honoured
+    } else {
+        Idle
+    };
+    (seen != becomes || (becomes != Reported && !reports.is_empty()))
+        .then(|| format!("{kind} {field}: {seen:?}, not {becomes:?}; {reports:?}"))
 }
 
 #[test]
@@ -76,103 +89,127 @@ fn every_field_of_a_virtual_service_is_honoured_or_reported() {
     let mut wrong = Vec::new();
     let mut rows = 0;
     for (base, prefix, fields) in [
-        (&forward, "", vec![
-            ("exportTo", json!(["."]), Reported),
-            ("exportTo", json!(["*"]), Idle),
-            ("gateways", json!(["edge"]), Reported),
-            ("gateways", json!(["mesh"]), Idle),
-            ("tcp", json!([{"route": []}]), Reported),
-            ("tls", json!([{"route": []}]), Reported),
-            ("sometimes", json!(1), Reported),
-        ]),
-        (&forward, "http[0].", vec![
-            ("name", json!("n"), Honoured),
-            ("corsPolicy.allowCredentials", json!(true), Reported),
-            ("corsPolicy.allowOrigins[0].exact", json!("http://a"), Reported),
-            ("corsPolicy.unmatchedPreflights", json!("IGNORE"), Reported),
-            ("delegate.name", json!("other"), Reported),
-            ("fault.abort.httpStatus", json!(500), Honoured),
-            ("fault.abort.percent", json!(5), Reported),
-            ("fault.abort.grpcStatus", json!("UNAVAILABLE"), Reported),
-            ("fault.abort.http2Error", json!("x"), Reported),
-            ("fault.delay.fixedDelay", json!("1s"), Honoured),
-            ("fault.delay.exponentialDelay", json!("1s"), Reported),
-            ("headers.request.add.x", json!("1"), Honoured),
-            ("headers.request.set.x", json!("1"), Honoured),
-            ("headers.request.remove[0]", json!("x"), Honoured),
-            ("headers.response.add.x", json!("1"), Honoured),
-            ("headers.response.set.x", json!("1"), Honoured),
-            ("headers.response.remove[0]", json!("x"), Honoured),
-            ("headers.request.set.x", json!("%REQ(a)%"), Reported),
-            ("headers.elsewhere.set.x", json!("1"), Reported),
-            ("headers.request.replace.x", json!("1"), Reported),
-            ("mirror.host", json!("flaskapp"), Honoured),
-            ("mirrors[0].destination.host", json!("flaskapp"), Honoured),
-            ("retries.attempts", json!(5), Honoured),
-            ("retries.backoff", json!("1s"), Reported),
-            ("retries.perTryTimeout", json!("1s"), Honoured),
-            ("retries.retryOn", json!("5xx"), Honoured),
-            ("retries.retryOn", json!("unavailable"), Honoured),
-            ("retries.retryOn", json!("retriable-headers"), Reported),
-            ("retries.retryIgnorePreviousHosts", json!(false), Reported),
-            ("retries.retryRemoteLocalities", json!(true), Reported),
-            ("rewrite.authority", json!("a"), Honoured),
-            ("rewrite.uri", json!("/"), Honoured),
-            ("rewrite.uriRegexRewrite", json!({"match": "a", "rewrite": "b"}), Honoured),
-            ("route[0].weight", json!(7), Honoured),
-            ("route[0].destination.subset", json!("v2"), Honoured),
-            ("route[0].destination.port.number", json!(7777), Honoured),
-            ("route[0].destination.sometimes", json!(7777), Reported),
-            ("route[0].headers.request.set.x", json!("1"), Honoured),
-            ("route[0].headers.response.remove[0]", json!("x"), Honoured),
-            ("timeout", json!("1s"), Honoured),
-            ("websocketUpgrade", json!(true), Reported),
-        ]),
-        (&mirrored, "http[0].", vec![
-            ("mirror.subset", json!("v1"), Honoured),
-            ("mirror.port.number", json!(7777), Honoured),
-            ("mirror.sometimes", json!(5), Reported),
-            ("mirrorPercent", json!(5), Honoured),
-            ("mirror_percent", json!(5), Honoured),
-            ("mirrorPercentage.value", json!(5), Honoured),
-            ("mirrors[0].percentage.value", json!(5), Honoured),
-            ("mirrors[0].destination.subset", json!("v1"), Honoured),
-            ("mirrors[0].sometimes", json!(5), Reported),
-        ]),
-        (&forward, "http[0].match[0].", vec![
-            ("authority.exact", json!("a"), Honoured),
-            ("gateways", json!(["mesh"]), Honoured),
-            ("headers.x.exact", json!("a"), Honoured),
-            ("headers.x.prefix", json!("a"), Honoured),
-            ("headers.x.regex", json!("a"), Honoured),
-            ("headers.x.suffix", json!("a"), Reported),
-            ("withoutHeaders.x.exact", json!("a"), Honoured),
-            ("queryParams.x.exact", json!("a"), Honoured),
-            ("method.exact", json!("GET"), Honoured),
-            ("scheme.exact", json!("http"), Honoured),
-            ("port", json!(7777), Honoured),
-            ("sourceNamespace", json!("a"), Honoured),
-            ("sourceLabels.app", json!("a"), Reported),
-            ("statPrefix", json!("a"), Reported),
-            ("uri.prefix", json!("/a"), Honoured),
-            ("uri.suffix", json!("/a"), Reported),
-        ]),
-        (&redirect, "http[0].redirect.", vec![
-            ("authority", json!("a"), Honoured),
-            ("derivePort", json!("FROM_REQUEST_PORT"), Honoured),
-            ("port", json!(1), Honoured),
-            ("prefixRewrite", json!("/"), Honoured),
-            ("redirectCode", json!(302), Honoured),
-            ("redirectCode", json!(304), Reported),
-            ("scheme", json!("https"), Honoured),
-            ("uri", json!("/"), Honoured),
-            ("sometimes", json!("/"), Reported),
-        ]),
-        (&direct, "http[0].directResponse.", vec![
-            ("status", json!(418), Honoured),
-            ("body.string", json!("a"), Honoured),
-            ("body.bytes", json!("YQ=="), Reported),
-        ]),
+        (
+            &forward,
+            "",
+            vec![
+                ("exportTo", json!(["."]), Reported),
+                ("exportTo", json!(["*"]), Idle),
+                ("gateways", json!(["edge"]), Reported),
+                ("gateways", json!(["mesh"]), Idle),
+                ("tcp", json!([{"route": []}]), Reported),
+                ("tls", json!([{"route": []}]), Reported),
+                ("sometimes", json!(1), Reported),
+            ],
+        ),
+        (
+            &forward,
+            "http[0].",
+            vec![
+                ("name", json!("n"), Honoured),
+                ("corsPolicy.allowCredentials", json!(true), Reported),
+                ("corsPolicy.allowOrigins[0].exact", json!("http://a"), Reported),
+                ("corsPolicy.unmatchedPreflights", json!("IGNORE"), Reported),
+                ("delegate.name", json!("other"), Reported),
+                ("fault.abort.httpStatus", json!(500), Honoured),
+                ("fault.abort.percent", json!(5), Reported),
+                ("fault.abort.grpcStatus", json!("UNAVAILABLE"), Reported),
+                ("fault.abort.http2Error", json!("x"), Reported),
+                ("fault.delay.fixedDelay", json!("1s"), Honoured),
+                ("fault.delay.exponentialDelay", json!("1s"), Reported),
+                ("headers.request.add.x", json!("1"), Honoured),
+                ("headers.request.set.x", json!("1"), Honoured),
+                ("headers.request.remove[0]", json!("x"), Honoured),
+                ("headers.response.add.x", json!("1"), Honoured),
+                ("headers.response.set.x", json!("1"), Honoured),
+                ("headers.response.remove[0]", json!("x"), Honoured),
+                ("headers.request.set.x", json!("%REQ(a)%"), Reported),
+                ("headers.elsewhere.set.x", json!("1"), Reported),
+                ("headers.request.replace.x", json!("1"), Reported),
+                ("mirror.host", json!("flaskapp"), Honoured),
+                ("mirrors[0].destination.host", json!("flaskapp"), Honoured),
+                ("retries.attempts", json!(5), Honoured),
+                ("retries.backoff", json!("1s"), Reported),
+                ("retries.perTryTimeout", json!("1s"), Honoured),
+                ("retries.retryOn", json!("5xx"), Honoured),
+                ("retries.retryOn", json!("unavailable"), Honoured),
+                ("retries.retryOn", json!("retriable-headers"), Reported),
+                ("retries.retryIgnorePreviousHosts", json!(false), Reported),
+                ("retries.retryRemoteLocalities", json!(true), Reported),
+                ("rewrite.authority", json!("a"), Honoured),
+                ("rewrite.uri", json!("/"), Honoured),
+                ("rewrite.uriRegexRewrite", json!({"match": "a", "rewrite": "b"}), Honoured),
+                ("route[0].weight", json!(7), Honoured),
+                ("route[0].destination.subset", json!("v2"), Honoured),
+                ("route[0].destination.port.number", json!(7777), Honoured),
+                ("route[0].destination.sometimes", json!(7777), Reported),
+                ("route[0].headers.request.set.x", json!("1"), Honoured),
+                ("route[0].headers.response.remove[0]", json!("x"), Honoured),
+                ("timeout", json!("1s"), Honoured),
+                ("websocketUpgrade", json!(true), Reported),
+            ],
+        ),
+        (
+            &mirrored,
+            "http[0].",
+            vec![
+                ("mirror.subset", json!("v1"), Honoured),
+                ("mirror.port.number", json!(7777), Honoured),
+                ("mirror.sometimes", json!(5), Reported),
+                ("mirrorPercent", json!(5), Honoured),
+                ("mirror_percent", json!(5), Honoured),
+                ("mirrorPercentage.value", json!(5), Honoured),
+                ("mirrors[0].percentage.value", json!(5), Honoured),
+                ("mirrors[0].destination.subset", json!("v1"), Honoured),
+                ("mirrors[0].sometimes", json!(5), Reported),
+            ],
+        ),
+        (
+            &forward,
+            "http[0].match[0].",
+            vec![
+                ("authority.exact", json!("a"), Honoured),
+                ("gateways", json!(["mesh"]), Honoured),
+                ("headers.x.exact", json!("a"), Honoured),
+                ("headers.x.prefix", json!("a"), Honoured),
+                ("headers.x.regex", json!("a"), Honoured),
+                ("headers.x.suffix", json!("a"), Reported),
+                ("withoutHeaders.x.exact", json!("a"), Honoured),
+                ("queryParams.x.exact", json!("a"), Honoured),
+                ("method.exact", json!("GET"), Honoured),
+                ("scheme.exact", json!("http"), Honoured),
+                ("port", json!(7777), Honoured),
+                ("sourceNamespace", json!("a"), Honoured),
+                ("sourceLabels.app", json!("a"), Reported),
+                ("statPrefix", json!("a"), Reported),
+                ("uri.prefix", json!("/a"), Honoured),
+                ("uri.suffix", json!("/a"), Reported),
+            ],
+        ),
+        (
+            &redirect,
+            "http[0].redirect.",
+            vec![
+                ("authority", json!("a"), Honoured),
+                ("derivePort", json!("FROM_REQUEST_PORT"), Honoured),
+                ("port", json!(1), Honoured),
+                ("prefixRewrite", json!("/"), Honoured),
+                ("redirectCode", json!(302), Honoured),
+                ("redirectCode", json!(304), Reported),
+                ("scheme", json!("https"), Honoured),
+                ("uri", json!("/"), Honoured),
+                ("sometimes", json!("/"), Reported),
+            ],
+        ),
+        (
+            &direct,
+            "http[0].directResponse.",
+            vec![
+                ("status", json!(418), Honoured),
+                ("body.string", json!("a"), Honoured),
+                ("body.bytes", json!("YQ=="), Reported),
+            ],
+        ),
     ] {
         for (field, value, becomes) in fields {
             rows += 1;
@@ -237,7 +274,9 @@ fn every_field_of_a_destination_rule_is_honoured_or_reported() {
     ];
     let mut wrong = Vec::new();
     let mut rows = Vec::new();
-    for (prefix, with_whole) in [("trafficPolicy.", true), ("subsets[0].trafficPolicy.", true), ("trafficPolicy.portLevelSettings[0].", false)] {
+    for (prefix, with_whole) in
+        [("trafficPolicy.", true), ("subsets[0].trafficPolicy.", true), ("trafficPolicy.portLevelSettings[0].", false)]
+    {
         let fields = policy.iter().chain(whole.iter().filter(|_| with_whole));
         rows.extend(fields.map(|(f, v, b)| (format!("{prefix}{f}"), v.clone(), *b)));
     }
@@ -254,7 +293,8 @@ fn every_field_of_a_destination_rule_is_honoured_or_reported() {
     for (field, value, becomes) in &rows {
         // Settings of a port are about that port.
         let mut base = base.clone();
-        base["trafficPolicy"]["portLevelSettings"][0]["port"]["number"] = json!(if field.contains("portLevel") { 7777 } else { 80 });
+        base["trafficPolicy"]["portLevelSettings"][0]["port"]["number"] =
+            json!(if field.contains("portLevel") { 7777 } else { 80 });
         wrong.extend(check("DestinationRule", &base, field, value.clone(), *becomes));
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));

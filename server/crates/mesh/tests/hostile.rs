@@ -63,7 +63,9 @@ async fn connect_from(from: [u8; 4], to: SocketAddr) -> std::io::Result<TcpStrea
 /// Reads to the end; the bytes that came.
 async fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
-    tokio::time::timeout(PATIENCE, async { while matches!(stream.read_buf(&mut all).await, Ok(n) if n > 0) {} }).await.expect("the connection stays open");
+    tokio::time::timeout(PATIENCE, async { while matches!(stream.read_buf(&mut all).await, Ok(n) if n > 0) {} })
+        .await
+        .expect("the connection stays open");
     all
 }
 
@@ -73,20 +75,32 @@ async fn callers_that_invent_names_do_not_make_the_metrics_grow() {
     let [_, (_, inbound, _), ..] = target.listeners();
     let mut client = Client::connect(inbound).await;
     for n in 0..3000 {
-        let answer = client.ask(&format!("GET / HTTP/1.1\r\nHost: a\r\nx-envoy-peer-metadata: forged-{n}~{}~b~c\r\n\r\n", "x".repeat(n % 900))).await;
+        let answer = client
+            .ask(&format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nx-envoy-peer-metadata: forged-{n}~{}~b~c\r\n\r\n",
+                "x".repeat(n % 900)
+            ))
+            .await;
         assert_eq!(answer.status, 200);
     }
     let page = target.mesh.page(target.mesh.ports.stats, "/stats/prometheus").await.text();
     assert!(page.len() < 1 << 20, "the page has {} bytes", page.len());
-    let counted = page.lines().filter(|l| l.starts_with("istio_requests_total{reporter=\"destination\"")).map(|l| l.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+    let counted = page
+        .lines()
+        .filter(|l| l.starts_with("istio_requests_total{reporter=\"destination\""))
+        .map(|l| l.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
     assert_eq!(counted.sum::<u64>(), 3000, "requests of unknown callers are counted, too");
     assert!(page.lines().all(|l| l.len() < 4096));
     // One that the control plane names is counted by its name, whoever came before.
-    let pod = Arc::new(json!({"metadata": {"name": "simple-flask-app-client-h-x", "namespace": "istio-app", "labels": {"app": "sleep", "version": "v1", "pod-template-hash": "h"},
-        "ownerReferences": [{"kind": "ReplicaSet", "name": "simple-flask-app-client-h", "controller": true}]}, "spec": {"initContainers": [{"name": "istio-proxy"}]}}));
+    let pod = Arc::new(
+        json!({"metadata": {"name": "simple-flask-app-client-h-x", "namespace": "istio-app", "labels": {"app": "sleep", "version": "v1", "pod-template-hash": "h"},
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "simple-flask-app-client-h", "controller": true}]}, "spec": {"initContainers": [{"name": "istio-proxy"}]}}),
+    );
     let objects = input(2, &[("v1", target.app.address)]);
     target.mesh.publish(MeshInput { pods: [objects.pods.clone(), vec![pod]].concat(), ..objects }).await;
-    client.ask("GET / HTTP/1.1\r\nHost: a\r\nx-envoy-peer-metadata: simple-flask-app-client~istio-app~sleep~v1\r\n\r\n").await;
+    client
+        .ask("GET / HTTP/1.1\r\nHost: a\r\nx-envoy-peer-metadata: simple-flask-app-client~istio-app~sleep~v1\r\n\r\n")
+        .await;
     let page = target.mesh.page(target.mesh.ports.stats, "/stats/prometheus").await.text();
     assert!(page.contains("source_workload=\"simple-flask-app-client\""));
     target.mesh.end().await;
@@ -98,27 +112,54 @@ async fn heads_are_read_strictly_on_every_listener() {
     for (name, to, path) in target.listeners() {
         for (what, head, status) in [
             ("an ordinary head", get(path), 200),
-            ("absolute form with the same host", format!("GET http://flaskapp:7777{path} HTTP/1.1\r\nHost: FLASKAPP:7777\r\n\r\n"), 200),
+            (
+                "absolute form with the same host",
+                format!("GET http://flaskapp:7777{path} HTTP/1.1\r\nHost: FLASKAPP:7777\r\n\r\n"),
+                200,
+            ),
             ("bare LF everywhere", get(path).replace("\r\n", "\n"), 400),
             ("bare LF after the request line", format!("GET {path} HTTP/1.1\nHost: a\r\n\r\n"), 400),
             ("bare LF after a header", format!("GET {path} HTTP/1.1\r\nHost: flaskapp:7777\nX: y\r\n\r\n"), 400),
             ("bare LF in the empty line", format!("GET {path} HTTP/1.1\r\nHost: flaskapp:7777\r\n\n"), 400),
             ("two Hosts", format!("GET {path} HTTP/1.1\r\nHost: flaskapp:7777\r\nHost: b\r\n\r\n"), 400),
-            ("two equal Hosts", format!("GET {path} HTTP/1.1\r\nHost: flaskapp:7777\r\nhost: flaskapp:7777\r\n\r\n"), 400),
+            (
+                "two equal Hosts",
+                format!("GET {path} HTTP/1.1\r\nHost: flaskapp:7777\r\nhost: flaskapp:7777\r\n\r\n"),
+                400,
+            ),
             ("no Host", format!("GET {path} HTTP/1.1\r\n\r\n"), 400),
             ("obs-fold", format!("GET {path} HTTP/1.1\r\nHost: flaskapp:7777\r\nX: y\r\n z\r\n\r\n"), 400),
             ("NUL", format!("GET {path} HTTP/1.1\r\nHost: flaskapp:7777\r\nX: y\0\r\n\r\n"), 400),
-            ("CL and TE", format!("GET {path} HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400),
-            ("an oversized head", format!("GET {path} HTTP/1.1\r\nHost: flaskapp:7777\r\nX: {}\r\n\r\n", "x".repeat(70_000)), 431),
+            (
+                "CL and TE",
+                format!(
+                    "GET {path} HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                ),
+                400,
+            ),
+            (
+                "an oversized head",
+                format!("GET {path} HTTP/1.1\r\nHost: flaskapp:7777\r\nX: {}\r\n\r\n", "x".repeat(70_000)),
+                431,
+            ),
             // A client names its proxy one host and the server another where it tests a route: `curl -H 'Host: web'`.
-            ("absolute form with another host", format!("GET http://flaskapp:7777{path} HTTP/1.1\r\nHost: other\r\n\r\n"), if name == "outbound" { 200 } else { 400 }),
-            ("absolute form with another port", format!("GET http://flaskapp:7777{path} HTTP/1.1\r\nHost: flaskapp\r\n\r\n"), if name == "outbound" { 200 } else { 400 }),
+            (
+                "absolute form with another host",
+                format!("GET http://flaskapp:7777{path} HTTP/1.1\r\nHost: other\r\n\r\n"),
+                if name == "outbound" { 200 } else { 400 },
+            ),
+            (
+                "absolute form with another port",
+                format!("GET http://flaskapp:7777{path} HTTP/1.1\r\nHost: flaskapp\r\n\r\n"),
+                if name == "outbound" { 200 } else { 400 },
+            ),
         ] {
             let before = target.app.count();
             let mut client = Client::connect(to).await;
             // An oversized head may be refused before all of it is written.
             let _ = client.stream.write_all(head.as_bytes()).await;
-            let answer = tokio::time::timeout(PATIENCE, client.answer(false)).await.expect("no answer").map_or(0, |a| a.status);
+            let answer =
+                tokio::time::timeout(PATIENCE, client.answer(false)).await.expect("no answer").map_or(0, |a| a.status);
             assert_eq!(answer, status, "{name}: {what}");
             if status != 200 {
                 assert!(client.is_closed().await, "{name}: {what}");
@@ -134,7 +175,9 @@ async fn a_head_that_does_not_end_is_closed_on_every_listener() {
     let target = Target::start_with(|c| c.head_time = Duration::from_millis(300)).await;
     for (name, to, path) in target.listeners() {
         // Nothing, half of the first head, and half of the second one.
-        for (kind, first) in [("first", String::new()), ("half", "GET / HT".into()), ("second", format!("{}GET / HT", get(path)))] {
+        for (kind, first) in
+            [("first", String::new()), ("half", "GET / HT".into()), ("second", format!("{}GET / HT", get(path)))]
+        {
             let mut stream = TcpStream::connect(to).await.unwrap();
             stream.write_all(first.as_bytes()).await.unwrap();
             let all = String::from_utf8_lossy(&until_closed(&mut stream).await).into_owned();
@@ -149,15 +192,28 @@ async fn a_body_that_hardly_comes_is_given_up_and_one_that_comes_slowly_is_not()
     let target = Target::start_with(|c| c.body_time = Duration::from_millis(400)).await;
     for (name, to, path) in target.listeners() {
         let mut client = Client::connect(to).await;
-        client.stream.write_all(format!("POST {path} HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 1000000\r\n\r\nx").as_bytes()).await.unwrap();
-        let answer = tokio::time::timeout(PATIENCE, client.answer(false)).await.expect("the body is waited for without end").expect("no answer");
+        client
+            .stream
+            .write_all(
+                format!("POST {path} HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 1000000\r\n\r\nx").as_bytes(),
+            )
+            .await
+            .unwrap();
+        let answer = tokio::time::timeout(PATIENCE, client.answer(false))
+            .await
+            .expect("the body is waited for without end")
+            .expect("no answer");
         // The pages do not wait for a body at all.
         assert_eq!(answer.status, if path == "/" { 408 } else { 405 }, "{name}");
         assert!(client.is_closed().await, "{name}");
     }
     // Longer than its time, but at more than the least rate.
     let mut client = Client::connect(target.mesh.outbound()).await;
-    client.stream.write_all(b"POST /body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 20480\r\n\r\n").await.unwrap();
+    client
+        .stream
+        .write_all(b"POST /body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 20480\r\n\r\n")
+        .await
+        .unwrap();
     let began = Instant::now();
     for _ in 0..20 {
         client.stream.write_all(&[b'x'; 1024]).await.unwrap();
@@ -222,7 +278,9 @@ async fn a_reader_that_never_reads_is_dropped_and_one_that_reads_slowly_is_not()
 #[tokio::test]
 async fn pages_that_nobody_reads_are_dropped() {
     let target = Target::start_with(|c| c.write_time = Duration::from_millis(300)).await;
-    let services = (0..300).map(|n| service("istio-app", &format!("service-{n}"), json!([{"name": "http", "port": 80}]))).collect();
+    let services = (0..300)
+        .map(|n| service("istio-app", &format!("service-{n}"), json!([{"name": "http", "port": 80}])))
+        .collect();
     let objects = input(2, &[("v1", target.app.address)]);
     target.mesh.publish(MeshInput { services, ..objects }).await;
     let admin = SocketAddr::new(target.mesh.pod_ip, target.mesh.ports.admin);
@@ -250,7 +308,9 @@ async fn a_flood_of_connections_leaves_room_for_others() {
         let mut flood = Vec::new();
         for n in 0..many {
             // One peer has too many; where it is not let in, that is as good.
-            let Ok(Ok(mut stream)) = tokio::time::timeout(PATIENCE, connect_from([127, 0, 0, 2], to)).await else { continue };
+            let Ok(Ok(mut stream)) = tokio::time::timeout(PATIENCE, connect_from([127, 0, 0, 2], to)).await else {
+                continue;
+            };
             if n % 2 == 0 {
                 let _ = stream.write_all(b"GET / HTTP/1.1\r\nHo").await;
             }
@@ -260,7 +320,8 @@ async fn a_flood_of_connections_leaves_room_for_others() {
             assert_eq!(Client::connect(to).await.ask(&get(path)).await.status, 200, "{name}");
         }
         let open = target.mesh.page(target.mesh.ports.admin, "/stats").await.text();
-        let open: usize = open.lines().find_map(|l| l.strip_prefix(&format!("listener.{name}.open: "))).unwrap().parse().unwrap();
+        let open: usize =
+            open.lines().find_map(|l| l.strip_prefix(&format!("listener.{name}.open: "))).unwrap().parse().unwrap();
         assert!(open <= 1_600, "{name} has {open} connections open");
     }
     target.mesh.end().await;

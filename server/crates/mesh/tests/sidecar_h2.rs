@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 
 /// How often an answer of this kind was counted.
 fn counted(metrics: &str, parts: &[&str]) -> u64 {
-    let lines = metrics.lines().filter(|l| l.starts_with("istio_requests_total{") && parts.iter().all(|p| l.contains(p)));
+    let lines =
+        metrics.lines().filter(|l| l.starts_with("istio_requests_total{") && parts.iter().all(|p| l.contains(p)));
     lines.map(|l| l.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
@@ -33,25 +34,45 @@ async fn a_port_of_http2_is_spoken_to_in_http2_from_sidecar_to_sidecar_and_to_th
     let mesh = Mesh::start(grpc(1, SocketAddr::new(server.pod_ip, app.port()))).await;
 
     let mut sender = http2(mesh.outbound(), &mut tasks).await;
-    let request = http::Request::post("http://grpc:50051/hello?a=b").header("te", "trailers").body(Full::from("hi")).unwrap();
+    let request =
+        http::Request::post("http://grpc:50051/hello?a=b").header("te", "trailers").body(Full::from("hi")).unwrap();
     let response = sender.send_request(request).await.unwrap();
     assert_eq!((response.status().as_u16(), response.version()), (200, http::Version::HTTP_2));
     assert!(response.headers().contains_key("x-envoy-upstream-service-time"));
     let collected = response.into_body().collect().await.unwrap();
     assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
     let text = String::from_utf8_lossy(&collected.to_bytes()).into_owned();
-    for has in ["HTTP/2.0 POST http://grpc:50051/hello?a=b", "\nx-request-id: ", "\nx-b3-traceid: ", "\nx-forwarded-proto: http", "\nbody hi"] {
+    for has in [
+        "HTTP/2.0 POST http://grpc:50051/hello?a=b",
+        "\nx-request-id: ",
+        "\nx-b3-traceid: ",
+        "\nx-forwarded-proto: http",
+        "\nbody hi",
+    ] {
         assert!(text.contains(has), "{has:?} is missing in {text}");
     }
     assert!(!text.contains("peer-metadata"), "{text}");
 
     // A client of HTTP/1.1 gets to the same app.
-    let answer = mesh.connect().await.ask("POST http://grpc:50051/one HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nyo").await;
+    let answer =
+        mesh.connect().await.ask("POST http://grpc:50051/one HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nyo").await;
     assert_eq!(answer.status, 200);
-    assert!(answer.text().contains("HTTP/2.0 POST http://grpc:50051/one") && answer.text().contains("body yo"), "{}", answer.text());
+    assert!(
+        answer.text().contains("HTTP/2.0 POST http://grpc:50051/one") && answer.text().contains("body yo"),
+        "{}",
+        answer.text()
+    );
 
-    for (name, page) in [("source", mesh.page(mesh.ports.stats, "/stats/prometheus").await), ("destination", server.page(server.ports.stats, "/stats/prometheus").await)] {
-        assert_eq!(counted(&page.text(), &[&format!("reporter=\"{name}\""), "response_code=\"200\""]), 2, "{}", page.text());
+    for (name, page) in [
+        ("source", mesh.page(mesh.ports.stats, "/stats/prometheus").await),
+        ("destination", server.page(server.ports.stats, "/stats/prometheus").await),
+    ] {
+        assert_eq!(
+            counted(&page.text(), &[&format!("reporter=\"{name}\""), "response_code=\"200\""]),
+            2,
+            "{}",
+            page.text()
+        );
     }
     drop(sender);
     mesh.end().await;
@@ -69,17 +90,26 @@ async fn a_stream_to_an_app_of_http1_has_retries_mirrors_and_faults_like_any_req
         rule
     };
     let objects = input(1, &[("v1", v1.address), ("v2", v2.address)]);
-    let mesh = Mesh::start(MeshInput { virtual_services: vec![route(json!({"hosts": ["flaskapp"], "http": [
-        rule("/status", json!({"retries": {"attempts": 2, "retryOn": "gateway-error"}})),
-        rule("/copied", json!({"mirror": {"host": "flaskapp", "subset": "v2"}})),
-        rule("/abort", json!({"fault": {"abort": {"httpStatus": 418, "percentage": {"value": 100}}}})),
-        rule("/slow", json!({"timeout": "0.05s"})),
-        rule("/", json!({})),
-    ]}))], ..objects }).await;
+    let mesh = Mesh::start(MeshInput {
+        virtual_services: vec![route(json!({"hosts": ["flaskapp"], "http": [
+            rule("/status", json!({"retries": {"attempts": 2, "retryOn": "gateway-error"}})),
+            rule("/copied", json!({"mirror": {"host": "flaskapp", "subset": "v2"}})),
+            rule("/abort", json!({"fault": {"abort": {"httpStatus": 418, "percentage": {"value": 100}}}})),
+            rule("/slow", json!({"timeout": "0.05s"})),
+            rule("/", json!({})),
+        ]}))],
+        ..objects
+    })
+    .await;
     let mut tasks = JoinSet::new();
     let mut sender = http2(mesh.outbound(), &mut tasks).await;
-    for (path, status) in [("/status/503", 503), ("/copied", 200), ("/abort", 418), ("/slow/5000", 504), ("/head", 200)] {
-        let request = http::Request::get(format!("http://flaskapp:7777{path}")).header("cookie", "a=b").header("cookie", "c=d").body(Full::default()).unwrap();
+    for (path, status) in [("/status/503", 503), ("/copied", 200), ("/abort", 418), ("/slow/5000", 504), ("/head", 200)]
+    {
+        let request = http::Request::get(format!("http://flaskapp:7777{path}"))
+            .header("cookie", "a=b")
+            .header("cookie", "c=d")
+            .body(Full::default())
+            .unwrap();
         let response = sender.send_request(request).await.unwrap();
         assert_eq!(response.status(), status, "{path}");
         assert_eq!(response.headers()["server"], "envoy", "{path}");
@@ -106,13 +136,19 @@ async fn streams_are_routed_like_requests() {
     let mesh = Mesh::start(MeshInput { virtual_services: vec![split(0, 100)], ..objects }).await;
     let stream = TcpStream::connect(mesh.outbound()).await.unwrap();
     let (mut sender, connection) =
-        hyper::client::conn::http2::handshake::<_, _, Full<bytes::Bytes>>(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        hyper::client::conn::http2::handshake::<_, _, Full<bytes::Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { drop(connection.await) });
     for (url, status, body) in [
         ("http://flaskapp:7777/env/version", 200, "v2"),
         ("http://flaskapp:7777/chunks", 200, "abcde"),
-        ("http://example.com/", 403, "example.com is not in the service registry: this proxy reaches Services of the mesh only\n"),
+        (
+            "http://example.com/",
+            403,
+            "example.com is not in the service registry: this proxy reaches Services of the mesh only\n",
+        ),
     ] {
         let request = http::Request::get(url).body(Full::default()).unwrap();
         let response = sender.send_request(request).await.unwrap();
@@ -134,34 +170,53 @@ async fn a_route_to_a_port_of_http2_changes_what_it_may_and_keeps_its_time() {
     let mut tasks = JoinSet::new();
     let app = http2_app(&mut tasks).await;
     let silent = TcpListener::bind((LOCAL, 0)).await.unwrap();
-    let spec = |host: &str| json!({"hosts": [host], "http": [{
+    let spec = |host: &str| {
+        json!({"hosts": [host], "http": [{
         "headers": {"request": {"set": {":authority": "set.example", "x-set": "1", "content-length": "9", "transfer-encoding": "chunked"}, "remove": ["content-length"]}},
-        "timeout": "0.2s", "route": [{"destination": {"host": host}}]}]});
+        "timeout": "0.2s", "route": [{"destination": {"host": host}}]}]})
+    };
     let mut objects = grpc(1, app);
     objects.virtual_services = vec![route(spec("grpc"))];
     let mesh = Mesh::start(objects).await;
     let mut sender = http2(mesh.outbound(), &mut tasks).await;
-    let request = http::Request::post("http://grpc:50051/a").header("x-envoy-max-retries", "9").header("b3", "1").body(Full::from("hi")).unwrap();
+    let request = http::Request::post("http://grpc:50051/a")
+        .header("x-envoy-max-retries", "9")
+        .header("b3", "1")
+        .body(Full::from("hi"))
+        .unwrap();
     let response = sender.send_request(request).await.unwrap();
     assert_eq!(response.status(), 200);
     let text = String::from_utf8_lossy(&response.into_body().collect().await.unwrap().to_bytes()).into_owned();
-    assert!(text.starts_with("HTTP/2.0 POST http://set.example/a\n") && text.contains("\nx-set: 1") && text.contains("\ncontent-length: 2\n") && text.ends_with("body hi"), "{text}");
+    assert!(
+        text.starts_with("HTTP/2.0 POST http://set.example/a\n")
+            && text.contains("\nx-set: 1")
+            && text.contains("\ncontent-length: 2\n")
+            && text.ends_with("body hi"),
+        "{text}"
+    );
     assert!(!text.contains("max-retries") && !text.contains("x-b3-") && !text.contains("transfer-encoding"), "{text}");
     let id = text.lines().find_map(|l| l.strip_prefix("x-request-id: ")).unwrap();
     assert!(id.len() == 36 && id.as_bytes()[14] == b'4', "{id}");
 
     // Through HTTP/1.1 what `Connection` names stays behind.
-    let answer = mesh.connect().await.ask("GET http://grpc:50051/one HTTP/1.1\r\nHost: x\r\nConnection: x-hop\r\nx-hop: 1\r\n\r\n").await;
+    let answer = mesh
+        .connect()
+        .await
+        .ask("GET http://grpc:50051/one HTTP/1.1\r\nHost: x\r\nConnection: x-hop\r\nx-hop: 1\r\n\r\n")
+        .await;
     assert!(answer.status == 200 && !answer.text().contains("x-hop"), "{}", answer.text());
 
     // Nobody answers here; that counts against the endpoint and frees its place.
     let mut objects = grpc(2, silent.local_addr().unwrap());
     objects.virtual_services = vec![route(spec("grpc"))];
-    objects.destination_rules = vec![Arc::new(json!({"metadata": {"name": "grpc", "namespace": "istio-app"}, "spec": {"host": "grpc", "trafficPolicy": {
-        "outlierDetection": {"consecutive5xxErrors": 1, "interval": "60s", "maxEjectionPercent": 100}}}}))];
+    objects.destination_rules = vec![Arc::new(
+        json!({"metadata": {"name": "grpc", "namespace": "istio-app"}, "spec": {"host": "grpc", "trafficPolicy": {
+        "outlierDetection": {"consecutive5xxErrors": 1, "interval": "60s", "maxEjectionPercent": 100}}}}),
+    )];
     mesh.publish(objects).await;
     for status in [504, 503] {
-        let response = sender.send_request(http::Request::get("http://grpc:50051/").body(Full::default()).unwrap()).await.unwrap();
+        let response =
+            sender.send_request(http::Request::get("http://grpc:50051/").body(Full::default()).unwrap()).await.unwrap();
         assert_eq!(response.status(), status);
     }
     assert!(mesh.page(mesh.ports.admin, "/clusters").await.text().contains("::rq_active::0"));
@@ -177,10 +232,12 @@ async fn connect_carries_bytes_over_http2_too() {
     let mut tasks = JoinSet::new();
     let mut sender = http2(mesh.outbound(), &mut tasks).await;
     for (authority, status) in [("example.com:80", 403), ("flaskapp:9", 503)] {
-        let response = sender.send_request(http::Request::connect(authority).body(Full::default()).unwrap()).await.unwrap();
+        let response =
+            sender.send_request(http::Request::connect(authority).body(Full::default()).unwrap()).await.unwrap();
         assert_eq!(response.status(), status, "{authority}");
     }
-    let response = sender.send_request(http::Request::connect("flaskapp:7777").body(Full::default()).unwrap()).await.unwrap();
+    let response =
+        sender.send_request(http::Request::connect("flaskapp:7777").body(Full::default()).unwrap()).await.unwrap();
     assert_eq!(response.status(), 200);
     let mut tunnel = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
     tunnel.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
@@ -209,7 +266,12 @@ async fn a_stream_is_tried_again_as_its_route_says() {
     // One place: a try that did not give its own back could never be followed by another.
     let one_place = json!({"metadata": {"name": "grpc", "namespace": "istio-app"}, "spec": {"host": "grpc", "trafficPolicy": {
         "connectionPool": {"tcp": {"maxConnections": 1}, "http": {"http2MaxRequests": 1}}}}});
-    let mesh = Mesh::start(MeshInput { virtual_services: vec![route(spec)], destination_rules: vec![Arc::new(one_place)], ..grpc(1, app) }).await;
+    let mesh = Mesh::start(MeshInput {
+        virtual_services: vec![route(spec)],
+        destination_rules: vec![Arc::new(one_place)],
+        ..grpc(1, app)
+    })
+    .await;
     let mut sender = http2(mesh.outbound(), &mut tasks).await;
     let reset = "upstream connect error or disconnect/reset before headers. reset reason: remote reset";
     let retried_reset = &reset.replace("reset reason:", "retried and the latest reset reason:");
@@ -232,13 +294,17 @@ async fn a_stream_is_tried_again_as_its_route_says() {
         ("/503/1", 60_000, 200, "try 2 body 60000"),
         ("/503/1", 70_000, 503, "try 1 body 70000"),
     ] {
-        let request = || http::Request::post(format!("http://grpc:50051{path}")).body(Full::from(vec![b'x'; body])).unwrap();
+        let request =
+            || http::Request::post(format!("http://grpc:50051{path}")).body(Full::from(vec![b'x'; body])).unwrap();
         let response = tokio::time::timeout(PATIENCE, sender.send_request(request())).await.unwrap().unwrap();
         assert_eq!(response.status(), status, "{path}");
         let text = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(String::from_utf8_lossy(&text), answer, "{path}");
         // The same from a client of HTTP/1.1.
-        let asked = format!("POST http://grpc:50051{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n{}", "x".repeat(body));
+        let asked = format!(
+            "POST http://grpc:50051{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n{}",
+            "x".repeat(body)
+        );
         let old = mesh.connect().await.ask(&asked).await;
         assert_eq!((old.status, old.text().as_str()), (status, answer), "{path}");
     }
@@ -256,9 +322,13 @@ async fn a_stream_goes_elsewhere_where_nobody_listens() {
     let app = flaky_app(&mut tasks).await;
     let mut objects = grpc(1, app);
     // Nobody listens at the first address, and behind the second one's sidecar.
-    let behind = Mesh::start_with(MeshInput { revision: 1, ..MeshInput::default() }, |c| (c.inbound_ports, c.app_ip) = (vec![app.port()], own_ip())).await;
+    let behind = Mesh::start_with(MeshInput { revision: 1, ..MeshInput::default() }, |c| {
+        (c.inbound_ports, c.app_ip) = (vec![app.port()], own_ip())
+    })
+    .await;
     let addresses = [own_ip(), behind.pod_ip, app.ip()];
-    Arc::make_mut(&mut objects.endpoint_slices[0])["endpoints"] = addresses.iter().map(|a| json!({"addresses": [a.to_string()]})).collect();
+    Arc::make_mut(&mut objects.endpoint_slices[0])["endpoints"] =
+        addresses.iter().map(|a| json!({"addresses": [a.to_string()]})).collect();
     let mesh = Mesh::start(objects).await;
     let mut sender = http2(mesh.outbound(), &mut tasks).await;
     let mut tries = [0; 3];
@@ -284,9 +354,14 @@ async fn a_refused_stream_is_tried_again_as_istio_does_by_default() {
     let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
     let (at, mut ends) = raw_app(&mut tasks, &[(3, 0, &[0, 0, 0, 7])]).await;
     let file = folder.path().join("log");
-    let once = route(json!({"hosts": ["grpc"], "http": [{"match": [{"uri": {"prefix": "/once"}}], "retries": {"attempts": 0}, "route": [{"destination": {"host": "grpc"}}]},
-        {"route": [{"destination": {"host": "grpc"}}]}]}));
-    let mesh = Mesh::start_with(MeshInput { virtual_services: vec![once], ..grpc(1, at) }, |c| (c.access_log, c.access_log_file) = (true, Some(file.clone()))).await;
+    let once = route(
+        json!({"hosts": ["grpc"], "http": [{"match": [{"uri": {"prefix": "/once"}}], "retries": {"attempts": 0}, "route": [{"destination": {"host": "grpc"}}]},
+        {"route": [{"destination": {"host": "grpc"}}]}]}),
+    );
+    let mesh = Mesh::start_with(MeshInput { virtual_services: vec![once], ..grpc(1, at) }, |c| {
+        (c.access_log, c.access_log_file) = (true, Some(file.clone()))
+    })
+    .await;
     let mut sender = http2(mesh.outbound(), &mut tasks).await;
     for (path, tries) in [("/once", 1), ("/", 3)] {
         let request = http::Request::post(format!("http://grpc:50051{path}")).body(Full::from("hello")).unwrap();
@@ -295,14 +370,21 @@ async fn a_refused_stream_is_tried_again_as_istio_does_by_default() {
         let text = response.into_body().collect().await.unwrap().to_bytes();
         assert!(text.ends_with(b" reset reason: remote refused stream reset"), "{}", String::from_utf8_lossy(&text));
         for n in 0..tries {
-            tokio::time::timeout(PATIENCE, ends.recv()).await.unwrap_or_else(|_| panic!("{path} was tried {n} times")).unwrap();
+            tokio::time::timeout(PATIENCE, ends.recv())
+                .await
+                .unwrap_or_else(|_| panic!("{path} was tried {n} times"))
+                .unwrap();
         }
         assert!(ends.is_empty(), "{path}");
     }
     drop(sender);
     mesh.end().await;
     let log = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(log.matches(" 503 UR upstream_reset_before_response_started{remote_refused_stream_reset} ").count(), 2, "{log}");
+    assert_eq!(
+        log.matches(" 503 UR upstream_reset_before_response_started{remote_refused_stream_reset} ").count(),
+        2,
+        "{log}"
+    );
     tasks.shutdown().await;
 }
 
@@ -321,9 +403,7 @@ async fn a_stream_given_up_on_its_way_to_an_app_of_http1_is_counted_once() {
         _ = sender.send_request(http::Request::get("http://flaskapp:7777/slow/60000").body(Full::default()).unwrap()) => panic!("answered"),
         arrived = tokio::time::timeout(PATIENCE, arrived) => arrived.unwrap(),
     }
-    let over = async {
-        while !mesh.page(mesh.ports.admin, "/clusters").await.text().contains("::rq_active::0") {}
-    };
+    let over = async { while !mesh.page(mesh.ports.admin, "/clusters").await.text().contains("::rq_active::0") {} };
     tokio::time::timeout(PATIENCE, over).await.expect("the request goes on");
     drop(sender);
     tasks.join_all().await;

@@ -94,7 +94,19 @@ async fn headers_are_made_passed_on_and_stripped() {
               X-Set: old\r\nX-Gone: 1\r\nX-Kept: k\r\nx-envoy-peer-metadata: forged\r\nProxy-Authorization: Basic x\r\nUpgrade: h2c\r\n\r\n")
         .await;
     let seen = answer.text().to_ascii_lowercase();
-    for has in ["get /head http/1.1\r\n", "te: trailers\r\n", "x-envoy-attempt-count: 1\r\n", "host: flaskapp:7777\r\n", "x-set: new\r\n", "x-add: a\r\n", "x-kept: k\r\n", "x-request-id: ", "x-b3-traceid: ", "x-b3-spanid: ", "x-forwarded-proto: http\r\n"] {
+    for has in [
+        "get /head http/1.1\r\n",
+        "te: trailers\r\n",
+        "x-envoy-attempt-count: 1\r\n",
+        "host: flaskapp:7777\r\n",
+        "x-set: new\r\n",
+        "x-add: a\r\n",
+        "x-kept: k\r\n",
+        "x-request-id: ",
+        "x-b3-traceid: ",
+        "x-b3-spanid: ",
+        "x-forwarded-proto: http\r\n",
+    ] {
         assert!(seen.contains(has), "{has:?} is missing in {seen}");
     }
     for has_not in ["x-hop", "proxy-", "old", "x-gone", "forged", "upgrade", "connection"] {
@@ -108,17 +120,28 @@ async fn headers_are_made_passed_on_and_stripped() {
     let seen = client.ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: x\r\nConnection: x-request-id\r\nx-request-id: mine\r\n\r\n").await.text();
     assert!(seen.contains("x-request-id: ") && !seen.contains("mine"), "{seen}");
     // What a client says of a trace is not contradicted.
-    for (said, b3, sampled) in [("x-b3-sampled: 1", 3, "x-b3-sampled: 1"), ("b3: 1", 1, "b3: 1"), ("x-b3-spanid: 7", 3, "x-b3-sampled: 0")] {
-        let seen = client.ask(&format!("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: x\r\n{said}\r\n\r\n")).await.text();
+    for (said, b3, sampled) in
+        [("x-b3-sampled: 1", 3, "x-b3-sampled: 1"), ("b3: 1", 1, "b3: 1"), ("x-b3-spanid: 7", 3, "x-b3-sampled: 0")]
+    {
+        let seen =
+            client.ask(&format!("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: x\r\n{said}\r\n\r\n")).await.text();
         let told = seen.lines().filter(|l| l.starts_with("b3: ") || l.starts_with("x-b3-")).count();
         assert!(told == b3 && seen.contains(sampled) && seen.contains(said), "{said}: {seen}");
     }
     // An answer's headers for this hop alone, and its length said twice.
     let answer = client.get("http://flaskapp:7777/hop").await;
     let head = answer.head.to_ascii_lowercase();
-    assert!(!head.contains("x-hop") && head.contains("x-kept: 1\r\n") && head.matches("content-length: 2\r\n").count() == 1, "{head}");
+    assert!(
+        !head.contains("x-hop") && head.contains("x-kept: 1\r\n") && head.matches("content-length: 2\r\n").count() == 1,
+        "{head}"
+    );
     let again = client.ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: x\r\nx-request-id: mine\r\nX-B3-TraceId: t\r\nx-b3-sampled: 1\r\n\r\n").await.text();
-    assert!(again.contains("x-request-id: mine\r\n") && again.contains("X-B3-TraceId: t\r\n") && again.to_ascii_lowercase().matches("b3-").count() == 2, "{again}");
+    assert!(
+        again.contains("x-request-id: mine\r\n")
+            && again.contains("X-B3-TraceId: t\r\n")
+            && again.to_ascii_lowercase().matches("b3-").count() == 2,
+        "{again}"
+    );
     mesh.end().await;
 }
 
@@ -128,7 +151,8 @@ async fn bodies_of_every_kind_pass_both_ways() {
     let mesh = Mesh::start(input).await;
     let mut client = mesh.connect().await;
     let large = "x".repeat(300_000);
-    let length = format!("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{large}", large.len());
+    let length =
+        format!("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{large}", large.len());
     assert!(client.ask(&length).await.text().starts_with("300000:xxx"));
     let chunked = "POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     assert!(client.ask(chunked).await.text().contains("hello"));
@@ -137,7 +161,13 @@ async fn bodies_of_every_kind_pass_both_ways() {
     let head = client.ask("HEAD http://flaskapp:7777/ HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert_eq!((head.status, head.header("content-length")), (200, Some("2")));
     let mut client = mesh.connect().await;
-    client.stream.write_all(b"POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").await.unwrap();
+    client
+        .stream
+        .write_all(
+            b"POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+        )
+        .await
+        .unwrap();
     assert_eq!(client.answer(false).await.unwrap().status, 100);
     assert_eq!(client.ask("hello").await.text(), "5:hello");
     let closing = client.get("http://flaskapp:7777/until-close").await;
@@ -163,7 +193,9 @@ async fn upgrades_and_connect_carry_bytes() {
     let (_v1, _v2, input) = two_versions().await;
     let mesh = Mesh::start(MeshInput { virtual_services: vec![split(100, 0)], ..input }).await;
     let mut client = mesh.connect().await;
-    let answer = client.ask("GET http://flaskapp:7777/switch HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n").await;
+    let answer = client
+        .ask("GET http://flaskapp:7777/switch HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        .await;
     assert_eq!((answer.status, answer.header("upgrade")), (101, Some("echo")));
     client.stream.write_all(b"HTTP/1.1 999 x\r\ncontent-length: 4\r\n\r\necho").await.unwrap();
     assert_eq!(client.answer(false).await.unwrap().text(), "echo");
@@ -186,17 +218,37 @@ async fn nothing_is_smuggled() {
     let mesh = Mesh::start_with(input, |c| c.inbound_ports = vec![]).await;
     let hidden = "GET /hidden HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n";
     for (name, head, status) in [
-        ("CL and TE", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        ("TE and CL", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n", 400),
+        (
+            "CL and TE",
+            "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "TE and CL",
+            "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+            400,
+        ),
         ("two CL", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 0\r\nContent-Length: 44\r\n\r\n", 400),
-        ("twice the same CL", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", 400),
+        (
+            "twice the same CL",
+            "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+            400,
+        ),
         ("bare LF", "GET / HTTP/1.1\nHost: flaskapp:7777\n\n", 400),
         ("bare LF within", "GET / HTTP/1.1\r\nHost: flaskapp:7777\r\nX: y\nTransfer-Encoding: chunked\r\n\r\n", 400),
         ("obs-fold", "GET / HTTP/1.1\r\nHost: flaskapp:7777\r\nX: a\r\n Transfer-Encoding: chunked\r\n\r\n", 400),
         ("space before colon", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length : 44\r\n\r\n", 400),
         ("odd TE", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nTransfer-Encoding: \x0bchunked\r\n\r\n", 400),
-        ("Upgrade with body", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 3\r\n\r\nabc", 400),
-        ("bad chunk", "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n", 400),
+        (
+            "Upgrade with body",
+            "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 3\r\n\r\nabc",
+            400,
+        ),
+        (
+            "bad chunk",
+            "POST / HTTP/1.1\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n",
+            400,
+        ),
         ("NUL", "GET / HTTP/1.1\r\nHost: flaskapp:7777\r\nX: a\0b\r\n\r\n", 400),
         ("nonsense", "\x16\x03\x01 hello\r\n\r\n", 400),
     ] {
@@ -266,7 +318,12 @@ async fn routes_rewrite_redirect_fail_and_time_out() {
 #[tokio::test]
 async fn retries_are_what_the_route_says() {
     let (v1, _v2, input) = two_versions().await;
-    let with = |retries: Value| routed(&input, json!({"hosts": ["flaskapp"], "http": [{"retries": retries, "route": [{"destination": {"host": "flaskapp", "subset": "v1"}}]}]}));
+    let with = |retries: Value| {
+        routed(
+            &input,
+            json!({"hosts": ["flaskapp"], "http": [{"retries": retries, "route": [{"destination": {"host": "flaskapp", "subset": "v1"}}]}]}),
+        )
+    };
     let mesh = Mesh::start(with(json!({"attempts": 3, "retryOn": "gateway-error"}))).await;
     let mut client = mesh.connect().await;
     assert_eq!(client.get("http://flaskapp:7777/status/503").await.status, 503);
@@ -299,12 +356,33 @@ async fn the_pages_tell_routes_readiness_and_metrics() {
     client.get("http://example.com/").await;
     let metrics = mesh.page(mesh.ports.stats, "/stats/prometheus").await.text();
     let sum = |labels: &[&str]| -> u64 {
-        metrics.lines().filter(|l| l.starts_with("istio_requests_total{") && labels.iter().all(|x| l.contains(x))).map(|l| l.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        metrics
+            .lines()
+            .filter(|l| l.starts_with("istio_requests_total{") && labels.iter().all(|x| l.contains(x)))
+            .map(|l| l.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
     };
-    assert_eq!(sum(&["reporter=\"source\"", "source_workload=\"simple-flask-app-client\"", "source_app=\"sleep\"", "destination_service=\"flaskapp.istio-app.svc.cluster.local\"",
-        "destination_service_name=\"flaskapp\"", "destination_app=\"flaskapp\"", "destination_workload_namespace=\"istio-app\"", "response_code=\"200\"", "response_flags=\"-\"",
-        "request_protocol=\"http\"", "connection_security_policy=\"unknown\""]), 20);
-    assert_eq!(sum(&["destination_workload=\"flaskapp-v1\"", "destination_version=\"v1\""]) + sum(&["destination_workload=\"flaskapp-v2\"", "destination_version=\"v2\""]), 21);
+    assert_eq!(
+        sum(&[
+            "reporter=\"source\"",
+            "source_workload=\"simple-flask-app-client\"",
+            "source_app=\"sleep\"",
+            "destination_service=\"flaskapp.istio-app.svc.cluster.local\"",
+            "destination_service_name=\"flaskapp\"",
+            "destination_app=\"flaskapp\"",
+            "destination_workload_namespace=\"istio-app\"",
+            "response_code=\"200\"",
+            "response_flags=\"-\"",
+            "request_protocol=\"http\"",
+            "connection_security_policy=\"unknown\""
+        ]),
+        20
+    );
+    assert_eq!(
+        sum(&["destination_workload=\"flaskapp-v1\"", "destination_version=\"v1\""])
+            + sum(&["destination_workload=\"flaskapp-v2\"", "destination_version=\"v2\""]),
+        21
+    );
     assert_eq!(sum(&["response_code=\"500\""]), 1);
     assert_eq!(sum(&["response_code=\"403\"", "destination_service=\"BlackHoleCluster\""]), 1);
     assert!(metrics.contains("istio_request_duration_milliseconds_bucket{") && metrics.contains("le=\"+Inf\""));
@@ -340,9 +418,16 @@ async fn inbound_requests_reach_the_app_and_are_counted() {
     // A caller without a sidecar.
     assert_eq!(Client::connect(inbound).await.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.text(), "v1");
     let metrics = server.page(server.ports.stats, "/stats/prometheus").await.text();
-    let line = |part: &str| metrics.lines().any(|l| l.starts_with("istio_requests_total{reporter=\"destination\"") && l.contains(part) && l.ends_with(" 1"));
+    let line = |part: &str| {
+        metrics.lines().any(|l| {
+            l.starts_with("istio_requests_total{reporter=\"destination\"") && l.contains(part) && l.ends_with(" 1")
+        })
+    };
     assert!(line("source_workload=\"simple-flask-app-client\""), "{metrics}");
-    assert!(line("source_workload=\"unknown\"") && metrics.contains("connection_security_policy=\"none\""), "{metrics}");
+    assert!(
+        line("source_workload=\"unknown\"") && metrics.contains("connection_security_policy=\"none\""),
+        "{metrics}"
+    );
     client_mesh.end().await;
     server.end().await;
 }
@@ -354,11 +439,21 @@ async fn copies_go_to_the_mirror_and_their_answers_nowhere() {
         "mirror": {"host": "flaskapp", "subset": "v2"}, "route": [{"destination": {"host": "flaskapp", "subset": "v1"}}]}]}))).await;
     let mut client = mesh.connect().await;
     for _ in 0..10 {
-        assert_eq!(client.ask("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi").await.text(), "2:hi");
+        assert_eq!(
+            client
+                .ask("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")
+                .await
+                .text(),
+            "2:hi"
+        );
     }
     let deadline = std::time::Instant::now() + common::harness::PATIENCE;
     // A body that comes after its head is copied, too.
-    client.stream.write_all(b"POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n").await.unwrap();
+    client
+        .stream
+        .write_all(b"POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n")
+        .await
+        .unwrap();
     assert!(client.ask(&"x".repeat(40_000)).await.text().starts_with("40000:xx"));
     while v2.count() < 11 && std::time::Instant::now() < deadline {
         tokio::task::yield_now().await;
@@ -391,7 +486,10 @@ async fn without_a_table_it_is_not_ready_and_says_so() {
     let mut tasks = tokio::task::JoinSet::new();
     let token = stop.clone();
     tasks.spawn(async move { sidecar.run(token).await });
-    let ready = Client::connect(SocketAddr::new(ip, ports.health)).await.ask("GET /healthz/ready HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let ready = Client::connect(SocketAddr::new(ip, ports.health))
+        .await
+        .ask("GET /healthz/ready HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await;
     assert_eq!(ready.status, 503);
     let answer = Client::connect(SocketAddr::new(ip, ports.outbound)).await.get("http://flaskapp:7777/").await;
     assert_eq!((answer.status, answer.text().as_str()), (503, "no routes from the control plane yet\n"));
@@ -403,9 +501,15 @@ async fn without_a_table_it_is_not_ready_and_says_so() {
 async fn pages_are_not_for_foreign_names() {
     let (_v1, _v2, input) = two_versions().await;
     let mesh = Mesh::start(input).await;
-    for (host, status) in [("127.0.0.1:15000", 200), ("localhost:15000", 200), ("[::1]:1", 200), ("evil.example:15000", 403)] {
+    for (host, status) in
+        [("127.0.0.1:15000", 200), ("localhost:15000", 200), ("[::1]:1", 200), ("evil.example:15000", 403)]
+    {
         let mut client = Client::connect(SocketAddr::new(mesh.pod_ip, mesh.ports.admin)).await;
-        assert_eq!(client.ask(&format!("GET /config_dump HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.status, status, "{host}");
+        assert_eq!(
+            client.ask(&format!("GET /config_dump HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.status,
+            status,
+            "{host}"
+        );
     }
     mesh.end().await;
 }

@@ -135,7 +135,11 @@ async fn weight_changes_fail_nothing_and_hold_from_the_acknowledgement_on() {
     let done = load.done();
     assert_eq!(load.end().await, Vec::<String>::new());
     took.sort();
-    println!("acknowledged after {:?} (median), {:?} (p99), under {done} requests", took[took.len() / 2], took[took.len() * 99 / 100]);
+    println!(
+        "acknowledged after {:?} (median), {:?} (p99), under {done} requests",
+        took[took.len() / 2],
+        took[took.len() * 99 / 100]
+    );
     assert!(done >= 2000, "only {done} requests");
     mesh.end().await;
 }
@@ -190,7 +194,12 @@ async fn an_app_that_died_behind_its_sidecar_is_avoided_too() {
     let (one, two) = (App::start("v1").await, App::start("v1").await);
     let mut sidecars = Vec::new();
     for app in [&one, &two] {
-        sidecars.push(Mesh::start_with(MeshInput { revision: 1, ..MeshInput::default() }, |c| c.inbound_ports = vec![app.address.port()]).await);
+        sidecars.push(
+            Mesh::start_with(MeshInput { revision: 1, ..MeshInput::default() }, |c| {
+                c.inbound_ports = vec![app.address.port()]
+            })
+            .await,
+        );
     }
     let at = |i: usize, app: &App| SocketAddr::new(sidecars[i].pod_ip, app.address.port());
     let mesh = Mesh::start(input(1, &[("v1", at(0, &one)), ("v1", at(1, &two))])).await;
@@ -220,7 +229,10 @@ async fn a_connection_that_was_closed_meanwhile_fails_nobody() {
     app.stop().await;
     let app = App::start_at("again", address).await;
     assert_eq!(client.get(URL).await.text(), "again");
-    assert_eq!(client.ask("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi").await.text(), "2:hi");
+    assert_eq!(
+        client.ask("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi").await.text(),
+        "2:hi"
+    );
     assert_eq!(app.count(), 2);
     mesh.end().await;
 }
@@ -277,7 +289,11 @@ async fn an_unchanged_table_is_not_sent_but_counts_as_acknowledged() {
     mesh.publish(input(9, &[("v1", app.address)])).await;
     assert_eq!(mesh::client_revision(&mesh.dump().await), Some(1), "it was sent again");
     let reports = mesh.control.reports();
-    mesh.publish(MeshInput { destination_rules: vec![rule(json!({"host": "nobody"}))], ..input(10, &[("v1", app.address)]) }).await;
+    mesh.publish(MeshInput {
+        destination_rules: vec![rule(json!({"host": "nobody"}))],
+        ..input(10, &[("v1", app.address)])
+    })
+    .await;
     assert_eq!(reports.borrow()[0].reason, "HostNotFound");
     let acks = mesh.control.acks();
     mesh.stop.cancel();
@@ -337,7 +353,9 @@ async fn hosts_of_another_namespace_are_sent_when_the_first_of_them_is_called() 
 async fn a_route_to_another_namespace_brings_its_hosts_along() {
     let (near, far) = (App::start("near").await, App::start("far").await);
     let mut all = with_other(1, near.address, far.address);
-    all.virtual_services = vec![route(json!({"hosts": ["flaskapp"], "http": [{"route": [{"destination": {"host": "far.other.svc.cluster.local"}}]}]}))];
+    all.virtual_services = vec![route(
+        json!({"hosts": ["flaskapp"], "http": [{"route": [{"destination": {"host": "far.other.svc.cluster.local"}}]}]}),
+    )];
     let mesh = Mesh::start(all).await;
     assert_eq!(mesh.connect().await.get(URL).await.text(), "far");
     mesh.end().await;
@@ -497,14 +515,20 @@ async fn a_retry_goes_elsewhere_unless_a_key_decides() {
     let versions: Vec<_> = apps.iter().map(|a| ("v1", a.address)).collect();
     let with = |revision, balancer| MeshInput {
         destination_rules: vec![rule(json!({"host": "flaskapp", "trafficPolicy": {"loadBalancer": balancer}}))],
-        virtual_services: vec![route(json!({"hosts": ["flaskapp"], "http": [{"retries": {"attempts": 2, "retryOn": "5xx"}, "route": [{"destination": {"host": "flaskapp"}}]}]}))],
+        virtual_services: vec![route(
+            json!({"hosts": ["flaskapp"], "http": [{"retries": {"attempts": 2, "retryOn": "5xx"}, "route": [{"destination": {"host": "flaskapp"}}]}]}),
+        )],
         ..input(revision, &versions)
     };
     let mesh = Mesh::start(with(1, json!({"simple": "RANDOM"}))).await;
     let mut client = mesh.connect().await;
     for round in 1..=10 {
         assert_eq!(client.get("http://flaskapp:7777/status/503").await.status, 503);
-        assert_eq!(apps.iter().map(App::count).collect::<Vec<_>>(), [round; 3], "an endpoint is tried twice while another is left");
+        assert_eq!(
+            apps.iter().map(App::count).collect::<Vec<_>>(),
+            [round; 3],
+            "an endpoint is tried twice while another is left"
+        );
     }
     mesh.publish(with(2, json!({"consistentHash": {"httpHeaderName": "x-user"}}))).await;
     client.ask("GET http://flaskapp:7777/status/503 HTTP/1.1\r\nHost: x\r\nX-User: u\r\n\r\n").await;
@@ -520,5 +544,8 @@ async fn a_taken_port_is_named() {
     let mut config = mesh::SidecarConfig::new("a", "b", LOCAL, LOCAL, "/nowhere".into());
     config.ports = mesh::Ports { admin: 0, outbound: taken.local_addr().unwrap().port(), stats: 0, health: 0 };
     let error = mesh::run_sidecar(config, Default::default()).await.unwrap_err();
-    assert!(error.to_string().starts_with(&format!("the sidecar cannot listen on {}", taken.local_addr().unwrap())), "{error}");
+    assert!(
+        error.to_string().starts_with(&format!("the sidecar cannot listen on {}", taken.local_addr().unwrap())),
+        "{error}"
+    );
 }

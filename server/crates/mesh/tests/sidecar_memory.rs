@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 
 /// Resident memory of this process in MiB.
 fn resident() -> usize {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse::<usize>().unwrap();
+    let pages =
+        std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse::<usize>().unwrap();
     pages * 4096 >> 20
 }
 
@@ -24,7 +25,9 @@ async fn strike(from: [u8; 4], to: SocketAddr) -> Option<TcpStream> {
         socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(from)), 0)).ok()?;
         let mut stream = socket.connect(to).await.ok()?;
         // Whether or not all of it is taken.
-        let _ = stream.write_all(format!("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\nX: {}", "x".repeat(60_000)).as_bytes()).await;
+        let _ = stream
+            .write_all(format!("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\nX: {}", "x".repeat(60_000)).as_bytes())
+            .await;
         Some(stream)
     };
     tokio::time::timeout(Duration::from_secs(5), attack).await.ok().flatten()
@@ -34,7 +37,10 @@ async fn strike(from: [u8; 4], to: SocketAddr) -> Option<TcpStream> {
 async fn a_flood_of_large_heads_takes_little_memory_however_often_it_comes() {
     let many = (listen::raise_descriptors() / 6).min(2000);
     let app = App::start("v1").await;
-    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| (c.app_ip, c.inbound_ports) = (LOCAL, vec![app.address.port()])).await;
+    let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| {
+        (c.app_ip, c.inbound_ports) = (LOCAL, vec![app.address.port()])
+    })
+    .await;
     let listeners = [mesh.outbound(), SocketAddr::new(mesh.pod_ip, app.address.port())];
     for to in listeners {
         assert_eq!(Client::connect(to).await.ask("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status, 200);
@@ -51,7 +57,11 @@ async fn a_flood_of_large_heads_takes_little_memory_however_often_it_comes() {
                 }
                 most = most.max(resident());
             }
-            assert_eq!(Client::connect(to).await.ask("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status, 200, "round {round}");
+            assert_eq!(
+                Client::connect(to).await.ask("GET / HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.status,
+                200,
+                "round {round}"
+            );
         }
     }
     assert!(most - before <= 96, "{before} MiB became {most} MiB");

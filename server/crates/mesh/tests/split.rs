@@ -22,7 +22,12 @@ async fn every_weight_is_kept_over_sockets_and_zero_is_none() {
     let objects = input(1, &[("v1", v1.address), ("v2", v2.address)]);
     let mesh = Arc::new(Mesh::start(MeshInput { virtual_services: vec![split(50, 50)], ..objects.clone() }).await);
     for (number, percent) in [0_u32, 1, 5, 10, 25, 50, 75, 99, 100].into_iter().enumerate() {
-        mesh.publish(MeshInput { virtual_services: vec![split(percent, 100 - percent)], revision: 2 + number as u64, ..objects.clone() }).await;
+        mesh.publish(MeshInput {
+            virtual_services: vec![split(percent, 100 - percent)],
+            revision: 2 + number as u64,
+            ..objects.clone()
+        })
+        .await;
         // Acknowledged: from here on every request counts.
         let before = (v1.count(), v2.count());
         let mut clients = JoinSet::new();

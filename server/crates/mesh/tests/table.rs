@@ -30,7 +30,15 @@ fn ask(table: &RouteTable, request: &'static str) -> String {
     let mut words = request.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
     let headers = Pairs(words.map(|w| w.split_once('=').unwrap()).collect());
-    let view = RequestView { method, target, authority: "flaskapp:7777", scheme: "http", port: 7777, source_namespace: "istio-app", headers: &headers };
+    let view = RequestView {
+        method,
+        target,
+        authority: "flaskapp:7777",
+        scheme: "http",
+        port: 7777,
+        source_namespace: "istio-app",
+        headers: &headers,
+    };
     route_for(&table.hosts[FLASKAPP], &view).map_or("none".into(), |m| m.route.name.clone())
 }
 
@@ -92,7 +100,9 @@ fn subsets_hold_the_endpoints_their_labels_choose() {
     let (table, reports) = RouteTable::build(&input);
     assert_eq!(reports, []);
     let host = &table.hosts[FLASKAPP];
-    let addresses = |subset: &str| host.cluster(7777, subset).unwrap().endpoints.iter().map(|e| e.address.to_string()).collect::<Vec<_>>();
+    let addresses = |subset: &str| {
+        host.cluster(7777, subset).unwrap().endpoints.iter().map(|e| e.address.to_string()).collect::<Vec<_>>()
+    };
     assert_eq!(addresses(""), ["127.64.0.2:7777", "127.64.0.3:7777"]);
     assert_eq!(addresses("v1"), ["127.64.0.2:7777"]);
     assert_eq!(addresses("v2"), ["127.64.0.3:7777"]);
@@ -105,32 +115,96 @@ fn what_is_not_honoured_is_said() {
     let to = json!([{"destination": {"host": "flaskapp", "subset": "v1"}}]);
     let service = |http: Value| json!({"hosts": ["flaskapp"], "http": [http]});
     for (spec, reason, part) in [
-        (service(json!({"route": [{"destination": {"host": "flaskapp", "subset": "v3"}}]})), "SubsetMissing", "no subset \"v3\""),
-        (service(json!({"route": [{"destination": {"host": "gone"}}]})), "HostNotFound", "destination gone.istio-app.svc.cluster.local"),
-        (service(json!({"route": [{"destination": {"host": "flaskapp", "port": {"number": 9}}}]})), "PortNotFound", "no port 9"),
-        (service(json!({"route": to, "corsPolicy": {"allowMethods": ["GET"]}})), "UnsupportedField", "spec.http[0].corsPolicy"),
-        (service(json!({"route": to, "match": [{"uri": {"suffix": "/a"}}]})), "UnsupportedField", "spec.http[0].match[0].uri.suffix"),
-        (service(json!({"route": to, "mirrors": [{"destination": {"host": "gone"}}]})), "HostNotFound", "destination gone.istio-app"),
-        (service(json!({"route": to, "match": [{"sourceLabels": {"app": "x"}}]})), "UnsupportedField", "spec.http[0].match[0].sourceLabels"),
+        (
+            service(json!({"route": [{"destination": {"host": "flaskapp", "subset": "v3"}}]})),
+            "SubsetMissing",
+            "no subset \"v3\"",
+        ),
+        (
+            service(json!({"route": [{"destination": {"host": "gone"}}]})),
+            "HostNotFound",
+            "destination gone.istio-app.svc.cluster.local",
+        ),
+        (
+            service(json!({"route": [{"destination": {"host": "flaskapp", "port": {"number": 9}}}]})),
+            "PortNotFound",
+            "no port 9",
+        ),
+        (
+            service(json!({"route": to, "corsPolicy": {"allowMethods": ["GET"]}})),
+            "UnsupportedField",
+            "spec.http[0].corsPolicy",
+        ),
+        (
+            service(json!({"route": to, "match": [{"uri": {"suffix": "/a"}}]})),
+            "UnsupportedField",
+            "spec.http[0].match[0].uri.suffix",
+        ),
+        (
+            service(json!({"route": to, "mirrors": [{"destination": {"host": "gone"}}]})),
+            "HostNotFound",
+            "destination gone.istio-app",
+        ),
+        (
+            service(json!({"route": to, "match": [{"sourceLabels": {"app": "x"}}]})),
+            "UnsupportedField",
+            "spec.http[0].match[0].sourceLabels",
+        ),
         (service(json!({"route": to, "match": [{"uri": {"regex": "("}}]})), "Invalid", "spec.http[0].match[0]"),
-        (service(json!({"route": to, "retries": {"attempts": 1, "retryOn": "retriable-headers"}})), "UnsupportedField", "retryOn (retriable-headers)"),
-        (service(json!({"route": to, "rewrite": {"authority": "a\r\nx-evil: 1"}})), "Invalid", "spec.http[0].rewrite.authority"),
+        (
+            service(json!({"route": to, "retries": {"attempts": 1, "retryOn": "retriable-headers"}})),
+            "UnsupportedField",
+            "retryOn (retriable-headers)",
+        ),
+        (
+            service(json!({"route": to, "rewrite": {"authority": "a\r\nx-evil: 1"}})),
+            "Invalid",
+            "spec.http[0].rewrite.authority",
+        ),
         (service(json!({"route": to, "rewrite": {"uri": "/a b"}})), "Invalid", "spec.http[0].rewrite.uri"),
-        (service(json!({"route": to, "rewrite": {"uriRegexRewrite": {"match": "a", "rewrite": "b\0"}}})), "Invalid", "spec.http[0].rewrite.uriRegexRewrite.rewrite"),
-        (json!({"hosts": ["nobody"], "http": [{"route": to}]}), "HostNotFound", "host nobody.istio-app.svc.cluster.local"),
+        (
+            service(json!({"route": to, "rewrite": {"uriRegexRewrite": {"match": "a", "rewrite": "b\0"}}})),
+            "Invalid",
+            "spec.http[0].rewrite.uriRegexRewrite.rewrite",
+        ),
+        (
+            json!({"hosts": ["nobody"], "http": [{"route": to}]}),
+            "HostNotFound",
+            "host nobody.istio-app.svc.cluster.local",
+        ),
         (json!({"hosts": ["flaskapp.istio-app"], "http": [{"route": to}]}), "HostNotFound", "taken as a full one"),
-        (json!({"hosts": ["flaskapp"], "gateways": ["edge"], "http": [{"route": to}]}), "UnsupportedField", "spec.gateways"),
+        (
+            json!({"hosts": ["flaskapp"], "gateways": ["edge"], "http": [{"route": to}]}),
+            "UnsupportedField",
+            "spec.gateways",
+        ),
         (json!({"hosts": ["flaskapp"], "tcp": [{"route": to}]}), "UnsupportedField", "spec.tcp"),
-        (json!({"hosts": ["flaskapp"], "exportTo": ["."], "http": [{"route": to}]}), "UnsupportedField", "spec.exportTo"),
+        (
+            json!({"hosts": ["flaskapp"], "exportTo": ["."], "http": [{"route": to}]}),
+            "UnsupportedField",
+            "spec.exportTo",
+        ),
     ] {
         let (_, reports) = RouteTable::build(&with_route(spec.clone()));
-        assert!(reports.iter().any(|r| r.reason == reason && r.message.contains(part) && r.kind == "VirtualService"), "{spec}: {reports:?}");
+        assert!(
+            reports.iter().any(|r| r.reason == reason && r.message.contains(part) && r.kind == "VirtualService"),
+            "{spec}: {reports:?}"
+        );
     }
     for (spec, part) in [
-        (json!({"host": "flaskapp", "trafficPolicy": {"outlierDetection": {"outlierDetectionHttpErrorCodes": [418]}}}), "outlierDetectionHttpErrorCodes"),
+        (
+            json!({"host": "flaskapp", "trafficPolicy": {"outlierDetection": {"outlierDetectionHttpErrorCodes": [418]}}}),
+            "outlierDetectionHttpErrorCodes",
+        ),
         (json!({"host": "flaskapp", "trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}}), "tls.mode (ISTIO_MUTUAL)"),
-        (json!({"host": "flaskapp", "trafficPolicy": {"connectionPool": {"http": {"useClientProtocol": true}}}}), "connectionPool.http.useClientProtocol"),
-        (json!({"host": "flaskapp", "trafficPolicy": {"loadBalancer": {"simple": "PASSTHROUGH"}}}), "simple (PASSTHROUGH)"),
+        (
+            json!({"host": "flaskapp", "trafficPolicy": {"connectionPool": {"http": {"useClientProtocol": true}}}}),
+            "connectionPool.http.useClientProtocol",
+        ),
+        (
+            json!({"host": "flaskapp", "trafficPolicy": {"loadBalancer": {"simple": "PASSTHROUGH"}}}),
+            "simple (PASSTHROUGH)",
+        ),
     ] {
         let (_, reports) = RouteTable::build(&MeshInput { destination_rules: vec![rule(spec.clone())], ..demo() });
         assert!(reports.iter().any(|r| r.message.contains(part)), "{spec}: {reports:?}");
@@ -181,13 +255,23 @@ fn an_update_brings_an_older_table_up_to_date() {
     let (mut table, _) = RouteTable::build(&demo());
     let (newer, _) = RouteTable::build(&MeshInput { virtual_services: vec![split(80, 20)], revision: 8, ..demo() });
     table.hosts.insert("old".into(), Default::default());
-    table.apply(TableUpdate { revision: 8, full: false, set: newer.hosts.clone(), gone: vec!["old".into()], ..TableUpdate::default() });
+    table.apply(TableUpdate {
+        revision: 8,
+        full: false,
+        set: newer.hosts.clone(),
+        gone: vec!["old".into()],
+        ..TableUpdate::default()
+    });
     assert_eq!(table, newer);
 }
 
 #[test]
 fn odd_objects_break_nothing() {
-    let odd = [json!(null), json!({"spec": 7}), json!({"metadata": [], "spec": {"http": [null, 3, {"route": [null]}], "hosts": [null, ""], "ports": [{"port": 99999999}]}})];
+    let odd = [
+        json!(null),
+        json!({"spec": 7}),
+        json!({"metadata": [], "spec": {"http": [null, 3, {"route": [null]}], "hosts": [null, ""], "ports": [{"port": 99999999}]}}),
+    ];
     let all: Vec<_> = odd.iter().cloned().map(std::sync::Arc::new).collect();
     RouteTable::build(&MeshInput {
         virtual_services: all.clone(),
@@ -205,13 +289,25 @@ fn what_is_not_done_for_ports_of_http2_is_said() {
     let mut input = demo();
     input.services.push(service("istio-app", "grpc", json!([{"name": "grpc", "port": 50051}])));
     for (http, part) in [
-        (json!({"route": to("grpc"), "retries": {"attempts": 1, "perTryTimeout": "1s", "retryOn": "refused-stream,unavailable,reset"}}), ""),
-        (json!({"route": to("grpc"), "mirror": {"host": "flaskapp"}}), "spec.http[0].mirror (a port of grpc.istio-app.svc.cluster.local speaks HTTP/2)"),
+        (
+            json!({"route": to("grpc"), "retries": {"attempts": 1, "perTryTimeout": "1s", "retryOn": "refused-stream,unavailable,reset"}}),
+            "",
+        ),
+        (
+            json!({"route": to("grpc"), "mirror": {"host": "flaskapp"}}),
+            "spec.http[0].mirror (a port of grpc.istio-app.svc.cluster.local speaks HTTP/2)",
+        ),
         (json!({"route": to("flaskapp"), "mirror": {"host": "grpc"}}), "spec.http[0].mirror (a port of grpc"),
         (json!({"route": to("flaskapp"), "retries": {"attempts": 1}, "mirror": {"host": "flaskapp"}}), ""),
     ] {
-        let (_, reports) = RouteTable::build(&MeshInput { virtual_services: vec![route(json!({"hosts": ["flaskapp"], "http": [http]}))], ..input.clone() });
+        let (_, reports) = RouteTable::build(&MeshInput {
+            virtual_services: vec![route(json!({"hosts": ["flaskapp"], "http": [http]}))],
+            ..input.clone()
+        });
         let told: Vec<&str> = reports.iter().map(|r| r.message.as_str()).collect();
-        assert!(if part.is_empty() { told.is_empty() } else { told.iter().any(|t| t.contains(part)) }, "{http}: {told:?}");
+        assert!(
+            if part.is_empty() { told.is_empty() } else { told.iter().any(|t| t.contains(part)) },
+            "{http}: {told:?}"
+        );
     }
 }

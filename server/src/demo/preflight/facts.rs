@@ -37,9 +37,16 @@ pub struct Right {
 }
 
 const ISTIO: &str = "networking.istio.io";
-const ALL: &[Verb] = &[Verb::Deploy, Verb::Client, Verb::Inject, Verb::Route, Verb::Weights, Verb::Load, Verb::Verify, Verb::Teardown];
+const ALL: &[Verb] =
+    &[Verb::Deploy, Verb::Client, Verb::Inject, Verb::Route, Verb::Weights, Verb::Load, Verb::Verify, Verb::Teardown];
 
-const fn right(group: &'static str, resource: &'static str, sub: &'static str, verb: &'static str, stops: &'static [Verb]) -> Right {
+const fn right(
+    group: &'static str,
+    resource: &'static str,
+    sub: &'static str,
+    verb: &'static str,
+    stops: &'static [Verb],
+) -> Right {
     Right { group, resource, sub, verb, stops }
 }
 
@@ -268,7 +275,9 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         let role = documents.into_iter().find(|d| d["kind"] == kind && d["metadata"]["name"] == name).unwrap();
-        let all = |rule: &Value, field: &str| rule[field].as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        let all = |rule: &Value, field: &str| {
+            rule[field].as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
         let mut granted = BTreeSet::new();
         for rule in role["rules"].as_array().unwrap() {
             for group in all(rule, "apiGroups") {
@@ -283,14 +292,23 @@ mod tests {
     #[test]
     fn the_role_grants_what_is_used_and_no_more() {
         let sub = |r: &Right| if r.sub.is_empty() { String::new() } else { format!("/{}", r.sub) };
-        let used: BTreeSet<String> = RIGHTS.iter().map(|r| format!("{} {}/{}{}", r.verb, r.group, r.resource, sub(r))).collect();
+        let used: BTreeSet<String> =
+            RIGHTS.iter().map(|r| format!("{} {}/{}{}", r.verb, r.group, r.resource, sub(r))).collect();
         assert_eq!(used.len(), RIGHTS.len(), "no right is listed twice");
         assert_eq!(granted("panel/role.yaml", "Role", "demo-panel"), used);
         let looks = granted("panel/viewer.yaml", "Role", "demo-panel-viewer");
-        assert!(looks.iter().all(|right| ["get ", "list ", "watch "].iter().any(|verb| right.starts_with(verb))), "{looks:?}");
+        assert!(
+            looks.iter().all(|right| ["get ", "list ", "watch "].iter().any(|verb| right.starts_with(verb))),
+            "{looks:?}"
+        );
         let reads = ["deployments", "nodes", "pods", "endpointslices", "mutatingwebhookconfigurations"];
         let of_cluster = granted("panel-preflight/cluster-role.yaml", "ClusterRole", "demo-panel-preflight");
-        let resources: BTreeSet<&str> = of_cluster.iter().filter_map(|right| right.strip_prefix("list ")?.rsplit('/').next()).collect();
-        assert_eq!((resources, of_cluster.len()), (reads.into(), reads.len()), "what gather.rs lists outside the namespace");
+        let resources: BTreeSet<&str> =
+            of_cluster.iter().filter_map(|right| right.strip_prefix("list ")?.rsplit('/').next()).collect();
+        assert_eq!(
+            (resources, of_cluster.len()),
+            (reads.into(), reads.len()),
+            "what gather.rs lists outside the namespace"
+        );
     }
 }

@@ -1,8 +1,14 @@
 //! Asks the cluster everything the preflight page tells. Nothing is changed: the trial pod is a dry run.
-use super::facts::{Amount, Facts, Limit, NAMESPACE_RIGHTS, NamespaceSeen, NodeSeen, Own, Quota, RIGHTS, Read, Requirement, Right, Trial, Webhook};
+use super::facts::{
+    Amount, Facts, Limit, NAMESPACE_RIGHTS, NamespaceSeen, NodeSeen, Own, Quota, RIGHTS, Read, Requirement, Right,
+    Trial, Webhook,
+};
 use super::quantity::quantity;
 use crate::demo::pods::INJECT_LABEL;
-use crate::k8s::{Cluster, Id, MANAGED_BY, MANAGER, Manifests, api_error, istio_versions, istiods, label, ours, post, reason_of, whoami};
+use crate::k8s::{
+    Cluster, Id, MANAGED_BY, MANAGER, Manifests, api_error, istio_versions, istiods, label, ours, post, reason_of,
+    whoami,
+};
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, Pod, PodSpec, ResourceQuota};
@@ -21,7 +27,8 @@ const MOST_PODS: u32 = 2_000;
 /// Everything, asked at once.
 pub async fn gather(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Facts {
     let version = cluster.client.apiserver_version().await.map(|info| info.git_version);
-    let version = version.map_err(|error| (reason_of(&error), matches!(&error, kube::Error::Api(s) if s.code == 401 || s.code == 403)));
+    let version = version
+        .map_err(|error| (reason_of(&error), matches!(&error, kube::Error::Api(s) if s.code == 401 || s.code == 403)));
     if let Err((why, _)) = &version {
         return unanswered(cluster, ns, version.clone(), why);
     }
@@ -40,7 +47,21 @@ pub async fn gather(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Facts
     );
     let user = user.unwrap_or_else(|| cluster.view.user.clone());
     let (istio, istiods) = (read("ask for Istio's versions", istio), read("list deployments in istio-system", istiods));
-    Facts { ns: ns.to_owned(), user, version, namespace, rights, istio, istiods, webhooks, trial, own, quotas, limits, nodes }
+    Facts {
+        ns: ns.to_owned(),
+        user,
+        version,
+        namespace,
+        rights,
+        istio,
+        istiods,
+        webhooks,
+        trial,
+        own,
+        quotas,
+        limits,
+        nodes,
+    }
 }
 
 fn unanswered(cluster: &Cluster, ns: &str, version: Result<String, (String, bool)>, why: &str) -> Facts {
@@ -88,13 +109,15 @@ async fn namespace(cluster: &Cluster, ns: &str) -> Read<NamespaceSeen> {
 
 /// Asks for every right, a few at a time.
 pub async fn rights(cluster: &Cluster, ns: &str) -> Vec<(Right, Option<bool>)> {
-    let asked = RIGHTS.into_iter().chain(NAMESPACE_RIGHTS).map(|right| async move { (right, may(cluster, ns, &right).await) });
+    let asked =
+        RIGHTS.into_iter().chain(NAMESPACE_RIGHTS).map(|right| async move { (right, may(cluster, ns, &right).await) });
     futures::stream::iter(asked).buffered(AT_ONCE).collect().await
 }
 
 /// What the cluster says of the panel's rights in one answer, to be compared with another such answer; nothing where it does not say.
 pub async fn rules(cluster: &Cluster, ns: &str) -> Option<serde_json::Value> {
-    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": ns}});
+    let review =
+        json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": ns}});
     let said = post(&cluster.client, "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", &review).await.ok()?;
     Some(said["status"].clone())
 }
@@ -119,7 +142,8 @@ async fn webhooks(cluster: &Cluster) -> Read<Vec<Webhook>> {
     let mut found = Vec::new();
     for configuration in listed.items {
         let labels = configuration.metadata.labels.clone();
-        let injector = label(labels.as_ref(), "app").as_deref() == Some("sidecar-injector") || label(labels.as_ref(), "istio.io/rev").is_some();
+        let injector = label(labels.as_ref(), "app").as_deref() == Some("sidecar-injector")
+            || label(labels.as_ref(), "istio.io/rev").is_some();
         if !injector {
             continue;
         }
@@ -162,7 +186,9 @@ fn selector(selector: Option<LabelSelector>) -> Vec<Requirement> {
     let equal = selector.match_labels.unwrap_or_default().into_iter();
     let equal = equal.map(|(key, value)| Requirement { key, operator: "In".to_owned(), values: vec![value] });
     let said = selector.match_expressions.unwrap_or_default().into_iter();
-    equal.chain(said.map(|r| Requirement { key: r.key, operator: r.operator, values: r.values.unwrap_or_default() })).collect()
+    equal
+        .chain(said.map(|r| Requirement { key: r.key, operator: r.operator, values: r.values.unwrap_or_default() }))
+        .collect()
 }
 
 /// Whom one may ask before the demo's namespace is there: like that one, it is made without labels.
@@ -198,8 +224,12 @@ async fn trial_in(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Read<Tr
         Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("cannot create resource") => {
             Read::CannotTell("the panel may not create pods".to_owned())
         }
-        Err(kube::Error::Api(status)) if status.message.contains("does not support dry run") => Read::CannotTell(status.message.clone()),
-        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422 | 500) => Read::Known(Trial::Refused(status.message.clone())),
+        Err(kube::Error::Api(status)) if status.message.contains("does not support dry run") => {
+            Read::CannotTell(status.message.clone())
+        }
+        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422 | 500) => {
+            Read::Known(Trial::Refused(status.message.clone()))
+        }
         Err(error) => read("try a pod", Err(error)),
     }
 }
@@ -236,13 +266,24 @@ fn amounts(of: Option<BTreeMap<String, Quantity>>) -> BTreeMap<String, f64> {
 async fn own(cluster: &Cluster, ns: &str) -> Own {
     let ours = ListParams::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), ns);
-    let (services, deployments) = (cluster.api(crate::k8s::KindName::Service, ns), cluster.api(crate::k8s::KindName::Deployment, ns));
-    let (pods, services, deployments) = tokio::join!(pods.list(&ours), services.list_metadata(&ours), deployments.list_metadata(&ours));
-    let specs: Vec<PodSpec> = pods.map(|list| list.items.into_iter().filter_map(|pod| pod.spec).collect()).unwrap_or_default();
-    let asks = specs.iter().map(requests).fold(Amount::default(), |sum, a| Amount { cpu: sum.cpu + a.cpu, memory: sum.memory + a.memory });
+    let (services, deployments) =
+        (cluster.api(crate::k8s::KindName::Service, ns), cluster.api(crate::k8s::KindName::Deployment, ns));
+    let (pods, services, deployments) =
+        tokio::join!(pods.list(&ours), services.list_metadata(&ours), deployments.list_metadata(&ours));
+    let specs: Vec<PodSpec> =
+        pods.map(|list| list.items.into_iter().filter_map(|pod| pod.spec).collect()).unwrap_or_default();
+    let asks = specs
+        .iter()
+        .map(requests)
+        .fold(Amount::default(), |sum, a| Amount { cpu: sum.cpu + a.cpu, memory: sum.memory + a.memory });
     // A namespace holds far fewer than 2^52 of anything.
     let number = |n: usize| n as f64;
-    Own { pods: number(specs.len()), asks, services: number(services.map_or(0, |l| l.items.len())), deployments: number(deployments.map_or(0, |l| l.items.len())) }
+    Own {
+        pods: number(specs.len()),
+        asks,
+        services: number(services.map_or(0, |l| l.items.len())),
+        deployments: number(deployments.map_or(0, |l| l.items.len())),
+    }
 }
 
 async fn quotas(cluster: &Cluster, ns: &str) -> Read<Vec<Quota>> {
@@ -263,7 +304,14 @@ async fn limits(cluster: &Cluster, ns: &str) -> Read<Vec<Limit>> {
     let of = |range: LimitRange| {
         let name = range.metadata.name.unwrap_or_default();
         let items = range.spec.map(|s| s.limits).unwrap_or_default().into_iter().filter(|i| i.type_ == "Container");
-        items.map(move |i| Limit { name: name.clone(), max: amounts(i.max), min: amounts(i.min), has_default: i.default_request.is_some() || i.default.is_some() }).collect::<Vec<_>>()
+        items
+            .map(move |i| Limit {
+                name: name.clone(),
+                max: amounts(i.max),
+                min: amounts(i.min),
+                has_default: i.default_request.is_some() || i.default.is_some(),
+            })
+            .collect::<Vec<_>>()
     };
     let listed = api.list(&ListParams::default()).await;
     read("list limit ranges", listed.map(|list| list.items.into_iter().flat_map(of).collect()))
@@ -276,7 +324,10 @@ async fn nodes(cluster: &Cluster) -> Read<Vec<NodeSeen>> {
         Err(error) => return read("list nodes", Err(error)),
     };
     let pods: Api<Pod> = Api::all(cluster.client.clone());
-    let pods = match pods.list(&ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed").limit(MOST_PODS)).await {
+    let pods = match pods
+        .list(&ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed").limit(MOST_PODS))
+        .await
+    {
         Ok(pods) => pods,
         Err(error) => return read("list pods of all namespaces", Err(error)),
     };
@@ -307,7 +358,8 @@ fn node_seen(node: Node, used: &BTreeMap<String, (Amount, u32)>) -> NodeSeen {
         _ => None,
     };
     let may = status.allocatable;
-    let free = Amount { cpu: amount(may.as_ref(), "cpu") - asked.cpu, memory: amount(may.as_ref(), "memory") - asked.memory };
+    let free =
+        Amount { cpu: amount(may.as_ref(), "cpu") - asked.cpu, memory: amount(may.as_ref(), "memory") - asked.memory };
     // More than 2^32 pods on a node there are none; a fraction of one neither.
     let most = amount(may.as_ref(), "pods").clamp(0.0, f64::from(u32::MAX)) as u32;
     NodeSeen { name, closed, free, free_pods: most.saturating_sub(pods) }
@@ -325,8 +377,14 @@ mod tests {
         let asks = Amount { cpu: 0.1, memory: 134_217_728.0 };
         for (spec, judged) in [
             (json!({"containers": [app]}), Trial::Plain),
-            (json!({"containers": [app], "initContainers": [{"name": "istio-init", "image": "i"}, proxy]}), Trial::Injected { native: true, image: "istio/proxyv2:1.31".into(), asks }),
-            (json!({"containers": [proxy, app]}), Trial::Injected { native: false, image: "istio/proxyv2:1.31".into(), asks }),
+            (
+                json!({"containers": [app], "initContainers": [{"name": "istio-init", "image": "i"}, proxy]}),
+                Trial::Injected { native: true, image: "istio/proxyv2:1.31".into(), asks },
+            ),
+            (
+                json!({"containers": [proxy, app]}),
+                Trial::Injected { native: false, image: "istio/proxyv2:1.31".into(), asks },
+            ),
         ] {
             let read: PodSpec = serde_json::from_value(spec.clone()).unwrap();
             assert_eq!(judge(&read), judged, "{spec}");

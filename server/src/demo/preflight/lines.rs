@@ -41,7 +41,8 @@ fn api(f: &Facts) -> Check {
     match &f.version {
         Result::Ok(version) => Line::new("api", Ok, "ApiAnswers").arg("version", version).arg("user", &f.user).done(),
         Err((why, refused)) => {
-            let (code, mend) = if *refused { ("ApiRefuses", look("auth whoami")) } else { ("ApiSilent", look("cluster-info")) };
+            let (code, mend) =
+                if *refused { ("ApiRefuses", look("auth whoami")) } else { ("ApiSilent", look("cluster-info")) };
             Line::new("api", Fail, code).arg("why", why).mend(mend).stops(super::ALL_VERBS).done()
         }
     }
@@ -51,21 +52,33 @@ fn namespace(f: &Facts) -> Check {
     let line = |status, code: &str| Line::new("namespace", status, code).arg("ns", &f.ns);
     match &f.namespace {
         Read::Known(seen) => match &seen.terminating {
-            Some(held) => line(Fail, "NamespaceTerminating").arg("held", held).mend(look(&format!("get namespace {} -o yaml", f.ns))).stops(&[Verb::Deploy, Verb::Client]).done(),
+            Some(held) => line(Fail, "NamespaceTerminating")
+                .arg("held", held)
+                .mend(look(&format!("get namespace {} -o yaml", f.ns)))
+                .stops(&[Verb::Deploy, Verb::Client])
+                .done(),
             None if seen.ours => line(Ok, "NamespaceOurs").done(),
             None => line(Ok, "NamespaceOthers").done(),
         },
         // Applied, so that repeating it changes nothing: that takes both.
         Read::Missing if ["create", "patch"].iter().any(|verb| may(f, "namespaces", verb) == Some(false)) => {
-            line(Fail, "NamespaceCannotBeMade").mend(format!("kubectl create namespace {}", f.ns)).stops(&[Verb::Deploy, Verb::Client]).done()
+            line(Fail, "NamespaceCannotBeMade")
+                .mend(format!("kubectl create namespace {}", f.ns))
+                .stops(&[Verb::Deploy, Verb::Client])
+                .done()
         }
         Read::Missing => line(Ok, "NamespaceAbsent").done(),
-        Read::CannotTell(why) => line(Unknown, "CannotTell").arg("why", why).mend(look(&format!("get namespace {}", f.ns))).done(),
+        Read::CannotTell(why) => {
+            line(Unknown, "CannotTell").arg("why", why).mend(look(&format!("get namespace {}", f.ns))).done()
+        }
     }
 }
 
 fn may(f: &Facts, resource: &str, verb: &str) -> Option<bool> {
-    f.rights.iter().find(|(r, _)| r.resource == resource && r.sub.is_empty() && r.verb == verb).and_then(|(_, had)| *had)
+    f.rights
+        .iter()
+        .find(|(r, _)| r.resource == resource && r.sub.is_empty() && r.verb == verb)
+        .and_then(|(_, had)| *had)
 }
 
 /// One line a resource. Rights on the namespace itself matter only while there is none of that name: its line tells.
@@ -81,9 +94,13 @@ fn rights(f: &Facts) -> Vec<Check> {
 }
 
 fn rights_on(f: &Facts, on: &str, group: &[(Right, Option<bool>)]) -> Check {
-    let verbs = |want: Option<bool>| group.iter().filter(|(_, had)| *had == want).map(|(r, _)| r.verb).collect::<Vec<_>>();
+    let verbs =
+        |want: Option<bool>| group.iter().filter(|(_, had)| *had == want).map(|(r, _)| r.verb).collect::<Vec<_>>();
     let (missing, unknown) = (verbs(Some(false)), verbs(None));
-    let (plural, sub) = (on.split(['.', '/']).next().unwrap_or_default(), on.split_once('/').map_or(String::new(), |(_, sub)| format!("-{sub}")));
+    let (plural, sub) = (
+        on.split(['.', '/']).next().unwrap_or_default(),
+        on.split_once('/').map_or(String::new(), |(_, sub)| format!("-{sub}")),
+    );
     let id = format!("rights-{plural}{sub}");
     let line = |status, code: &str| Line::new(&id, status, code).arg("resource", on);
     if missing.is_empty() && !unknown.is_empty() {
@@ -120,7 +137,9 @@ fn grant(f: &Facts, on: &str, verbs: &[&str]) -> String {
 fn istio(f: &Facts, writes: &str) -> Check {
     match &f.istio {
         Read::Known(versions) if versions.is_empty() => missing_istio(),
-        Read::Known(versions) => Line::new("istio", Ok, "IstioServed").arg("versions", &versions.join(", ")).arg("used", writes).done(),
+        Read::Known(versions) => {
+            Line::new("istio", Ok, "IstioServed").arg("versions", &versions.join(", ")).arg("used", writes).done()
+        }
         Read::Missing => missing_istio(),
         Read::CannotTell(why) => cannot_tell("istio", why, look("api-resources --api-group=networking.istio.io")),
     }
@@ -143,16 +162,34 @@ fn control_plane(f: &Facts) -> Check {
     };
     // The one whose revision the namespace asks for, else one that is ready.
     let wanted = f.namespace.known().and_then(|n| n.labels.get("istio.io/rev"));
-    let chosen = istiods.iter().find(|i| wanted == Some(&i.revision)).or_else(|| istiods.iter().max_by_key(|i| (i.ready > 0, i.revision == "default")));
+    let chosen = istiods
+        .iter()
+        .find(|i| wanted == Some(&i.revision))
+        .or_else(|| istiods.iter().max_by_key(|i| (i.ready > 0, i.revision == "default")));
     match chosen {
         Some(istiod) => {
             let (status, code) = if istiod.ready > 0 { (Ok, "IstiodReady") } else { (Fail, "IstiodDown") };
-            let line = Line::new(id, status, code).arg("name", &istiod.name).arg("version", &istiod.version).arg("revision", &istiod.revision);
-            let line = line.arg("ready", &istiod.ready.to_string()).arg("wanted", &istiod.wanted.to_string()).arg("where", "istio-system");
-            if istiod.ready > 0 { line.done() } else { line.mend(format!("kubectl -n istio-system rollout restart deployment {}", istiod.name)).stops(&[Verb::Inject, Verb::Route, Verb::Weights]).done() }
+            let line = Line::new(id, status, code)
+                .arg("name", &istiod.name)
+                .arg("version", &istiod.version)
+                .arg("revision", &istiod.revision);
+            let line = line
+                .arg("ready", &istiod.ready.to_string())
+                .arg("wanted", &istiod.wanted.to_string())
+                .arg("where", "istio-system");
+            if istiod.ready > 0 {
+                line.done()
+            } else {
+                line.mend(format!("kubectl -n istio-system rollout restart deployment {}", istiod.name))
+                    .stops(&[Verb::Inject, Verb::Route, Verb::Weights])
+                    .done()
+            }
         }
         None if is_injected(f) => Line::new(id, Ok, "IstiodElsewhere").done(),
-        None => Line::new(id, Fail, "IstiodMissing").mend("istioctl install").stops(&[Verb::Inject, Verb::Route, Verb::Weights]).done(),
+        None => Line::new(id, Fail, "IstiodMissing")
+            .mend("istioctl install")
+            .stops(&[Verb::Inject, Verb::Route, Verb::Weights])
+            .done(),
     }
 }
 
@@ -161,11 +198,19 @@ pub(super) fn webhook(f: &Facts) -> Check {
     let webhooks = match &f.webhooks {
         Read::Known(webhooks) => webhooks.as_slice(),
         Read::Missing => &[],
-        Read::CannotTell(why) => return cannot_tell(id, why, look("get mutatingwebhookconfigurations -l app=sidecar-injector")),
+        Read::CannotTell(why) => {
+            return cannot_tell(id, why, look("get mutatingwebhookconfigurations -l app=sidecar-injector"));
+        }
     };
     let (ns, inject) = (&f.ns, &[Verb::Inject][..]);
-    let labels = f.namespace.known().map_or_else(|| BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), ns.clone())]), |n| n.labels.clone());
-    let pod = BTreeMap::from([(crate::demo::pods::INJECT_LABEL.to_owned(), "true".to_owned()), ("app".to_owned(), "flaskapp".to_owned())]);
+    let labels = f
+        .namespace
+        .known()
+        .map_or_else(|| BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), ns.clone())]), |n| n.labels.clone());
+    let pod = BTreeMap::from([
+        (crate::demo::pods::INJECT_LABEL.to_owned(), "true".to_owned()),
+        ("app".to_owned(), "flaskapp".to_owned()),
+    ]);
     let mut names: Vec<&str> = webhooks.iter().map(|w| w.revision.as_str()).collect();
     names.dedup();
     match acts(webhooks, &labels, &pod) {
@@ -173,15 +218,28 @@ pub(super) fn webhook(f: &Facts) -> Check {
             let service = webhook.service.clone().unwrap_or_default();
             let (in_ns, name) = service.split_once('/').unwrap_or_default();
             let mend = look(&format!("-n {in_ns} get endpointslices -l kubernetes.io/service-name={name}"));
-            Line::new(id, Fail, "WebhookNoBackend").arg("name", &webhook.configuration).arg("service", &service).mend(mend).stops(inject).done()
+            Line::new(id, Fail, "WebhookNoBackend")
+                .arg("name", &webhook.configuration)
+                .arg("service", &service)
+                .mend(mend)
+                .stops(inject)
+                .done()
         }
         Acts::By(webhook) => {
             let (status, code) = if webhook.fails_open { (Warn, "WebhookFailsOpen") } else { (Ok, "WebhookActs") };
             Line::new(id, status, code).arg("name", &webhook.configuration).arg("revision", &webhook.revision).done()
         }
         Acts::NoRevision { wanted } => {
-            let mend = format!("kubectl label namespace {ns} istio.io/rev={} --overwrite", names.first().unwrap_or(&"default"));
-            Line::new(id, Fail, "WebhookNoRevision").arg("wanted", &wanted).arg("names", &names.join(", ")).mend(mend).stops(inject).done()
+            let mend = format!(
+                "kubectl label namespace {ns} istio.io/rev={} --overwrite",
+                names.first().unwrap_or(&"default")
+            );
+            Line::new(id, Fail, "WebhookNoRevision")
+                .arg("wanted", &wanted)
+                .arg("names", &names.join(", "))
+                .mend(mend)
+                .stops(inject)
+                .done()
         }
         Acts::Not { why } => {
             let mend = if labels.contains_key("istio-injection") {
@@ -191,7 +249,12 @@ pub(super) fn webhook(f: &Facts) -> Check {
             };
             let mut configurations: Vec<&str> = webhooks.iter().map(|w| w.configuration.as_str()).collect();
             configurations.dedup();
-            Line::new(id, Fail, "WebhookLeavesOut").arg("names", &configurations.join(", ")).arg("why", &why).mend(mend).stops(inject).done()
+            Line::new(id, Fail, "WebhookLeavesOut")
+                .arg("names", &configurations.join(", "))
+                .arg("why", &why)
+                .mend(mend)
+                .stops(inject)
+                .done()
         }
         Acts::None if is_injected(f) => Line::new(id, Ok, "WebhookBuiltIn").done(),
         Acts::None => Line::new(id, Fail, "WebhookMissing").mend("istioctl install").stops(inject).done(),
@@ -205,12 +268,21 @@ fn trial(f: &Facts) -> Check {
             let form = if *native { "an init container that stays (a native sidecar)" } else { "a container" };
             Line::new(id, Ok, "TrialInjected").arg("form", form).arg("image", image).done()
         }
-        Read::Known(Trial::Plain) => Line::new(id, Fail, "TrialPlain").mend(look("-n istio-system logs deployment/istiod --tail=20")).stops(&[Verb::Inject]).done(),
+        Read::Known(Trial::Plain) => Line::new(id, Fail, "TrialPlain")
+            .mend(look("-n istio-system logs deployment/istiod --tail=20"))
+            .stops(&[Verb::Inject])
+            .done(),
         Read::Known(Trial::Refused(why)) => {
             let mend = look(&format!("-n {} get events --field-selector reason=FailedCreate", f.ns));
-            Line::new(id, Fail, "TrialRefused").arg("why", why.trim_end_matches('.')).mend(mend).stops(&[Verb::Inject]).done()
+            Line::new(id, Fail, "TrialRefused")
+                .arg("why", why.trim_end_matches('.'))
+                .mend(mend)
+                .stops(&[Verb::Inject])
+                .done()
         }
-        Read::Known(Trial::NoNamespace) | Read::Missing => Line::new(id, Unknown, "TrialWaits").mend(format!("kubectl create namespace {}", f.ns)).done(),
+        Read::Known(Trial::NoNamespace) | Read::Missing => {
+            Line::new(id, Unknown, "TrialWaits").mend(format!("kubectl create namespace {}", f.ns)).done()
+        }
         Read::CannotTell(why) => cannot_tell(id, why, grant(f, "pods", &["create"])),
     }
 }

@@ -1,5 +1,7 @@
 //! Facts in, lines out.
-use super::super::facts::{Amount, Limit, NAMESPACE_RIGHTS, NamespaceSeen, NodeSeen, Own, Quota, RIGHTS, Read, Trial, Webhook};
+use super::super::facts::{
+    Amount, Limit, NAMESPACE_RIGHTS, NamespaceSeen, NodeSeen, Own, Quota, RIGHTS, Read, Trial, Webhook,
+};
 use super::super::webhook::tests::istio;
 use super::*;
 use crate::k8s::Istiod;
@@ -20,13 +22,24 @@ fn well() -> Facts {
         namespace: Read::Known(NamespaceSeen { ours: true, ..NamespaceSeen::default() }),
         rights: RIGHTS.into_iter().chain(NAMESPACE_RIGHTS).map(|right| (right, Some(true))).collect(),
         istio: Read::Known(vec!["v1", "v1beta1"]),
-        istiods: Read::Known(vec![Istiod { name: "istiod".into(), revision: "default".into(), version: "1.31.0".into(), ready: 1, wanted: 1 }]),
+        istiods: Read::Known(vec![Istiod {
+            name: "istiod".into(),
+            revision: "default".into(),
+            version: "1.31.0".into(),
+            ready: 1,
+            wanted: 1,
+        }]),
         webhooks: Read::Known(istio("default")),
         trial: Read::Known(Trial::Injected { native: true, image: "istio/proxyv2:1.31.0".into(), asks }),
         own: Own::default(),
         quotas: Read::Known(vec![]),
         limits: Read::Known(vec![]),
-        nodes: Read::Known(vec![NodeSeen { name: "n".into(), free: Amount { cpu: 2.0, memory: 4096.0 * MEBI }, free_pods: 100, ..NodeSeen::default() }]),
+        nodes: Read::Known(vec![NodeSeen {
+            name: "n".into(),
+            free: Amount { cpu: 2.0, memory: 4096.0 * MEBI },
+            free_pods: 100,
+            ..NodeSeen::default()
+        }]),
     }
 }
 
@@ -51,21 +64,29 @@ fn a_cluster_in_order_has_nothing_to_mend() {
 
 #[test]
 fn each_trouble_has_its_line_its_reason_and_its_command() {
-    let denied = |resource: &'static str, verb: &'static str| move |f: &mut Facts| {
-        for (right, had) in &mut f.rights {
-            if right.resource == resource && right.verb == verb && right.sub.is_empty() {
-                *had = Some(false);
+    let denied = |resource: &'static str, verb: &'static str| {
+        move |f: &mut Facts| {
+            for (right, had) in &mut f.rights {
+                if right.resource == resource && right.verb == verb && right.sub.is_empty() {
+                    *had = Some(false);
+                }
             }
         }
     };
-    let webhook = |change: fn(&mut Webhook)| move |f: &mut Facts| {
-        let mut hooks = istio("default");
-        hooks.iter_mut().for_each(change);
-        f.webhooks = Read::Known(hooks);
+    let webhook = |change: fn(&mut Webhook)| {
+        move |f: &mut Facts| {
+            let mut hooks = istio("default");
+            hooks.iter_mut().for_each(change);
+            f.webhooks = Read::Known(hooks);
+        }
     };
     type Change = Box<dyn Fn(&mut Facts)>;
     let rows: Vec<(&str, Change, &str)> = vec![
-        ("api", Box::new(|f| f.version = Err(("connection refused".into(), false))), "fail: It does not answer: connection refused. [deploy,client,inject,route,weights,load,verify,teardown] $ kubectl cluster-info"),
+        (
+            "api",
+            Box::new(|f| f.version = Err(("connection refused".into(), false))),
+            "fail: It does not answer: connection refused. [deploy,client,inject,route,weights,load,verify,teardown] $ kubectl cluster-info",
+        ),
         ("namespace", Box::new(|f| f.namespace = Read::Missing), "ok: It is not there yet; deploying makes it."),
         (
             "namespace",
@@ -83,10 +104,19 @@ fn each_trouble_has_its_line_its_reason_and_its_command() {
             }),
             "fail: It is not there, and the panel may not make it. [deploy,client] $ kubectl create namespace istio-app",
         ),
-        ("namespace", Box::new(|f| f.namespace = Read::CannotTell("the panel may not read the namespace".into())), "unknown: Cannot tell: the panel may not read the namespace. $ kubectl get namespace istio-app"),
         (
             "namespace",
-            Box::new(|f| f.namespace = Read::Known(NamespaceSeen { terminating: Some("finalizer a/b waits".into()), ..NamespaceSeen::default() })),
+            Box::new(|f| f.namespace = Read::CannotTell("the panel may not read the namespace".into())),
+            "unknown: Cannot tell: the panel may not read the namespace. $ kubectl get namespace istio-app",
+        ),
+        (
+            "namespace",
+            Box::new(|f| {
+                f.namespace = Read::Known(NamespaceSeen {
+                    terminating: Some("finalizer a/b waits".into()),
+                    ..NamespaceSeen::default()
+                })
+            }),
             "fail: It is being removed and not gone yet: finalizer a/b waits. [deploy,client] $ kubectl get namespace istio-app -o yaml",
         ),
         (
@@ -102,9 +132,21 @@ fn each_trouble_has_its_line_its_reason_and_its_command() {
             }),
             "warn: May not create. $ kubectl -n istio-app create role demo-panel-leases-coordination-k8s-io --verb=create --resource=leases.coordination.k8s.io && kubectl -n istio-app create rolebinding demo-panel-leases-coordination-k8s-io --role=demo-panel-leases-coordination-k8s-io --serviceaccount=demo:panel",
         ),
-        ("rights-pods", Box::new(|f| f.rights.iter_mut().for_each(|(_, had)| *had = None)), "unknown: Cannot tell: the cluster does not answer access reviews. $ kubectl auth can-i --list -n istio-app"),
-        ("istio", Box::new(|f| f.istio = Read::Known(vec![])), "fail: VirtualService and DestinationRule are not served here: there are no weights to set. [route,weights] $ istioctl install"),
-        ("control-plane", Box::new(|f| f.istiods = Read::Known(vec![])), "ok: None runs in istio-system, but one answers: the trial pod got its sidecar."),
+        (
+            "rights-pods",
+            Box::new(|f| f.rights.iter_mut().for_each(|(_, had)| *had = None)),
+            "unknown: Cannot tell: the cluster does not answer access reviews. $ kubectl auth can-i --list -n istio-app",
+        ),
+        (
+            "istio",
+            Box::new(|f| f.istio = Read::Known(vec![])),
+            "fail: VirtualService and DestinationRule are not served here: there are no weights to set. [route,weights] $ istioctl install",
+        ),
+        (
+            "control-plane",
+            Box::new(|f| f.istiods = Read::Known(vec![])),
+            "ok: None runs in istio-system, but one answers: the trial pod got its sidecar.",
+        ),
         (
             "control-plane",
             Box::new(|f| (f.istiods, f.trial) = (Read::Known(vec![]), Read::Known(Trial::Plain))),
@@ -131,51 +173,105 @@ fn each_trouble_has_its_line_its_reason_and_its_command() {
         ),
         (
             "webhook",
-            Box::new(|f| f.namespace = Read::Known(NamespaceSeen { labels: labels(&[("istio.io/rev", "canary")]), ..NamespaceSeen::default() })),
+            Box::new(|f| {
+                f.namespace = Read::Known(NamespaceSeen {
+                    labels: labels(&[("istio.io/rev", "canary")]),
+                    ..NamespaceSeen::default()
+                })
+            }),
             "fail: No webhook matches revision `canary` of the namespace's label; there is default. [inject] $ kubectl label namespace istio-app istio.io/rev=default --overwrite",
         ),
         (
             "webhook",
-            Box::new(|f| f.namespace = Read::Known(NamespaceSeen { labels: labels(&[("istio-injection", "disabled")]), ..NamespaceSeen::default() })),
+            Box::new(|f| {
+                f.namespace = Read::Known(NamespaceSeen {
+                    labels: labels(&[("istio-injection", "disabled")]),
+                    ..NamespaceSeen::default()
+                })
+            }),
             "fail: istio-sidecar-injector-default would not act on a labelled pod here: the namespace is labelled istio-injection=disabled. [inject] $ kubectl label namespace istio-app istio-injection-",
         ),
-        ("webhook", Box::new(|f| f.webhooks = Read::Missing), "ok: None is listed, but something injects: the trial pod got its sidecar."),
-        ("trial-pod", Box::new(|f| f.trial = Read::Known(Trial::Plain)), "fail: A labelled pod, created with dryRun=All, came back without istio-proxy: nothing injects. [inject] $ kubectl -n istio-system logs deployment/istiod --tail=20"),
-        ("trial-pod", Box::new(|f| f.trial = Read::Known(Trial::NoNamespace)), "unknown: It is tried as soon as the namespace is there. $ kubectl create namespace istio-app"),
+        (
+            "webhook",
+            Box::new(|f| f.webhooks = Read::Missing),
+            "ok: None is listed, but something injects: the trial pod got its sidecar.",
+        ),
+        (
+            "trial-pod",
+            Box::new(|f| f.trial = Read::Known(Trial::Plain)),
+            "fail: A labelled pod, created with dryRun=All, came back without istio-proxy: nothing injects. [inject] $ kubectl -n istio-system logs deployment/istiod --tail=20",
+        ),
+        (
+            "trial-pod",
+            Box::new(|f| f.trial = Read::Known(Trial::NoNamespace)),
+            "unknown: It is tried as soon as the namespace is there. $ kubectl create namespace istio-app",
+        ),
         (
             "quota",
-            Box::new(|f| f.quotas = Read::Known(vec![Quota { name: "small".into(), items: vec![("pods".into(), 2.0, 0.0)] }])),
+            Box::new(|f| {
+                f.quotas = Read::Known(vec![Quota { name: "small".into(), items: vec![("pods".into(), 2.0, 0.0)] }])
+            }),
             r#"fail: small leaves too little for the demo: pods has 2 of 2 left, it needs 3. [deploy,client,inject] $ kubectl -n istio-app patch resourcequota small --type merge -p '{"spec":{"hard":{"pods":"3"}}}'"#,
         ),
         (
             "quota",
-            Box::new(|f| f.quotas = Read::Known(vec![Quota { name: "small".into(), items: vec![("requests.cpu".into(), 0.5, 0.1)] }])),
+            Box::new(|f| {
+                f.quotas =
+                    Read::Known(vec![Quota { name: "small".into(), items: vec![("requests.cpu".into(), 0.5, 0.1)] }])
+            }),
             r#"warn: small leaves room to deploy, not to roll out sidecars, when old and new pods run side by side: requests.cpu has 400m of 500m left, it needs 600m. $ kubectl -n istio-app patch resourcequota small --type merge -p '{"spec":{"hard":{"requests.cpu":"700m"}}}'"#,
         ),
         (
             "quota",
             Box::new(|f| {
-                f.own = Own { pods: 3.0, asks: Amount { cpu: 0.3, memory: 384.0 * MEBI }, services: 2.0, deployments: 3.0 };
-                f.quotas = Read::Known(vec![Quota { name: "fits".into(), items: vec![("pods".into(), 6.0, 3.0), ("services".into(), 2.0, 2.0)] }]);
+                f.own =
+                    Own { pods: 3.0, asks: Amount { cpu: 0.3, memory: 384.0 * MEBI }, services: 2.0, deployments: 3.0 };
+                f.quotas = Read::Known(vec![Quota {
+                    name: "fits".into(),
+                    items: vec![("pods".into(), 6.0, 3.0), ("services".into(), 2.0, 2.0)],
+                }]);
             }),
             "ok: fits leaves room for the demo: pods 6 of 6, services 2 of 2.",
         ),
         (
             "limits",
-            Box::new(|f| f.limits = Read::Known(vec![Limit { name: "tight".into(), max: BTreeMap::from([("memory".into(), 64.0 * MEBI)]), ..Limit::default() }])),
+            Box::new(|f| {
+                f.limits = Read::Known(vec![Limit {
+                    name: "tight".into(),
+                    max: BTreeMap::from([("memory".into(), 64.0 * MEBI)]),
+                    ..Limit::default()
+                }])
+            }),
             "fail: tight does not let the demo's containers in: at most 64Mi memory a container, the sidecar asks for 128Mi. [deploy,client,inject] $ kubectl -n istio-app edit limitrange tight",
         ),
         (
             "nodes",
-            Box::new(|f| f.nodes = Read::Known(vec![NodeSeen { name: "n".into(), free: Amount { cpu: 0.05, memory: MEBI }, free_pods: 9, ..NodeSeen::default() }])),
+            Box::new(|f| {
+                f.nodes = Read::Known(vec![NodeSeen {
+                    name: "n".into(),
+                    free: Amount { cpu: 0.05, memory: MEBI },
+                    free_pods: 9,
+                    ..NodeSeen::default()
+                }])
+            }),
             "fail: No node has room for a pod of the demo: 50m cpu and 1Mi memory are free at most, a pod asks for 100m cpu and 128Mi memory. [deploy,client,inject] $ kubectl describe nodes",
         ),
         (
             "nodes",
-            Box::new(|f| f.nodes = Read::Known(vec![NodeSeen { name: "n".into(), closed: Some("it is cordoned".into()), ..NodeSeen::default() }])),
+            Box::new(|f| {
+                f.nodes = Read::Known(vec![NodeSeen {
+                    name: "n".into(),
+                    closed: Some("it is cordoned".into()),
+                    ..NodeSeen::default()
+                }])
+            }),
             "fail: No node takes pods: n: it is cordoned. [deploy,client,inject] $ kubectl uncordon n",
         ),
-        ("nodes", Box::new(|f| f.nodes = Read::CannotTell("the panel may not list nodes".into())), "unknown: Cannot tell: the panel may not list nodes. $ kubectl describe nodes"),
+        (
+            "nodes",
+            Box::new(|f| f.nodes = Read::CannotTell("the panel may not list nodes".into())),
+            "unknown: Cannot tell: the panel may not list nodes. $ kubectl describe nodes",
+        ),
     ];
     for (id, change, shown) in rows {
         let mut facts = well();

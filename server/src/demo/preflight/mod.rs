@@ -18,15 +18,20 @@ use super::trouble::Denied;
 use crate::k8s::{Cluster, Manifests, mesh_name};
 use app::types::{CheckStatus, Namespace, Preflight, Verb};
 
-const ALL_VERBS: &[Verb] = &[Verb::Deploy, Verb::Client, Verb::Inject, Verb::Route, Verb::Weights, Verb::Load, Verb::Verify, Verb::Teardown];
+const ALL_VERBS: &[Verb] =
+    &[Verb::Deploy, Verb::Client, Verb::Inject, Verb::Route, Verb::Weights, Verb::Load, Verb::Verify, Verb::Teardown];
 
 /// Why a pod that asks for a sidecar has none: what the webhooks say of this namespace now, in one clause.
 pub async fn why_not_injected(cluster: &Cluster, manifests: &Manifests, ns: &str) -> String {
     let facts = gather::gather(cluster, manifests, ns).await;
     let webhook = lines::webhook(&facts);
     match (&facts.trial, webhook.status) {
-        (facts::Read::Known(facts::Trial::Injected { .. }), _) => "it was made while no webhook acted; one does now, so inject again".to_owned(),
-        (_, CheckStatus::Ok | CheckStatus::Warn) => format!("no webhook acted on it, though {}", lower(&webhook.reason)),
+        (facts::Read::Known(facts::Trial::Injected { .. }), _) => {
+            "it was made while no webhook acted; one does now, so inject again".to_owned()
+        }
+        (_, CheckStatus::Ok | CheckStatus::Warn) => {
+            format!("no webhook acted on it, though {}", lower(&webhook.reason))
+        }
         _ => lower(&webhook.reason),
     }
 }
@@ -34,7 +39,8 @@ pub async fn why_not_injected(cluster: &Cluster, manifests: &Manifests, ns: &str
 /// What a preflight found missing besides rights, which are asked for by themselves; and what does not work without it.
 pub fn missing(told: &Preflight) -> Vec<Denied> {
     let lines = told.checks.iter().filter(|check| check.status == CheckStatus::Fail && !check.stops.is_empty());
-    let others = lines.filter(|check| !check.id.starts_with("rights-") && !matches!(check.id.as_str(), "api" | "namespace"));
+    let others =
+        lines.filter(|check| !check.id.starts_with("rights-") && !matches!(check.id.as_str(), "api" | "namespace"));
     others.map(|check| Denied { what: lower(&check.reason), stops: check.stops.clone() }).collect()
 }
 
@@ -55,6 +61,7 @@ pub async fn preflight(cluster: &Cluster, manifests: &Manifests, ns: &Namespace)
     view.user.clone_from(&facts.user);
     let writes = cluster.istio_version();
     let served = facts.istio.known().is_some_and(|v| !v.is_empty());
-    view.mesh = if served { mesh_name(facts.istiods.known().map_or(&[], Vec::as_slice), writes) } else { String::new() };
+    view.mesh =
+        if served { mesh_name(facts.istiods.known().map_or(&[], Vec::as_slice), writes) } else { String::new() };
     Preflight { cluster: view, namespace: ns.clone(), checks: lines::checks(&facts, writes) }
 }

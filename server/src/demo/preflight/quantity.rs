@@ -36,7 +36,13 @@ pub fn quantity(text: &str) -> Option<f64> {
 /// `1.5`, `250m`: cores as people write them.
 pub fn cores(cpu: f64) -> String {
     let milli = (cpu * 1000.0).round();
-    if (milli % 1000.0).abs() < 0.5 { format!("{:.0}", milli / 1000.0) } else if milli < 1000.0 { format!("{milli:.0}m") } else { format!("{:.1}", milli / 1000.0) }
+    if (milli % 1000.0).abs() < 0.5 {
+        format!("{:.0}", milli / 1000.0)
+    } else if milli < 1000.0 {
+        format!("{milli:.0}m")
+    } else {
+        format!("{:.1}", milli / 1000.0)
+    }
 }
 
 /// `384Mi`, `1.5Gi`: bytes as people write them.
@@ -60,7 +66,17 @@ mod tests {
 
     #[test]
     fn quantities_are_read_as_kubernetes_does() {
-        for (text, value) in [("100m", Some(0.1)), ("2", Some(2.0)), ("128Mi", Some(134_217_728.0)), ("1G", Some(1e9)), ("1e3", Some(1000.0)), ("0.5", Some(0.5)), ("x", None), ("", None), ("1Qi", None)] {
+        for (text, value) in [
+            ("100m", Some(0.1)),
+            ("2", Some(2.0)),
+            ("128Mi", Some(134_217_728.0)),
+            ("1G", Some(1e9)),
+            ("1e3", Some(1000.0)),
+            ("0.5", Some(0.5)),
+            ("x", None),
+            ("", None),
+            ("1Qi", None),
+        ] {
             assert_eq!(quantity(text), value, "{text}");
         }
         assert_eq!((cores(0.1), cores(2.0), cores(1.25)), ("100m".into(), "2".into(), "1.2".into()));

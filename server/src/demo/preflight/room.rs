@@ -41,20 +41,30 @@ fn without(own: &Own, quota: &Quota) -> Quota {
         "count/deployments.apps" => own.deployments,
         _ => takes(resource, own.pods, has).unwrap_or(0.0),
     };
-    let items = quota.items.iter().map(|(resource, hard, used)| (resource.clone(), *hard, (used - back(resource)).max(0.0)));
+    let items =
+        quota.items.iter().map(|(resource, hard, used)| (resource.clone(), *hard, (used - back(resource)).max(0.0)));
     Quota { name: quota.name.clone(), items: items.collect() }
 }
 
 fn short(quota: &Quota, pods: f64, asks: Amount) -> Vec<String> {
     let lacking = |(resource, hard, used): &(String, f64, f64)| {
         let needs = takes(resource, pods, asks)?;
-        (needs > hard - used).then(|| format!("{resource} has {} of {} left, it needs {}", shown(resource, (hard - used).max(0.0)), shown(resource, *hard), shown(resource, needs)))
+        (needs > hard - used).then(|| {
+            format!(
+                "{resource} has {} of {} left, it needs {}",
+                shown(resource, (hard - used).max(0.0)),
+                shown(resource, *hard),
+                shown(resource, needs)
+            )
+        })
     };
     quota.items.iter().filter_map(lacking).collect()
 }
 
 fn left(quota: &Quota) -> String {
-    let one = |(resource, hard, used): &(String, f64, f64)| format!("{resource} {} of {}", shown(resource, hard - used), shown(resource, *hard));
+    let one = |(resource, hard, used): &(String, f64, f64)| {
+        format!("{resource} {} of {}", shown(resource, hard - used), shown(resource, *hard))
+    };
     quota.items.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
@@ -69,20 +79,37 @@ pub fn quota(f: &Facts) -> Check {
     let asks = pod_asks(f);
     let quotas: &[Quota] = &quotas.iter().map(|quota| without(&f.own, quota)).collect::<Vec<_>>();
     let raise = |quota: &Quota, pods: f64| {
-        let item = quota.items.iter().find(|(resource, hard, used)| takes(resource, pods, asks).is_some_and(|needs| needs > hard - used));
+        let item = quota
+            .items
+            .iter()
+            .find(|(resource, hard, used)| takes(resource, pods, asks).is_some_and(|needs| needs > hard - used));
         item.map_or_else(String::new, |(resource, _, used)| {
             let enough = used + takes(resource, pods, asks).unwrap_or(0.0);
-            format!(r#"kubectl -n {} patch resourcequota {} --type merge -p '{{"spec":{{"hard":{{"{resource}":"{}"}}}}}}'"#, f.ns, quota.name, shown(resource, enough))
+            format!(
+                r#"kubectl -n {} patch resourcequota {} --type merge -p '{{"spec":{{"hard":{{"{resource}":"{}"}}}}}}'"#,
+                f.ns,
+                quota.name,
+                shown(resource, enough)
+            )
         })
     };
     // A quota on requests refuses every container without one.
     if let Some(quota) = quotas.iter().find(|q| !short(q, PODS, asks).is_empty()) {
         let words = short(quota, PODS, asks).join("; ");
-        return Line::new(id, Fail, "QuotaShort").arg("name", &quota.name).arg("short", &words).mend(raise(quota, PODS)).stops(MAKES).done();
+        return Line::new(id, Fail, "QuotaShort")
+            .arg("name", &quota.name)
+            .arg("short", &words)
+            .mend(raise(quota, PODS))
+            .stops(MAKES)
+            .done();
     }
     if let Some(quota) = quotas.iter().find(|q| !short(q, PODS_ROLLING, asks).is_empty()) {
         let words = short(quota, PODS_ROLLING, asks).join("; ");
-        return Line::new(id, Warn, "QuotaTight").arg("name", &quota.name).arg("left", &words).mend(raise(quota, PODS_ROLLING)).done();
+        return Line::new(id, Warn, "QuotaTight")
+            .arg("name", &quota.name)
+            .arg("left", &words)
+            .mend(raise(quota, PODS_ROLLING))
+            .done();
     }
     let first = quotas.first().cloned().unwrap_or_default();
     Line::new(id, Ok, "QuotaEnough").arg("name", &first.name).arg("left", &left(&first)).done()
@@ -98,15 +125,25 @@ pub fn limits(f: &Facts) -> Check {
     };
     let asks = pod_asks(f);
     for limit in limits {
-        let over = [("cpu", asks.cpu), ("memory", asks.memory)].into_iter().find(|(resource, asks)| limit.max.get(*resource).is_some_and(|max| asks > max));
+        let over = [("cpu", asks.cpu), ("memory", asks.memory)]
+            .into_iter()
+            .find(|(resource, asks)| limit.max.get(*resource).is_some_and(|max| asks > max));
         if let Some((resource, asks)) = over {
             let max = limit.max.get(resource).copied().unwrap_or(0.0);
-            let words = format!("at most {} {resource} a container, the sidecar asks for {}", shown(resource, max), shown(resource, asks));
+            let words = format!(
+                "at most {} {resource} a container, the sidecar asks for {}",
+                shown(resource, max),
+                shown(resource, asks)
+            );
             return refuse(f, &limit.name, &words);
         }
         let unset = limit.min.keys().next().filter(|_| !limit.has_default);
         if let Some(resource) = unset {
-            return refuse(f, &limit.name, &format!("every container has to ask for {resource}, and it gives no default"));
+            return refuse(
+                f,
+                &limit.name,
+                &format!("every container has to ask for {resource}, and it gives no default"),
+            );
         }
     }
     let mut names: Vec<&str> = limits.iter().map(|l| l.name.as_str()).collect();
@@ -128,7 +165,11 @@ pub fn nodes(f: &Facts) -> Check {
     };
     let (open, asks): (Vec<&NodeSeen>, Amount) = (nodes.iter().filter(|n| n.closed.is_none()).collect(), pod_asks(f));
     if open.is_empty() {
-        let why = nodes.iter().map(|n| format!("{}: {}", n.name, n.closed.clone().unwrap_or_default())).collect::<Vec<_>>().join("; ");
+        let why = nodes
+            .iter()
+            .map(|n| format!("{}: {}", n.name, n.closed.clone().unwrap_or_default()))
+            .collect::<Vec<_>>()
+            .join("; ");
         let why = if why.is_empty() { "there is none".to_owned() } else { why };
         let mend = nodes.first().map_or_else(|| look("get nodes"), |n| format!("kubectl uncordon {}", n.name));
         return Line::new(id, Fail, "NodesNone").arg("why", &why).mend(mend).stops(MAKES).done();
@@ -136,10 +177,25 @@ pub fn nodes(f: &Facts) -> Check {
     let words = |a: Amount| format!("{} cpu and {} memory", cores(a.cpu.max(0.0)), bytes(a.memory.max(0.0)));
     let fits = |n: &&NodeSeen| n.free.cpu >= asks.cpu && n.free.memory >= asks.memory && n.free_pods > 0;
     if !open.iter().any(fits) {
-        let most = Amount { cpu: open.iter().map(|n| n.free.cpu).fold(0.0, f64::max), memory: open.iter().map(|n| n.free.memory).fold(0.0, f64::max) };
-        return Line::new(id, Fail, "NodesFull").arg("left", &words(most)).arg("asks", &words(asks)).mend(look("describe nodes")).stops(MAKES).done();
+        let most = Amount {
+            cpu: open.iter().map(|n| n.free.cpu).fold(0.0, f64::max),
+            memory: open.iter().map(|n| n.free.memory).fold(0.0, f64::max),
+        };
+        return Line::new(id, Fail, "NodesFull")
+            .arg("left", &words(most))
+            .arg("asks", &words(asks))
+            .mend(look("describe nodes"))
+            .stops(MAKES)
+            .done();
     }
-    let sum = open.iter().fold(Amount::default(), |sum, n| Amount { cpu: sum.cpu + n.free.cpu.max(0.0), memory: sum.memory + n.free.memory.max(0.0) });
+    let sum = open.iter().fold(Amount::default(), |sum, n| Amount {
+        cpu: sum.cpu + n.free.cpu.max(0.0),
+        memory: sum.memory + n.free.memory.max(0.0),
+    });
     let all = Amount { cpu: asks.cpu * PODS, memory: asks.memory * PODS };
-    Line::new(id, Ok, "NodesRoom").arg("nodes", &open.len().to_string()).arg("left", &words(sum)).arg("asks", &words(all)).done()
+    Line::new(id, Ok, "NodesRoom")
+        .arg("nodes", &open.len().to_string())
+        .arg("left", &words(sum))
+        .arg("asks", &words(all))
+        .done()
 }

@@ -39,7 +39,9 @@ impl Shared {
     fn slot(&self, ns: &Namespace) -> Slot {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // What is in use, or fresh, stays: the map holds no more than what was asked about within the last moments.
-        slots.retain(|_, slot| slot.try_lock().map_or(true, |newest| newest.as_ref().is_some_and(|(at, _)| at.elapsed() < FRESH)));
+        slots.retain(|_, slot| {
+            slot.try_lock().map_or(true, |newest| newest.as_ref().is_some_and(|(at, _)| at.elapsed() < FRESH))
+        });
         slots.entry(ns.clone()).or_default().clone()
     }
 }

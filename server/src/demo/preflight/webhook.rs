@@ -46,7 +46,9 @@ pub fn acts<'a>(webhooks: &'a [Webhook], namespace: &Labels, pod: &Labels) -> Ac
     if webhooks.is_empty() {
         return Acts::None;
     }
-    if let Some(webhook) = webhooks.iter().find(|w| fails(&w.namespaces, namespace).is_none() && fails(&w.objects, pod).is_none()) {
+    if let Some(webhook) =
+        webhooks.iter().find(|w| fails(&w.namespaces, namespace).is_none() && fails(&w.objects, pod).is_none())
+    {
         return Acts::By(webhook);
     }
     let asked = namespace.get("istio.io/rev").or(pod.get("istio.io/rev"));
@@ -58,7 +60,8 @@ pub fn acts<'a>(webhooks: &'a [Webhook], namespace: &Labels, pod: &Labels) -> Ac
     }
     // The webhook that comes nearest: the one whose pods it would be, but for the namespace.
     let near = webhooks.iter().find(|w| fails(&w.objects, pod).is_none()).or(webhooks.first());
-    let of_namespace = near.and_then(|w| fails(&w.namespaces, namespace)).map(|r| format!("its namespaces have {}", words(r)));
+    let of_namespace =
+        near.and_then(|w| fails(&w.namespaces, namespace)).map(|r| format!("its namespaces have {}", words(r)));
     let of_pod = near.and_then(|w| fails(&w.objects, pod)).map(|r| format!("its pods have {}", words(r)));
     Acts::Not { why: of_namespace.or(of_pod).unwrap_or_else(|| "its selectors leave it out".to_owned()) }
 }
@@ -78,7 +81,11 @@ pub mod tests {
     use super::*;
 
     fn need(key: &str, operator: &str, values: &[&str]) -> Requirement {
-        Requirement { key: key.into(), operator: operator.into(), values: values.iter().map(|v| (*v).to_owned()).collect() }
+        Requirement {
+            key: key.into(),
+            operator: operator.into(),
+            values: values.iter().map(|v| (*v).to_owned()).collect(),
+        }
     }
 
     /// The four entries that Istio's chart makes for one revision.
@@ -94,28 +101,53 @@ pub mod tests {
             ..Webhook::default()
         };
         let mut all = vec![
-            entry(vec![need(rev, "In", &[revision]), need(injection, "DoesNotExist", &[])], vec![need(inject, "NotIn", &["false"])]),
-            entry(vec![need(rev, "DoesNotExist", &[]), need(injection, "DoesNotExist", &[])], vec![need(inject, "NotIn", &["false"]), need(rev, "In", &[revision])]),
+            entry(
+                vec![need(rev, "In", &[revision]), need(injection, "DoesNotExist", &[])],
+                vec![need(inject, "NotIn", &["false"])],
+            ),
+            entry(
+                vec![need(rev, "DoesNotExist", &[]), need(injection, "DoesNotExist", &[])],
+                vec![need(inject, "NotIn", &["false"]), need(rev, "In", &[revision])],
+            ),
         ];
         if revision == "default" {
             all.push(entry(vec![need(injection, "In", &["enabled"])], vec![need(inject, "NotIn", &["false"])]));
-            all.push(entry(vec![need(injection, "DoesNotExist", &[]), need(rev, "DoesNotExist", &[])], vec![need(inject, "In", &["true"]), need(rev, "DoesNotExist", &[])]));
+            all.push(entry(
+                vec![need(injection, "DoesNotExist", &[]), need(rev, "DoesNotExist", &[])],
+                vec![need(inject, "In", &["true"]), need(rev, "DoesNotExist", &[])],
+            ));
         }
         all
     }
 
     #[test]
     fn a_webhook_acts_where_its_selectors_say() {
-        let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Labels>();
+        let labels =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Labels>();
         let pod = labels(&[("sidecar.istio.io/inject", "true"), ("app", "flaskapp")]);
         let both = [istio("default"), istio("canary")].concat();
         for (what, webhooks, namespace, shown) in [
             ("a plain namespace", istio("default"), labels(&[]), "by default"),
             ("an enabled one", istio("default"), labels(&[("istio-injection", "enabled")]), "by default"),
-            ("a disabled one", istio("default"), labels(&[("istio-injection", "disabled")]), "not: the namespace is labelled istio-injection=disabled"),
+            (
+                "a disabled one",
+                istio("default"),
+                labels(&[("istio-injection", "disabled")]),
+                "not: the namespace is labelled istio-injection=disabled",
+            ),
             ("of a revision", both.clone(), labels(&[("istio.io/rev", "canary")]), "by canary"),
-            ("of a revision that is not there", istio("default"), labels(&[("istio.io/rev", "canary")]), "no revision canary"),
-            ("only a revision, a plain namespace", istio("canary"), labels(&[]), "not: its namespaces have label istio.io/rev in (canary)"),
+            (
+                "of a revision that is not there",
+                istio("default"),
+                labels(&[("istio.io/rev", "canary")]),
+                "no revision canary",
+            ),
+            (
+                "only a revision, a plain namespace",
+                istio("canary"),
+                labels(&[]),
+                "not: its namespaces have label istio.io/rev in (canary)",
+            ),
             ("none at all", vec![], labels(&[]), "none"),
         ] {
             let seen = match acts(&webhooks, &namespace, &pod) {

@@ -99,12 +99,27 @@ pub struct Encoder {
 impl Encoder {
     /// Viewers that come now have seen nothing.
     pub fn new(known: Known, now_ms: u64) -> Encoder {
-        Encoder { sent: known, worded: None, boards: Default::default(), sent_ms: now_ms, status_ms: now_ms, words_ms: now_ms, figures_ms: now_ms, whole: None }
+        Encoder {
+            sent: known,
+            worded: None,
+            boards: Default::default(),
+            sent_ms: now_ms,
+            status_ms: now_ms,
+            words_ms: now_ms,
+            figures_ms: now_ms,
+            whole: None,
+        }
     }
 
     /// The next batch for each audience; empty where nothing is due. `watched` says which audiences have viewers: nothing is rendered for
     /// the others. `flush`: whatever has changed is due.
-    pub fn batch(&mut self, known: &Known, watched: [bool; AUDIENCES.len()], flush: bool, now_ms: u64) -> [Bytes; AUDIENCES.len()] {
+    pub fn batch(
+        &mut self,
+        known: &Known,
+        watched: [bool; AUDIENCES.len()],
+        flush: bool,
+        now_ms: u64,
+    ) -> [Bytes; AUDIENCES.len()] {
         let mut out: [Vec<u8>; AUDIENCES.len()] = Default::default();
         let framed = !known.same_traffic(&self.sent);
         let rides = flush || framed || now_ms >= self.sent_ms + RIDE_MS;
@@ -122,7 +137,8 @@ impl Encoder {
             }
         }
         if let Some(traffic) = known.traffic.as_ref().filter(|_| framed) {
-            let all = now_ms >= self.figures_ms + WORDS_MS || self.sent.traffic.as_ref().is_none_or(|before| turns(before, traffic));
+            let all = now_ms >= self.figures_ms + WORDS_MS
+                || self.sent.traffic.as_ref().is_none_or(|before| turns(before, traffic));
             let mut brief = Vec::new();
             sse::json(&mut brief, "traffic", &self::brief(traffic));
             for (audience, out) in AUDIENCES.iter().zip(&mut out) {
@@ -230,7 +246,13 @@ pub fn history(frames: &[&Frame]) -> Bytes {
 }
 
 fn brief(traffic: &Traffic) -> Brief<'_> {
-    Brief { frame: &traffic.frame, achieved_rate: traffic.achieved_rate, p50_ms: traffic.p50_ms, p90_ms: traffic.p90_ms, p99_ms: traffic.p99_ms }
+    Brief {
+        frame: &traffic.frame,
+        achieved_rate: traffic.achieved_rate,
+        p50_ms: traffic.p50_ms,
+        p90_ms: traffic.p90_ms,
+        p99_ms: traffic.p99_ms,
+    }
 }
 
 /// Whether a viewer should know all that is measured at this frame: the load begins, changes or ends, or its last requests have ended.

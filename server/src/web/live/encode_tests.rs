@@ -13,11 +13,24 @@ fn change(known: &mut Known, what: u8, n: u64) {
         0 => {
             let id = status.log.first().map_or(0, |entry| entry.id) + 1;
             let split = Split::v1_v2(u8::try_from(n % 100).unwrap()).unwrap();
-            status.log.insert(0, LogEntry { id, at_ms: n, what: split.to_string(), split: Some(split.clone()), ..status.log.first().cloned().unwrap_or_else(line) });
+            status.log.insert(
+                0,
+                LogEntry {
+                    id,
+                    at_ms: n,
+                    what: split.to_string(),
+                    split: Some(split.clone()),
+                    ..status.log.first().cloned().unwrap_or_else(line)
+                },
+            );
             status.log.truncate(5);
             status.wished = Some(split);
         }
-        1 => status.log.iter_mut().take(2).for_each(|entry| entry.times = Some(TimesMs { accepted: Some(n as f64), ..TimesMs::default() })),
+        1 => status
+            .log
+            .iter_mut()
+            .take(2)
+            .for_each(|entry| entry.times = Some(TimesMs { accepted: Some(n as f64), ..TimesMs::default() })),
         2 => status.log.clear(),
         3 => {
             let mut pod = status.pods.last().cloned().unwrap_or_else(|| recorded().status.pods[0].clone());
@@ -28,7 +41,11 @@ fn change(known: &mut Known, what: u8, n: u64) {
         }
         4 => drop(status.pods.pop()),
         5 => status.pods.iter_mut().take(1).for_each(|pod| pod.restarts += 1),
-        6 => status.conditions.iter_mut().filter(|c| c.kind == "SidecarsCount").for_each(|c| c.message = format!("v1 {n}")),
+        6 => status
+            .conditions
+            .iter_mut()
+            .filter(|c| c.kind == "SidecarsCount")
+            .for_each(|c| c.message = format!("v1 {n}")),
         7 => status.wished = None,
         8 => status.wished_by = format!("browser {n}"),
         // An order that patches do not keep.
@@ -136,16 +153,37 @@ fn ten_seconds(changes_per_second: u64) -> [(usize, Viewer); AUDIENCES.len()] {
             let status = Arc::make_mut(&mut known.status);
             let (id, v2) = (status.log[0].id + 1, u8::try_from(now_ms / 50 % 90 + 10).unwrap());
             let split = Split::v1_v2(v2).unwrap();
-            status.log.insert(0, LogEntry { id, what: split.to_string(), split: Some(split.clone()), times: None, ..status.log[0].clone() });
+            status.log.insert(
+                0,
+                LogEntry {
+                    id,
+                    what: split.to_string(),
+                    split: Some(split.clone()),
+                    times: None,
+                    ..status.log[0].clone()
+                },
+            );
             status.log.truncate(50);
             status.wished = Some(split);
-            status.conditions.iter_mut().filter(|c| c.kind == "RouteAcknowledged").for_each(|c| c.zh = format!("所有 sidecar 在 {v2} 毫秒内确认"));
+            status
+                .conditions
+                .iter_mut()
+                .filter(|c| c.kind == "RouteAcknowledged")
+                .for_each(|c| c.zh = format!("所有 sidecar 在 {v2} 毫秒内确认"));
         } else if changes_per_second > 0 && now_ms % (1000 / changes_per_second) == 30 {
             // Its times come a moment later.
-            Arc::make_mut(&mut known.status).log[0].times = Some(TimesMs { accepted: Some(6.865137), acknowledged: Some(17.203203), first_request: Some(27.961854) });
+            Arc::make_mut(&mut known.status).log[0].times = Some(TimesMs {
+                accepted: Some(6.865137),
+                acknowledged: Some(17.203203),
+                first_request: Some(27.961854),
+            });
         }
         if now_ms % 5_000 == 0 {
-            Arc::make_mut(&mut known.status).conditions.iter_mut().filter(|c| c.kind == "SidecarsCount").for_each(|c| c.message = format!("v1 {now_ms} · v2 {now_ms}"));
+            Arc::make_mut(&mut known.status)
+                .conditions
+                .iter_mut()
+                .filter(|c| c.kind == "SidecarsCount")
+                .for_each(|c| c.message = format!("v1 {now_ms} · v2 {now_ms}"));
         }
         if now_ms % 100 == 0 {
             let mut traffic = known.traffic.as_deref().cloned().unwrap();
@@ -170,7 +208,11 @@ fn a_second_of_traffic_takes_at_most_10_kb_and_one_of_dragging_at_most_25() {
         for (audience, (bytes, viewer)) in AUDIENCES.iter().zip(ten_seconds(changes_per_second)) {
             let name = format!("{audience:?}, {changes_per_second} changes a second");
             assert!(bytes / 10 <= limit, "{name}: {} bytes a second", bytes / 10);
-            assert_eq!((viewer.frames, viewer.wholes), (101, 1), "{name}: ten frames a second, and no status is sent whole but the first");
+            assert_eq!(
+                (viewer.frames, viewer.wholes),
+                (101, 1),
+                "{name}: ten frames a second, and no status is sent whole but the first"
+            );
             let status = if changes_per_second == 0 { 1..=3 } else { 45..=56 };
             assert!(status.contains(&viewer.patches), "{name}: {} patches", viewer.patches);
         }
@@ -186,7 +228,20 @@ fn each_traffic_event_has_what_programs_read_and_twice_a_second_all_that_is_meas
         change(&mut known, 11, 20);
         let mut viewer = Viewer::default();
         viewer.hear(&encoder.batch(&known, [true; AUDIENCES.len()], false, now_ms)[0]);
-        for field in ["at_ms", "run", "counts", "errors", "target_rate", "achieved_rate", "p50_ms", "p90_ms", "p99_ms", "rates", "since", "wished"] {
+        for field in [
+            "at_ms",
+            "run",
+            "counts",
+            "errors",
+            "target_rate",
+            "achieved_rate",
+            "p50_ms",
+            "p90_ms",
+            "p99_ms",
+            "rates",
+            "since",
+            "wished",
+        ] {
             assert!(viewer.traffic.get(field).is_some(), "`{field}` at {now_ms} ms");
         }
         all += usize::from(viewer.figures.is_some());

@@ -29,7 +29,9 @@ pub async fn live(State(state): State<AppState>, InNamespace(ns): InNamespace, u
     let lang = uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("lang=")).map(Lang::named);
     let space = state.demo.up_to_date(&ns).await?;
     let joined = state.feeds.join(&space, state.demo.build_id(), lang.map_or(Audience::Plain, Audience::Worded));
-    let joined = joined.ok_or_else(|| ApiError::new(Code::ClusterUnreachable, "The panel shuts down.", "Connect again when it is back."))?;
+    let joined = joined.ok_or_else(|| {
+        ApiError::new(Code::ClusterUnreachable, "The panel shuts down.", "Connect again when it is back.")
+    })?;
     let open = (joined, state.metrics.viewer());
     let events = futures::stream::unfold(open, |(mut joined, counted)| async move {
         let events = joined.next().await?;

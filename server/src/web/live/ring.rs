@@ -36,7 +36,10 @@ pub struct Joined {
 impl Ring {
     /// Nobody reads it yet.
     pub fn new(known: Known, now_ms: u64) -> Arc<Ring> {
-        let open = Open { encoder: Encoder::new(known, now_ms), senders: std::array::from_fn(|_| broadcast::Sender::new(BEHIND)) };
+        let open = Open {
+            encoder: Encoder::new(known, now_ms),
+            senders: std::array::from_fn(|_| broadcast::Sender::new(BEHIND)),
+        };
         Arc::new(Ring { open: Mutex::new(Some(open)) })
     }
 

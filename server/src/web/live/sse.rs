@@ -33,6 +33,9 @@ mod tests {
         let mut out = Vec::new();
         super::json(&mut out, "a", &"one\n\nevent: b\ntwo");
         super::text(&mut out, "b", "one\n\ntwo\rthree");
-        assert_eq!(String::from_utf8(out).unwrap(), "event: a\ndata: \"one\\n\\nevent: b\\ntwo\"\n\nevent: b\ndata: one\ndata: \ndata: two\ndata: three\n\n");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "event: a\ndata: \"one\\n\\nevent: b\\ntwo\"\n\nevent: b\ndata: one\ndata: \ndata: two\ndata: three\n\n"
+        );
     }
 }

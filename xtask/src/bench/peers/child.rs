@@ -23,7 +23,13 @@ pub fn placed(place: Place, program: impl AsRef<OsStr>) -> Command {
         return cmd(program);
     }
     let mut command = cmd("taskset");
-    command.arg("-c").arg(match place { Place::Measured => "0", Place::Beside => "1" }).arg(program);
+    command
+        .arg("-c")
+        .arg(match place {
+            Place::Measured => "0",
+            Place::Beside => "1",
+        })
+        .arg(program);
     command
 }
 
@@ -75,7 +81,9 @@ fn answers(at: SocketAddr) -> bool {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(at)?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"GET http://flaskapp:7777/env/version HTTP/1.1\r\nhost: flaskapp:7777\r\nconnection: close\r\n\r\n")?;
+        stream.write_all(
+            b"GET http://flaskapp:7777/env/version HTTP/1.1\r\nhost: flaskapp:7777\r\nconnection: close\r\n\r\n",
+        )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)

@@ -35,12 +35,16 @@ impl Peers {
         let ours = |name: &str| target_dir().join("release/examples").join(name);
         tools::bench_peers();
         // Debian keeps servers where users' PATH does not go.
-        let server = |name: &str| which(name).or_else(|| Some(PathBuf::from("/usr/sbin").join(name)).filter(|file| file.is_file()));
+        let server = |name: &str| {
+            which(name).or_else(|| Some(PathBuf::from("/usr/sbin").join(name)).filter(|file| file.is_file()))
+        };
         let envoy = tools::envoy().map_err(|why| println!("    note: without Envoy: {why}")).ok();
         let tools = Tools {
             sidecar: ours("bench_sidecar"),
             load: ours("bench_load"),
-            nginx: server("nginx").ok_or_else(|| error("nginx is needed, as upstream and as yardstick. On Debian, as root: apt-get install nginx-light"))?,
+            nginx: server("nginx").ok_or_else(|| {
+                error("nginx is needed, as upstream and as yardstick. On Debian, as root: apt-get install nginx-light")
+            })?,
             haproxy: server("haproxy"),
             envoy,
         };
@@ -82,7 +86,8 @@ type Proxy<'a> = (&'a Server, Series);
 fn proxies(tools: &Tools, folder: &Path, rounds: usize, results: &mut Results) -> Result<()> {
     let upstream = Upstream::start(Place::Beside, tools, folder)?;
     let nginx = servers::nginx_proxy(tools, folder, upstream.versions)?;
-    let haproxy = tools.haproxy.as_ref().map(|program| servers::haproxy(program, folder, upstream.versions)).transpose()?;
+    let haproxy =
+        tools.haproxy.as_ref().map(|program| servers::haproxy(program, folder, upstream.versions)).transpose()?;
     let envoy = tools.envoy.as_ref().map(|program| servers::envoy(program, folder, upstream.versions)).transpose()?;
     let sidecar = servers::sidecar(tools, folder, upstream.versions)?;
 
@@ -121,7 +126,15 @@ fn proxies(tools: &Tools, folder: &Path, rounds: usize, results: &mut Results) -
 }
 
 /// What each adds to the 99th percentile, at half of what Envoy can do at most, the same rate for both.
-fn tails(tools: &Tools, upstream: &Upstream, envoy: &Server, sidecar: &Server, rate: u32, rounds: usize, results: &mut Results) -> Result<()> {
+fn tails(
+    tools: &Tools,
+    upstream: &Upstream,
+    envoy: &Server,
+    sidecar: &Server,
+    rate: u32,
+    rounds: usize,
+    results: &mut Results,
+) -> Result<()> {
     let (mut added_by_envoy, mut added_by_us, mut direct) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let p99 = |at: SocketAddr| runs::ours_open(Place::Beside, &tools.load, at, rate, OPEN_S).map(|run| run.p99_ms);
@@ -142,7 +155,8 @@ fn tails(tools: &Tools, upstream: &Upstream, envoy: &Server, sidecar: &Server, r
 fn generators(tools: &Tools, folder: &Path, rounds: usize, results: &mut Results) -> Result<()> {
     let upstream = Upstream::start(Place::Beside, tools, folder)?;
     let at = upstream.server.at;
-    let (wrk, hey, oha) = (which("wrk"), which("hey"), tools::oha().map_err(|why| println!("    note: without oha: {why}")).ok());
+    let (wrk, hey, oha) =
+        (which("wrk"), which("hey"), tools::oha().map_err(|why| println!("    note: without oha: {why}")).ok());
     let names = ["load_closed", "wrk", "hey", "oha_closed", "load_open", "oha_open"];
     let [mut closed, mut of_wrk, mut of_hey, mut oha_closed, mut open, mut oha_open] = names.map(Series::new);
     let (mut errors, mut late, mut most) = (Vec::new(), Vec::new(), 0.0_f64);
@@ -168,7 +182,10 @@ fn generators(tools: &Tools, folder: &Path, rounds: usize, results: &mut Results
         }
         most = most.max(runs::ours_open(Place::Measured, &tools.load, at, 50_000, 3.0)?.rate);
     }
-    for series in [&closed, &of_wrk, &of_hey, &oha_closed, &open, &oha_open].into_iter().filter(|series| !series.values.is_empty()) {
+    for series in [&closed, &of_wrk, &of_hey, &oha_closed, &open, &oha_open]
+        .into_iter()
+        .filter(|series| !series.values.is_empty())
+    {
         results.note(&format!("{}_cpu_us", series.name), series.median(), "µs");
     }
     results.note("load_one_core_per_s", 1e6 / closed.median(), "/s");

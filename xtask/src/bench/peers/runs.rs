@@ -41,14 +41,16 @@ fn ours(command: &mut Command) -> Result<Ours> {
     }
     let number = |of: &Value, name: &str| of[name].as_f64().unwrap_or(f64::NAN);
     let answered = end["counts"].as_object().map_or(f64::NAN, |counts| counts.values().filter_map(Value::as_f64).sum());
-    let rate = (number(&last, "sent") - number(&first, "sent")) / (number(&last, "at_ms") - number(&first, "at_ms")) * 1000.0;
+    let rate =
+        (number(&last, "sent") - number(&first, "sent")) / (number(&last, "at_ms") - number(&first, "at_ms")) * 1000.0;
     Ok(Ours { cpu_s, answered, rate, p99_ms: number(&last, "p99_ms"), late_p99_ms: number(&last, "start_p99_ms") })
 }
 
 /// CPU microseconds a request of wrk.
 pub fn wrk_us(program: &Path, at: SocketAddr, seconds: u32) -> Result<f64> {
     let mut command = placed(Place::Measured, program);
-    let (said, cpu_s) = spent(command.args(["-t", "1", "-c", &CONNECTIONS.to_string(), "-d", &format!("{seconds}s")]).arg(url(at)))?;
+    let (said, cpu_s) =
+        spent(command.args(["-t", "1", "-c", &CONNECTIONS.to_string(), "-d", &format!("{seconds}s")]).arg(url(at)))?;
     let requests = said.lines().find_map(|line| line.trim().split_once(" requests in ")?.0.parse::<f64>().ok());
     Ok(cpu_s * 1e6 / requests.ok_or_else(|| error(format!("wrk does not say how many requests it made:\n{said}")))?)
 }
@@ -56,7 +58,8 @@ pub fn wrk_us(program: &Path, at: SocketAddr, seconds: u32) -> Result<f64> {
 /// CPU microseconds a request of hey, which is told how many to make.
 pub fn hey_us(program: &Path, at: SocketAddr, requests: u32) -> Result<f64> {
     let mut command = placed(Place::Measured, program);
-    let command = command.args(["-cpus", "1", "-c", &CONNECTIONS.to_string(), "-n", &requests.to_string()]).arg(url(at));
+    let command =
+        command.args(["-cpus", "1", "-c", &CONNECTIONS.to_string(), "-n", &requests.to_string()]).arg(url(at));
     // It rounds down to a multiple of the connections.
     Ok(spent(command)?.1 * 1e6 / f64::from(requests / CONNECTIONS * CONNECTIONS))
 }

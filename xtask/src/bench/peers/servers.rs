@@ -45,7 +45,10 @@ impl Upstream {
         let versions = [free_address()?, free_address()?];
         let server = |version: usize| {
             let n = version + 1;
-            format!("server {{ listen {}; location / {{ default_type text/plain; add_header x-app-version v{n}; return 200 \"v{n}\\n\"; }} }}", versions[version])
+            format!(
+                "server {{ listen {}; location / {{ default_type text/plain; add_header x-app-version v{n}; return 200 \"v{n}\\n\"; }} }}",
+                versions[version]
+            )
         };
         let servers = format!("{}\n{}", server(0), server(1));
         let server = nginx("upstream", place, tools, folder, versions[0], &servers)?;
@@ -121,7 +124,13 @@ pub fn sidecar(tools: &Tools, folder: &Path, [v1, v2]: [SocketAddr; 2]) -> Resul
     let (at, socket) = (free_address()?, folder.join("mesh.sock"));
     let _ = std::fs::remove_file(&socket);
     let mut control = placed(Place::Beside, &tools.sidecar);
-    let control = control.arg("control").arg(&socket).arg(v1.to_string()).arg(v2.to_string()).spawn().context("start the control plane")?;
+    let control = control
+        .arg("control")
+        .arg(&socket)
+        .arg(v1.to_string())
+        .arg(v2.to_string())
+        .spawn()
+        .context("start the control plane")?;
     let control = Control(control);
     let mut command = placed(Place::Measured, &tools.sidecar);
     let server = Server::start("sidecar", folder, at, command.arg("sidecar").arg(&socket).arg(at.to_string()))?;

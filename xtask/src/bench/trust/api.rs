@@ -15,11 +15,16 @@ pub struct Api {
 impl Api {
     /// Errors: kubectl cannot be had, or does not serve.
     pub fn open(kubectl: &Kubectl) -> Result<Api> {
-        let mut child = kubectl.command(&["proxy", "--port=0"]).stdout(Stdio::piped()).spawn().context("start kubectl proxy")?;
+        let mut child =
+            kubectl.command(&["proxy", "--port=0"]).stdout(Stdio::piped()).spawn().context("start kubectl proxy")?;
         let out = child.stdout.take().ok_or_else(|| error("kubectl has no output"))?;
         let mut lines = BufReader::new(out).lines().map_while(std::io::Result::ok);
         let address = lines.find_map(|line| line.strip_prefix("Starting to serve on ").map(str::to_owned));
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(120))).build().into();
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(120)))
+            .build()
+            .into();
         Ok(Api { child, url: format!("http://{}", address.ok_or_else(|| error("kubectl proxy ended"))?), agent })
     }
 
@@ -33,7 +38,8 @@ impl Api {
         };
         let mut answer = request.header("content-type", content_type).send(body).context(format!("{method} {path}"))?;
         let status = answer.status().as_u16();
-        std::io::copy(&mut answer.body_mut().as_reader(), &mut std::io::sink()).context(format!("read the answer to {method} {path}"))?;
+        std::io::copy(&mut answer.body_mut().as_reader(), &mut std::io::sink())
+            .context(format!("read the answer to {method} {path}"))?;
         Ok(status)
     }
 }

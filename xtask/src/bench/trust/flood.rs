@@ -63,7 +63,11 @@ pub fn measure(program: &Path, results: &mut Results) -> Result<()> {
 
 /// Longest answer to another address in milliseconds, largest resident set of the owner.
 fn flood(listener: &Listener, connections: usize, time: Duration) -> Result<(f64, f64)> {
-    let mut part = if listener.asks.is_some() { b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Part: ".to_vec() } else { vec![0x16, 3, 1, 0x3f, 0xff, 1] };
+    let mut part = if listener.asks.is_some() {
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Part: ".to_vec()
+    } else {
+        vec![0x16, 3, 1, 0x3f, 0xff, 1]
+    };
     part.resize(PART, b'a');
     let mut flood = Flood::start(listener.address, connections, part)?;
     let (began, mut longest, mut most) = (Instant::now(), 0.0_f64, 0.0_f64);
@@ -79,11 +83,13 @@ fn flood(listener: &Listener, connections: usize, time: Duration) -> Result<(f64
 fn answer_ms(listener: &Listener) -> Result<f64> {
     let Some(asks) = &listener.asks else {
         let url = format!("https://{}/healthz", listener.address);
-        let seconds = output(cmd("curl").args(["-sk", "--max-time", "10", "-o", "/dev/null", "-w", "%{time_total}", &url]))?;
+        let seconds =
+            output(cmd("curl").args(["-sk", "--max-time", "10", "-o", "/dev/null", "-w", "%{time_total}", &url]))?;
         return Ok(seconds.parse::<f64>().context("read curl's time")? * 1000.0);
     };
     let began = Instant::now();
-    let mut stream = TcpStream::connect_timeout(&listener.address, Duration::from_secs(10)).context(format!("reach {}", listener.name))?;
+    let mut stream = TcpStream::connect_timeout(&listener.address, Duration::from_secs(10))
+        .context(format!("reach {}", listener.name))?;
     let mut first = [0];
     let asked = stream.set_read_timeout(Some(Duration::from_secs(10))).and_then(|()| stream.write_all(asks.as_bytes()));
     asked.and_then(|()| stream.read_exact(&mut first)).context(format!("be answered by {}", listener.name))?;
@@ -98,15 +104,18 @@ fn listeners(panel: &Panel, state: &StateDir) -> Result<Vec<Listener>> {
     let ip = |namespace: &str, app: &str, port: u16| -> Result<String> {
         let mut found = String::new();
         panel.until("the pods of before are gone", |_| {
-            found = kubectl.run_in(namespace, &["get", "pods", "-l", app, "-o", "jsonpath={.items[*].status.podIP}"])?;
-            Ok(!found.contains(' ') && found.parse().is_ok_and(|ip: std::net::Ipv4Addr| owner((ip, port).into()).is_ok()))
+            found =
+                kubectl.run_in(namespace, &["get", "pods", "-l", app, "-o", "jsonpath={.items[*].status.podIP}"])?;
+            Ok(!found.contains(' ')
+                && found.parse().is_ok_and(|ip: std::net::Ipv4Addr| owner((ip, port).into()).is_ok()))
         })?;
         Ok(found)
     };
     let server = kubectl.run(&["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"])?;
     let (injected, plain) = (ip("istio-app", "app=flaskapp,version=v1", 15000)?, ip("default", "app=plain", 7777)?);
     let service = kubectl.run(&["get", "service", "flaskapp", "-o", "jsonpath={.spec.clusterIP}"])?;
-    let get = |target: &str, host: &str| Some(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+    let get =
+        |target: &str, host: &str| Some(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
     let app = "http://flaskapp.istio-app:7777/env/version";
     let all = [
         ("panel", panel.address().to_string(), get("/healthz", &panel.address().to_string())),

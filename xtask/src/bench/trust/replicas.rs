@@ -52,6 +52,10 @@ pub fn measure(program: &Path, results: &mut Results) -> Result<()> {
     results.at_most("replicas_10k_healthz_ms", healthz, "ms", 100.0);
     results.at_most("replicas_10k_weights_ms", weights, "ms", 250.0);
     results.note("replicas_10k_ready", pods.trim().parse::<f64>().unwrap_or(0.0), "");
-    results.note("replicas_10k_panel_mb", crate::bench::memory::pss_mb(panel.pid()).context("read the panel's memory")?, "MiB");
+    results.note(
+        "replicas_10k_panel_mb",
+        crate::bench::memory::pss_mb(panel.pid()).context("read the panel's memory")?,
+        "MiB",
+    );
     Ok(())
 }

@@ -55,7 +55,9 @@ impl Viewers {
         let (mut events, mut buffer) = (Events::with_capacity(1_024), vec![0; 64 * 1024]);
         while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
             match self.poll.poll(&mut events, Some(left)) {
-                Err(e) if e.kind() != ErrorKind::Interrupted => return Err(error(format!("cannot wait for viewers: {e}"))),
+                Err(e) if e.kind() != ErrorKind::Interrupted => {
+                    return Err(error(format!("cannot wait for viewers: {e}")));
+                }
                 _ => {}
             }
             for event in &events {
@@ -88,7 +90,9 @@ impl Viewer {
         while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.line.drain(..=end).collect();
             let text = String::from_utf8_lossy(&line);
-            let Some(desired) = text.split_once(r#""wished":{"#).and_then(|(_, rest)| rest.split_once('}')) else { continue };
+            let Some(desired) = text.split_once(r#""wished":{"#).and_then(|(_, rest)| rest.split_once('}')) else {
+                continue;
+            };
             let desired: Option<Value> = serde_json::from_str(&format!("{{{}}}", desired.0)).ok();
             let v2 = desired.and_then(|desired| desired["v2"].as_u64()).and_then(|v2| u32::try_from(v2).ok());
             if v2.is_some() && v2 != self.last {
@@ -129,7 +133,8 @@ impl Stalled {
 /// Source: `ss(8)`, `skmem`.
 pub fn kernel_kib(port: u16) -> Result<f64> {
     let text = output(cmd("ss").args(["-tmnH", "sport", "=", &format!(":{port}")]))?;
-    let fields = text.split("skmem:(").skip(1).filter_map(|rest| rest.split(')').next()).flat_map(|list| list.split(','));
+    let fields =
+        text.split("skmem:(").skip(1).filter_map(|rest| rest.split(')').next()).flat_map(|list| list.split(','));
     let bytes = fields.filter_map(|field| {
         let (name, digits) = field.split_at(field.find(|c: char| c.is_ascii_digit())?);
         ["r", "w", "f"].contains(&name).then(|| digits.parse::<f64>().ok())?
@@ -151,7 +156,8 @@ impl Flood {
     pub fn start(to: SocketAddr, count: usize, part: Vec<u8>) -> Result<Flood> {
         let mut connections = Vec::new();
         for _ in 0..count {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).context("make a hostile connection")?;
+            let socket =
+                Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).context("make a hostile connection")?;
             // One local address has some 28,000 ports; this lets the kernel choose at connect.
             let bound = socket.bind(&SocketAddr::from((HOSTILE, 0)).into()).and_then(|()| socket.set_nonblocking(true));
             bound.context("bind a hostile connection")?;

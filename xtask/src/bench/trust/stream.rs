@@ -25,7 +25,9 @@ pub fn measure(program: &Path, results: &mut Results) -> Result<()> {
         let dragged = kb_per_s(&panel, query, |end| {
             let began = Instant::now();
             for change in 0.. {
-                std::thread::sleep((began + Duration::from_secs(1) * change / CHANGES_PER_S).saturating_duration_since(Instant::now()));
+                std::thread::sleep(
+                    (began + Duration::from_secs(1) * change / CHANGES_PER_S).saturating_duration_since(Instant::now()),
+                );
                 let v2 = change % 101;
                 // A change that fails shows as a stream that is too light: the next one tries again.
                 if Instant::now() >= end || panel.post("weights", &json!({"v1": 100 - v2, "v2": v2})).is_err() {

@@ -52,7 +52,9 @@ fn thousand(panel: &Panel, results: &mut Results) -> Result<()> {
         });
         let began = Instant::now();
         for change in 0..CHANGES_PER_S * CHANGED_FOR.as_secs() as u32 {
-            std::thread::sleep((began + Duration::from_secs(1) * change / CHANGES_PER_S).saturating_duration_since(Instant::now()));
+            std::thread::sleep(
+                (began + Duration::from_secs(1) * change / CHANGES_PER_S).saturating_duration_since(Instant::now()),
+            );
             let v2 = change % 101;
             let at = Instant::now();
             asked.lock().unwrap_or_else(PoisonError::into_inner).insert(v2, at);

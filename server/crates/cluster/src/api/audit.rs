@@ -38,7 +38,8 @@ impl Audit {
 
     /// Notes how the object is before the request; none where the request changes nothing by what it is.
     pub(super) fn begin(&self, registry: &Registry, user: &str, what: &Attributes) -> Option<Asked> {
-        let reads = ["get", "list", "watch"].contains(&what.verb.as_str()) && !["exec", "attach"].contains(&what.subresource.as_str());
+        let reads = ["get", "list", "watch"].contains(&what.verb.as_str())
+            && !["exec", "attach"].contains(&what.subresource.as_str());
         if self.path.is_none() || reads || what.resource.starts_with("selfsubject") {
             return None;
         }
@@ -118,7 +119,11 @@ fn differences(path: &str, old: &Value, new: &Value, found: &mut Vec<Value>) {
 
 fn shown(value: &Value) -> Value {
     let text = value.to_string();
-    if text.chars().count() <= MOST_SHOWN { value.clone() } else { format!("{}…", text.chars().take(MOST_SHOWN).collect::<String>()).into() }
+    if text.chars().count() <= MOST_SHOWN {
+        value.clone()
+    } else {
+        format!("{}…", text.chars().take(MOST_SHOWN).collect::<String>()).into()
+    }
 }
 
 #[cfg(test)]
@@ -130,7 +135,10 @@ mod tests {
         let route = |a: u32, version: &str| json!({"metadata": {"resourceVersion": version}, "spec": {"http": [{"route": [{"weight": a}, {"weight": 100 - a}]}]}});
         let mut found = Vec::new();
         differences("", &route(80, "1"), &route(20, "2"), &mut found);
-        assert_eq!(Value::from(found), json!([[".spec.http[0].route[0].weight", 80, 20], [".spec.http[0].route[1].weight", 20, 80]]));
+        assert_eq!(
+            Value::from(found),
+            json!([[".spec.http[0].route[0].weight", 80, 20], [".spec.http[0].route[1].weight", 20, 80]])
+        );
         let many = |n: u32| Value::Object((0..100).map(|i| (format!("k{i}"), n.into())).collect());
         let mut found = Vec::new();
         differences("", &many(1), &many(2), &mut found);
@@ -145,7 +153,8 @@ mod tests {
         for _ in 0..100 {
             audit.write(&line).unwrap();
         }
-        let sizes: Vec<u64> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
+        let sizes: Vec<u64> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
         assert!(sizes.len() == 2 && sizes.iter().all(|size| *size <= LIMIT), "{sizes:?}");
     }
 }

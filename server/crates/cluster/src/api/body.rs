@@ -19,7 +19,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) async fn read(body: Incoming, conn: Option<&Conn>) -> Result<Bytes, Status> {
     let limits = BodyLimits { bytes: MAX_BYTES, whole: READ_TIMEOUT, ..BodyLimits::default() };
     listen::collect(body, conn, limits).await.map_err(|error| match error {
-        BodyError::TooLarge => Status::too_large(format!("the request's body is larger than the limit of {MAX_BYTES} bytes")),
+        BodyError::TooLarge => {
+            Status::too_large(format!("the request's body is larger than the limit of {MAX_BYTES} bytes"))
+        }
         BodyError::TooSlow => Status::new(408, "Timeout", "the request's body came too slowly"),
         BodyError::Broken(e) => Status::bad_request(format!("the request's body could not be read: {e}")),
     })
@@ -54,7 +56,8 @@ pub(super) fn unsupported(given: &str, accepted: &str) -> Status {
 /// # Errors
 /// 400 with the parser's position.
 pub(super) fn json(bytes: &[u8]) -> Result<Value, Status> {
-    let value = serde_json::from_slice(bytes).map_err(|e| Status::bad_request(format!("the request's body is not valid JSON: {e}")))?;
+    let value = serde_json::from_slice(bytes)
+        .map_err(|e| Status::bad_request(format!("the request's body is not valid JSON: {e}")))?;
     bounded(value)
 }
 
@@ -82,7 +85,11 @@ pub(super) fn yaml(bytes: &[u8]) -> Result<Value, Status> {
 }
 
 fn bounded(value: Value) -> Result<Value, Status> {
-    if fits(&value, MAX_DEPTH) { Ok(value) } else { Err(Status::bad_request(format!("the request's body is nested deeper than {MAX_DEPTH} levels"))) }
+    if fits(&value, MAX_DEPTH) {
+        Ok(value)
+    } else {
+        Err(Status::bad_request(format!("the request's body is nested deeper than {MAX_DEPTH} levels")))
+    }
 }
 
 fn fits(value: &Value, depth: usize) -> bool {
@@ -100,7 +107,10 @@ mod tests {
 
     #[test]
     fn yaml_reads_as_kubernetes_reads_it() {
-        assert_eq!(yaml(b"a: 1\nb: [x, \"2\"]\nc: true\nd: 1.5\ne:\nf: 'yes'\n").unwrap(), json!({"a": 1, "b": ["x", "2"], "c": true, "d": 1.5, "e": null, "f": "yes"}));
+        assert_eq!(
+            yaml(b"a: 1\nb: [x, \"2\"]\nc: true\nd: 1.5\ne:\nf: 'yes'\n").unwrap(),
+            json!({"a": 1, "b": ["x", "2"], "c": true, "d": 1.5, "e": null, "f": "yes"})
+        );
         assert_eq!(yaml(b" {\"a\": 1}").unwrap(), json!({"a": 1}));
     }
 
@@ -108,7 +118,14 @@ mod tests {
     fn what_is_dangerous_is_refused() {
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
         let deep_yaml = format!("a: {deep}");
-        for (name, text) in [("anchor", "a: &x 1\nb: *x\n"), ("anchor alone", "a: &x 1\n"), ("doubled key", "a: 1\na: 2\n"), ("two documents", "a: 1\n---\nb: 1\n"), ("deep", deep_yaml.as_str()), ("broken", "a: [")] {
+        for (name, text) in [
+            ("anchor", "a: &x 1\nb: *x\n"),
+            ("anchor alone", "a: &x 1\n"),
+            ("doubled key", "a: 1\na: 2\n"),
+            ("two documents", "a: 1\n---\nb: 1\n"),
+            ("deep", deep_yaml.as_str()),
+            ("broken", "a: ["),
+        ] {
             assert_eq!(yaml(text.as_bytes()).unwrap_err().code, 400, "{name}");
         }
         assert_eq!(json(deep.as_bytes()).unwrap_err().code, 400);

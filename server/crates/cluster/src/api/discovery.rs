@@ -58,7 +58,8 @@ pub(super) fn answer(kinds: &Kinds, route: &Route, headers: &HeaderMap) -> Resul
             "serverAddressByClientCIDRs": [],
         }))),
         Route::Groups => {
-            let groups: Vec<Value> = groups(&all).into_iter().filter(|g| !g.is_empty()).map(|g| group(&all, g)).collect();
+            let groups: Vec<Value> =
+                groups(&all).into_iter().filter(|g| !g.is_empty()).map(|g| group(&all, g)).collect();
             Ok(ok(&json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})))
         }
         Route::Group(name) if groups(&all).contains(&name.as_str()) => {
@@ -124,18 +125,21 @@ fn of_kind(kind: &Kind, verbs: &[&'static str]) -> Vec<Resource> {
     if kind.plural == "pods" && kind.group.is_empty() && !names.iter().any(|name| name == "eviction") {
         names.push("eviction".to_owned());
     }
-    kind.versions.iter().map(|version| Resource {
-        group: kind.group.clone(),
-        version: version.clone(),
-        kind: kind.kind.clone(),
-        plural: kind.plural.clone(),
-        singular: kind.singular.clone(),
-        short_names: kind.short_names.clone(),
-        categories: kind.categories.clone(),
-        namespaced: kind.namespaced,
-        verbs: verbs.to_vec(),
-        subresources: names.iter().map(|name| subresource(kind, name)).collect(),
-    }).collect()
+    kind.versions
+        .iter()
+        .map(|version| Resource {
+            group: kind.group.clone(),
+            version: version.clone(),
+            kind: kind.kind.clone(),
+            plural: kind.plural.clone(),
+            singular: kind.singular.clone(),
+            short_names: kind.short_names.clone(),
+            categories: kind.categories.clone(),
+            namespaced: kind.namespaced,
+            verbs: verbs.to_vec(),
+            subresources: names.iter().map(|name| subresource(kind, name)).collect(),
+        })
+        .collect()
 }
 
 fn subresource(kind: &Kind, name: &str) -> Sub {
@@ -156,7 +160,11 @@ fn subresource(kind: &Kind, name: &str) -> Sub {
     };
     let version = if what.1.is_empty() { "" } else { "v1" };
     debug_assert!(name != "log" || pods::KNOWN.contains(&name));
-    Sub { name: name.to_owned(), kind: (group, version, what.2.to_owned()), verbs: verbs.iter().map(|verb| verb_name(verb)).collect() }
+    Sub {
+        name: name.to_owned(),
+        kind: (group, version, what.2.to_owned()),
+        verbs: verbs.iter().map(|verb| verb_name(verb)).collect(),
+    }
 }
 
 fn verb_name(verb: &str) -> &'static str {
@@ -184,7 +192,10 @@ fn versions<'a>(all: &'a [Resource], group: &str) -> Vec<&'a str> {
 }
 
 fn group(all: &[Resource], name: &str) -> Value {
-    let versions: Vec<Value> = versions(all, name).into_iter().map(|v| json!({"groupVersion": group_version(name, v), "version": v})).collect();
+    let versions: Vec<Value> = versions(all, name)
+        .into_iter()
+        .map(|v| json!({"groupVersion": group_version(name, v), "version": v}))
+        .collect();
     json!({"name": name, "versions": versions, "preferredVersion": versions.first()})
 }
 
@@ -212,14 +223,22 @@ fn legacy(resource: &Resource) -> Vec<Value> {
 }
 
 fn aggregate(all: &[Resource], core: bool) -> Answer {
-    let items: Vec<Value> = groups(all).into_iter().filter(|group| group.is_empty() == core).map(|group| {
-        let versions: Vec<Value> = versions(all, group).into_iter().map(|version| {
+    let items: Vec<Value> = groups(all)
+        .into_iter()
+        .filter(|group| group.is_empty() == core)
+        .map(|group| {
+            let versions: Vec<Value> = versions(all, group).into_iter().map(|version| {
             let own = all.iter().filter(|r| r.group == group && r.version == version);
             json!({"version": version, "resources": own.map(aggregated).collect::<Vec<_>>(), "freshness": "Current"})
         }).collect();
-        let metadata = if group.is_empty() { json!({"creationTimestamp": null}) } else { json!({"name": group, "creationTimestamp": null}) };
-        json!({"metadata": metadata, "versions": versions})
-    }).collect();
+            let metadata = if group.is_empty() {
+                json!({"creationTimestamp": null})
+            } else {
+                json!({"name": group, "creationTimestamp": null})
+            };
+            json!({"metadata": metadata, "versions": versions})
+        })
+        .collect();
     let list = json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items});
     let mut answer = ok(&list);
     answer.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
@@ -242,11 +261,19 @@ fn aggregated(resource: &Resource) -> Value {
         value["categories"] = json!(resource.categories);
     }
     if !resource.subresources.is_empty() {
-        let subs: Vec<Value> = resource.subresources.iter().map(|sub| {
-            let (group, version, name) = (sub.kind.0, sub.kind.1, &sub.kind.2);
-            let response = if version.is_empty() { kind(&resource.group, &resource.version, name) } else { kind(group, version, name) };
-            json!({"subresource": sub.name, "responseKind": response, "verbs": sub.verbs})
-        }).collect();
+        let subs: Vec<Value> = resource
+            .subresources
+            .iter()
+            .map(|sub| {
+                let (group, version, name) = (sub.kind.0, sub.kind.1, &sub.kind.2);
+                let response = if version.is_empty() {
+                    kind(&resource.group, &resource.version, name)
+                } else {
+                    kind(group, version, name)
+                };
+                json!({"subresource": sub.name, "responseKind": response, "verbs": sub.verbs})
+            })
+            .collect();
         value["subresources"] = json!(subs);
     }
     value

@@ -2,8 +2,8 @@
 //!
 //! Source: k8s.io/apimachinery, "remotecommand" constants: 0 stdin, 1 stdout, 2 stderr, 3 the exit Status, 4 resize,
 //! and in version 5 255, which closes the channel that it names.
-use super::query::Query;
 use super::offer::offer;
+use super::query::Query;
 use super::ws;
 use crate::kubelet::{Exec, ExecOptions};
 use crate::status::Status;
@@ -41,7 +41,12 @@ pub(super) fn options(query: &Query) -> Result<ExecOptions, Status> {
     if command.is_empty() {
         return Err(Status::bad_request("you must specify at least 1 command for the container"));
     }
-    Ok(ExecOptions { container: query.get("container").map(str::to_owned), command, stdin: query.flag("stdin")?, tty: query.flag("tty")? })
+    Ok(ExecOptions {
+        container: query.get("container").map(str::to_owned),
+        command,
+        stdin: query.flag("stdin")?,
+        tty: query.flag("tty")?,
+    })
 }
 
 /// Runs until the command ends or the client leaves; then the command is killed. A command that could not be started is
@@ -50,7 +55,11 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(socket: WebSocketStre
     serve(socket, started, PATIENCE).await;
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(socket: WebSocketStream<S>, started: Result<Exec, Status>, patience: Duration) {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: WebSocketStream<S>,
+    started: Result<Exec, Status>,
+    patience: Duration,
+) {
     let (mut sink, mut source) = socket.split();
     let (out, mut queue) = mpsc::channel::<Bytes>(4);
     let send = async move {
@@ -181,7 +190,10 @@ mod tests {
     #[test]
     fn options_come_from_the_query() {
         let o = options(&Query::parse("command=sh&command=-c&container=app&stdin=true&tty=1").unwrap()).unwrap();
-        assert_eq!((o.command, o.container.as_deref(), o.stdin, o.tty), (vec!["sh".to_owned(), "-c".into()], Some("app"), true, true));
+        assert_eq!(
+            (o.command, o.container.as_deref(), o.stdin, o.tty),
+            (vec!["sh".to_owned(), "-c".into()], Some("app"), true, true)
+        );
         assert_eq!(options(&Query::default()).unwrap_err().code, 400);
     }
 
@@ -194,7 +206,9 @@ mod tests {
     }
 
     /// A command that never reads its input, as `sleep` is, or that reads it once `read` is cancelled.
-    async fn deaf(read: CancellationToken) -> (WebSocketStream<tokio::io::DuplexStream>, impl Future<Output = ()>, mpsc::Receiver<()>) {
+    async fn deaf(
+        read: CancellationToken,
+    ) -> (WebSocketStream<tokio::io::DuplexStream>, impl Future<Output = ()>, mpsc::Receiver<()>) {
         use futures::FutureExt;
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let (pipe, mut other) = tokio::io::duplex(1024);
@@ -212,8 +226,11 @@ mod tests {
             resize: mpsc::channel(1).0,
             exit: exit.boxed(),
         };
-        let server = WebSocketStream::from_raw_socket(theirs, tokio_tungstenite::tungstenite::protocol::Role::Server, None).await;
-        let client = WebSocketStream::from_raw_socket(ours, tokio_tungstenite::tungstenite::protocol::Role::Client, None).await;
+        let server =
+            WebSocketStream::from_raw_socket(theirs, tokio_tungstenite::tungstenite::protocol::Role::Server, None)
+                .await;
+        let client =
+            WebSocketStream::from_raw_socket(ours, tokio_tungstenite::tungstenite::protocol::Role::Client, None).await;
         (client, serve(server, Ok(exec), Duration::from_millis(20)), gone)
     }
 
@@ -248,7 +265,9 @@ mod tests {
             }
             String::new()
         };
-        let (told, ()) = tokio::time::timeout(Duration::from_secs(120), async { tokio::join!(talk, served) }).await.expect("it ends");
+        let (told, ()) = tokio::time::timeout(Duration::from_secs(120), async { tokio::join!(talk, served) })
+            .await
+            .expect("it ends");
         assert!(told.contains("some of it was lost"), "{told}");
     }
 }

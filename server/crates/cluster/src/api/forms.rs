@@ -42,12 +42,21 @@ struct List {
 impl Shape {
     /// # Errors
     /// 400 for an `includeObject` that is none.
-    pub(super) fn new(kind: Arc<Kind>, api_version: String, (form, syntax): (Form, Syntax), query: &Query) -> Result<Shape, Status> {
+    pub(super) fn new(
+        kind: Arc<Kind>,
+        api_version: String,
+        (form, syntax): (Form, Syntax),
+        query: &Query,
+    ) -> Result<Shape, Status> {
         let include = match query.get("includeObject") {
             None | Some("Metadata") => Include::Metadata,
             Some("None") => Include::None,
             Some("Object") => Include::Object,
-            Some(other) => return Err(Status::bad_request(format!("includeObject: \"{other}\" is none of None, Metadata, Object"))),
+            Some(other) => {
+                return Err(Status::bad_request(format!(
+                    "includeObject: \"{other}\" is none of None, Metadata, Object"
+                )));
+            }
         };
         Ok(Shape { kind, api_version, form, syntax, include })
     }
@@ -61,7 +70,10 @@ impl Shape {
     pub(super) fn object(&self, object: &Arc<Object>) -> Arc<Object> {
         match self.form {
             Form::Object => self.versioned(object),
-            Form::Table => Arc::new(self.table(std::slice::from_ref(object), json!({"resourceVersion": object["metadata"]["resourceVersion"]}))),
+            Form::Table => Arc::new(self.table(
+                std::slice::from_ref(object),
+                json!({"resourceVersion": object["metadata"]["resourceVersion"]}),
+            )),
             Form::Partial => Arc::new(partial(object)),
         }
     }
@@ -79,12 +91,22 @@ impl Shape {
             Form::Table => respond::object(StatusCode::OK, self.syntax, &self.table(&list.items, metadata)),
             Form::Partial => {
                 let items = list.items.iter().map(|object| Arc::new(partial(object))).collect();
-                let list = List { kind: "PartialObjectMetadataList".to_owned(), api_version: "meta.k8s.io/v1".to_owned(), metadata, items };
+                let list = List {
+                    kind: "PartialObjectMetadataList".to_owned(),
+                    api_version: "meta.k8s.io/v1".to_owned(),
+                    metadata,
+                    items,
+                };
                 respond::object(StatusCode::OK, self.syntax, &list)
             }
             Form::Object => {
                 let items = list.items.iter().map(|object| self.versioned(object)).collect();
-                let list = List { kind: format!("{}List", self.kind.kind), api_version: self.api_version.clone(), metadata, items };
+                let list = List {
+                    kind: format!("{}List", self.kind.kind),
+                    api_version: self.api_version.clone(),
+                    metadata,
+                    items,
+                };
                 respond::object(StatusCode::OK, self.syntax, &list)
             }
         }
@@ -112,14 +134,17 @@ impl Shape {
         let columns: Vec<Value> = self.kind.columns.iter().map(|column| {
             json!({"name": column.name, "type": column.r#type, "format": column.format, "description": column.name, "priority": column.priority})
         }).collect();
-        let rows: Vec<Value> = objects.iter().map(|object| {
-            let cells: Vec<Value> = self.kind.columns.iter().map(|column| (column.value)(object)).collect();
-            match self.include {
-                Include::None => json!({"cells": cells}),
-                Include::Metadata => json!({"cells": cells, "object": partial(object)}),
-                Include::Object => json!({"cells": cells, "object": &*self.versioned(object)}),
-            }
-        }).collect();
+        let rows: Vec<Value> = objects
+            .iter()
+            .map(|object| {
+                let cells: Vec<Value> = self.kind.columns.iter().map(|column| (column.value)(object)).collect();
+                match self.include {
+                    Include::None => json!({"cells": cells}),
+                    Include::Metadata => json!({"cells": cells, "object": partial(object)}),
+                    Include::Object => json!({"cells": cells, "object": &*self.versioned(object)}),
+                }
+            })
+            .collect();
         json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": columns, "rows": rows})
     }
 }
@@ -133,12 +158,16 @@ mod tests {
     use super::*;
 
     fn shape(form: Form, query: &str) -> Shape {
-        let kind = Arc::new(Kind::custom("networking.istio.io", &["v1", "v1beta1"], "VirtualService", "virtualservices"));
-        Shape::new(kind, "networking.istio.io/v1beta1".into(), (form, Syntax::Json), &Query::parse(query).unwrap()).unwrap()
+        let kind =
+            Arc::new(Kind::custom("networking.istio.io", &["v1", "v1beta1"], "VirtualService", "virtualservices"));
+        Shape::new(kind, "networking.istio.io/v1beta1".into(), (form, Syntax::Json), &Query::parse(query).unwrap())
+            .unwrap()
     }
 
     fn route() -> Arc<Object> {
-        Arc::new(json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"x": 1}}))
+        Arc::new(
+            json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"x": 1}}),
+        )
     }
 
     #[test]
@@ -150,9 +179,15 @@ mod tests {
     #[test]
     fn tables_carry_as_much_of_the_object_as_is_asked_for() {
         let table = shape(Form::Table, "").object(&route());
-        assert_eq!((&table["kind"], &table["rows"][0]["cells"][0], &table["metadata"]["resourceVersion"]), (&json!("Table"), &json!("a"), &json!("7")));
+        assert_eq!(
+            (&table["kind"], &table["rows"][0]["cells"][0], &table["metadata"]["resourceVersion"]),
+            (&json!("Table"), &json!("a"), &json!("7"))
+        );
         assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
-        assert_eq!(table["columnDefinitions"][0], json!({"name": "Name", "type": "string", "format": "name", "description": "Name", "priority": 0}));
+        assert_eq!(
+            table["columnDefinitions"][0],
+            json!({"name": "Name", "type": "string", "format": "name", "description": "Name", "priority": 0})
+        );
         assert_eq!(shape(Form::Table, "includeObject=Object").object(&route())["rows"][0]["object"]["spec"]["x"], 1);
         assert!(shape(Form::Table, "includeObject=None").object(&route())["rows"][0].get("object").is_none());
     }

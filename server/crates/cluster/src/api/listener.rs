@@ -31,7 +31,13 @@ const OWN: usize = 128;
 /// The API's limits. A TLS connection costs some 45 KiB, so fewer than the default may wait for their first request; watches are many on
 /// one HTTP/2 connection, so more of them are allowed than there may be connections.
 pub fn limits(own_client: Option<IpAddr>) -> Limits {
-    let mut limits = Limits { waiting: 640, streams: 4_000, streams_per_peer: 3_000, idle_unknown: Duration::from_secs(10), ..Limits::default() };
+    let mut limits = Limits {
+        waiting: 640,
+        streams: 4_000,
+        streams_per_peer: 3_000,
+        idle_unknown: Duration::from_secs(10),
+        ..Limits::default()
+    };
     // Lists of a MiB: with a small buffer each would cost many wake-ups.
     limits.send_buffer = Some(64 * 1024);
     limits.drain = DRAIN;
@@ -92,7 +98,14 @@ pub(super) async fn run<H: Handler>(
     }
 }
 
-async fn connection<H: Handler>(io: Guarded<TcpStream>, conn: Conn, acceptor: TlsAcceptor, handler: Arc<H>, tasks: Tasks, stop: CancellationToken) {
+async fn connection<H: Handler>(
+    io: Guarded<TcpStream>,
+    conn: Conn,
+    acceptor: TlsAcceptor,
+    handler: Arc<H>,
+    tasks: Tasks,
+    stop: CancellationToken,
+) {
     let stream = tokio::select! {
         () = stop.cancelled() => return,
         // An error is a port scan, or somebody who speaks plain HTTP: not ours to report.

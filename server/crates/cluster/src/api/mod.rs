@@ -36,8 +36,8 @@ use http::header::{AUTHORIZATION, ORIGIN};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use listener::{Handler, Tasks};
 pub use listener::limits;
+use listener::{Handler, Tasks};
 use query::Query;
 use respond::Answer;
 use route::{Route, Target};
@@ -71,7 +71,10 @@ pub async fn serve(
 ) {
     let ending = stop.clone();
     let audit = Audit::new(auth.audit.clone());
-    listener::run(listener, policy, tls, stop, |tasks| Arc::new(Api { registry, kubelet, auth, audit, wrong_tokens: std::sync::Mutex::default(), tasks, stop: ending })).await;
+    listener::run(listener, policy, tls, stop, |tasks| {
+        Arc::new(Api { registry, kubelet, auth, audit, wrong_tokens: std::sync::Mutex::default(), tasks, stop: ending })
+    })
+    .await;
 }
 
 /// What every request may use.
@@ -143,14 +146,17 @@ impl Api {
         }
         // The only routes without a token: they tell nothing that a port scan would not.
         match (&route, request.method()) {
-            (Ok(Route::Health), &Method::GET) => return Ok(respond::whole(StatusCode::OK, "text/plain; charset=utf-8", "ok")),
+            (Ok(Route::Health), &Method::GET) => {
+                return Ok(respond::whole(StatusCode::OK, "text/plain; charset=utf-8", "ok"));
+            }
             (Ok(Route::Version), &Method::GET) => return Ok(respond::json(StatusCode::OK, &discovery::version())),
             _ => {}
         }
         let user = self.authenticate(request.headers())?;
         let conn = request.extensions().get::<listen::Conn>().cloned();
         if let Some(conn) = &conn {
-            conn.identify(digest(&user.name), PER_USER).map_err(|refused| crowded(refused, "connections are open for this user"))?;
+            conn.identify(digest(&user.name), PER_USER)
+                .map_err(|refused| crowded(refused, "connections are open for this user"))?;
         }
         let user = self.impersonated(user, request.headers())?;
         let query = Query::parse(request.uri().query().unwrap_or_default())?;
@@ -160,18 +166,23 @@ impl Api {
             if let Some(noted) = self.audit.begin(&self.registry, &user.name, &asked) {
                 self.audit.end(&self.registry, noted, 403);
             }
-            return Err(Status::forbidden(why).with_details(serde_json::json!({"name": asked.name, "group": asked.group, "kind": asked.resource})));
+            return Err(Status::forbidden(why)
+                .with_details(serde_json::json!({"name": asked.name, "group": asked.group, "kind": asked.resource})));
         }
         let Route::Resource(target) = route else {
             if request.method() != Method::GET {
-                return Err(Status::method_not_allowed("the server does not allow this method on the requested resource"));
+                return Err(Status::method_not_allowed(
+                    "the server does not allow this method on the requested resource",
+                ));
             }
             return self.describe(&route, request.headers());
         };
         let noted = self.audit.begin(&self.registry, &user.name, &asked);
         let api = self.clone();
         let place = match conn.filter(|_| asked.verb == "watch" || asked.subresource == "log") {
-            Some(conn) => Some(conn.stream().map_err(|refused| crowded(refused, "watches and logs are being followed"))?),
+            Some(conn) => {
+                Some(conn.stream().map_err(|refused| crowded(refused, "watches and logs are being followed"))?)
+            }
             None => None,
         };
         let answered = verbs::answer(Call { api: self, user, target, query, request }).await;
@@ -193,7 +204,9 @@ impl Api {
             return Err(Status::forbidden("the Host of the request is not one of this server's names"));
         }
         match header(ORIGIN) {
-            Some(origin) if !self.auth.hosts.allows_origin(origin) => Err(Status::forbidden("requests from web pages of another origin are refused")),
+            Some(origin) if !self.auth.hosts.allows_origin(origin) => {
+                Err(Status::forbidden("requests from web pages of another origin are refused"))
+            }
             _ => Ok(()),
         }
     }
@@ -220,12 +233,17 @@ impl Api {
     fn impersonated(&self, user: User, headers: &HeaderMap) -> Result<User, Status> {
         let others = headers.keys().any(|name| name.as_str().starts_with("impersonate-") && name != "impersonate-user");
         if others {
-            return Err(Status::forbidden("only users can be impersonated here, by --as: groups, uids and extras cannot"));
+            return Err(Status::forbidden(
+                "only users can be impersonated here, by --as: groups, uids and extras cannot",
+            ));
         }
         let Some(name) = headers.get("impersonate-user") else { return Ok(user) };
         let name = name.to_str().unwrap_or_default();
         if user.role != crate::auth::Role::Owner || user.namespace.is_some() {
-            return Err(Status::forbidden(format!("users \"{name}\" is forbidden: User \"{}\" cannot impersonate resource \"users\"", user.name)));
+            return Err(Status::forbidden(format!(
+                "users \"{name}\" is forbidden: User \"{}\" cannot impersonate resource \"users\"",
+                user.name
+            )));
         }
         self.auth.tokens.user(name).cloned().ok_or_else(|| {
             Status::forbidden(format!("User \"{name}\" is not known to this cluster: owner, presenter and viewer are"))

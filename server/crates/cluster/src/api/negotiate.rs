@@ -48,7 +48,8 @@ impl<'a> Media<'a> {
 
 fn accepted(headers: &HeaderMap) -> Vec<String> {
     let lines = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut wanted: Vec<String> = lines.flat_map(|line| line.split(',')).map(|m| m.trim().to_owned()).filter(|m| !m.is_empty()).collect();
+    let mut wanted: Vec<String> =
+        lines.flat_map(|line| line.split(',')).map(|m| m.trim().to_owned()).filter(|m| !m.is_empty()).collect();
     if wanted.is_empty() {
         wanted.push("*/*".to_owned());
     }
@@ -72,7 +73,13 @@ pub(super) fn form(headers: &HeaderMap) -> Result<(Form, Syntax), Status> {
             _ => None,
         }
     });
-    known.ok_or_else(|| Status::new(406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml"))
+    known.ok_or_else(|| {
+        Status::new(
+            406,
+            "NotAcceptable",
+            "only the following media types are accepted: application/json, application/yaml",
+        )
+    })
 }
 
 /// Whether the client takes all of discovery in one answer.
@@ -80,7 +87,8 @@ pub(super) fn wants_aggregated_discovery(headers: &HeaderMap) -> bool {
     accepted(headers).iter().any(|text| {
         let media = Media::parse(text);
         media.syntax() == Some(Syntax::Json)
-            && (media.get("g"), media.get("v"), media.get("as")) == ("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList")
+            && (media.get("g"), media.get("v"), media.get("as"))
+                == ("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList")
     })
 }
 
@@ -104,8 +112,14 @@ mod tests {
     #[test]
     fn the_first_form_we_have() {
         for (accept, form_expected) in [
-            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", Some(Form::Table)),
-            ("application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json", Some(Form::Partial)),
+            (
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
+                Some(Form::Table),
+            ),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
+                Some(Form::Partial),
+            ),
             ("application/vnd.kubernetes.protobuf,application/json", Some(Form::Object)),
             ("application/json;stream=watch", Some(Form::Object)),
             ("*/*", Some(Form::Object)),

@@ -6,7 +6,12 @@ use tokio::sync::mpsc;
 
 /// Waits until `queue` takes the bytes; false where it has not moved for `patience`, though the client takes what it is sent. A
 /// client that does not read may well be why nobody reads what it wrote: that is waited for.
-pub(super) async fn offer(queue: &mpsc::Sender<Bytes>, bytes: Bytes, to_client: &mpsc::WeakSender<Bytes>, patience: Duration) -> bool {
+pub(super) async fn offer(
+    queue: &mpsc::Sender<Bytes>,
+    bytes: Bytes,
+    to_client: &mpsc::WeakSender<Bytes>,
+    patience: Duration,
+) -> bool {
     let mut send = std::pin::pin!(queue.send(bytes));
     loop {
         tokio::select! {

@@ -1,7 +1,9 @@
 //! Options of the verbs, read from a query or a `DeleteOptions`.
 use super::Call;
 use super::query::Query;
-use crate::registry::{DeleteOptions, FieldValidation, ListOptions, Propagation, VersionMatch, WatchOptions, WriteOptions};
+use crate::registry::{
+    DeleteOptions, FieldValidation, ListOptions, Propagation, VersionMatch, WatchOptions, WriteOptions,
+};
 use crate::select::{FieldSelector, LabelSelector};
 use crate::status::Status;
 use http::HeaderMap;
@@ -35,7 +37,9 @@ fn version_match(query: &Query) -> Result<Option<VersionMatch>, Status> {
         }
         Some("Exact") => Ok(Some(VersionMatch::Exact)),
         Some("NotOlderThan") => Ok(Some(VersionMatch::NotOlderThan)),
-        Some(other) => Err(Status::bad_request(format!("resourceVersionMatch: \"{other}\" is neither Exact nor NotOlderThan"))),
+        Some(other) => {
+            Err(Status::bad_request(format!("resourceVersionMatch: \"{other}\" is neither Exact nor NotOlderThan")))
+        }
     }
 }
 
@@ -64,7 +68,9 @@ pub(super) fn watch(call: &Call) -> Result<WatchOptions, Status> {
         return Err(Status::bad_request("sendInitialEvents needs resourceVersionMatch=NotOlderThan"));
     }
     if !send_initial_events && matching.is_some() {
-        return Err(Status::bad_request("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+        return Err(Status::bad_request(
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ));
     }
     Ok(WatchOptions {
         labels: labels(&call.query)?,
@@ -82,16 +88,25 @@ pub(super) fn write(query: &Query, headers: &HeaderMap) -> Result<WriteOptions, 
         None | Some("Warn") => FieldValidation::Warn,
         Some("Ignore") => FieldValidation::Ignore,
         Some("Strict") => FieldValidation::Strict,
-        Some(other) => return Err(Status::bad_request(format!("fieldValidation: \"{other}\" is none of Ignore, Warn, Strict"))),
+        Some(other) => {
+            return Err(Status::bad_request(format!("fieldValidation: \"{other}\" is none of Ignore, Warn, Strict")));
+        }
     };
     let manager = query.get("fieldManager").unwrap_or_else(|| {
         let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         agent.split('/').next().filter(|name| !name.is_empty()).unwrap_or("unknown")
     });
     if manager.len() > MAX_MANAGER || manager.chars().any(char::is_control) {
-        return Err(Status::bad_request(format!("fieldManager: must be printable and at most {MAX_MANAGER} characters long")));
+        return Err(Status::bad_request(format!(
+            "fieldManager: must be printable and at most {MAX_MANAGER} characters long"
+        )));
     }
-    Ok(WriteOptions { field_manager: manager.to_owned(), dry_run: dry_run(query)?, force: query.flag("force")?, validation })
+    Ok(WriteOptions {
+        field_manager: manager.to_owned(),
+        dry_run: dry_run(query)?,
+        force: query.flag("force")?,
+        validation,
+    })
 }
 
 fn dry_run(query: &Query) -> Result<bool, Status> {
@@ -99,7 +114,11 @@ fn dry_run(query: &Query) -> Result<bool, Status> {
 }
 
 fn all_or_refuse(value: &str) -> Result<bool, Status> {
-    if value == "All" { Ok(true) } else { Err(Status::bad_request(format!("dryRun: \"{value}\" is not supported: it must be All"))) }
+    if value == "All" {
+        Ok(true)
+    } else {
+        Err(Status::bad_request(format!("dryRun: \"{value}\" is not supported: it must be All")))
+    }
 }
 
 /// From a body, `null` where there was none, and the query, which the body beats.
@@ -123,10 +142,15 @@ pub(super) fn delete(body: &Value, query: &Query) -> Result<DeleteOptions, Statu
         Some("Orphan") => Propagation::Orphan,
         None if orphan == Some(true) => Propagation::Orphan,
         None => Propagation::Background,
-        Some(other) => return Err(Status::bad_request(format!("propagationPolicy: \"{other}\" is none of Background, Foreground, Orphan"))),
+        Some(other) => {
+            return Err(Status::bad_request(format!(
+                "propagationPolicy: \"{other}\" is none of Background, Foreground, Orphan"
+            )));
+        }
     };
     let in_body = body["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let precondition = |field: &str| body["preconditions"][field].as_str().filter(|value| !value.is_empty()).map(str::to_owned);
+    let precondition =
+        |field: &str| body["preconditions"][field].as_str().filter(|value| !value.is_empty()).map(str::to_owned);
     Ok(DeleteOptions {
         grace_period_s,
         propagation,
@@ -145,7 +169,10 @@ mod tests {
     fn who_writes_and_how() {
         let headers = HeaderMap::from_iter([(USER_AGENT, "kubectl/v1.35.2 (linux/amd64)".parse().unwrap())]);
         let o = write(&Query::parse("dryRun=All&force=true&fieldValidation=Strict").unwrap(), &headers).unwrap();
-        assert_eq!((o.field_manager.as_str(), o.dry_run, o.force, o.validation), ("kubectl", true, true, FieldValidation::Strict));
+        assert_eq!(
+            (o.field_manager.as_str(), o.dry_run, o.force, o.validation),
+            ("kubectl", true, true, FieldValidation::Strict)
+        );
         let o = write(&Query::parse("fieldManager=me").unwrap(), &HeaderMap::new()).unwrap();
         assert_eq!((o.field_manager.as_str(), o.validation), ("me", FieldValidation::Warn));
         for bad in ["dryRun=Some", "fieldValidation=x", "force=maybe", "fieldManager=a%0ab"] {
@@ -157,10 +184,14 @@ mod tests {
     fn how_to_delete() {
         let none = Query::default();
         let o = delete(&json!({"gracePeriodSeconds": 0, "propagationPolicy": "Foreground", "preconditions": {"uid": "u"}, "dryRun": ["All"]}), &none).unwrap();
-        assert_eq!((o.grace_period_s, o.propagation, o.precondition_uid.as_deref(), o.dry_run), (Some(0), Propagation::Foreground, Some("u"), true));
+        assert_eq!(
+            (o.grace_period_s, o.propagation, o.precondition_uid.as_deref(), o.dry_run),
+            (Some(0), Propagation::Foreground, Some("u"), true)
+        );
         let o = delete(&Value::Null, &Query::parse("gracePeriodSeconds=3&propagationPolicy=Orphan").unwrap()).unwrap();
         assert_eq!((o.grace_period_s, o.propagation, o.dry_run), (Some(3), Propagation::Orphan, false));
-        for bad in [json!({"propagationPolicy": "x"}), json!({"dryRun": ["Some"]}), json!({"gracePeriodSeconds": "1"})] {
+        for bad in [json!({"propagationPolicy": "x"}), json!({"dryRun": ["Some"]}), json!({"gracePeriodSeconds": "1"})]
+        {
             assert_eq!(delete(&bad, &none).unwrap_err().code, 400, "{bad}");
         }
     }

@@ -52,7 +52,9 @@ fn enter(mut call: Call, namespace: &str, name: &str, pod: &Object) -> Result<An
     options.container = Some(container(pod, options.container.take())?);
     if pod["status"]["phase"] != "Running" && pod["status"]["phase"] != "Pending" {
         let phase = pod["status"]["phase"].as_str().unwrap_or("Unknown");
-        return Err(Status::bad_request(format!("cannot exec into a container in a completed pod; current phase is {phase}")));
+        return Err(Status::bad_request(format!(
+            "cannot exec into a container in a completed pod; current phase is {phase}"
+        )));
     }
     let accepted = ws::accept(&mut call.request, &exec::PROTOCOLS, exec::CURE)?;
     let (kubelet, namespace, name) = (call.api.kubelet.clone(), namespace.to_owned(), name.to_owned());
@@ -108,8 +110,15 @@ fn container(pod: &Object, named: Option<String>) -> Result<String, Status> {
         Some(name) => Err(Status::bad_request(format!("container {name} is not valid for pod {pod_name}"))),
         None if containers.len() == 1 => Ok(containers[0].to_owned()),
         None => {
-            let also = if init.is_empty() { String::new() } else { format!(" or one of the init containers: [{}]", init.join(" ")) };
-            Err(Status::bad_request(format!("a container name must be specified for pod {pod_name}, choose one of: [{}]{also}", containers.join(" "))))
+            let also = if init.is_empty() {
+                String::new()
+            } else {
+                format!(" or one of the init containers: [{}]", init.join(" "))
+            };
+            Err(Status::bad_request(format!(
+                "a container name must be specified for pod {pod_name}, choose one of: [{}]{also}",
+                containers.join(" ")
+            )))
         }
     }
 }
@@ -127,9 +136,16 @@ mod tests {
         let mut annotated = two.clone();
         annotated["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/default-container": "log"});
         for (pod, named, expected) in [
-            (&one, None, "app"), (&one, Some("istio-proxy"), "istio-proxy"), (&one, Some("x"), "container x is not valid for pod p"),
-            (&two, None, "a container name must be specified for pod p, choose one of: [app log] or one of the init containers: [istio-proxy]"),
-            (&annotated, None, "log"), (&annotated, Some("app"), "app"),
+            (&one, None, "app"),
+            (&one, Some("istio-proxy"), "istio-proxy"),
+            (&one, Some("x"), "container x is not valid for pod p"),
+            (
+                &two,
+                None,
+                "a container name must be specified for pod p, choose one of: [app log] or one of the init containers: [istio-proxy]",
+            ),
+            (&annotated, None, "log"),
+            (&annotated, Some("app"), "app"),
         ] {
             let seen = container(pod, named.map(str::to_owned)).unwrap_or_else(|status| status.message);
             assert_eq!(seen, expected);

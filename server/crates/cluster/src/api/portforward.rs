@@ -67,7 +67,8 @@ pub(super) async fn run(socket: Socket, pod: Pod, ports: Vec<u16>) {
     let resets: Vec<CancellationToken> = inputs.iter().flatten().map(|(_, reset)| reset.clone()).collect();
     let to_client = out.downgrade();
     let connections = ports.iter().zip(receivers).zip(resets).enumerate();
-    let connections = connections.map(|(i, ((port, input), reset))| forward(&pod, *port, 2 * i as u8, input, reset, out.clone()));
+    let connections =
+        connections.map(|(i, ((port, input), reset))| forward(&pod, *port, 2 * i as u8, input, reset, out.clone()));
     let connections = futures::future::join_all(connections);
     drop(out);
     let receive = async move {
@@ -77,7 +78,9 @@ pub(super) async fn run(socket: Socket, pod: Pod, ports: Vec<u16>) {
                 continue;
             }
             let channel = message.split_to(1)[0];
-            let Some(input) = inputs.get_mut(usize::from(channel / 2)).filter(|_| channel.is_multiple_of(2)) else { continue };
+            let Some(input) = inputs.get_mut(usize::from(channel / 2)).filter(|_| channel.is_multiple_of(2)) else {
+                continue;
+            };
             if let Some((queue, reset)) = input
                 && !offer(queue, message, &to_client, PATIENCE).await
             {
@@ -92,7 +95,14 @@ pub(super) async fn run(socket: Socket, pod: Pod, ports: Vec<u16>) {
     }
 }
 
-async fn forward(pod: &Pod, port: u16, channel: u8, mut input: mpsc::Receiver<Bytes>, reset: CancellationToken, out: mpsc::Sender<Bytes>) {
+async fn forward(
+    pod: &Pod,
+    port: u16,
+    channel: u8,
+    mut input: mpsc::Receiver<Bytes>,
+    reset: CancellationToken,
+    out: mpsc::Sender<Bytes>,
+) {
     for channel in [channel, channel + 1] {
         if out.send(framed(channel, &port.to_le_bytes())).await.is_err() {
             return;
@@ -148,7 +158,14 @@ mod tests {
 
     #[test]
     fn ports_of_a_query() {
-        for (query, expected) in [("ports=80&ports=7777", Some(vec![80, 7777])), ("ports=80,81", Some(vec![80, 81])), ("", None), ("ports=0", None), ("ports=70000", None), ("ports=x", None)] {
+        for (query, expected) in [
+            ("ports=80&ports=7777", Some(vec![80, 7777])),
+            ("ports=80,81", Some(vec![80, 81])),
+            ("", None),
+            ("ports=0", None),
+            ("ports=70000", None),
+            ("ports=x", None),
+        ] {
             assert_eq!(ports(&Query::parse(query).unwrap()).ok(), expected, "{query}");
         }
     }

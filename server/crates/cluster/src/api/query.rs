@@ -9,7 +9,10 @@ impl Query {
     /// # Errors
     /// 400 where the encoding is broken.
     pub(super) fn parse(raw: &str) -> Result<Query, Status> {
-        let decoded = |text: &str| percent_decode(text, true).ok_or_else(|| Status::bad_request("the query is not valid percent-encoded UTF-8"));
+        let decoded = |text: &str| {
+            percent_decode(text, true)
+                .ok_or_else(|| Status::bad_request("the query is not valid percent-encoded UTF-8"))
+        };
         let pairs = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Ok((decoded(name)?, decoded(value)?))
@@ -39,7 +42,9 @@ impl Query {
 
     /// A number of any integer type.
     pub(super) fn number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, Status> {
-        let parse = |value: &str| value.parse().map_err(|_| Status::bad_request(format!("{name}: \"{value}\" is not a number that fits")));
+        let parse = |value: &str| {
+            value.parse().map_err(|_| Status::bad_request(format!("{name}: \"{value}\" is not a number that fits")))
+        };
         self.get(name).map(parse).transpose()
     }
 }
@@ -68,7 +73,9 @@ mod tests {
 
     #[test]
     fn values_are_decoded_and_typed() {
-        let query = Query::parse("labelSelector=a%3Db%2Cc+in+(d)&watch&limit=500&force=true&command=sh&command=-c&empty=").unwrap();
+        let query =
+            Query::parse("labelSelector=a%3Db%2Cc+in+(d)&watch&limit=500&force=true&command=sh&command=-c&empty=")
+                .unwrap();
         assert_eq!(query.get("labelSelector"), Some("a=b,c in (d)"));
         assert_eq!(query.number::<u64>("limit").unwrap(), Some(500));
         assert!(query.flag("watch").unwrap() && query.flag("force").unwrap() && !query.flag("x").unwrap());

@@ -57,7 +57,11 @@ pub(super) fn status(status: &Status) -> Answer {
 /// Adds warnings, which kubectl prints. Source: RFC 7234, "Warning", code 299.
 pub(super) fn warn(mut answer: Answer, warnings: &[String]) -> Answer {
     for warning in warnings {
-        let quoted: String = warning.chars().filter(|c| !c.is_control()).flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c])).collect();
+        let quoted: String = warning
+            .chars()
+            .filter(|c| !c.is_control())
+            .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
+            .collect();
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             answer.headers_mut().append(WARNING, value);
         }
@@ -66,7 +70,10 @@ pub(super) fn warn(mut answer: Answer, warnings: &[String]) -> Answer {
 }
 
 /// Bytes as they come; every chunk is flushed.
-pub(super) fn stream(content_type: &'static str, chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Answer {
+pub(super) fn stream(
+    content_type: &'static str,
+    chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+) -> Answer {
     let frames = futures::StreamExt::map(chunks, |chunk| chunk.map(Frame::data));
     let mut answer = Response::new(StreamBody::new(frames).boxed_unsync());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

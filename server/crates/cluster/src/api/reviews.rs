@@ -16,7 +16,9 @@ pub(super) const REVIEWS: [(&str, &str, &str); 3] = [
 ];
 
 pub(super) fn serves(target: &Target) -> bool {
-    REVIEWS.iter().any(|(group, _, plural)| target.group == *group && target.resource == *plural && target.version == "v1")
+    REVIEWS
+        .iter()
+        .any(|(group, _, plural)| target.group == *group && target.resource == *plural && target.version == "v1")
 }
 
 pub(super) async fn answer(call: Call) -> Result<Answer, Status> {
@@ -50,7 +52,11 @@ fn access(user: &User, spec: &Value) -> Result<Value, Status> {
             name: text(resource, "name"),
         },
         (false, true) => Attributes { verb: text(path, "verb"), name: text(path, "path"), ..Attributes::default() },
-        _ => return Err(Status::bad_request("exactly one of nonResourceAttributes or resourceAttributes must be specified")),
+        _ => {
+            return Err(Status::bad_request(
+                "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+            ));
+        }
     };
     Ok(match authorize(user, &asked) {
         Decision::Allow => json!({"allowed": true}),

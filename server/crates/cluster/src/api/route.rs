@@ -57,9 +57,13 @@ impl Route {
             ["openapi", "v2"] => Route::OldOpenApi,
             ["openapi", "v3"] => Route::OpenApiIndex,
             ["openapi", "v3", "api", version] => Route::OpenApi { group: String::new(), version: version.to_owned() },
-            ["openapi", "v3", "apis", group, version] => Route::OpenApi { group: group.to_owned(), version: version.to_owned() },
+            ["openapi", "v3", "apis", group, version] => {
+                Route::OpenApi { group: group.to_owned(), version: version.to_owned() }
+            }
             ["api", version, ref rest @ ..] => Route::Resource(target("", version, rest).ok_or_else(no_such_path)?),
-            ["apis", group, version, ref rest @ ..] => Route::Resource(target(group, version, rest).ok_or_else(no_such_path)?),
+            ["apis", group, version, ref rest @ ..] => {
+                Route::Resource(target(group, version, rest).ok_or_else(no_such_path)?)
+            }
             _ => return Err(no_such_path()),
         })
     }
@@ -73,7 +77,9 @@ pub(super) fn no_such_path() -> Status {
 fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
     let (namespace, rest) = match *rest {
         // `namespaces/x` and its subresources name the Namespace itself.
-        ["namespaces"] | ["namespaces", _] | ["namespaces", _, "status" | "finalize"] if group.is_empty() => (None, rest),
+        ["namespaces"] | ["namespaces", _] | ["namespaces", _, "status" | "finalize"] if group.is_empty() => {
+            (None, rest)
+        }
         ["namespaces", namespace, ref rest @ ..] if !rest.is_empty() => (Some(namespace.to_owned()), rest),
         _ => (None, rest),
     };
@@ -95,7 +101,8 @@ fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
 
 /// One decoded segment; no name has a slash or a control character in it.
 fn segment(raw: &str) -> Result<String, Status> {
-    let text = super::query::percent_decode(raw, false).ok_or_else(|| Status::bad_request("the path is not valid percent-encoded UTF-8"))?;
+    let text = super::query::percent_decode(raw, false)
+        .ok_or_else(|| Status::bad_request("the path is not valid percent-encoded UTF-8"))?;
     if text.contains('/') || text == "." || text == ".." || text.chars().any(char::is_control) {
         return Err(no_such_path());
     }
@@ -117,11 +124,21 @@ mod tests {
             ("/api/v1/namespaces/istio-app/pods/p/log", "", Some("istio-app"), "pods p log"),
             ("/apis/apps/v1/deployments", "apps", None, "deployments - -"),
             ("/apis/apps/v1/namespaces/a/deployments/d/scale", "apps", Some("a"), "deployments d scale"),
-            ("/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode", "rbac.authorization.k8s.io", None, "clusterroles system:node -"),
+            (
+                "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode",
+                "rbac.authorization.k8s.io",
+                None,
+                "clusterroles system:node -",
+            ),
         ] {
             let Route::Resource(t) = Route::parse(path).unwrap() else { panic!("{path}") };
             assert_eq!((t.group.as_str(), t.namespace.as_deref()), (group, namespace), "{path}");
-            let shown = format!("{} {} {}", t.resource, t.name.as_deref().unwrap_or("-"), t.subresource.as_deref().unwrap_or("-"));
+            let shown = format!(
+                "{} {} {}",
+                t.resource,
+                t.name.as_deref().unwrap_or("-"),
+                t.subresource.as_deref().unwrap_or("-")
+            );
             assert_eq!(shown, rest, "{path}");
         }
     }
@@ -130,8 +147,19 @@ mod tests {
     fn other_paths() {
         assert_eq!(Route::parse("/readyz/ping").unwrap(), Route::Health);
         assert_eq!(Route::parse("/api/v1").unwrap(), Route::Resources { group: String::new(), version: "v1".into() });
-        assert_eq!(Route::parse("/openapi/v3/apis/apps/v1").unwrap(), Route::OpenApi { group: "apps".into(), version: "v1".into() });
-        for path in ["/", "/x", "/openapi/v1", "/api/v1/namespaces/a/pods/p/log/more", "/api/v1/namespaces/%2e%2e/pods", "/api/v1/pods/a%2Fb", "/api/v1/pods/a%0d"] {
+        assert_eq!(
+            Route::parse("/openapi/v3/apis/apps/v1").unwrap(),
+            Route::OpenApi { group: "apps".into(), version: "v1".into() }
+        );
+        for path in [
+            "/",
+            "/x",
+            "/openapi/v1",
+            "/api/v1/namespaces/a/pods/p/log/more",
+            "/api/v1/namespaces/%2e%2e/pods",
+            "/api/v1/pods/a%2Fb",
+            "/api/v1/pods/a%0d",
+        ] {
             assert_eq!(Route::parse(path).unwrap_err().code, 404, "{path}");
         }
         assert_eq!(Route::parse("/api/v1/pods/%zz").unwrap_err().code, 400);

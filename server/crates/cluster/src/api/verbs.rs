@@ -22,7 +22,9 @@ pub(super) async fn answer(call: Call) -> Result<Answer, Status> {
         return crds::answer(&call);
     }
     let kind = kind_of(&call)?;
-    if kind.namespaced && call.target.namespace.is_none() && call.target.name.is_some() || !kind.namespaced && call.target.namespace.is_some() {
+    if kind.namespaced && call.target.namespace.is_none() && call.target.name.is_some()
+        || !kind.namespaced && call.target.namespace.is_some()
+    {
         return Err(no_such_path());
     }
     match call.target.subresource.as_deref() {
@@ -37,7 +39,8 @@ pub(super) async fn answer(call: Call) -> Result<Answer, Status> {
 
 fn kind_of(call: &Call) -> Result<Arc<Kind>, Status> {
     let Target { group, version, resource, .. } = &call.target;
-    let kind = call.api.registry.kinds().find(group, resource).filter(|kind| kind.versions.iter().any(|v| v == version));
+    let kind =
+        call.api.registry.kinds().find(group, resource).filter(|kind| kind.versions.iter().any(|v| v == version));
     kind.cloned().ok_or_else(no_such_path)
 }
 
@@ -61,7 +64,9 @@ async fn main(call: Call, kind: Arc<Kind>) -> Result<Answer, Status> {
             // Writing out a long list takes a while, and others wait for their turn here.
             call.api.registry.work(0, move || Ok(shape.list(registry.list(&kind, ns.as_deref(), &options)?))).await?
         }
-        (Method::GET, Some(name)) => Ok(shape.answer(StatusCode::OK, &call.api.registry.get(&kind, ns.as_deref(), &name)?)),
+        (Method::GET, Some(name)) => {
+            Ok(shape.answer(StatusCode::OK, &call.api.registry.get(&kind, ns.as_deref(), &name)?))
+        }
         (Method::POST, None) if ns.is_some() || !kind.namespaced => {
             let options = options::write(&call.query, call.headers())?;
             let (api, headers, bytes) = receive(call).await?;
@@ -103,7 +108,9 @@ async fn sub(call: Call, kind: Arc<Kind>, sub: Subresource) -> Result<Answer, St
         Method::GET if sub == Subresource::Scale => {
             Ok(shape.answer(StatusCode::OK, &Arc::new(call.api.registry.scale(&kind, ns.as_deref(), &name)?)))
         }
-        Method::GET if sub == Subresource::Status => Ok(shape.answer(StatusCode::OK, &call.api.registry.get(&kind, ns.as_deref(), &name)?)),
+        Method::GET if sub == Subresource::Status => {
+            Ok(shape.answer(StatusCode::OK, &call.api.registry.get(&kind, ns.as_deref(), &name)?))
+        }
         Method::PUT => put(call, &shape, &name, sub).await,
         Method::PATCH => patch(call, &shape, &name, sub).await,
         _ => Err(not_allowed()),
@@ -126,16 +133,26 @@ async fn patch(call: Call, shape: &Shape, name: &str, sub: Subresource) -> Resul
     let patch = match negotiate::content_type(&headers) {
         "application/json-patch+json" => Patch::Json(decode(&api, bytes, |bytes| body::json(bytes)).await?),
         "application/merge-patch+json" => Patch::Merge(decode(&api, bytes, |bytes| body::json(bytes)).await?),
-        "application/strategic-merge-patch+json" if !shape.kind.custom => Patch::Strategic(decode(&api, bytes, |bytes| body::json(bytes)).await?),
+        "application/strategic-merge-patch+json" if !shape.kind.custom => {
+            Patch::Strategic(decode(&api, bytes, |bytes| body::json(bytes)).await?)
+        }
         "application/apply-patch+yaml" if !has_manager => {
-            return Err(Status::new(422, "Invalid", "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"));
+            return Err(Status::new(
+                422,
+                "Invalid",
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+            ));
         }
         "application/apply-patch+yaml" => Patch::Apply(decode(&api, bytes, |bytes| body::yaml(bytes)).await?),
         other if shape.kind.custom => return Err(body::unsupported(other, PATCHES)),
         other => return Err(body::unsupported(other, &format!("{PATCHES}, application/strategic-merge-patch+json"))),
     };
     if options.force && !matches!(patch, Patch::Apply(_)) {
-        return Err(Status::new(422, "Invalid", "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"));
+        return Err(Status::new(
+            422,
+            "Invalid",
+            "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch",
+        ));
     }
     let written = api.registry.patch(&shape.kind, ns.as_deref(), name, sub, patch, &options).await?;
     Ok(answer_write(shape, &written, sub))
@@ -149,7 +166,11 @@ pub(super) async fn receive(call: Call) -> Result<(Arc<super::Api>, http::Header
 }
 
 /// Reads a body where that holds up nobody else.
-async fn decode(api: &super::Api, bytes: bytes::Bytes, f: impl FnOnce(&bytes::Bytes) -> Result<Value, Status> + Send + 'static) -> Result<Value, Status> {
+async fn decode(
+    api: &super::Api,
+    bytes: bytes::Bytes,
+    f: impl FnOnce(&bytes::Bytes) -> Result<Value, Status> + Send + 'static,
+) -> Result<Value, Status> {
     api.registry.work(bytes.len(), move || f(&bytes)).await?
 }
 
@@ -174,7 +195,8 @@ pub(super) fn answer_delete(shape: &Shape, deleted: &Deleted) -> Answer {
             if !shape.kind.group.is_empty() {
                 details["group"] = shape.kind.group.clone().into();
             }
-            let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
+            let status =
+                json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
             respond::object(StatusCode::OK, shape.syntax, &status)
         }
     }

@@ -3,7 +3,9 @@ use super::respond::{self, Answer};
 use crate::status::Status;
 use futures::SinkExt;
 use futures::stream::SplitSink;
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -34,7 +36,11 @@ pub(super) struct Accepted {
 ///
 /// # Errors
 /// 400 where this is no WebSocket request, or no protocol fits.
-pub(super) fn accept(request: &mut Request<Incoming>, protocols: &[&'static str], cure: &str) -> Result<Accepted, Status> {
+pub(super) fn accept(
+    request: &mut Request<Incoming>,
+    protocols: &[&'static str],
+    cure: &str,
+) -> Result<Accepted, Status> {
     let headers = request.headers();
     let upgrade = text(headers, UPGRADE);
     if upgrade.to_ascii_lowercase().starts_with("spdy/") {
@@ -53,9 +59,14 @@ pub(super) fn accept(request: &mut Request<Incoming>, protocols: &[&'static str]
     }
     let offered = offered_protocols(headers);
     let Some(protocol) = protocols.iter().find(|ours| offered.iter().any(|theirs| theirs == *ours)) else {
-        return Err(Status::bad_request(format!("no WebSocket subprotocol in common: offered {}, supported {}", offered.join(", "), protocols.join(", "))));
+        return Err(Status::bad_request(format!(
+            "no WebSocket subprotocol in common: offered {}, supported {}",
+            offered.join(", "),
+            protocols.join(", ")
+        )));
     };
-    let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|e| Status::internal(e.to_string()))?;
+    let accept =
+        HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|e| Status::internal(e.to_string()))?;
     let mut answer = respond::whole(StatusCode::SWITCHING_PROTOCOLS, "", "");
     let reply = answer.headers_mut();
     reply.clear();

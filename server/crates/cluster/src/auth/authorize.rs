@@ -84,8 +84,14 @@ const READS: [&str; 3] = ["get", "list", "watch"];
 /// What everybody may ask: what they are, and may.
 const REVIEWS: [&str; 3] = ["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"];
 /// Resources outside namespaces, which a presenter only reads. A namespace is one: deploying makes it.
-const CLUSTER_SCOPED: [&str; 6] =
-    ["nodes", "persistentvolumes", "customresourcedefinitions", "clusterroles", "clusterrolebindings", "priorityclasses"];
+const CLUSTER_SCOPED: [&str; 6] = [
+    "nodes",
+    "persistentvolumes",
+    "customresourcedefinitions",
+    "clusterroles",
+    "clusterrolebindings",
+    "priorityclasses",
+];
 /// GET on these enters a pod.
 const ENTER: [&str; 4] = ["exec", "attach", "portforward", "proxy"];
 
@@ -111,8 +117,12 @@ pub fn authorize(user: &User, asked: &Attributes) -> Decision {
     match user.role {
         Role::Owner => Decision::Allow,
         Role::Presenter if reads => Decision::Allow,
-        Role::Presenter if CLUSTER_SCOPED.contains(&asked.resource.as_str()) => refuse(user, asked, "a presenter only reads what is outside namespaces"),
-        Role::Presenter if is_system(asked) => refuse(user, asked, "a presenter does not change the cluster's own namespaces"),
+        Role::Presenter if CLUSTER_SCOPED.contains(&asked.resource.as_str()) => {
+            refuse(user, asked, "a presenter only reads what is outside namespaces")
+        }
+        Role::Presenter if is_system(asked) => {
+            refuse(user, asked, "a presenter does not change the cluster's own namespaces")
+        }
         Role::Presenter => Decision::Allow,
         Role::Viewer if asked.resource == "secrets" => refuse(user, asked, "a viewer reads no secrets"),
         Role::Viewer if reads => Decision::Allow,
@@ -132,10 +142,18 @@ fn is_system(asked: &Attributes) -> bool {
 /// The words of a real API server, with ours after the colon.
 fn refuse(user: &User, asked: &Attributes, why: &str) -> Decision {
     if asked.resource.is_empty() {
-        return Decision::Deny(format!("forbidden: User \"{}\" cannot {} path \"{}\": {why}", user.name, asked.verb, asked.name));
+        return Decision::Deny(format!(
+            "forbidden: User \"{}\" cannot {} path \"{}\": {why}",
+            user.name, asked.verb, asked.name
+        ));
     }
-    let resource = if asked.subresource.is_empty() { asked.resource.clone() } else { format!("{}/{}", asked.resource, asked.subresource) };
-    let full = if asked.group.is_empty() { asked.resource.clone() } else { format!("{}.{}", asked.resource, asked.group) };
+    let resource = if asked.subresource.is_empty() {
+        asked.resource.clone()
+    } else {
+        format!("{}/{}", asked.resource, asked.subresource)
+    };
+    let full =
+        if asked.group.is_empty() { asked.resource.clone() } else { format!("{}.{}", asked.resource, asked.group) };
     let named = if asked.name.is_empty() { String::new() } else { format!(" \"{}\"", asked.name) };
     let scope = match asked.namespace.as_str() {
         "" => "at the cluster scope".to_owned(),
@@ -158,7 +176,9 @@ pub fn rules(user: &User, namespace: &str) -> Value {
         resources.push(match user.role {
             Role::Owner => everything(&["*"]),
             Role::Presenter if namespace.starts_with("kube-") => everything(&READS),
-            Role::Presenter => everything(&["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]),
+            Role::Presenter => {
+                everything(&["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"])
+            }
             Role::Viewer => everything(&READS),
         });
     }
@@ -175,8 +195,12 @@ mod tests {
         let words: Vec<&str> = line.split_whitespace().collect();
         let parts: Vec<&str> = words[1].split('/').collect();
         Attributes {
-            verb: word(words[0]), group: word(parts[0]), resource: word(parts[1]), subresource: word(parts.get(2).unwrap_or(&"-")),
-            namespace: word(words.get(2).unwrap_or(&"-")), name: word(words.get(3).unwrap_or(&"-")),
+            verb: word(words[0]),
+            group: word(parts[0]),
+            resource: word(parts[1]),
+            subresource: word(parts.get(2).unwrap_or(&"-")),
+            namespace: word(words.get(2).unwrap_or(&"-")),
+            name: word(words.get(3).unwrap_or(&"-")),
         }
     }
 
@@ -222,7 +246,12 @@ mod tests {
     #[test]
     fn a_refusal_reads_as_the_real_one() {
         let viewer = User::new("viewer", Role::Viewer, None);
-        let Decision::Deny(words) = authorize(&viewer, &asked("patch apps/deployments/scale istio-app v1")) else { panic!("allowed") };
-        assert_eq!(words, "deployments.apps \"v1\" is forbidden: User \"viewer\" cannot patch resource \"deployments/scale\" in API group \"apps\" in the namespace \"istio-app\": a viewer only looks on");
+        let Decision::Deny(words) = authorize(&viewer, &asked("patch apps/deployments/scale istio-app v1")) else {
+            panic!("allowed")
+        };
+        assert_eq!(
+            words,
+            "deployments.apps \"v1\" is forbidden: User \"viewer\" cannot patch resource \"deployments/scale\" in API group \"apps\" in the namespace \"istio-app\": a viewer only looks on"
+        );
     }
 }

@@ -41,7 +41,8 @@ fn host_of(authority: &str) -> Option<&str> {
             None => (authority, ""),
         },
     };
-    let port_ok = port.is_empty() || port.strip_prefix(':').is_some_and(|p| p.len() <= 5 && p.bytes().all(|b| b.is_ascii_digit()));
+    let port_ok = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|p| p.len() <= 5 && p.bytes().all(|b| b.is_ascii_digit()));
     (port_ok && !host.is_empty()).then_some(host)
 }
 
@@ -53,14 +54,34 @@ mod tests {
     fn only_loopback_names_and_listed_ones() {
         let hosts = Hosts::new(["Panel.Example".to_owned()]);
         for (authority, allowed) in [
-            ("localhost:6443", true), ("LOCALHOST", true), ("127.0.0.1", true), ("127.64.0.9:1", true), ("[::1]:6443", true), ("[::1]", true),
-            ("panel.example:443", true), ("evil.example", false), ("127.0.0.1.evil.example", false), ("localhost.evil.example", false),
-            ("10.0.0.1", false), ("", false), (":6443", false), ("[::1", false), ("localhost:99999999", false), ("localhost:x", false),
-            ("user@localhost", false), ("0.0.0.0", false),
+            ("localhost:6443", true),
+            ("LOCALHOST", true),
+            ("127.0.0.1", true),
+            ("127.64.0.9:1", true),
+            ("[::1]:6443", true),
+            ("[::1]", true),
+            ("panel.example:443", true),
+            ("evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("localhost.evil.example", false),
+            ("10.0.0.1", false),
+            ("", false),
+            (":6443", false),
+            ("[::1", false),
+            ("localhost:99999999", false),
+            ("localhost:x", false),
+            ("user@localhost", false),
+            ("0.0.0.0", false),
         ] {
             assert_eq!(hosts.allows(authority), allowed, "{authority}");
         }
-        for (origin, allowed) in [("https://localhost:1", true), ("http://127.0.0.1", true), ("null", false), ("https://evil.example", false), ("file://localhost", false)] {
+        for (origin, allowed) in [
+            ("https://localhost:1", true),
+            ("http://127.0.0.1", true),
+            ("null", false),
+            ("https://evil.example", false),
+            ("file://localhost", false),
+        ] {
             assert_eq!(hosts.allows_origin(origin), allowed, "{origin}");
         }
     }

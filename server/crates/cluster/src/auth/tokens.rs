@@ -30,7 +30,8 @@ impl Token {
     fn matches(&self, offered: &str) -> bool {
         let (mine, theirs) = (self.0.as_bytes(), offered.as_bytes());
         // The length is no secret; every byte is looked at whatever the first ones are.
-        mine.len() == theirs.len() && mine.iter().zip(theirs).fold(0, |differs, (a, b)| differs | std::hint::black_box(a ^ b)) == 0
+        mine.len() == theirs.len()
+            && mine.iter().zip(theirs).fold(0, |differs, (a, b)| differs | std::hint::black_box(a ^ b)) == 0
     }
 }
 
@@ -54,14 +55,19 @@ impl Tokens {
             let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
             let table: Option<Vec<_>> = lines.map(parse).collect();
             let table = table.filter(|t| !t.is_empty()).ok_or_else(|| StateDirError::Io {
-                what: format!("{} is damaged (a line is: token user role [namespace]); remove it to get new tokens", dir.file(FILE).display()),
+                what: format!(
+                    "{} is damaged (a line is: token user role [namespace]); remove it to get new tokens",
+                    dir.file(FILE).display()
+                ),
                 source: std::io::ErrorKind::InvalidData.into(),
             })?;
             return Ok(Tokens { table: table.into() });
         }
         let users = [("owner", Role::Owner), ("presenter", Role::Presenter), ("viewer", Role::Viewer)];
-        let table: Vec<_> = users.into_iter().map(|(name, role)| (Token::random(), User::new(name, role, None))).collect();
-        let lines: String = table.iter().map(|(token, user)| format!("{} {} {}\n", token.0, user.name, user.role.as_str())).collect();
+        let table: Vec<_> =
+            users.into_iter().map(|(name, role)| (Token::random(), User::new(name, role, None))).collect();
+        let lines: String =
+            table.iter().map(|(token, user)| format!("{} {} {}\n", token.0, user.name, user.role.as_str())).collect();
         dir.write(FILE, &lines)?;
         Ok(Tokens { table: table.into() })
     }

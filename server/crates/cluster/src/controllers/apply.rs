@@ -96,7 +96,9 @@ impl Apply {
             Step::Merge(kind, object, patch) => {
                 let kind = self.kind(&kind)?;
                 let ns = namespace_of(&kind, &object);
-                let patched = registry.patch(&kind, ns.as_deref(), name(&object), Subresource::None, Patch::Merge(patch), &self.by).await;
+                let patched = registry
+                    .patch(&kind, ns.as_deref(), name(&object), Subresource::None, Patch::Merge(patch), &self.by)
+                    .await;
                 gone_is_fine(patched.map(drop))
             }
             Step::Bind { pod, node } => {
@@ -138,7 +140,11 @@ impl Apply {
             for result in join_all(created).await {
                 match result {
                     Ok(written) => {
-                        self.recorder.normal(owner, "SuccessfulCreate", format!("Created pod: {}", name(&written.object)));
+                        self.recorder.normal(
+                            owner,
+                            "SuccessfulCreate",
+                            format!("Created pod: {}", name(&written.object)),
+                        );
                     }
                     Err(status) => failure = Some(status),
                 }
@@ -161,7 +167,8 @@ impl Apply {
             How::Background => Propagation::Background,
             How::Foreground => Propagation::Foreground,
         };
-        let options = DeleteOptions { propagation, precondition_uid: Some(uid(&object).to_owned()), ..DeleteOptions::default() };
+        let options =
+            DeleteOptions { propagation, precondition_uid: Some(uid(&object).to_owned()), ..DeleteOptions::default() };
         let ns = namespace_of(&kind, &object);
         match self.view.registry().delete(&kind, ns.as_deref(), name(&object), &options).await {
             // Gone, or another object has its name by now.

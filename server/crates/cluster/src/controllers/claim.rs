@@ -80,7 +80,11 @@ pub(super) fn claimants(object: &Object, view: &View, kind: &KindName, owner_kin
         return Key::of_controller(object, owner_kind);
     }
     let owners: Vec<Arc<Object>> = view.list(kind, namespace(object)).unwrap_or_default();
-    owners.iter().filter(|o| selector(o).is_some_and(|s| s.matches(object))).map(|o| Key::new(namespace(o), name(o))).collect()
+    owners
+        .iter()
+        .filter(|o| selector(o).is_some_and(|s| s.matches(object)))
+        .map(|o| Key::new(namespace(o), name(o)))
+        .collect()
 }
 
 fn selector(owner: &Object) -> Option<LabelSelector> {
@@ -93,11 +97,16 @@ mod tests {
 
     #[test]
     fn what_nobody_controls_is_adopted_and_what_is_no_longer_matched_released() {
-        let owner = json!({"metadata": {"name": "rs", "uid": "me"}, "spec": {"selector": {"matchLabels": {"app": "web"}}}});
+        let owner =
+            json!({"metadata": {"name": "rs", "uid": "me"}, "spec": {"selector": {"matchLabels": {"app": "web"}}}});
         let mut ending = owner.clone();
         ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
         let object = |app: &str, controller: &str| {
-            let references: Vec<_> = Some(controller).filter(|c| !c.is_empty()).map(|c| json!({"uid": c, "controller": true})).into_iter().collect();
+            let references: Vec<_> = Some(controller)
+                .filter(|c| !c.is_empty())
+                .map(|c| json!({"uid": c, "controller": true}))
+                .into_iter()
+                .collect();
             json!({"metadata": {"labels": {"app": app}, "ownerReferences": references}})
         };
         for (owner, app, controller, want) in [
@@ -111,9 +120,15 @@ mod tests {
         ] {
             assert_eq!(claim(owner, &object(app, controller)), want, "{app} of {controller:?}");
         }
-        let Step::Update(_, adopted) = adopt(super::super::object::PODS, &object("web", ""), &owner, "apps/v1", "ReplicaSet") else { panic!() };
+        let Step::Update(_, adopted) =
+            adopt(super::super::object::PODS, &object("web", ""), &owner, "apps/v1", "ReplicaSet")
+        else {
+            panic!()
+        };
         assert_eq!(claim(&owner, &adopted), Claim::Ours);
-        let Step::Update(_, released) = release(super::super::object::PODS, &object("other", "me"), &owner) else { panic!() };
+        let Step::Update(_, released) = release(super::super::object::PODS, &object("other", "me"), &owner) else {
+            panic!()
+        };
         assert_eq!(claim(&owner, &released), Claim::Others);
     }
 }

@@ -3,8 +3,8 @@
 //! [`plan`] is pure. Pods whose named target ports resolve differently stand in slices of their own.
 //! Source: Kubernetes documentation, "EndpointSlices", "Conditions".
 use super::object::{
-    ENDPOINT_SLICES, PODS, SERVICES, annotate, controller_reference, is_deleting, is_true, label, list, name, namespace, selects, stamp,
-    text, uid,
+    ENDPOINT_SLICES, PODS, SERVICES, annotate, controller_reference, is_deleting, is_true, label, list, name,
+    namespace, selects, stamp, text, uid,
 };
 use super::shell::{Controller, Key, Source, View};
 use super::step::{How, Step};
@@ -97,8 +97,12 @@ fn spread(slices: &[&Arc<Object>], endpoints: Vec<Value>) -> Vec<Vec<Value>> {
         return vec![endpoints];
     }
     let identity = |endpoint: &Value| text(endpoint, "/targetRef/uid").to_owned();
-    let homes: HashMap<String, usize> =
-        slices.iter().enumerate().rev().flat_map(|(i, s)| list(s, "/endpoints").iter().map(move |e| (identity(e), i))).collect();
+    let homes: HashMap<String, usize> = slices
+        .iter()
+        .enumerate()
+        .rev()
+        .flat_map(|(i, s)| list(s, "/endpoints").iter().map(move |e| (identity(e), i)))
+        .collect();
     let mut parts: Vec<Vec<Value>> = vec![Vec::new(); slices.len()];
     let mut new = Vec::new();
     for endpoint in endpoints {
@@ -179,7 +183,10 @@ fn endpoint(service: &Object, pod: &Object) -> Option<Value> {
     if !text(pod, "/spec/nodeName").is_empty() {
         endpoint.insert("nodeName".into(), text(pod, "/spec/nodeName").into());
     }
-    endpoint.insert("targetRef".into(), json!({"kind": "Pod", "namespace": namespace(pod), "name": name(pod), "uid": uid(pod)}));
+    endpoint.insert(
+        "targetRef".into(),
+        json!({"kind": "Pod", "namespace": namespace(pod), "name": name(pod), "uid": uid(pod)}),
+    );
     Some(endpoint.into())
 }
 
@@ -191,7 +198,8 @@ fn ports(service: &Object, pod: &Object) -> Value {
             Value::String(named) => container_port(pod, named, protocol)?,
             number => number.as_i64()?,
         };
-        let mut resolved = json!({"name": port["name"].as_str().unwrap_or_default(), "port": number, "protocol": protocol});
+        let mut resolved =
+            json!({"name": port["name"].as_str().unwrap_or_default(), "port": number, "protocol": protocol});
         if let Some(app) = port.get("appProtocol").filter(|a| a.is_string()) {
             resolved["appProtocol"] = app.clone();
         }
@@ -258,11 +266,22 @@ mod tests {
 
     fn steps(service: &Value, pods: &[Value], slices: &[Value]) -> Vec<Step> {
         let arcs = |objects: &[Value]| objects.iter().cloned().map(Arc::new).collect::<Vec<_>>();
-        plan(&Seen { service: Arc::new(service.clone()), pods: arcs(pods), slices: arcs(slices), now: Timestamp::UNIX_EPOCH })
+        plan(&Seen {
+            service: Arc::new(service.clone()),
+            pods: arcs(pods),
+            slices: arcs(slices),
+            now: Timestamp::UNIX_EPOCH,
+        })
     }
 
     fn created(steps: &[Step]) -> Vec<Value> {
-        steps.iter().map(|s| match s { Step::Create(_, o) | Step::Update(_, o) => o.clone(), other => panic!("{other}") }).collect()
+        steps
+            .iter()
+            .map(|s| match s {
+                Step::Create(_, o) | Step::Update(_, o) => o.clone(),
+                other => panic!("{other}"),
+            })
+            .collect()
     }
 
     #[test]
@@ -281,7 +300,11 @@ mod tests {
 
     #[test]
     fn a_slice_names_its_service_its_pods_and_the_ports_they_serve() {
-        let slices = created(&steps(&service("web".into()), &[pod("a", "web", "True", 7777), pod("b", "other", "True", 1)], &[]));
+        let slices = created(&steps(
+            &service("web".into()),
+            &[pod("a", "web", "True", 7777), pod("b", "other", "True", 1)],
+            &[],
+        ));
         assert_eq!(slices[0]["metadata"]["labels"], json!({"team": "a", MANAGED_BY: MANAGER, SERVICE_NAME: "web"}));
         assert_eq!(slices[0]["ports"], json!([{"name": "http", "port": 7777, "protocol": "TCP"}]));
         assert_eq!(slices[0]["endpoints"].as_array().unwrap().len(), 1);
@@ -311,7 +334,8 @@ mod tests {
         let service = service(7777.into());
         let pods: Vec<Value> = (0..250).map(|i| pod(&format!("p{i:03}"), "web", "True", 7777)).collect();
         let mut slices = created(&steps(&service, &pods, &[]));
-        let sizes = |slices: &[Value]| slices.iter().map(|s| s["endpoints"].as_array().unwrap().len()).collect::<Vec<_>>();
+        let sizes =
+            |slices: &[Value]| slices.iter().map(|s| s["endpoints"].as_array().unwrap().len()).collect::<Vec<_>>();
         assert_eq!(sizes(&slices), [100, 100, 50]);
         for (i, slice) in slices.iter_mut().enumerate() {
             slice["metadata"]["name"] = format!("web-{i}").into();

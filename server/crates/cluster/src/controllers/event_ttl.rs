@@ -21,7 +21,8 @@ const BATCH: usize = 200;
 
 /// Deletes what is too old and what is too much, the oldest first.
 pub(crate) fn plan(events: &[Arc<Object>], now: Timestamp) -> Vec<Step> {
-    let mut aged: Vec<(Duration, &Arc<Object>)> = events.iter().map(|e| (elapsed(last_seen(e).unwrap_or(now), now), e)).collect();
+    let mut aged: Vec<(Duration, &Arc<Object>)> =
+        events.iter().map(|e| (elapsed(last_seen(e).unwrap_or(now), now), e)).collect();
     aged.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
     let surplus = aged.len().saturating_sub(AT_MOST);
     let stale = aged.iter().enumerate().filter(|(i, (age, _))| *i < surplus || *age >= KEEP).map(|(_, (_, e))| e);
@@ -33,7 +34,9 @@ pub(crate) fn plan(events: &[Arc<Object>], now: Timestamp) -> Vec<Step> {
 }
 
 fn last_seen(event: &Object) -> Option<Timestamp> {
-    ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"].iter().find_map(|p| time(event, p))
+    ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"]
+        .iter()
+        .find_map(|p| time(event, p))
 }
 
 /// Forgets events.
@@ -65,7 +68,11 @@ mod tests {
 
     #[test]
     fn an_event_is_kept_for_an_hour_after_it_was_last_seen() {
-        let event = |name: &str, last: &str| Arc::new(json!({"metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"}, "lastTimestamp": last}));
+        let event = |name: &str, last: &str| {
+            Arc::new(
+                json!({"metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"}, "lastTimestamp": last}),
+            )
+        };
         let events = [event("old", "2026-01-01T00:59:59Z"), event("repeated", "2026-01-01T01:30:00Z")];
         let now = "2026-01-01T02:00:00Z".parse().unwrap();
         assert_eq!(show(&plan(&events, now)), ["delete events old", "again in 60000 ms"]);

@@ -64,14 +64,17 @@ pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
 fn release(seen: &Seen) -> Vec<Step> {
     let own = uid(&seen.object);
     if has_finalizer(&seen.object, ORPHAN) {
-        let mut steps: Vec<Step> = seen.dependents.iter().map(|(kind, d)| Step::Update(kind.clone(), without_owner(d, own))).collect();
+        let mut steps: Vec<Step> =
+            seen.dependents.iter().map(|(kind, d)| Step::Update(kind.clone(), without_owner(d, own))).collect();
         steps.push(without_finalizer(seen, ORPHAN));
         return steps;
     }
     if !has_finalizer(&seen.object, FOREGROUND) {
         return Vec::new();
     }
-    let blocking = |d: &Object| list(d, "/metadata/ownerReferences").iter().any(|r| text(r, "/uid") == own && r["blockOwnerDeletion"] == true);
+    let blocking = |d: &Object| {
+        list(d, "/metadata/ownerReferences").iter().any(|r| text(r, "/uid") == own && r["blockOwnerDeletion"] == true)
+    };
     let mut steps: Vec<Step> = seen
         .dependents
         .iter()
@@ -248,7 +251,9 @@ impl GarbageCollector {
 }
 
 fn owner(reference: &Value, namespace: &str, view: &View) -> Owner {
-    let Some(kind) = view.kind_of(text(reference, "/apiVersion"), text(reference, "/kind")) else { return Owner::Present };
+    let Some(kind) = view.kind_of(text(reference, "/apiVersion"), text(reference, "/kind")) else {
+        return Owner::Present;
+    };
     match view.get(&kind, namespace, text(reference, "/name")) {
         Some(owner) if uid(&owner) != text(reference, "/uid") => Owner::Absent,
         Some(owner) if is_deleting(&owner) && has_finalizer(&owner, FOREGROUND) => Owner::Waiting,
@@ -265,7 +270,10 @@ mod tests {
     use serde_json::json;
 
     fn owned_by(uids: &[&str]) -> Arc<Object> {
-        let references: Vec<_> = uids.iter().map(|u| json!({"uid": u, "kind": "ReplicaSet", "name": u, "blockOwnerDeletion": true})).collect();
+        let references: Vec<_> = uids
+            .iter()
+            .map(|u| json!({"uid": u, "kind": "ReplicaSet", "name": u, "blockOwnerDeletion": true}))
+            .collect();
         Arc::new(json!({"metadata": {"name": "pod", "namespace": "n", "ownerReferences": references}}))
     }
 
@@ -309,7 +317,9 @@ mod tests {
     #[test]
     fn an_owner_that_goes_last_waits_for_its_dependents_and_one_that_orphans_is_forgotten_first() {
         let owner = |finalizer: &str| {
-            Arc::new(json!({"metadata": {"name": "rs", "namespace": "n", "uid": "o", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [finalizer]}}))
+            Arc::new(
+                json!({"metadata": {"name": "rs", "namespace": "n", "uid": "o", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [finalizer]}}),
+            )
         };
         for (finalizer, dependents, want) in [
             (FOREGROUND, 1, vec!["delete pods pod in the foreground", "again in 2000 ms"]),

@@ -2,22 +2,22 @@
 //!
 //! Each is a pure `plan(seen) -> Vec<Step>`; [`shell`] feeds it from watches and [`apply`] carries its steps out.
 //! Files in reading order: a controller, then `step`, `shell`, `apply`.
+mod apply;
+mod claim;
 mod deployment;
+mod endpointslice;
+mod event_ttl;
+mod gc;
+mod namespace;
+mod object;
+mod queue;
 mod replicaset;
 mod scheduler;
-mod endpointslice;
-mod namespace;
-mod gc;
-mod event_ttl;
-mod step;
 mod shell;
-mod apply;
-mod queue;
-mod view;
-mod claim;
-mod object;
+mod step;
 #[cfg(test)]
 mod stories;
+mod view;
 
 use crate::events::Recorder;
 use crate::registry::Registry;
@@ -28,7 +28,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Runs all controllers until `stop`. `root` is the certificate that `kube-root-ca.crt` carries into each namespace.
 /// Errors: the name of a controller that ended by itself, which none does unless it panics.
-pub(crate) async fn run(registry: Registry, recorder: Recorder, root: Option<Arc<str>>, stop: CancellationToken) -> Result<(), &'static str> {
+pub(crate) async fn run(
+    registry: Registry,
+    recorder: Recorder,
+    root: Option<Arc<str>>,
+    stop: CancellationToken,
+) -> Result<(), &'static str> {
     let view = View::new(registry);
     let all = || view.kinds().filter(|k| k.plural != "events").map(|k| view::name_of(k)).collect::<Vec<_>>();
     let namespaced = view.kinds().filter(|k| k.namespaced).map(|k| view::name_of(k)).collect();

@@ -1,7 +1,9 @@
 //! Namespaces: the built-in ones exist, each has its default ServiceAccount, and one that ends empties itself first.
 //!
 //! [`plan`] is pure. Source: Kubernetes documentation, "Namespaces"; `NamespaceSpec.finalizers`.
-use super::object::{CONFIG_MAPS, KindName, NAMESPACES, PODS, SERVICE_ACCOUNTS, elapsed, is_deleting, list, name, namespace, stamp, time};
+use super::object::{
+    CONFIG_MAPS, KindName, NAMESPACES, PODS, SERVICE_ACCOUNTS, elapsed, is_deleting, list, name, namespace, stamp, time,
+};
 use super::shell::{Change, Controller, Key, Source, View};
 use super::step::{How, Step};
 use crate::Object;
@@ -40,7 +42,9 @@ pub(crate) struct Seen {
 pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
     let Some(namespace) = &seen.namespace else {
         let is_built_in = BUILT_IN.contains(&seen.name.as_str());
-        let create = || Step::Create(NAMESPACES, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": seen.name}}));
+        let create = || {
+            Step::Create(NAMESPACES, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": seen.name}}))
+        };
         return is_built_in.then(create).into_iter().collect();
     };
     if is_deleting(namespace) {
@@ -109,13 +113,15 @@ fn patience(contents: &[(KindName, Arc<Object>)]) -> Duration {
 fn said(seen: &Seen, namespace: &Arc<Object>) -> Option<Step> {
     let mut counts: Vec<(String, usize)> = Vec::new();
     for (kind, _) in &seen.contents {
-        let resource = if kind.group.is_empty() { format!("{}.", kind.plural) } else { format!("{}.{}", kind.plural, kind.group) };
+        let resource =
+            if kind.group.is_empty() { format!("{}.", kind.plural) } else { format!("{}.{}", kind.plural, kind.group) };
         match counts.iter_mut().find(|(r, _)| *r == resource) {
             Some((_, count)) => *count += 1,
             None => counts.push((resource, 1)),
         }
     }
-    let counts: Vec<String> = counts.into_iter().map(|(resource, n)| format!("{resource} has {n} resource instances")).collect();
+    let counts: Vec<String> =
+        counts.into_iter().map(|(resource, n)| format!("{resource} has {n} resource instances")).collect();
     let message = format!("Some resources are remaining: {}", counts.join(", "));
     let old = list(namespace, "/status/conditions").iter().find(|c| c["type"] == "NamespaceContentRemaining");
     if old.is_some_and(|c| c["message"] == message.as_str()) {
@@ -198,7 +204,10 @@ mod tests {
     #[test]
     fn a_namespace_is_furnished_and_a_built_in_one_is_made() {
         let active = json!({"metadata": {"name": "n"}, "spec": {"finalizers": [FINALIZER]}});
-        assert_eq!(show(&plan(&seen("n", Some(active), vec![]))), ["create serviceaccounts default", "create configmaps kube-root-ca.crt"]);
+        assert_eq!(
+            show(&plan(&seen("n", Some(active), vec![]))),
+            ["create serviceaccounts default", "create configmaps kube-root-ca.crt"]
+        );
         assert_eq!(show(&plan(&seen("default", None, vec![]))), ["create namespaces default"]);
         assert_eq!(show(&plan(&seen("other", None, vec![]))), Vec::<String>::new());
     }

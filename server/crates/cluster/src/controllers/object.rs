@@ -171,7 +171,11 @@ mod tests {
             (json!("nonsense"), 9, 0, 0),
             (Value::Null, 9, 0, 0),
         ] {
-            assert_eq!((share_of(&value, total, true), share_of(&value, total, false)), (up, down), "{value} of {total}");
+            assert_eq!(
+                (share_of(&value, total, true), share_of(&value, total, false)),
+                (up, down),
+                "{value} of {total}"
+            );
         }
     }
 

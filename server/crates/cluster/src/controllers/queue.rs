@@ -113,7 +113,10 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// Work on this key failed; it is tried again after a pause that doubles. `chance` in 0..1 spreads the retries. Gives the pause.
     pub fn failed(&mut self, key: &K, why: String, now: Instant, chance: f64) -> Duration {
         let failure = self.failures.entry(key.clone()).or_insert(Failure { times: 0, why: String::new() });
-        let pause = FIRST_RETRY.saturating_mul(1 << failure.times.min(16)).min(LAST_RETRY).mul_f64(0.75 + chance.clamp(0.0, 1.0) / 2.0);
+        let pause = FIRST_RETRY
+            .saturating_mul(1 << failure.times.min(16))
+            .min(LAST_RETRY)
+            .mul_f64(0.75 + chance.clamp(0.0, 1.0) / 2.0);
         failure.times += 1;
         failure.why = why;
         self.settle(key);

@@ -69,7 +69,9 @@ pub(crate) fn plan(seen: &Seen) -> Vec<Step> {
             surplus.sort_by_cached_key(|p| rank(p));
             surplus.truncate((active.len() - wanted).min(BURST));
             steps.extend(surplus.iter().map(|p| Step::Delete(PODS, Arc::clone(p), How::Background)));
-            steps.extend(surplus.iter().map(|p| Step::say(set, "SuccessfulDelete", format!("Deleted pod: {}", name(p)))));
+            steps.extend(
+                surplus.iter().map(|p| Step::say(set, "SuccessfulDelete", format!("Deleted pod: {}", name(p)))),
+            );
         }
     }
     steps.extend(again.map(Step::Again));
@@ -86,7 +88,10 @@ fn unschedulable(active: &[&Arc<Object>]) -> Option<String> {
     let unbound = active.iter().filter(|p| text(p, "/spec/nodeName").is_empty());
     let mut waiting = unbound.filter_map(|p| condition(p, "PodScheduled").filter(|c| c["status"] == "False"));
     let last = waiting.nth(WAITING - 1)?;
-    Some(format!("{WAITING} pods wait for a node, no more are created until one has found it: {}", text(last, "/message")))
+    Some(format!(
+        "{WAITING} pods wait for a node, no more are created until one has found it: {}",
+        text(last, "/message")
+    ))
 }
 
 fn pod_of(set: &Object) -> Object {
@@ -111,9 +116,11 @@ fn rank(pod: &Object) -> impl Ord + use<> {
         _ => 0,
     };
     let is_ready = is_true(pod, "Ready");
-    let cost: i64 = annotation(pod, "controller.kubernetes.io/pod-deletion-cost").and_then(|c| c.parse().ok()).unwrap_or(0);
+    let cost: i64 =
+        annotation(pod, "controller.kubernetes.io/pod-deletion-cost").and_then(|c| c.parse().ok()).unwrap_or(0);
     let ready_since = condition(pod, "Ready").filter(|_| is_ready).and_then(|c| time(c, "/lastTransitionTime"));
-    let restarts = list(pod, "/status/containerStatuses").iter().filter_map(|c| c["restartCount"].as_i64()).max().unwrap_or(0);
+    let restarts =
+        list(pod, "/status/containerStatuses").iter().filter_map(|c| c["restartCount"].as_i64()).max().unwrap_or(0);
     (
         !text(pod, "/spec/nodeName").is_empty(),
         phase,
@@ -148,14 +155,17 @@ fn status(seen: &Seen, active: &[&Arc<Object>], full: Option<&str>) -> (Value, O
         .count();
     let mut status = Map::new();
     status.insert("replicas".into(), active.len().into());
-    for (field, count) in [("fullyLabeledReplicas", labelled), ("readyReplicas", ready), ("availableReplicas", available)] {
+    for (field, count) in
+        [("fullyLabeledReplicas", labelled), ("readyReplicas", ready), ("availableReplicas", available)]
+    {
         if count > 0 {
             status.insert(field.into(), count.into());
         }
     }
     status.insert("observedGeneration".into(), set["metadata"]["generation"].clone());
     if let Some(failure) = seen.failure.or(full) {
-        let since = condition(set, "ReplicaFailure").map_or_else(|| stamp(seen.now), |c| c["lastTransitionTime"].clone());
+        let since =
+            condition(set, "ReplicaFailure").map_or_else(|| stamp(seen.now), |c| c["lastTransitionTime"].clone());
         let failure = json!({
             "type": "ReplicaFailure", "status": "True", "lastTransitionTime": since, "reason": "FailedCreate", "message": failure,
         });
@@ -226,10 +236,15 @@ mod tests {
             (1, vec!["a Failed -"], vec!["spawn web-abc-*"]),
             (1, vec!["a Running 10", "b Pending -"], vec!["delete pods b", "SuccessfulDelete: Deleted pod: b"]),
             (1, vec!["a Running -", "b Running 10"], vec!["delete pods a", "SuccessfulDelete: Deleted pod: a"]),
-            (1, vec!["old Running 10", "new Running 20"], vec!["delete pods new", "SuccessfulDelete: Deleted pod: new"]),
+            (
+                1,
+                vec!["old Running 10", "new Running 20"],
+                vec!["delete pods new", "SuccessfulDelete: Deleted pod: new"],
+            ),
             (0, vec!["a Running 10"], vec!["delete pods a", "SuccessfulDelete: Deleted pod: a"]),
         ] {
-            let shown: Vec<_> = show(&steps(&set(replicas), &pods, None)).into_iter().filter(|s| !s.starts_with("status")).collect();
+            let shown: Vec<_> =
+                show(&steps(&set(replicas), &pods, None)).into_iter().filter(|s| !s.starts_with("status")).collect();
             assert_eq!(shown, want, "{replicas} of {pods:?}");
         }
     }
@@ -257,7 +272,10 @@ mod tests {
         set["spec"]["minReadySeconds"] = 30.into();
         let steps = steps(&set, &["a Running 10", "b Running 50"], None);
         let Step::Status(_, _, status) = &steps[0] else { panic!("{steps:?}") };
-        assert_eq!(*status, json!({"replicas": 2, "fullyLabeledReplicas": 2, "readyReplicas": 2, "availableReplicas": 1, "observedGeneration": 1}));
+        assert_eq!(
+            *status,
+            json!({"replicas": 2, "fullyLabeledReplicas": 2, "readyReplicas": 2, "availableReplicas": 1, "observedGeneration": 1})
+        );
         assert_eq!(steps[1].to_string(), "again in 20000 ms");
     }
 

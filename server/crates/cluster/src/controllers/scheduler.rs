@@ -75,7 +75,8 @@ fn refuses(node: &Object, pod: &Object, used: Used) -> Option<&'static str> {
     if used.all >= room {
         return Some(lacking(node));
     }
-    (used.own >= share(room, used)).then_some("Too many pods in this namespace, which may have half of what the others leave")
+    (used.own >= share(room, used))
+        .then_some("Too many pods in this namespace, which may have half of what the others leave")
 }
 
 /// Pods that one namespace may have on a node: half of what the others leave, so that there is always room for others.
@@ -104,7 +105,8 @@ fn unschedulable(seen: &Seen, refused: &BTreeMap<&str, usize>) -> Vec<Step> {
     if condition(pod, "PodScheduled").is_some_and(|c| c["status"] == "False" && c["message"] == message.as_str()) {
         return Vec::new();
     }
-    let mut status = pod.get("status").filter(|s| s.is_object()).cloned().unwrap_or_else(|| json!({"phase": "Pending"}));
+    let mut status =
+        pod.get("status").filter(|s| s.is_object()).cloned().unwrap_or_else(|| json!({"phase": "Pending"}));
     let mut conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     conditions.retain(|c| c["type"] != "PodScheduled");
     conditions.push(json!({
@@ -237,7 +239,8 @@ impl Controller for Scheduler {
         // An earlier attempt at this pod has ended without success.
         self.places.free(key);
         let nodes = view.list(&NODES, "")?;
-        let used = nodes.iter().map(|node| (name(node).to_owned(), self.places.of(name(node), &key.namespace))).collect();
+        let used =
+            nodes.iter().map(|node| (name(node).to_owned(), self.places.of(name(node), &key.namespace))).collect();
         let steps = plan(&Seen { pod: pod.clone(), nodes, used, now });
         if let Some(Step::Bind { node, .. }) = steps.first() {
             self.places.take(key, node);
@@ -283,13 +286,23 @@ mod tests {
         let ready = node("local", "True");
         let failed = |why: &str| vec!["status pods p".to_owned(), format!("FailedScheduling: {why}")];
         for (pod, nodes, running, want) in [
-            (&pod, vec![ready.clone()], 1, vec!["bind p to local".to_owned(), "Scheduled: Successfully assigned n/p to local".to_owned()]),
+            (
+                &pod,
+                vec![ready.clone()],
+                1,
+                vec!["bind p to local".to_owned(), "Scheduled: Successfully assigned n/p to local".to_owned()],
+            ),
             (&placed, vec![ready.clone()], 0, vec![]),
             (&pod, vec![], 0, failed("no nodes available to schedule pods")),
             (&pod, vec![ready.clone()], 2, failed("0/1 nodes are available: 1 Too many pods.")),
             (&pod, vec![node("local", "False")], 0, failed("0/1 nodes are available: 1 node(s) were not ready.")),
             (&pod, vec![cordoned], 0, failed("0/1 nodes are available: 1 node(s) were unschedulable.")),
-            (&picky, vec![ready], 0, failed("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.")),
+            (
+                &picky,
+                vec![ready],
+                0,
+                failed("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."),
+            ),
         ] {
             assert_eq!(steps(pod.clone(), &nodes, running), want);
         }
@@ -305,7 +318,10 @@ mod tests {
             ("BoundByConfiguration", "0/1 nodes are available: 1 Too many pods."),
         ] {
             let mut full = node("local", "True");
-            full["status"]["conditions"].as_array_mut().unwrap().push(json!({"type": "PodCapacity", "status": "True", "reason": reason}));
+            full["status"]["conditions"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"type": "PodCapacity", "status": "True", "reason": reason}));
             let told = steps(pod.clone(), &[full], 2);
             assert_eq!(told[1], format!("FailedScheduling: {want}"));
         }
@@ -339,7 +355,8 @@ mod tests {
         for key in [&a, &a, &b] {
             places.take(key, "local");
         }
-        let seen = |places: &Places| (places.of("local", "n").all, places.of("local", "n").own, places.of("local", "m").own);
+        let seen =
+            |places: &Places| (places.of("local", "n").all, places.of("local", "n").own, places.of("local", "m").own);
         assert_eq!(seen(&places), (2, 2, 0));
         places.take(&a, "other");
         assert_eq!(seen(&places), (1, 1, 0));

@@ -114,7 +114,13 @@ pub(crate) trait Controller: Send + 'static {
     }
 
     /// Reads what the plan needs and plans. `failure` is why the last attempt to create a pod for this key failed.
-    fn plan(&mut self, key: &Self::Key, view: &View, now: Timestamp, failure: Option<&str>) -> Result<Vec<Step>, Status>;
+    fn plan(
+        &mut self,
+        key: &Self::Key,
+        view: &View,
+        now: Timestamp,
+        failure: Option<&str>,
+    ) -> Result<Vec<Step>, Status>;
 }
 
 /// Runs a controller until `stop`. Writes that have begun are finished first.
@@ -167,7 +173,13 @@ pub(crate) async fn run<C: Controller>(mut controller: C, view: View, recorder: 
     while running.next().await.is_some() {}
 }
 
-fn note<C: Controller>(controller: &mut C, source: &Source<C::Key>, event: &WatchEvent, view: &View, queue: &mut Queue<C::Key>) {
+fn note<C: Controller>(
+    controller: &mut C,
+    source: &Source<C::Key>,
+    event: &WatchEvent,
+    view: &View,
+    queue: &mut Queue<C::Key>,
+) {
     let change = match event.kind {
         WatchKind::Bookmark => return,
         WatchKind::Deleted => Change::Gone,

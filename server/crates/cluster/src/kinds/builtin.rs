@@ -28,8 +28,17 @@ fn age() -> Column {
 
 pub(super) fn all() -> Vec<Kind> {
     vec![
-        namespace(), node(), pod(), service(), config_map(), service_account(), event(), deployment(), replica_set(),
-        endpoint_slice(), lease(),
+        namespace(),
+        node(),
+        pod(),
+        service(),
+        config_map(),
+        service_account(),
+        event(),
+        deployment(),
+        replica_set(),
+        endpoint_slice(),
+        lease(),
     ]
 }
 
@@ -52,17 +61,23 @@ fn node() -> Kind {
         status_at_creation: true,
         selectable: owned(&["spec.unschedulable"]),
         schema: "Node",
-        ..kind("", "Node", "nodes", &["no"], vec![
-            Column::new("Status", "string", c::node_status),
-            Column::new("Roles", "string", c::node_roles),
-            age(),
-            Column::new("Version", "string", c::node_version),
-            Column::wide("Internal-IP", "string", c::node_internal_ip),
-            Column::wide("External-IP", "string", c::node_external_ip),
-            Column::wide("OS-Image", "string", c::node_os),
-            Column::wide("Kernel-Version", "string", c::node_kernel),
-            Column::wide("Container-Runtime", "string", c::node_runtime),
-        ])
+        ..kind(
+            "",
+            "Node",
+            "nodes",
+            &["no"],
+            vec![
+                Column::new("Status", "string", c::node_status),
+                Column::new("Roles", "string", c::node_roles),
+                age(),
+                Column::new("Version", "string", c::node_version),
+                Column::wide("Internal-IP", "string", c::node_internal_ip),
+                Column::wide("External-IP", "string", c::node_external_ip),
+                Column::wide("OS-Image", "string", c::node_os),
+                Column::wide("Kernel-Version", "string", c::node_kernel),
+                Column::wide("Container-Runtime", "string", c::node_runtime),
+            ],
+        )
     }
 }
 
@@ -77,20 +92,32 @@ fn pod() -> Kind {
         generation: true,
         most: Some(MOST_PODS),
         selectable: owned(&[
-            "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
-            "status.phase", "status.podIP", "status.nominatedNodeName",
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
         ]),
         schema: "Pod",
-        ..kind("", "Pod", "pods", &["po"], vec![
-            Column::new("Ready", "string", c::ready),
-            Column::new("Status", "string", c::status),
-            Column::new("Restarts", "string", c::restarts),
-            age(),
-            Column::wide("IP", "string", c::ip),
-            Column::wide("Node", "string", c::node_name),
-            Column::wide("Nominated Node", "string", c::nominated_node),
-            Column::wide("Readiness Gates", "string", c::readiness_gates),
-        ])
+        ..kind(
+            "",
+            "Pod",
+            "pods",
+            &["po"],
+            vec![
+                Column::new("Ready", "string", c::ready),
+                Column::new("Status", "string", c::status),
+                Column::new("Restarts", "string", c::restarts),
+                age(),
+                Column::wide("IP", "string", c::ip),
+                Column::wide("Node", "string", c::node_name),
+                Column::wide("Nominated Node", "string", c::nominated_node),
+                Column::wide("Readiness Gates", "string", c::readiness_gates),
+            ],
+        )
     }
 }
 
@@ -105,14 +132,20 @@ fn service() -> Kind {
         validate_update: validate::service_update,
         selectable: owned(&["spec.clusterIP", "spec.type"]),
         schema: "Service",
-        ..kind("", "Service", "services", &["svc"], vec![
-            Column::new("Type", "string", c::service_type),
-            Column::new("Cluster-IP", "string", c::cluster_ip),
-            Column::new("External-IP", "string", c::external_ip),
-            Column::new("Port(s)", "string", c::service_ports),
-            age(),
-            Column::wide("Selector", "string", c::service_selector),
-        ])
+        ..kind(
+            "",
+            "Service",
+            "services",
+            &["svc"],
+            vec![
+                Column::new("Type", "string", c::service_type),
+                Column::new("Cluster-IP", "string", c::cluster_ip),
+                Column::new("External-IP", "string", c::external_ip),
+                Column::new("Port(s)", "string", c::service_ports),
+                age(),
+                Column::wide("Selector", "string", c::service_selector),
+            ],
+        )
     }
 }
 
@@ -126,16 +159,30 @@ fn config_map() -> Kind {
 fn service_account() -> Kind {
     Kind {
         schema: "ServiceAccount",
-        ..kind("", "ServiceAccount", "serviceaccounts", &["sa"], vec![Column::new("Secrets", "string", c::secrets), age()])
+        ..kind(
+            "",
+            "ServiceAccount",
+            "serviceaccounts",
+            &["sa"],
+            vec![Column::new("Secrets", "string", c::secrets), age()],
+        )
     }
 }
 
 fn event() -> Kind {
     Kind {
         selectable: owned(&[
-            "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-            "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
-            "reportingComponent", "source", "type",
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
         ]),
         defaults: defaults::event,
         schema: "Event",
@@ -164,12 +211,22 @@ fn deployment() -> Kind {
         validate_update: validate::workload_update,
         generation: true,
         schema: "Deployment",
-        ..kind("apps", "Deployment", "deployments", &["deploy"], [vec![
-            Column::new("Ready", "string", c::deployment_ready),
-            Column::new("Up-to-date", "integer", c::up_to_date),
-            Column::new("Available", "integer", c::available),
-            age(),
-        ], workload_columns()].concat())
+        ..kind(
+            "apps",
+            "Deployment",
+            "deployments",
+            &["deploy"],
+            [
+                vec![
+                    Column::new("Ready", "string", c::deployment_ready),
+                    Column::new("Up-to-date", "integer", c::up_to_date),
+                    Column::new("Available", "integer", c::available),
+                    age(),
+                ],
+                workload_columns(),
+            ]
+            .concat(),
+        )
     }
 }
 
@@ -184,12 +241,22 @@ fn replica_set() -> Kind {
         generation: true,
         selectable: owned(&["status.replicas"]),
         schema: "ReplicaSet",
-        ..kind("apps", "ReplicaSet", "replicasets", &["rs"], [vec![
-            Column::new("Desired", "integer", c::desired),
-            Column::new("Current", "integer", c::current),
-            Column::new("Ready", "integer", c::replicas_ready),
-            age(),
-        ], workload_columns()].concat())
+        ..kind(
+            "apps",
+            "ReplicaSet",
+            "replicasets",
+            &["rs"],
+            [
+                vec![
+                    Column::new("Desired", "integer", c::desired),
+                    Column::new("Current", "integer", c::current),
+                    Column::new("Ready", "integer", c::replicas_ready),
+                    age(),
+                ],
+                workload_columns(),
+            ]
+            .concat(),
+        )
     }
 }
 
@@ -206,18 +273,30 @@ fn endpoint_slice() -> Kind {
         generation: true,
         validate: validate::endpoint_slice,
         schema: "EndpointSlice",
-        ..kind("discovery.k8s.io", "EndpointSlice", "endpointslices", &[], vec![
-            Column::new("AddressType", "string", c::address_type),
-            Column::new("Ports", "string", c::slice_ports),
-            Column::new("Endpoints", "string", c::slice_endpoints),
-            age(),
-        ])
+        ..kind(
+            "discovery.k8s.io",
+            "EndpointSlice",
+            "endpointslices",
+            &[],
+            vec![
+                Column::new("AddressType", "string", c::address_type),
+                Column::new("Ports", "string", c::slice_ports),
+                Column::new("Endpoints", "string", c::slice_endpoints),
+                age(),
+            ],
+        )
     }
 }
 
 fn lease() -> Kind {
     Kind {
         schema: "Lease",
-        ..kind("coordination.k8s.io", "Lease", "leases", &[], vec![Column::new("Holder", "string", c::lease_holder), age()])
+        ..kind(
+            "coordination.k8s.io",
+            "Lease",
+            "leases",
+            &[],
+            vec![Column::new("Holder", "string", c::lease_holder), age()],
+        )
     }
 }

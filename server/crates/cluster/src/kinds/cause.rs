@@ -40,7 +40,11 @@ impl Cause {
     /// The value is not one of the allowed ones.
     pub fn unsupported(field: &str, value: &Value, supported: &[&str]) -> Cause {
         let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-        Cause::new("FieldValueNotSupported", field, format!("Unsupported value: {value}: supported values: {}", list.join(", ")))
+        Cause::new(
+            "FieldValueNotSupported",
+            field,
+            format!("Unsupported value: {value}: supported values: {}", list.join(", ")),
+        )
     }
 
     /// The same value stands twice.

@@ -56,9 +56,12 @@ pub(crate) fn qos(spec: &Value) -> &'static str {
         .flat_map(|list| spec[*list].as_array().into_iter().flatten())
         .map(|container| &container["resources"])
         .collect();
-    let some = |r: &&Value| ["limits", "requests"].iter().any(|f| ["cpu", "memory"].iter().any(|q| !r[*f][*q].is_null()));
+    let some =
+        |r: &&Value| ["limits", "requests"].iter().any(|f| ["cpu", "memory"].iter().any(|q| !r[*f][*q].is_null()));
     let full = |r: &&Value| {
-        ["cpu", "memory"].iter().all(|q| !r["limits"][*q].is_null() && (r["requests"][*q].is_null() || r["limits"][*q] == r["requests"][*q]))
+        ["cpu", "memory"].iter().all(|q| {
+            !r["limits"][*q].is_null() && (r["requests"][*q].is_null() || r["limits"][*q] == r["requests"][*q])
+        })
     };
     if !containers.iter().any(some) {
         "BestEffort"
@@ -87,7 +90,19 @@ fn volume(volume: &mut Value) {
             set(&mut volume[source], field, 420);
         }
     }
-    let sources = ["configMap", "secret", "projected", "emptyDir", "hostPath", "downwardAPI", "persistentVolumeClaim", "csi", "ephemeral", "nfs", "image"];
+    let sources = [
+        "configMap",
+        "secret",
+        "projected",
+        "emptyDir",
+        "hostPath",
+        "downwardAPI",
+        "persistentVolumeClaim",
+        "csi",
+        "ephemeral",
+        "nfs",
+        "image",
+    ];
     if !sources.iter().any(|source| volume.get(source).is_some()) {
         volume["emptyDir"] = json!({});
     }
@@ -130,7 +145,9 @@ fn container(container: &mut Value) {
 }
 
 fn probe(probe: &mut Value) {
-    for (field, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] {
+    for (field, value) in
+        [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+    {
         if probe[field].is_null() || probe[field] == 0 {
             probe[field] = value.into();
         }

@@ -4,8 +4,8 @@ mod builtin;
 mod cause;
 mod columns;
 mod defaults;
-mod validate;
 pub mod schema;
+mod validate;
 
 pub use cause::Cause;
 pub use columns::age;
@@ -132,10 +132,7 @@ impl Kind {
             namespaced: true,
             subresources: vec!["status".to_owned()],
             custom: true,
-            columns: vec![
-                Column::new("Name", "string", columns::name),
-                Column::new("Age", "string", columns::age),
-            ],
+            columns: vec![Column::new("Name", "string", columns::name), Column::new("Age", "string", columns::age)],
             defaults: |_| {},
             prepare: |_| {},
             prepare_update: |_, _| {},

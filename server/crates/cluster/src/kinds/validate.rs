@@ -27,13 +27,16 @@ fn alphanumeric_ends(name: &str) -> bool {
 
 /// Whether this is an RFC 1123 label: a namespace's or a container's name.
 pub(crate) fn is_label(name: &str) -> bool {
-    name.len() <= 63 && alphanumeric_ends(name) && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    name.len() <= 63
+        && alphanumeric_ends(name)
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 fn is_subdomain(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(|label| {
-        alphanumeric_ends(label) && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-    })
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            alphanumeric_ends(label) && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        })
 }
 
 fn is_label_value(value: &str) -> bool {
@@ -127,7 +130,11 @@ fn pod_spec(spec: &Value, at: &str, causes: &mut Vec<Cause>) {
         causes.push(Cause::unsupported(&format!("{at}.restartPolicy"), policy, &["Always", "OnFailure", "Never"]));
     }
     if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|s| s < 0) {
-        causes.push(Cause::invalid(&format!("{at}.terminationGracePeriodSeconds"), &spec["terminationGracePeriodSeconds"], "must be greater than or equal to 0"));
+        causes.push(Cause::invalid(
+            &format!("{at}.terminationGracePeriodSeconds"),
+            &spec["terminationGracePeriodSeconds"],
+            "must be greater than or equal to 0",
+        ));
     }
 }
 
@@ -140,7 +147,9 @@ fn container_details(container: &Value, at: &str, init: bool, causes: &mut Vec<C
         match port["containerPort"].as_i64() {
             None => causes.push(Cause::required(&field, "")),
             Some(1..=65535) => {}
-            Some(_) => causes.push(Cause::invalid(&field, &port["containerPort"], "must be between 1 and 65535, inclusive")),
+            Some(_) => {
+                causes.push(Cause::invalid(&field, &port["containerPort"], "must be between 1 and 65535, inclusive"))
+            }
         }
         protocol(port, &format!("{at}.ports[{i}].protocol"), causes);
     }
@@ -155,7 +164,10 @@ fn container_details(container: &Value, at: &str, init: bool, causes: &mut Vec<C
     let sidecar = container["restartPolicy"] == "Always";
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if init && !sidecar && !container[probe].is_null() {
-            causes.push(Cause::forbidden(&format!("{at}.{probe}"), "may not be set for init containers without restartPolicy=Always"));
+            causes.push(Cause::forbidden(
+                &format!("{at}.{probe}"),
+                "may not be set for init containers without restartPolicy=Always",
+            ));
         }
     }
 }
@@ -171,7 +183,10 @@ pub(super) fn pod_update(old: &Object, new: &Object) -> Vec<Cause> {
     if fixed_part(old) == fixed_part(new) {
         return Vec::new();
     }
-    vec![Cause::forbidden("spec", "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)")]
+    vec![Cause::forbidden(
+        "spec",
+        "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
+    )]
 }
 
 fn fixed_part(pod: &Object) -> Value {
@@ -204,7 +219,11 @@ pub(super) fn workload(o: &Object) -> Vec<Cause> {
                 causes.push(Cause::invalid("spec.selector", selector, "empty selector is invalid for deployment"));
             } else if !parsed.matches_labels(template_labels) {
                 let value = if template_labels.is_null() { json!({}) } else { template_labels.clone() };
-                causes.push(Cause::invalid("spec.template.metadata.labels", &value, "`selector` does not match template `labels`"));
+                causes.push(Cause::invalid(
+                    "spec.template.metadata.labels",
+                    &value,
+                    "`selector` does not match template `labels`",
+                ));
             }
         }
         Ok(_) => {}
@@ -220,7 +239,10 @@ pub(super) fn workload(o: &Object) -> Vec<Cause> {
         causes.push(Cause::unsupported("spec.strategy.type", &strategy["type"], &["Recreate", "RollingUpdate"]));
     }
     if strategy["type"] == "Recreate" && !strategy["rollingUpdate"].is_null() {
-        causes.push(Cause::forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'"));
+        causes.push(Cause::forbidden(
+            "spec.strategy.rollingUpdate",
+            "may not be specified when strategy `type` is 'Recreate'",
+        ));
     }
     let rolling = &strategy["rollingUpdate"];
     for (field, most) in [("maxUnavailable", 100), ("maxSurge", i64::from(i32::MAX))] {
@@ -231,7 +253,11 @@ pub(super) fn workload(o: &Object) -> Vec<Cause> {
     }
     let zero = |v: &Value| *v == 0 || *v == "0" || *v == "0%";
     if zero(&rolling["maxUnavailable"]) && zero(&rolling["maxSurge"]) {
-        causes.push(Cause::invalid("spec.strategy.rollingUpdate.maxUnavailable", &rolling["maxUnavailable"], "may not be 0 when `maxSurge` is 0"));
+        causes.push(Cause::invalid(
+            "spec.strategy.rollingUpdate.maxUnavailable",
+            &rolling["maxUnavailable"],
+            "may not be 0 when `maxSurge` is 0",
+        ));
     }
     causes
 }
@@ -240,7 +266,9 @@ pub(super) fn workload(o: &Object) -> Vec<Cause> {
 fn at_least_zero(value: &Value, field: &str, causes: &mut Vec<Cause>) {
     if value.as_i64().is_some_and(|n| n < 0) {
         causes.push(Cause::invalid(field, value, "must be greater than or equal to 0"));
-    } else if value.as_i64().is_some_and(|n| n > i64::from(i32::MAX)) || value.as_u64().is_some_and(|n| n > i32::MAX as u64) {
+    } else if value.as_i64().is_some_and(|n| n > i64::from(i32::MAX))
+        || value.as_u64().is_some_and(|n| n > i32::MAX as u64)
+    {
         causes.push(Cause::invalid(field, value, &format!("must be less than or equal to {}", i32::MAX)));
     }
 }
@@ -248,7 +276,8 @@ fn at_least_zero(value: &Value, field: &str, causes: &mut Vec<Cause>) {
 /// A number, or a percentage of at most `most`.
 fn count_or_percent(value: &Value, field: &str, most: i64, causes: &mut Vec<Cause>) {
     let Some(text) = value.as_str() else { return at_least_zero(value, field, causes) };
-    let digits = text.strip_suffix('%').filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
+    let digits =
+        text.strip_suffix('%').filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
     match digits.map(|digits| digits.parse::<i64>().unwrap_or(i64::MAX)) {
         None => causes.push(Cause::invalid(field, value, "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")),
         Some(percent) if percent > most => causes.push(Cause::invalid(field, value, "must not be greater than 100%")),
@@ -283,7 +312,11 @@ pub(super) fn service(o: &Object) -> Vec<Cause> {
         let at = format!("spec.ports[{i}]");
         match port["port"].as_i64() {
             Some(1..=65535) => {}
-            _ => causes.push(Cause::invalid(&format!("{at}.port"), &json!(port["port"].as_i64().unwrap_or(0)), "must be between 1 and 65535, inclusive")),
+            _ => causes.push(Cause::invalid(
+                &format!("{at}.port"),
+                &json!(port["port"].as_i64().unwrap_or(0)),
+                "must be between 1 and 65535, inclusive",
+            )),
         }
         let name = text(port, "name");
         if many && name.is_empty() {
@@ -360,7 +393,9 @@ fn too_many_endpoints(o: &Object) -> Option<Cause> {
         return Some(Cause::too_many("ports", ports, MOST_SLICE_PORTS));
     }
     let addresses = |endpoint: &Value| list(endpoint, "addresses").count();
-    if let Some((i, found)) = list(o, "endpoints").map(|(i, endpoint)| (i, addresses(endpoint))).find(|(_, found)| *found > MOST_ADDRESSES) {
+    if let Some((i, found)) =
+        list(o, "endpoints").map(|(i, endpoint)| (i, addresses(endpoint))).find(|(_, found)| *found > MOST_ADDRESSES)
+    {
         return Some(Cause::too_many(&format!("endpoints[{i}].addresses"), found, MOST_ADDRESSES));
     }
     let places = ports * list(o, "endpoints").map(|(_, endpoint)| addresses(endpoint)).sum::<usize>();

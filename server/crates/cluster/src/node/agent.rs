@@ -62,7 +62,9 @@ impl Agent {
         let options = ListOptions { fields: self.mine.clone(), ..ListOptions::default() };
         let Ok(list) = self.shared.registry.list(&self.pods, None, &options) else { return };
         let there: HashSet<&str> = list.items.iter().map(|pod| uid_of(pod)).collect();
-        for path in std::fs::read_dir(&self.shared.logs).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+        for path in
+            std::fs::read_dir(&self.shared.logs).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()))
+        {
             let uid = path.file_name().and_then(|name| name.to_str()?.rsplit('_').next());
             if uid.is_some_and(|uid| !there.contains(uid)) {
                 let _ = std::fs::remove_dir_all(&path);
@@ -73,7 +75,8 @@ impl Agent {
     /// Looks at all pods of the node, and watches from there.
     fn list(&mut self) -> Result<Watch, Status> {
         let registry = self.shared.registry.clone();
-        let list = registry.list(&self.pods, None, &ListOptions { fields: self.mine.clone(), ..ListOptions::default() })?;
+        let list =
+            registry.list(&self.pods, None, &ListOptions { fields: self.mine.clone(), ..ListOptions::default() })?;
         let there: HashSet<&str> = list.items.iter().filter_map(|pod| pod["metadata"]["uid"].as_str()).collect();
         for (uid, worker) in &self.known {
             if !there.contains(uid.as_str()) {

@@ -105,27 +105,43 @@ pub fn rooms(root: &Path, started: u64) -> Vec<Room> {
         rooms.push(Room { bound: Bound::Memory, free, reserve: (total / 10).max(MEMORY_RESERVE), each: POD_MEMORY });
     }
     if let Some((free, total)) = tasks(root) {
-        rooms.push(Room { bound: Bound::Processes, free, reserve: (total / 10).max(TASK_RESERVE).min(total / 2), each: POD_TASKS });
+        rooms.push(Room {
+            bound: Bound::Processes,
+            free,
+            reserve: (total / 10).max(TASK_RESERVE).min(total / 2),
+            each: POD_TASKS,
+        });
     }
     if let Some((free, total)) = descriptors(root) {
         // The other half is for connections: of browsers, of kubectl, to pods without a sidecar.
         rooms.push(Room { bound: Bound::Descriptors, free, reserve: total / 2, each: POD_DESCRIPTORS });
     }
-    rooms.push(Room { bound: Bound::Addresses, free: PODS_OF_ALL_BLOCKS.saturating_sub(started), reserve: PODS_PER_BLOCK, each: 1 });
+    rooms.push(Room {
+        bound: Bound::Addresses,
+        free: PODS_OF_ALL_BLOCKS.saturating_sub(started),
+        reserve: PODS_PER_BLOCK,
+        each: 1,
+    });
     rooms
 }
 
 /// Free and total bytes: of the machine, or of the tightest cgroup around this process.
 fn memory(root: &Path) -> Option<(u64, u64)> {
     let info = read(root, "proc/meminfo")?;
-    let kib = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    let kib = |key: &str| {
+        info.lines().find_map(|line| line.strip_prefix(key)?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
+    };
     let mut tightest = (kib("MemAvailable:")? << 10, kib("MemTotal:")? << 10);
     for folder in cgroups(root, "memory") {
         let number = |names: [&str; 2]| names.iter().find_map(|name| number(&folder.join(name)));
         // Cache that is given back on demand counts as used there; what was used lately is not given back.
         let cache = std::fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-        let inactive = ["inactive_file ", "total_inactive_file "].iter().find_map(|key| cache.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok()));
-        if let (Some(limit), Some(used)) = (number(["memory.max", "memory.limit_in_bytes"]), number(["memory.current", "memory.usage_in_bytes"])) {
+        let inactive = ["inactive_file ", "total_inactive_file "]
+            .iter()
+            .find_map(|key| cache.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok()));
+        if let (Some(limit), Some(used)) =
+            (number(["memory.max", "memory.limit_in_bytes"]), number(["memory.current", "memory.usage_in_bytes"]))
+        {
             let free = limit.saturating_sub(used.saturating_sub(inactive.unwrap_or(0)));
             tightest = (tightest.0.min(free), tightest.1.min(limit));
         }
@@ -148,7 +164,9 @@ fn tasks(root: &Path) -> Option<(u64, u64)> {
         }
     }
     // Counts the tasks of this user on the whole machine, and does not bind root.
-    if let Some(limit) = limit(root, "Max processes") && !nix::unistd::geteuid().is_root() {
+    if let Some(limit) = limit(root, "Max processes")
+        && !nix::unistd::geteuid().is_root()
+    {
         limits.push((limit.saturating_sub(tasks_of_user(root)), limit));
     }
     limits.into_iter().min()
@@ -159,7 +177,9 @@ fn tasks_of_user(root: &Path) -> u64 {
     let of = |entry: std::fs::DirEntry| {
         entry.file_name().to_str()?.parse::<u32>().ok()?;
         let status = std::fs::read_to_string(entry.path().join("status")).ok()?;
-        let field = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse::<u64>().ok());
+        let field = |key: &str| {
+            status.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse::<u64>().ok())
+        };
         field("Threads:").filter(|_| field("Uid:") == Some(u64::from(own)))
     };
     std::fs::read_dir(root.join("proc")).into_iter().flatten().flatten().filter_map(of).sum()
@@ -217,7 +237,10 @@ mod tests {
             ("proc/loadavg", "1.50 0.80 0.40 3/768 20907\n"),
             ("proc/sys/kernel/pid_max", "32768\n"),
             ("proc/sys/kernel/threads-max", "192730\n"),
-            ("proc/self/limits", "Max processes             unlimited            unlimited            processes\nMax open files            20000                20000                files\n"),
+            (
+                "proc/self/limits",
+                "Max processes             unlimited            unlimited            processes\nMax open files            20000                20000                files\n",
+            ),
             ("proc/self/fd/0", ""),
             ("proc/self/cgroup", "4:cpu,memory:/box/inner\n0::/box\n"),
         ];
@@ -243,7 +266,11 @@ mod tests {
         let found = of(root.path(), 0);
         assert!(found.pods >= 300, "{found:?}");
         assert_eq!(found, Capacity { pods: (19_999 - 10_000) / POD_DESCRIPTORS, bound: Bound::Descriptors });
-        put(root.path(), "proc/self/limits", "Max open files            1048576              1048576              files\n");
+        put(
+            root.path(),
+            "proc/self/limits",
+            "Max open files            1048576              1048576              files\n",
+        );
         assert_eq!(of(root.path(), 0), Capacity { pods: (22 * 1024 * 10 - 24 * 1024) / 10 / 12, bound: Bound::Memory });
     }
 
@@ -251,16 +278,36 @@ mod tests {
     fn the_scarcest_of_all_limits_counts() {
         for (path, text, want) in [
             // 8 GiB less the 2.4 GiB that a machine of this size keeps free.
-            ("proc/meminfo", "MemTotal: 25165824 kB\nMemAvailable: 8388608 kB\n", Capacity { pods: 477, bound: Bound::Memory }),
+            (
+                "proc/meminfo",
+                "MemTotal: 25165824 kB\nMemAvailable: 8388608 kB\n",
+                Capacity { pods: 477, bound: Bound::Memory },
+            ),
             ("proc/sys/kernel/pid_max", "2768\n", Capacity { pods: (2_000 - 276) / 8, bound: Bound::Processes }),
             ("sys/fs/cgroup/pids.max", "1000\n", Capacity { pods: (900 - 200) / 8, bound: Bound::Processes }),
             ("sys/fs/cgroup/box/pids.max", "100\n", Capacity { pods: (90 - 50) / 8, bound: Bound::Processes }),
             ("sys/fs/cgroup/memory.max", "max\n", Capacity { pods: 833, bound: Bound::Descriptors }),
             // 1 GiB, of which 600 MiB are in use and 100 MiB of these are cache.
-            ("sys/fs/cgroup/box/memory.max", "1073741824\n", Capacity { pods: (1024 - 500 - 256) / 12, bound: Bound::Memory }),
-            ("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "1073741824\n", Capacity { pods: (1024 - 600 - 256) / 12, bound: Bound::Memory }),
-            ("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "9223372036854771712\n", Capacity { pods: 833, bound: Bound::Descriptors }),
-            ("proc/self/limits", "Max open files            1024              4096              files\n", Capacity { pods: (1_023 - 512) / 12, bound: Bound::Descriptors }),
+            (
+                "sys/fs/cgroup/box/memory.max",
+                "1073741824\n",
+                Capacity { pods: (1024 - 500 - 256) / 12, bound: Bound::Memory },
+            ),
+            (
+                "sys/fs/cgroup/memory/box/memory.limit_in_bytes",
+                "1073741824\n",
+                Capacity { pods: (1024 - 600 - 256) / 12, bound: Bound::Memory },
+            ),
+            (
+                "sys/fs/cgroup/memory/box/memory.limit_in_bytes",
+                "9223372036854771712\n",
+                Capacity { pods: 833, bound: Bound::Descriptors },
+            ),
+            (
+                "proc/self/limits",
+                "Max open files            1024              4096              files\n",
+                Capacity { pods: (1_023 - 512) / 12, bound: Bound::Descriptors },
+            ),
         ] {
             let root = machine();
             for (path, text) in [

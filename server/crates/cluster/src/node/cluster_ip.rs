@@ -25,7 +25,12 @@ pub fn limits() -> Limits {
 }
 
 /// Serves until stopped. Only addresses of this node's block are listened on.
-pub async fn serve(policy: Listener, network: Arc<Network>, mut services: watch::Receiver<Arc<Services>>, stop: CancellationToken) {
+pub async fn serve(
+    policy: Listener,
+    network: Arc<Network>,
+    mut services: watch::Receiver<Arc<Services>>,
+    stop: CancellationToken,
+) {
     let mut open: BTreeMap<(Ipv4Addr, u16), CancellationToken> = BTreeMap::new();
     let mut refused: BTreeMap<(Ipv4Addr, u16), String> = BTreeMap::new();
     let mut listeners = JoinSet::new();
@@ -53,7 +58,9 @@ pub async fn serve(policy: Listener, network: Arc<Network>, mut services: watch:
                 Err(error) => {
                     let error = error.to_string();
                     if refused.insert((ip, port), error.clone()).as_ref() != Some(&error) {
-                        tracing::warn!("ClusterIP {ip}:{port} cannot be listened on: {error}. Pods reach the Service all the same");
+                        tracing::warn!(
+                            "ClusterIP {ip}:{port} cannot be listened on: {error}. Pods reach the Service all the same"
+                        );
                     }
                 }
             }
@@ -75,9 +82,17 @@ fn wanted(network: &Network, services: &Services) -> std::collections::BTreeSet<
         .collect()
 }
 
-async fn accept(listener: TcpListener, policy: Listener, ip: Ipv4Addr, port: u16, services: watch::Receiver<Arc<Services>>, stop: CancellationToken) {
+async fn accept(
+    listener: TcpListener,
+    policy: Listener,
+    ip: Ipv4Addr,
+    port: u16,
+    services: watch::Receiver<Arc<Services>>,
+    stop: CancellationToken,
+) {
     let running = policy.run(listener, CancellationToken::new(), |client, conn| {
-        let endpoints = services.borrow().find(&ip.to_string(), "").and_then(|service| service.endpoints(port).map(<[_]>::to_vec));
+        let endpoints =
+            services.borrow().find(&ip.to_string(), "").and_then(|service| service.endpoints(port).map(<[_]>::to_vec));
         forward(client, conn, endpoints.unwrap_or_default())
     });
     tokio::select! {

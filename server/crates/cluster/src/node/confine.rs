@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetStatus, Scope,
 };
 use nix::sys::resource::{Resource, setrlimit};
 
@@ -42,7 +43,8 @@ pub enum ConfineError {
 pub fn landlock_abi() -> Option<i32> {
     const VERSION: libc::c_int = 1;
     // SAFETY: with the version flag the call reads no memory, and returns a number or an error.
-    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0_usize, VERSION) };
+    let abi =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0_usize, VERSION) };
     i32::try_from(abi).ok().filter(|abi| *abi > 0)
 }
 
@@ -51,8 +53,12 @@ pub fn enforced(abi: Option<i32>) -> String {
     match abi {
         None => "landlock: not available, pods are confined by their programs alone".to_owned(),
         Some(abi @ ..4) => format!("landlock: ABI {abi}, pods are confined to their own folder"),
-        Some(abi @ 4..6) => format!("landlock: ABI {abi}, pods are confined to their own folder and their proxy's port"),
-        Some(abi) => format!("landlock: ABI {abi}, pods are confined to their own folder, their proxy's port and their own processes' signals"),
+        Some(abi @ 4..6) => {
+            format!("landlock: ABI {abi}, pods are confined to their own folder and their proxy's port")
+        }
+        Some(abi) => format!(
+            "landlock: ABI {abi}, pods are confined to their own folder, their proxy's port and their own processes' signals"
+        ),
     }
 }
 
@@ -72,8 +78,15 @@ fn restrict_thread(folder: &Path, connections: Connections) -> Result<bool, Conf
         rules = rules.handle_access(AccessNet::ConnectTcp)?;
     }
     // Neither programs nor links: nothing in the folder is to lead out of it.
-    let files = AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::MakeDir
-        | AccessFs::MakeSock | AccessFs::RemoveFile | AccessFs::RemoveDir;
+    let files = AccessFs::ReadFile
+        | AccessFs::ReadDir
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::MakeDir
+        | AccessFs::MakeSock
+        | AccessFs::RemoveFile
+        | AccessFs::RemoveDir;
     let mut made = rules.create()?.add_rule(PathBeneath::new(PathFd::new(folder)?, files))?;
     if let Connections::Port(port) = connections {
         made = made.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
@@ -120,20 +133,29 @@ mod tests {
                 println!("skipped in part: this kernel has no Landlock");
                 assert_eq!(seen, (false, None, None, None, None, None, None));
             }
-            Some(abi) => assert_eq!(seen, (true, None, denied, denied, denied, None, denied.filter(|_| abi >= 4)), "ABI {abi}"),
+            Some(abi) => {
+                assert_eq!(seen, (true, None, denied, denied, denied, None, denied.filter(|_| abi >= 4)), "ABI {abi}")
+            }
         }
     }
 
     #[test]
     fn the_log_says_what_is_enforced() {
-        for (abi, says) in [(None, "not available"), (Some(1), "ABI 1, pods are confined to their own folder"), (Some(4), "proxy's port"), (Some(7), "signals")] {
+        for (abi, says) in [
+            (None, "not available"),
+            (Some(1), "ABI 1, pods are confined to their own folder"),
+            (Some(4), "proxy's port"),
+            (Some(7), "signals"),
+        ] {
             assert!(enforced(abi).contains(says), "{abi:?}: {}", enforced(abi));
         }
     }
 
     #[test]
     fn a_missing_folder_is_an_error_and_not_a_free_process() {
-        let missing = std::thread::spawn(|| restrict_thread(Path::new("/no/such/folder"), Connections::Any).is_err()).join().unwrap();
+        let missing = std::thread::spawn(|| restrict_thread(Path::new("/no/such/folder"), Connections::Any).is_err())
+            .join()
+            .unwrap();
         assert!(missing);
     }
 }

@@ -238,8 +238,11 @@ impl Container {
         let first = self.failures == 0;
         self.failures = self.failures.max(1);
         if first && self.runs_again(policy) {
-            self.state =
-                State::Waiting { reason: "RunContainerError".into(), message, due: Some(now.mono + backoff(self.failures)) };
+            self.state = State::Waiting {
+                reason: "RunContainerError".into(),
+                message,
+                due: Some(now.mono + backoff(self.failures)),
+            };
         }
     }
 

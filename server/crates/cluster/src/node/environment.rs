@@ -73,7 +73,9 @@ pub fn build(
         .map(|argument| env.expand(argument))
         .collect();
     if let Some((name, _)) = env.0.iter().find(|(name, _)| name.starts_with("LD_")) {
-        return Err(format!("environment variable {name} is refused on this node: it changes which code the process runs"));
+        return Err(format!(
+            "environment variable {name} is refused on this node: it changes which code the process runs"
+        ));
     }
     if argv.iter().any(|argument| argument.contains('\0')) || env.0.iter().any(|(_, value)| value.contains('\0')) {
         return Err("a command line or environment variable holds a NUL".to_owned());
@@ -98,11 +100,14 @@ fn inbound_ports(spec: &PodSpec) -> String {
 /// The workload that metrics name: the Deployment behind the ReplicaSet, else the owner, else the pod.
 fn workload(pod: &Object) -> String {
     let metadata = &pod["metadata"];
-    let owner = metadata["ownerReferences"].as_array().and_then(|owners| owners.iter().find(|owner| owner["controller"] == true));
+    let owner = metadata["ownerReferences"]
+        .as_array()
+        .and_then(|owners| owners.iter().find(|owner| owner["controller"] == true));
     let Some(owner) = owner else { return metadata["name"].as_str().unwrap_or_default().to_owned() };
     let name = owner["name"].as_str().unwrap_or_default();
     let hash = metadata["labels"]["pod-template-hash"].as_str().unwrap_or_default();
-    let deployment = name.strip_suffix(hash).and_then(|rest| rest.strip_suffix('-')).filter(|_| owner["kind"] == "ReplicaSet");
+    let deployment =
+        name.strip_suffix(hash).and_then(|rest| rest.strip_suffix('-')).filter(|_| owner["kind"] == "ReplicaSet");
     deployment.unwrap_or(name).to_owned()
 }
 
@@ -142,7 +147,12 @@ impl Environment {
     }
 }
 
-fn from_spec(env: &mut Environment, place: &Place<'_>, container: &ContainerSpec, lookup: &Lookup<'_>) -> Result<(), String> {
+fn from_spec(
+    env: &mut Environment,
+    place: &Place<'_>,
+    container: &ContainerSpec,
+    lookup: &Lookup<'_>,
+) -> Result<(), String> {
     for source in &container.env_from {
         let prefix = source["prefix"].as_str().unwrap_or_default();
         for (field, plural) in [("configMapRef", "configmaps"), ("secretRef", "secrets")] {
@@ -175,19 +185,29 @@ fn from_spec(env: &mut Environment, place: &Place<'_>, container: &ContainerSpec
     Ok(())
 }
 
-fn value_from(from: &Value, place: &Place<'_>, container: &ContainerSpec, lookup: &Lookup<'_>) -> Result<Option<String>, String> {
+fn value_from(
+    from: &Value,
+    place: &Place<'_>,
+    container: &ContainerSpec,
+    lookup: &Lookup<'_>,
+) -> Result<Option<String>, String> {
     if let Some(path) = from["fieldRef"]["fieldPath"].as_str() {
         return field(path, place).map(Some);
     }
     if let Some(resource) = from["resourceFieldRef"]["resource"].as_str() {
-        return Err(format!("resourceFieldRef {resource:?} of container {} is not supported on this node", container.name));
+        return Err(format!(
+            "resourceFieldRef {resource:?} of container {} is not supported on this node",
+            container.name
+        ));
     }
     for (source, plural) in [("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")] {
         let reference = &from[source];
         let (Some(name), Some(key)) = (reference["name"].as_str(), reference["key"].as_str()) else { continue };
         let value = lookup(plural, name).and_then(|object| object["data"].get(key).map(|value| data(plural, value)));
         return match value {
-            None if reference["optional"] != true => Err(format!("couldn't find key {key} in {} {name}", singular(plural))),
+            None if reference["optional"] != true => {
+                Err(format!("couldn't find key {key} in {} {name}", singular(plural)))
+            }
             value => Ok(value),
         };
     }
@@ -249,7 +269,9 @@ mod tests {
         let place = Place { pod: &pod, spec: &spec, pod_ip: ip, app_ip: ip, host_ip: ip, run_dir: Path::new("/run/x") };
         let image = Image { entrypoint: vec!["flaskapp".into()], ..Image::default() };
         let map = Arc::new(json!({"data": {"color": "blue"}}));
-        build(&place, &spec.containers[0], &image, &|plural, name| (plural == "configmaps" && name == "settings").then(|| map.clone()))
+        build(&place, &spec.containers[0], &image, &|plural, name| {
+            (plural == "configmaps" && name == "settings").then(|| map.clone())
+        })
     }
 
     #[test]
@@ -276,7 +298,8 @@ mod tests {
             ("POD_WORKLOAD", Some("flaskapp-v1")),
             ("INBOUND_PORTS", None),
         ] {
-            let found: Vec<&str> = env.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect();
+            let found: Vec<&str> =
+                env.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect();
             assert_eq!(found, value.into_iter().collect::<Vec<_>>(), "{name}");
         }
     }
@@ -285,8 +308,14 @@ mod tests {
     fn what_cannot_be_given_is_named() {
         for (env, error) in [
             (json!({"name": "LD_PRELOAD", "value": "x"}), "LD_PRELOAD is refused"),
-            (json!({"name": "x", "valueFrom": {"configMapKeyRef": {"name": "none", "key": "k"}}}), "couldn't find key k in configmap none"),
-            (json!({"name": "x", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}), "fieldPath \"spec.x\" is not supported"),
+            (
+                json!({"name": "x", "valueFrom": {"configMapKeyRef": {"name": "none", "key": "k"}}}),
+                "couldn't find key k in configmap none",
+            ),
+            (
+                json!({"name": "x", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}),
+                "fieldPath \"spec.x\" is not supported",
+            ),
         ] {
             let message = run(json!({"name": "c", "env": [env]})).unwrap_err();
             assert!(message.contains(error), "{message}");

@@ -68,7 +68,8 @@ impl Inside {
             }
             output
         };
-        let (exit, mut output, errors) = tokio::join!(wait(&started.process, &self.container), read(stdout), read(stderr));
+        let (exit, mut output, errors) =
+            tokio::join!(wait(&started.process, &self.container), read(stdout), read(stderr));
         output.extend(errors);
         Ok((exit.map_err(text)?.code, String::from_utf8_lossy(&output).into_owned()))
     }

@@ -53,7 +53,9 @@ impl Kubelet for NodeHandle {
         let runs = logfile::runs(&folder);
         let live = entry.live(&container);
         let waiting = || {
-            Status::bad_request(format!("container {container:?} in pod {pod:?} is waiting to start: ContainerCreating"))
+            Status::bad_request(format!(
+                "container {container:?} in pod {pod:?} is waiting to start: ContainerCreating"
+            ))
         };
         let newest = runs.first().ok_or_else(waiting)?;
         // Before the next start the run that ended last is both: the newest, and the one before what is to come.
@@ -74,11 +76,18 @@ impl Kubelet for NodeHandle {
             return Err(Status::bad_request("you must specify at least one command for the container"));
         }
         let live = entry.live(&container).filter(|live| live.running);
-        let live = live.ok_or_else(|| Status::internal(format!("unable to upgrade connection: container not found ({container:?})")))?;
+        let live = live.ok_or_else(|| {
+            Status::internal(format!("unable to upgrade connection: container not found ({container:?})"))
+        })?;
         match self.0.images.resolve(&live.image, &options.command) {
             Err(message) => Ok(not_runnable(&message)),
             Ok(program) => {
-                let inside = Inside { env: live.env, dir: entry.files(), spawner: self.0.spawner.clone(), container: live.ended };
+                let inside = Inside {
+                    env: live.env,
+                    dir: entry.files(),
+                    spawner: self.0.spawner.clone(),
+                    container: live.ended,
+                };
                 inside.exec(program, options.stdin, options.tty).await
             }
         }
@@ -97,9 +106,12 @@ fn container_of(entry: &PodEntry, pod: &str, asked: Option<&str>, need_name: boo
     match asked.filter(|name| !name.is_empty()) {
         Some(name) if entry.containers.iter().any(|known| known == name) => Ok(name.to_owned()),
         Some(name) => Err(Status::bad_request(format!("container {name} is not valid for pod {pod}"))),
-        None if need_name && entry.containers.len() > 1 => {
-            Err(Status::bad_request(format!("a container name must be specified for pod {pod}, choose one of: [{}]", choices())))
+        None if need_name && entry.containers.len() > 1 => Err(Status::bad_request(format!(
+            "a container name must be specified for pod {pod}, choose one of: [{}]",
+            choices()
+        ))),
+        None => {
+            entry.containers.first().cloned().ok_or_else(|| Status::bad_request(format!("pod {pod} has no containers")))
         }
-        None => entry.containers.first().cloned().ok_or_else(|| Status::bad_request(format!("pod {pod} has no containers"))),
     }
 }

@@ -9,7 +9,9 @@ use crate::registry::AdmissionHook;
 pub fn admission() -> AdmissionHook {
     std::sync::Arc::new(|request, object| {
         Ok(match spec_of(request.kind, object) {
-            Some((at, spec)) if request.old.is_none_or(|old| spec_of(request.kind, old).map(|(_, spec)| spec) != Some(spec)) => {
+            Some((at, spec))
+                if request.old.is_none_or(|old| spec_of(request.kind, old).map(|(_, spec)| spec) != Some(spec)) =>
+            {
                 fields(spec, |_| true).into_iter().map(|(field, why)| format!("{at}.{field}: {why}")).collect()
             }
             _ => Vec::new(),
@@ -35,7 +37,9 @@ pub fn fields(spec: &Value, concerns: impl Fn(&Value) -> bool) -> Vec<(String, &
         found.push(("hostNetwork".to_owned(), "pods of this node keep addresses of their own"));
     }
     for list in ["initContainers", "containers"] {
-        for (i, container) in spec[list].as_array().into_iter().flatten().enumerate().filter(|(_, container)| concerns(container)) {
+        for (i, container) in
+            spec[list].as_array().into_iter().flatten().enumerate().filter(|(_, container)| concerns(container))
+        {
             let mut note = |field: &str, why| found.push((format!("{list}[{i}].{field}"), why));
             let is_list = |field: &str| container[field].as_array().is_some_and(|list| !list.is_empty());
             if is_list("volumeMounts") {
@@ -44,9 +48,15 @@ pub fn fields(spec: &Value, concerns: impl Fn(&Value) -> bool) -> Vec<(String, &
             if container["workingDir"].as_str().is_some_and(|dir| !dir.is_empty()) {
                 note("workingDir", "containers of this node run in /");
             }
-            for (hook, why) in [("postStart", "this node runs no postStart hooks"), ("preStop", "of preStop hooks this node knows sleep alone")] {
+            for (hook, why) in [
+                ("postStart", "this node runs no postStart hooks"),
+                ("preStop", "of preStop hooks this node knows sleep alone"),
+            ] {
                 let honoured = |action: &str| hook == "preStop" && action == "sleep";
-                if container["lifecycle"][hook].as_object().is_some_and(|actions| actions.keys().any(|action| !honoured(action))) {
+                if container["lifecycle"][hook]
+                    .as_object()
+                    .is_some_and(|actions| actions.keys().any(|action| !honoured(action)))
+                {
                     note(&format!("lifecycle.{hook}"), why);
                 }
             }
@@ -57,7 +67,10 @@ pub fn fields(spec: &Value, concerns: impl Fn(&Value) -> bool) -> Vec<(String, &
             }
             for field in ["stdin", "tty"] {
                 if container[field] == true {
-                    note(field, "a container of this node has no input and no terminal; kubectl exec -it gives a command one");
+                    note(
+                        field,
+                        "a container of this node has no input and no terminal; kubectl exec -it gives a command one",
+                    );
                 }
             }
         }
@@ -77,7 +90,10 @@ mod tests {
             (json!({"workingDir": "/app"}), "containers[0].workingDir"),
             (json!({"lifecycle": {"preStop": {"exec": {"command": ["a"]}}}}), "containers[0].lifecycle.preStop"),
             (json!({"lifecycle": {"postStart": {"sleep": {"seconds": 1}}}}), "containers[0].lifecycle.postStart"),
-            (json!({"ports": [{"containerPort": 1}, {"containerPort": 2, "hostPort": 2}]}), "containers[0].ports[1].hostPort"),
+            (
+                json!({"ports": [{"containerPort": 1}, {"containerPort": 2, "hostPort": 2}]}),
+                "containers[0].ports[1].hostPort",
+            ),
             (json!({"tty": true}), "containers[0].tty"),
             (json!({"stdin": false, "volumeMounts": [], "lifecycle": {"preStop": {"sleep": {"seconds": 1}}}}), ""),
         ] {

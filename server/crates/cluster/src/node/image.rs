@@ -146,7 +146,10 @@ mod tests {
             ("curl -s x", "/self curl -s x"),
             ("/usr/bin/curl", "/self curl"),
             ("sh -c env", "exec: \"sh\": executable file not found in $PATH"),
-            ("/opt/curl", "exec: \"/opt/curl\": stat /opt/curl: no such file or directory: executable file not found in $PATH"),
+            (
+                "/opt/curl",
+                "exec: \"/opt/curl\": stat /opt/curl: no such file or directory: executable file not found in $PATH",
+            ),
             ("", "no command specified"),
         ] {
             let argv: Vec<String> = command.split_whitespace().map(str::to_owned).collect();

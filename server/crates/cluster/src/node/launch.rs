@@ -54,11 +54,19 @@ pub enum Failure {
 pub async fn launch(shared: &Shared, home: &Home, index: usize, run: u32) -> Result<Launched, Failure> {
     let container = &home.spec.containers[index];
     let Some(image) = shared.images.find(&container.image) else {
-        let why = format!("failed to pull image {:?}: this node runs its own images only, and knows none of that name", container.image);
+        let why = format!(
+            "failed to pull image {:?}: this node runs its own images only, and knows none of that name",
+            container.image
+        );
         return Err(Failure::NotMade("ErrImagePull".into(), why));
     };
-    let note = |reason: &str, message: String| shared.recorder.record(&home.object, Some(&field_path(container)), false, reason, message);
-    note("Pulled", format!("Container image {:?} already present on machine and can be accessed by the pod", container.image));
+    let note = |reason: &str, message: String| {
+        shared.recorder.record(&home.object, Some(&field_path(container)), false, reason, message)
+    };
+    note(
+        "Pulled",
+        format!("Container image {:?} already present on machine and can be accessed by the pod", container.image),
+    );
     let Some(ips) = home.entry.ips else {
         return Err(Failure::NotMade("CreateContainerError".into(), "the pod has no address".to_owned()));
     };
@@ -81,7 +89,8 @@ pub async fn launch(shared: &Shared, home: &Home, index: usize, run: u32) -> Res
     };
     let (env, argv) = environment::build(&place, container, image, &lookup)
         .map_err(|why| Failure::NotMade("CreateContainerConfigError".into(), why))?;
-    let not_made = |what: &str, error: std::io::Error| Failure::NotMade("CreateContainerError".into(), format!("{what}: {error}"));
+    let not_made =
+        |what: &str, error: std::io::Error| Failure::NotMade("CreateContainerError".into(), format!("{what}: {error}"));
     let id = new_id();
     note("Created", "Container created".to_owned());
     let not_runnable = |why: String| {
@@ -90,14 +99,32 @@ pub async fn launch(shared: &Shared, home: &Home, index: usize, run: u32) -> Res
     };
     let program = shared.images.resolve(image, &argv).map_err(not_runnable)?;
     remove_stale_sockets(&home.entry.run_dir.join("ports"));
-    let launch = Launch { program: program.file, args: program.args, env: env.clone(), dir: home.entry.files(), io: Io::Pipes { stdin: false } };
-    let Started { process, streams } = shared.spawner.spawn(launch).await.map_err(|error| not_runnable(error.to_string()))?;
+    let launch = Launch {
+        program: program.file,
+        args: program.args,
+        env: env.clone(),
+        dir: home.entry.files(),
+        io: Io::Pipes { stdin: false },
+    };
+    let Started { process, streams } =
+        shared.spawner.spawn(launch).await.map_err(|error| not_runnable(error.to_string()))?;
     let Streams::Pipes { stdout, stderr, .. } = streams else { return Err(not_runnable("no pipes".to_owned())) };
     // Only now: a start that fails must not push the log of a crash out.
-    let log = LogFile::create(&home.entry.logs.join(&container.name), run).map_err(|error| not_made("the log", error))?;
+    let log =
+        LogFile::create(&home.entry.logs.join(&container.name), run).map_err(|error| not_made("the log", error))?;
     let stdout = pipe::Receiver::from_owned_fd(stdout).map_err(|error| not_made("its output", error))?;
     let stderr = pipe::Receiver::from_owned_fd(stderr).map_err(|error| not_made("its errors", error))?;
-    home.entry.began(&container.name, Live { pid: process.pid(), env, image: image.clone(), log: log.clone(), running: true, ended: CancellationToken::new() });
+    home.entry.began(
+        &container.name,
+        Live {
+            pid: process.pid(),
+            env,
+            image: image.clone(),
+            log: log.clone(),
+            running: true,
+            ended: CancellationToken::new(),
+        },
+    );
     Ok(Launched { id, process, log, stdout, stderr })
 }
 
@@ -108,7 +135,13 @@ pub fn field_path(container: &ContainerSpec) -> String {
 }
 
 /// What the container will listen on, as far as the pod says.
-fn taken_ports(spec: &PodSpec, container: &ContainerSpec, image: &Image, pod: Ipv4Addr, app: Ipv4Addr) -> Vec<(Ipv4Addr, u16)> {
+fn taken_ports(
+    spec: &PodSpec,
+    container: &ContainerSpec,
+    image: &Image,
+    pod: Ipv4Addr,
+    app: Ipv4Addr,
+) -> Vec<(Ipv4Addr, u16)> {
     if !image.proxy {
         return container.ports.iter().map(|port| (app, *port)).collect();
     }

@@ -24,7 +24,8 @@ const TCP_LISTEN: u8 = 10;
 /// # Errors
 /// The kernel does not answer such questions (no `tcp_diag`).
 pub fn listener(ip: Ipv4Addr, port: u16) -> io::Result<Option<u32>> {
-    let netlink = socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
+    let netlink =
+        socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
     send(netlink.as_raw_fd(), &request(ip, port), MsgFlags::empty())?;
     let mut answer = [0; 1024];
     let length = recv(netlink.as_raw_fd(), &mut answer, MsgFlags::empty())?;
@@ -77,7 +78,9 @@ fn listener_by_proc(ip: Ipv4Addr, port: u16) -> io::Result<Option<u32>> {
     let four = std::fs::read_to_string("/proc/net/tcp")?;
     // A socket of IPv6 that listens everywhere takes IPv4 as well, unless it was told not to; that cannot be seen here.
     let six = std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
-    Ok(find(&four, &hex(ip), port).or_else(|| find(&four, "00000000", port)).or_else(|| find(&six, &"0".repeat(32), port)))
+    Ok(find(&four, &hex(ip), port)
+        .or_else(|| find(&four, "00000000", port))
+        .or_else(|| find(&six, &"0".repeat(32), port)))
 }
 
 fn hex(ip: Ipv4Addr) -> String {
@@ -104,7 +107,11 @@ pub fn has_socket(pid: i32, inode: u32) -> bool {
 fn members(leaders: &[i32]) -> Vec<i32> {
     let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(*pid))).is_ok_and(|group| leaders.contains(&group.as_raw()))).collect()
+    pids.filter(|pid| {
+        nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(*pid)))
+            .is_ok_and(|group| leaders.contains(&group.as_raw()))
+    })
+    .collect()
 }
 
 /// Sockets that were seen in a pod's processes: an inode stays a socket's own for as long as it is open, so it is looked up once.
@@ -130,7 +137,11 @@ impl Sockets {
             _ => {}
         }
         let has = |pid: &i32| has_socket(*pid, inode);
-        let owner = leaders.iter().copied().find(has).or_else(|| leaders.first().copied().filter(|_| members(leaders).iter().any(has)));
+        let owner = leaders
+            .iter()
+            .copied()
+            .find(has)
+            .or_else(|| leaders.first().copied().filter(|_| members(leaders).iter().any(has)));
         let mut sockets = self.lock();
         if sockets.len() >= REMEMBERED {
             sockets.clear();
@@ -218,9 +229,18 @@ mod tests {
     #[test]
     fn addresses_are_told_apart_in_every_spelling() {
         for (text, local, unicast) in [
-            ("127.0.0.1", true, true), ("0.0.0.0", true, true), ("::1", true, true), ("::", true, true), ("::ffff:127.0.0.1", true, true),
-            ("10.0.0.1", false, true), ("169.254.169.254", false, false), ("fe80::1", false, false), ("::ffff:169.254.0.1", false, false),
-            ("224.0.0.1", false, false), ("ff02::1", false, false), ("255.255.255.255", false, false),
+            ("127.0.0.1", true, true),
+            ("0.0.0.0", true, true),
+            ("::1", true, true),
+            ("::", true, true),
+            ("::ffff:127.0.0.1", true, true),
+            ("10.0.0.1", false, true),
+            ("169.254.169.254", false, false),
+            ("fe80::1", false, false),
+            ("::ffff:169.254.0.1", false, false),
+            ("224.0.0.1", false, false),
+            ("ff02::1", false, false),
+            ("255.255.255.255", false, false),
         ] {
             let ip: IpAddr = text.parse().unwrap();
             assert_eq!((is_local(ip), is_unicast(SocketAddr::new(ip, 1))), (local, unicast), "{text}");

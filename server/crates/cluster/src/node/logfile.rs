@@ -160,8 +160,10 @@ mod tests {
             }
             assert!(log.progress().borrow().rotations > 2);
         }
-        let mut left: Vec<_> =
-            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         left.sort();
         assert_eq!(left, ["1.log", "1.log.1", "2.log", "2.log.1"]);
         assert!(left.iter().all(|name| fs::metadata(folder.path().join(name)).unwrap().len() <= 1000));

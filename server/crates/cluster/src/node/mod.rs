@@ -2,44 +2,43 @@
 //!
 //! Read in this order: [`pod`] decides, [`worker`] carries out, [`agent`] gives each pod a worker; then the parts that
 //! they use. **Invariant:** children are started by [`spawner`] alone, and none of them outlives this process.
-mod spec;
-mod container;
-mod pod;
-mod pod_status;
-mod restart;
-mod ignored;
-mod worker;
-mod report;
 mod agent;
-mod shared;
-mod launch;
-mod memory;
-mod image;
+mod capacity;
+mod cluster_ip;
+mod confine;
+mod container;
+mod endpoint_addresses;
 mod environment;
-mod spawner;
-mod process;
+mod exec;
+mod handle;
+mod ignored;
+mod image;
+mod launch;
 mod leftovers;
-mod probe;
+mod listening;
 mod logfile;
 mod logs;
-mod exec;
-mod port_forward;
-mod handle;
+mod memory;
 mod net;
+mod node_object;
+mod pod;
+mod pod_status;
+mod port_forward;
+mod probe;
+mod process;
+mod reach;
+mod report;
+mod restart;
+mod service_ips;
+mod service_proxy;
 mod services;
 mod services_watch;
-mod service_ips;
-mod listening;
-mod reach;
-mod confine;
-mod endpoint_addresses;
-mod service_proxy;
-mod cluster_ip;
-mod node_object;
-mod capacity;
+mod shared;
+mod spawner;
+mod spec;
+mod worker;
 
 pub use confine::{ConfineError, Connections, LONGEST_FILE, confine};
-pub use spawner::begin_child;
 pub use endpoint_addresses::admission as endpoint_address_admission;
 pub use handle::NodeHandle;
 pub use ignored::admission as ignored_fields_admission;
@@ -47,6 +46,7 @@ pub use image::Image;
 pub use net::{NetError, Network};
 pub use reach::{NODE_SOCKET, Reach};
 pub use service_ips::admission as service_ip_admission;
+pub use spawner::begin_child;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -118,8 +118,19 @@ impl Node {
             cluster_ips: listen::Listener::new("cluster-ip", cluster_ip::limits(), &config.listeners),
             questions: listen::Listener::new("node-questions", reach::limits(), &config.listeners),
         };
-        let shared =
-            Shared::new(config.name, registry, recorder, images, network, spawner, logs, run, config.routed, policies, config.max_pods);
+        let shared = Shared::new(
+            config.name,
+            registry,
+            recorder,
+            images,
+            network,
+            spawner,
+            logs,
+            run,
+            config.routed,
+            policies,
+            config.max_pods,
+        );
         if let Ok(kind) = shared.kind("", "services")
             && let Ok(services) = shared.registry.list(&kind, None, &crate::registry::ListOptions::default())
         {
@@ -148,7 +159,12 @@ impl Node {
         let (ended, (), (), (), ()) = tokio::join!(
             pods,
             services_watch::run(shared.clone(), traffic.clone()),
-            cluster_ip::serve(shared.policies.cluster_ips.clone(), shared.network.clone(), shared.services.subscribe(), traffic.clone()),
+            cluster_ip::serve(
+                shared.policies.cluster_ips.clone(),
+                shared.network.clone(),
+                shared.services.subscribe(),
+                traffic.clone()
+            ),
             node_object::run(shared.clone(), traffic.clone()),
             reach::serve(shared.clone(), traffic.clone()),
         );

@@ -28,7 +28,9 @@ pub const PODS_OF_ALL_BLOCKS: u64 = PODS_PER_BLOCK * BLOCKS as u64;
 
 /// Why no block could be claimed.
 #[derive(Debug, thiserror::Error)]
-#[error("no free /20 in 127.64.0.0/10: {reason}. Pods need loopback addresses of their own (Linux, WSL2 or a container)")]
+#[error(
+    "no free /20 in 127.64.0.0/10: {reason}. Pods need loopback addresses of their own (Linux, WSL2 or a container)"
+)]
 pub struct NetError {
     reason: String,
 }
@@ -133,9 +135,11 @@ impl Network {
     /// Claims a block: the one this state folder had before if it is free, else the next free one after a place that
     /// depends on the folder, so that addresses mostly stay the same from one start to the next.
     pub fn claim(state_dir: &Path) -> Result<Arc<Network>, NetError> {
-        let seed = state_dir.as_os_str().as_encoded_bytes().iter().fold(0x811C_9DC5_u32, |hash, byte| {
-            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-        });
+        let seed = state_dir
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
         let block = Block::claim_next(seed % BLOCKS).map_err(|reason| NetError { reason })?;
         Ok(Arc::new(Network { base: block.base, blocks: Mutex::new(vec![block]), most: BLOCKS as usize }))
     }
@@ -359,7 +363,10 @@ mod tests {
         assert!(!network.reserve_service_ip(last), "it is taken");
         let pods: Vec<_> = (PODS.start..=PODS.end).map(|_| network.pod().unwrap()).collect();
         let far = pods[pods.len() - 1].private_ip();
-        assert!(network.owns(far) && service_block(last) == service_block(Ipv4Addr::from(u32::from(far) & !0xFFF | 16)), "both share the second block");
+        assert!(
+            network.owns(far) && service_block(last) == service_block(Ipv4Addr::from(u32::from(far) & !0xFFF | 16)),
+            "both share the second block"
+        );
         drop(pods);
         assert!(network.owns(last), "its Service still has it");
         network.release_service_ip(last);

@@ -70,7 +70,11 @@ async fn register(shared: &Shared, boot: Timestamp) -> Result<(), Status> {
     if old["status"] == status {
         return Ok(());
     }
-    shared.registry.patch(&kind, None, name, Subresource::Status, Patch::Merge(json!({"status": status})), &by).await.map(drop)
+    shared
+        .registry
+        .patch(&kind, None, name, Subresource::Status, Patch::Merge(json!({"status": status})), &by)
+        .await
+        .map(drop)
 }
 
 fn status(shared: &Shared, old: &Object, boot: Timestamp) -> Value {
@@ -81,8 +85,12 @@ fn status(shared: &Shared, old: &Object, boot: Timestamp) -> Value {
     let bound = match capacity.bound {
         Bound::Configured => "as configured",
         Bound::Memory => "more do not fit into the free memory, of which a tenth is left to others",
-        Bound::Processes => "more would exceed the limit on processes and threads of this user, its cgroup or the kernel",
-        Bound::Descriptors => "more would exceed half of the limit on open files of this process, the other half is for connections",
+        Bound::Processes => {
+            "more would exceed the limit on processes and threads of this user, its cgroup or the kernel"
+        }
+        Bound::Descriptors => {
+            "more would exceed half of the limit on open files of this process, the other half is for connections"
+        }
         Bound::Addresses => "more have no addresses",
     };
     let known = |kind: &str| {

@@ -201,7 +201,13 @@ impl Pod {
                 self.after_exit(now, index, &mut actions);
             }
             Input::Exited { index, exit, oom } => {
-                let reason = if oom { "OOMKilled" } else if exit.code == 0 { "Completed" } else { "Error" };
+                let reason = if oom {
+                    "OOMKilled"
+                } else if exit.code == 0 {
+                    "Completed"
+                } else {
+                    "Error"
+                };
                 self.containers[index].on_exited(now, exit, reason, String::new());
                 self.after_exit(now, index, &mut actions);
             }
@@ -244,7 +250,8 @@ impl Pod {
         if container.runs_again(self.restart) {
             let delay = container.back_off(now, &self.title);
             if !delay.is_zero() {
-                let message = format!("Back-off restarting failed container {} in pod {}", container.spec.name, self.title);
+                let message =
+                    format!("Back-off restarting failed container {} in pod {}", container.spec.name, self.title);
                 event(actions, true, index, "BackOff", message);
             }
         } else if container.spec.role == Role::Init && !container.succeeded() {
@@ -276,7 +283,13 @@ impl Pod {
         event(actions, true, index, "Unhealthy", format!("{kind} probe failed: {why}"));
         if verdict == Verdict::Restart && !self.containers[index].stopping {
             let lower = kind.to_lowercase();
-            event(actions, false, index, "Killing", format!("Container {name} failed {lower} probe, will be restarted"));
+            event(
+                actions,
+                false,
+                index,
+                "Killing",
+                format!("Container {name} failed {lower} probe, will be restarted"),
+            );
             self.containers[index].stop(now.mono, now.mono + self.grace);
         }
     }

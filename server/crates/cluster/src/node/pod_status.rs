@@ -134,7 +134,8 @@ fn container_status(container: &Container) -> Value {
         State::Ended => container.last.as_ref().map_or_else(|| json!({}), terminated),
     };
     // The newest finished run is the state itself once nothing follows it.
-    let last = container.last.as_ref().filter(|_| container.state != State::Ended).map_or_else(|| json!({}), terminated);
+    let last =
+        container.last.as_ref().filter(|_| container.state != State::Ended).map_or_else(|| json!({}), terminated);
     let completed = container.spec.role == Role::Init && container.succeeded();
     let mut status = Map::new();
     status.insert("name".into(), container.spec.name.as_str().into());
@@ -143,7 +144,10 @@ fn container_status(container: &Container) -> Value {
     status.insert("ready".into(), (container.ready || completed).into());
     status.insert("restartCount".into(), container.restarts.into());
     status.insert("image".into(), container.spec.image.as_str().into());
-    status.insert("imageID".into(), if container.id.is_empty() { String::new() } else { format!("process://{}", container.spec.image) }.into());
+    status.insert(
+        "imageID".into(),
+        if container.id.is_empty() { String::new() } else { format!("process://{}", container.spec.image) }.into(),
+    );
     if !container.id.is_empty() {
         status.insert("containerID".into(), container.id.as_str().into());
     }

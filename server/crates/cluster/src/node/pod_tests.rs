@@ -34,7 +34,11 @@ impl Scene {
                         self.log.push(format!("+{}", name(index)));
                         inputs.push(match self.broken {
                             false => Input::Started { index, id: "process://1".to_owned() },
-                            true => Input::NotStarted { index, reason: "CreateContainerConfigError".into(), message: String::new() },
+                            true => Input::NotStarted {
+                                index,
+                                reason: "CreateContainerConfigError".into(),
+                                message: String::new(),
+                            },
                         });
                     }
                     Action::Terminate(index) => self.log.push(format!("-{}", name(index))),

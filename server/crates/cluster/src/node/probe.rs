@@ -11,7 +11,12 @@ use tokio::net::TcpStream;
 use super::spec::{ProbeAction, ProbeSpec};
 
 /// Runs a probe against a pod. `listens` says whether a pod's container listens at an address: no other is connected to. `exec` runs a command in the container and gives its exit code and output.
-pub async fn run<F, Fut>(probe: &ProbeSpec, pod_ip: Ipv4Addr, listens: impl Fn(Ipv4Addr, u16) -> bool + Send, exec: F) -> Result<(), String>
+pub async fn run<F, Fut>(
+    probe: &ProbeSpec,
+    pod_ip: Ipv4Addr,
+    listens: impl Fn(Ipv4Addr, u16) -> bool + Send,
+    exec: F,
+) -> Result<(), String>
 where
     F: FnOnce(Vec<String>) -> Fut + Send,
     Fut: Future<Output = Result<(i32, String), String>> + Send,
@@ -24,7 +29,9 @@ where
             }
         }
         match &probe.action {
-            ProbeAction::Http { host, port, path, headers } => http_get(host.unwrap_or(pod_ip), *port, path, headers).await,
+            ProbeAction::Http { host, port, path, headers } => {
+                http_get(host.unwrap_or(pod_ip), *port, path, headers).await
+            }
             ProbeAction::Tcp { host, port } => {
                 let to = SocketAddr::from((host.unwrap_or(pod_ip), *port));
                 TcpStream::connect(to).await.map(drop).map_err(|error| dial(to, &error))
@@ -68,19 +75,27 @@ async fn http_get(ip: Ipv4Addr, port: u16, path: &str, headers: &[(String, Strin
     let stream = TcpStream::connect(to).await.map_err(|error| format!("Get \"{url}\": {}", dial(to, &error)))?;
     let broken = |error: hyper::Error| format!("Get \"{url}\": {error}");
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let mut request = Request::get(path).header("user-agent", "kube-probe/1.36").header("accept", "*/*").header("connection", "close");
+    let mut request = Request::get(path)
+        .header("user-agent", "kube-probe/1.36")
+        .header("accept", "*/*")
+        .header("connection", "close");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         request = request.header("host", to.to_string());
     }
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| format!("the probe's headers are malformed: {error}"))?;
+    let request =
+        request.body(Empty::<Bytes>::new()).map_err(|error| format!("the probe's headers are malformed: {error}"))?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status();
         // Source: kubelet, prober: 2xx and 3xx are success.
-        if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("HTTP probe failed with statuscode: {}", status.as_u16())) }
+        if status.is_success() || status.is_redirection() {
+            Ok(())
+        } else {
+            Err(format!("HTTP probe failed with statuscode: {}", status.as_u16()))
+        }
     };
     tokio::pin!(answer);
     tokio::select! {

@@ -87,7 +87,9 @@ impl Reach {
         if inode.is_some() && self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) == inode.as_ref() {
             return true;
         }
-        let listens = tokio::time::timeout(PATIENCE, self.ask(ip, port)).await.is_ok_and(|answer| answer.is_ok_and(|byte| byte == 1));
+        let listens = tokio::time::timeout(PATIENCE, self.ask(ip, port))
+            .await
+            .is_ok_and(|answer| answer.is_ok_and(|byte| byte == 1));
         if let (true, Some(inode)) = (listens, inode) {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             if known.len() >= REMEMBERED {

@@ -29,7 +29,11 @@ impl Worker {
         let patch = Patch::Merge(json!({"metadata": {"uid": self.entry.uid}, "status": status}));
         async move {
             let kind = shared.kind("", "pods")?;
-            shared.registry.patch(&kind, Some(&namespace), &name, Subresource::Status, patch, &Shared::writes()).await.map(drop)
+            shared
+                .registry
+                .patch(&kind, Some(&namespace), &name, Subresource::Status, patch, &Shared::writes())
+                .await
+                .map(drop)
         }
     }
 

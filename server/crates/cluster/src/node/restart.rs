@@ -44,7 +44,10 @@ fn stopped(status: &Value, now: Timestamp) -> Option<Value> {
         }
     }
     for condition in new["conditions"].as_array_mut().into_iter().flatten() {
-        if ran && condition["status"] == "True" && (condition["type"] == "Ready" || condition["type"] == "ContainersReady") {
+        if ran
+            && condition["status"] == "True"
+            && (condition["type"] == "Ready" || condition["type"] == "ContainersReady")
+        {
             condition["status"] = "False".into();
             condition["reason"] = "ContainersNotReady".into();
             condition["message"] = NODE_RESTARTED.1.into();
@@ -63,7 +66,10 @@ pub fn adopt(pod: &mut Pod, object: &Object) -> Option<Timestamp> {
     let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let all = ["initContainerStatuses", "containerStatuses"];
     for known in all.iter().flat_map(|list| status[*list].as_array().map(Vec::as_slice).unwrap_or_default()) {
-        let Some(container) = pod.containers.iter_mut().find(|container| known["name"] == container.spec.name.as_str()) else { continue };
+        let Some(container) = pod.containers.iter_mut().find(|container| known["name"] == container.spec.name.as_str())
+        else {
+            continue;
+        };
         container.restarts = known["restartCount"].as_u64().and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
         let Some(id) = known["containerID"].as_str() else { continue };
         container.ran = true;
@@ -128,6 +134,9 @@ mod tests {
         assert_eq!(after["conditions"][0]["status"], "False");
         assert_eq!(after["conditions"][1]["status"], "True", "it stays scheduled");
         assert_eq!(stopped(&after, now), None, "once is enough");
-        assert_eq!(stopped(&json!({"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": {}}}]}), now), None);
+        assert_eq!(
+            stopped(&json!({"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": {}}}]}), now),
+            None
+        );
     }
 }

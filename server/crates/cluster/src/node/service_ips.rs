@@ -47,7 +47,8 @@ fn admit(network: &Arc<Network>, request: &AdmissionRequest<'_>, service: &mut O
         Some(ip) if request.operation == Operation::Update && *before == ip.as_str() => ip,
         Some(ip) => {
             let refused = |why: &str| {
-                let cause = Cause::invalid("spec.clusterIPs", &json!([ip]), &format!("failed to allocate IP {ip}: {why}"));
+                let cause =
+                    Cause::invalid("spec.clusterIPs", &json!([ip]), &format!("failed to allocate IP {ip}: {why}"));
                 Status::invalid("Service", "", &name, &[cause])
             };
             let parsed: Ipv4Addr = ip.parse().map_err(|_| refused("not an IPv4 address"))?;
@@ -131,7 +132,10 @@ mod tests {
         let create = async |name: &str, ip: Value| {
             let spec = json!({"clusterIP": ip, "ports": [{"port": 80}]});
             let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec});
-            registry.create(&kind, Some("default"), object, &WriteOptions::by("test")).await.map(|written| written.object)
+            registry
+                .create(&kind, Some("default"), object, &WriteOptions::by("test"))
+                .await
+                .map(|written| written.object)
         };
         let first = create("a", Value::Null).await.unwrap();
         let ip = first["spec"]["clusterIP"].clone();

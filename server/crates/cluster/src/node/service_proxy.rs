@@ -58,9 +58,17 @@ pub struct Caller {
 }
 
 /// Serves until stopped; open connections are then dropped with the pod that they belong to.
-pub async fn serve(listener: TcpListener, policy: Listener, caller: Caller, services: watch::Receiver<Arc<Services>>, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    policy: Listener,
+    caller: Caller,
+    services: watch::Receiver<Arc<Services>>,
+    stop: CancellationToken,
+) {
     let caller = Arc::new(caller);
-    let running = policy.run(listener, CancellationToken::new(), |io, conn| connection(io, conn, Arc::clone(&caller), services.clone()));
+    let running = policy.run(listener, CancellationToken::new(), |io, conn| {
+        connection(io, conn, Arc::clone(&caller), services.clone())
+    });
     tokio::select! {
         () = stop.cancelled() => {}
         () = running => {}
@@ -104,11 +112,14 @@ struct Refusal(StatusCode, String);
 
 impl Client {
     async fn answer(&mut self, request: Request<Incoming>) -> Response<Body> {
-        let answered = if request.method() == Method::CONNECT { self.tunnel(request).await } else { self.forward(request).await };
+        let answered =
+            if request.method() == Method::CONNECT { self.tunnel(request).await } else { self.forward(request).await };
         answered.unwrap_or_else(|Refusal(status, text)| {
             let mut response = Response::new(text_body(text + "\n"));
             *response.status_mut() = status;
-            response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            response
+                .headers_mut()
+                .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
             response
         })
     }
@@ -166,7 +177,12 @@ impl Client {
         Ok(self.pin(key, endpoint, sender))
     }
 
-    fn pin(&mut self, key: (String, u16), endpoint: SocketAddr, sender: SendRequest<Outgoing>) -> &mut SendRequest<Outgoing> {
+    fn pin(
+        &mut self,
+        key: (String, u16),
+        endpoint: SocketAddr,
+        sender: SendRequest<Outgoing>,
+    ) -> &mut SendRequest<Outgoing> {
         let pin = self.pins.entry(key).or_insert(Pin { endpoint, sender: None, used: Instant::now() });
         pin.sender.insert(sender)
     }
@@ -195,7 +211,9 @@ impl Client {
         let named = format!("Service {}/{}", service.namespace, service.name);
         match service.endpoints(port) {
             None => Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("{named} has no port {port}"))),
-            Some([]) => Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("{named} has no ready endpoint for port {port}"))),
+            Some([]) => {
+                Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("{named} has no ready endpoint for port {port}")))
+            }
             Some(endpoints) => Ok(endpoints.to_vec()),
         }
     }
@@ -224,7 +242,11 @@ async fn connect(
     while let Some(endpoint) = first.take().or_else(|| pick(endpoints).copied()) {
         let connecting = async {
             // As if nobody listened there.
-            if reach(endpoint) { TcpStream::connect(endpoint).await } else { Err(std::io::Error::from_raw_os_error(libc::ECONNREFUSED)) }
+            if reach(endpoint) {
+                TcpStream::connect(endpoint).await
+            } else {
+                Err(std::io::Error::from_raw_os_error(libc::ECONNREFUSED))
+            }
         };
         match tokio::time::timeout(CONNECT, connecting).await {
             Ok(Ok(stream)) => {
@@ -267,7 +289,8 @@ fn prepare<B>(request: &mut Request<B>, host: &str, port: u16) -> Result<(), Ref
     let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let bad = |_| Refusal(StatusCode::BAD_REQUEST, "the request's target is malformed".to_owned());
     let authority = if port == 80 { host.to_owned() } else { format!("{host}:{port}") };
-    *request.uri_mut() = Uri::try_from(if path.starts_with('/') { path } else { "/" }).map_err(|e: http::uri::InvalidUri| bad(e.into()))?;
+    *request.uri_mut() = Uri::try_from(if path.starts_with('/') { path } else { "/" })
+        .map_err(|e: http::uri::InvalidUri| bad(e.into()))?;
     strip_hop_by_hop(request.headers_mut());
     let value = HeaderValue::try_from(authority).map_err(|e| bad(http::Error::from(e)))?;
     request.headers_mut().insert(HOST, value);

@@ -14,13 +14,15 @@ async fn endpoint(tasks: &mut JoinSet<()>) -> SocketAddr {
             connections.spawn(async move {
                 let service = service_fn(move |request: Request<Incoming>| async move {
                     let host = request.headers()[HOST].to_str().unwrap().to_owned();
-                    let hops = request.headers().contains_key("proxy-connection") || request.headers().contains_key("x-hop");
+                    let hops =
+                        request.headers().contains_key("proxy-connection") || request.headers().contains_key("x-hop");
                     let body = format!("{address} {host} {} hops={hops}", request.uri());
                     let mut response = Response::new(Full::new(Bytes::from(body)));
                     response.headers_mut().insert("keep-alive", HeaderValue::from_static("timeout=5"));
                     Ok::<_, Infallible>(response)
                 });
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }
     });
@@ -35,7 +37,9 @@ struct Bench {
 
 fn index(endpoints: &[SocketAddr]) -> Arc<Services> {
     use serde_json::json;
-    let service = Arc::new(json!({"metadata": {"name": "flaskapp", "namespace": "istio-app"}, "spec": {"ports": [{"port": 7777}]}}));
+    let service = Arc::new(
+        json!({"metadata": {"name": "flaskapp", "namespace": "istio-app"}, "spec": {"ports": [{"port": 7777}]}}),
+    );
     let slices: Vec<_> = endpoints
         .iter()
         .map(|to| {
@@ -59,7 +63,13 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = listener.local_addr().unwrap();
         let caller = Caller { namespace: "istio-app".to_owned(), own: Ipv4Addr::LOCALHOST, reach: Arc::new(|_| true) };
-        tasks.spawn(serve(listener, Listener::new("node-proxy", limits(), &listen::Books::default()), caller, index, CancellationToken::new()));
+        tasks.spawn(serve(
+            listener,
+            Listener::new("node-proxy", limits(), &listen::Books::default()),
+            caller,
+            index,
+            CancellationToken::new(),
+        ));
         (Bench { proxy, services, _tasks: tasks }, addresses)
     }
 

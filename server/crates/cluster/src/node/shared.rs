@@ -135,7 +135,23 @@ impl Shared {
         let services = watch::Sender::new(Arc::new(Services::default()));
         let (capacity, pods) = (Mutex::default(), Mutex::default());
         let epoch = Instant::now();
-        Shared { name, registry, recorder, images, network, spawner, services, logs, run, routed, policies, epoch, max_pods, capacity, pods }
+        Shared {
+            name,
+            registry,
+            recorder,
+            images,
+            network,
+            spawner,
+            services,
+            logs,
+            run,
+            routed,
+            policies,
+            epoch,
+            max_pods,
+            capacity,
+            pods,
+        }
     }
 
     /// Measures how many pods the machine carries. Reads some files of `/proc` and the cgroups.
@@ -152,9 +168,10 @@ impl Shared {
     pub fn admit(&self) -> Result<(), String> {
         let used = lock(&self.pods).values().filter(|entry| entry.ips.is_some()).count() as u64;
         match *lock(&self.capacity) {
-            Some(capacity) if used >= capacity.pods => {
-                Err(format!("Node didn't have enough resource: pods, requested: 1, used: {used}, capacity: {}", capacity.pods))
-            }
+            Some(capacity) if used >= capacity.pods => Err(format!(
+                "Node didn't have enough resource: pods, requested: 1, used: {used}, capacity: {}",
+                capacity.pods
+            )),
             _ => Ok(()),
         }
     }

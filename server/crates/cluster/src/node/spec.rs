@@ -193,7 +193,9 @@ fn read_probe(probe: &Value, kind: ProbeKind, ports: &[(Option<String>, u16)]) -
     };
     let host_of = |action: &Value| match action["host"].as_str() {
         None | Some("") => Ok(None),
-        Some(host) => host.parse().map(Some).map_err(|_| format!("probes of host {host:?} are not supported: give no host")),
+        Some(host) => {
+            host.parse().map(Some).map_err(|_| format!("probes of host {host:?} are not supported: give no host"))
+        }
     };
     let action = if let Some(exec) = probe.get("exec") {
         ProbeAction::Exec(strings(&exec["command"]))

@@ -15,9 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::ignored;
 use super::environment::OUTBOUND;
 use super::exec::Inside;
+use super::ignored;
 use super::launch::{Failure, Home, Launched, field_path, launch};
 use super::net::PodLease;
 use super::pod::{Action, Input, Pod};
@@ -181,7 +181,8 @@ impl Worker {
     fn follow_images(&mut self) {
         let new = PodSpec::read(&self.object);
         let pairs = new.containers.iter().zip(&self.spec.containers).enumerate();
-        let changed: Vec<usize> = pairs.filter(|(_, (new, old))| new.image != old.image).map(|(index, _)| index).collect();
+        let changed: Vec<usize> =
+            pairs.filter(|(_, (new, old))| new.image != old.image).map(|(index, _)| index).collect();
         self.spec = Arc::new(new);
         for index in changed {
             let spec = self.spec.containers[index].clone();
@@ -196,11 +197,22 @@ impl Worker {
     /// Gets what the pod needs before its first container: addresses, folders, its outbound proxy.
     async fn settle_in(&mut self) -> Result<(), (String, String)> {
         self.shared.admit().map_err(|why| ("OutOfpods".to_owned(), why))?;
-        let lease = self.shared.network.pod().ok_or_else(|| ("OutOfAddresses".to_owned(), "every pod address of 127.64.0.0/10 is taken: delete pods, or stop other instances".to_owned()))?;
-        let meshed = self.spec.containers.iter().any(|container| self.shared.images.find(&container.image).is_some_and(|image| image.proxy));
+        let lease = self.shared.network.pod().ok_or_else(|| {
+            (
+                "OutOfAddresses".to_owned(),
+                "every pod address of 127.64.0.0/10 is taken: delete pods, or stop other instances".to_owned(),
+            )
+        })?;
+        let meshed = self
+            .spec
+            .containers
+            .iter()
+            .any(|container| self.shared.images.find(&container.image).is_some_and(|image| image.proxy));
         let ips = Ips { pod: lease.pod_ip(), app: if meshed { lease.private_ip() } else { lease.pod_ip() } };
         let run_dir = run_dir(&self.shared.run, &self.entry.uid);
-        let io = |error: std::io::Error| ("FailedCreatePodSandBox".to_owned(), format!("the pod's folder {}: {error}", run_dir.display()));
+        let io = |error: std::io::Error| {
+            ("FailedCreatePodSandBox".to_owned(), format!("the pod's folder {}: {error}", run_dir.display()))
+        };
         for folder in ["ports", "files"] {
             make_private(&run_dir.join(folder)).map_err(io)?;
         }
@@ -219,11 +231,17 @@ impl Worker {
             });
         }
         let old = &self.entry;
-        self.entry = Arc::new(PodEntry::new(old.uid.clone(), Some(ips), run_dir, old.logs.clone(), old.containers.clone()));
+        self.entry =
+            Arc::new(PodEntry::new(old.uid.clone(), Some(ips), run_dir, old.logs.clone(), old.containers.clone()));
         self.shared.enter(self.namespace(), self.name(), &self.entry);
         self.facts.pod_ip = Some(ips.pod);
         self.lease = Some(lease);
-        let is_own = |container: &Value| !container["image"].as_str().and_then(|image| self.shared.images.find(image)).is_some_and(|image| image.proxy);
+        let is_own = |container: &Value| {
+            !container["image"]
+                .as_str()
+                .and_then(|image| self.shared.images.find(image))
+                .is_some_and(|image| image.proxy)
+        };
         for (field, why) in ignored::fields(&self.object["spec"], is_own) {
             self.shared.recorder.record(&self.object, None, true, "FieldIgnored", format!("spec.{field}: {why}"));
         }
@@ -289,9 +307,16 @@ impl Worker {
             let exec = |command: Vec<String>| async move {
                 let live = entry.live(&name).ok_or("the container does not run")?;
                 let program = shared.images.resolve(&live.image, &command)?;
-                Inside { env: live.env, dir: entry.files(), spawner: shared.spawner.clone(), container: live.ended }.probe(program).await
+                Inside { env: live.env, dir: entry.files(), spawner: shared.spawner.clone(), container: live.ended }
+                    .probe(program)
+                    .await
             };
-            Done::Input(Input::Probed { index, run, probe: number, result: probe::run(&spec, ip, |to, port| node.pod_listens(to, port), exec).await })
+            Done::Input(Input::Probed {
+                index,
+                run,
+                probe: number,
+                result: probe::run(&spec, ip, |to, port| node.pod_listens(to, port), exec).await,
+            })
         });
     }
 
@@ -312,8 +337,12 @@ impl Worker {
                 });
                 self.feed(Input::Started { index, id });
             }
-            Done::Launched(index, Err(Failure::NotMade(reason, message))) => self.feed(Input::NotStarted { index, reason, message }),
-            Done::Launched(index, Err(Failure::NotRunnable(id, message))) => self.feed(Input::StartError { index, id, message }),
+            Done::Launched(index, Err(Failure::NotMade(reason, message))) => {
+                self.feed(Input::NotStarted { index, reason, message })
+            }
+            Done::Launched(index, Err(Failure::NotRunnable(id, message))) => {
+                self.feed(Input::StartError { index, id, message })
+            }
             Done::Input(input) => {
                 if let Input::Exited { index, .. } = input {
                     self.processes[index] = None;
@@ -365,7 +394,9 @@ async fn drained(shared: &Shared, ip: Ipv4Addr) {
     let unused = |services: &Arc<super::services::Services>| {
         !services.iter().any(|service| service.ports.values().flatten().any(|to| to.ip() == ip))
     };
-    let Ok(revision) = shared.services.subscribe().wait_for(unused).await.map(|services| services.revision()) else { return };
+    let Ok(revision) = shared.services.subscribe().wait_for(unused).await.map(|services| services.revision()) else {
+        return;
+    };
     if let Some(routed) = &shared.routed {
         routed(revision).await;
     }

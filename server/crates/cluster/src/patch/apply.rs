@@ -12,7 +12,14 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The object after the apply, its managedFields included. Errors: 409 with every field that others own.
-pub(crate) fn apply(kind: &Kind, live: Option<&Object>, config: &Object, manager: &str, sub: &str, force: bool) -> Result<Object, Status> {
+pub(crate) fn apply(
+    kind: &Kind,
+    live: Option<&Object>,
+    config: &Object,
+    manager: &str,
+    sub: &str,
+    force: bool,
+) -> Result<Object, Status> {
     if config["metadata"].get("managedFields").is_some_and(|f| f.as_array().is_some_and(|f| !f.is_empty())) {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
@@ -92,10 +99,13 @@ fn check_keys(value: &Value, shape: &Shape, at: &str) -> Result<(), Status> {
         Value::Array(list) if granular(shape) => {
             let mut seen = BTreeSet::new();
             for (i, element) in list.iter().enumerate() {
-                let bad = |why: String| Status::bad_request(format!("failed to create typed patch object: {at}: {why}"));
+                let bad =
+                    |why: String| Status::bad_request(format!("failed to create typed patch object: {at}: {why}"));
                 let Some(step) = step_of(element, shape) else {
                     let keys = shape.merge().apply_keys().unwrap_or_default().join(", ");
-                    return Err(bad(format!("element {i}: associative list with keys has an element that omits key field ({keys})")));
+                    return Err(bad(format!(
+                        "element {i}: associative list with keys has an element that omits key field ({keys})"
+                    )));
                 };
                 if !seen.insert(step) {
                     return Err(bad(format!("duplicate entries for key {element}")));
@@ -119,7 +129,9 @@ fn merge(live: &Value, config: &Value, shape: &Shape) -> Value {
             }
             Value::Object(merged)
         }
-        (Value::Array(before), Value::Array(applied)) if granular(shape) => Value::Array(merge_lists(before, applied, shape)),
+        (Value::Array(before), Value::Array(applied)) if granular(shape) => {
+            Value::Array(merge_lists(before, applied, shape))
+        }
         _ => config.clone(),
     }
 }
@@ -164,7 +176,9 @@ fn prune(value: &mut Value, shape: &Shape, last: &Owned, applied: &Owned, others
     };
     match value {
         _ if last.below.is_empty() => {}
-        Value::Object(map) => map.retain(|name, value| stays(&Step::Field(name.clone()), value, shape.field(name).unwrap_or(&Shape::Any))),
+        Value::Object(map) => {
+            map.retain(|name, value| stays(&Step::Field(name.clone()), value, shape.field(name).unwrap_or(&Shape::Any)))
+        }
         Value::Array(list) => list.retain_mut(|element| match step_of(element, shape) {
             Some(step) => stays(&step, element, shape.element()),
             None => true,
@@ -186,19 +200,24 @@ fn refused(conflicts: &[(&Manager, Owned)]) -> Status {
     }
     by_manager.sort();
     let message = match &by_manager[..] {
-        [(manager, paths)] if count == 1 => format!("Apply failed with 1 conflict: conflict with {manager}: {}", paths.join("")),
+        [(manager, paths)] if count == 1 => {
+            format!("Apply failed with 1 conflict: conflict with {manager}: {}", paths.join(""))
+        }
         _ => {
             let lines = by_manager.iter().flat_map(|(manager, paths)| {
-                std::iter::once(format!("conflicts with {manager}:")).chain(paths.iter().map(|path| format!("- {path}")))
+                std::iter::once(format!("conflicts with {manager}:"))
+                    .chain(paths.iter().map(|path| format!("- {path}")))
             });
             format!("Apply failed with {count} conflicts: {}", lines.collect::<Vec<_>>().join("\n"))
         }
     };
     let causes: Vec<Value> = by_manager
         .iter()
-        .flat_map(|(manager, paths)| paths.iter().map(move |path| {
+        .flat_map(|(manager, paths)| {
+            paths.iter().map(move |path| {
             json!({"reason": "FieldManagerConflict", "message": format!("conflict with {manager}"), "field": path})
-        }))
+        })
+        })
         .collect();
     Status::new(409, "Conflict", message).with_details(json!({"causes": causes}))
 }

@@ -1,8 +1,8 @@
 //! Checks an object against the schema: unknown fields are reported and dropped, wrong types refused.
 use super::shortened;
 use crate::Object;
-use crate::kinds::{Cause, Kind};
 use crate::kinds::schema::Shape;
+use crate::kinds::{Cause, Kind};
 use crate::registry::FieldValidation;
 use crate::status::Status;
 use serde_json::Value;
@@ -19,14 +19,17 @@ pub(crate) fn check(kind: &Kind, object: &mut Object, how: FieldValidation) -> R
         if kind.custom {
             // A CustomResourceDefinition's schema is checked with all else that makes an object invalid.
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            let cause = Cause::invalid(&path, &is.into(), &format!("{path} in body must be of type {expected}: {is:?}"));
+            let cause =
+                Cause::invalid(&path, &is.into(), &format!("{path} in body must be of type {expected}: {is:?}"));
             return Err(Status::invalid(&kind.kind, &kind.group, name, &[cause]));
         }
         return Err(refused(format!("{path}: expected {expected}, found {is}")));
     }
     let unknown: Vec<String> = found.unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
     match how {
-        FieldValidation::Strict if !unknown.is_empty() => Err(refused(format!("strict decoding error: {}", unknown.join(", ")))),
+        FieldValidation::Strict if !unknown.is_empty() => {
+            Err(refused(format!("strict decoding error: {}", unknown.join(", "))))
+        }
         FieldValidation::Ignore => Ok(Vec::new()),
         _ => Ok(unknown),
     }
@@ -59,7 +62,9 @@ fn walk(shape: &Shape, value: &mut Value, path: &mut Vec<String>, found: &mut Fo
                 let known = shape.field(name);
                 match known {
                     Some(shape) => walk(shape, below, path, found),
-                    None if found.unknown.len() < MOST_UNKNOWN => found.unknown.push(shortened(path.concat(), MOST_PATH_BYTES)),
+                    None if found.unknown.len() < MOST_UNKNOWN => {
+                        found.unknown.push(shortened(path.concat(), MOST_PATH_BYTES))
+                    }
                     None => {}
                 }
                 path.pop();
@@ -115,14 +120,20 @@ mod tests {
         let written = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"},
             "spec": {"replica": 1, "template": {"spec": {"containers": [{"name": "x", "imag": "y"}]}}}});
         let strict = check(kind, &mut written.clone(), FieldValidation::Strict).unwrap_err();
-        assert_eq!(strict.message, "Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: unknown field \"spec.replica\", unknown field \"spec.template.spec.containers[0].imag\"");
+        assert_eq!(
+            strict.message,
+            "Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: unknown field \"spec.replica\", unknown field \"spec.template.spec.containers[0].imag\""
+        );
         let mut pruned = written.clone();
         assert_eq!(check(kind, &mut pruned, FieldValidation::Warn).unwrap().len(), 2);
         assert_eq!(pruned["spec"]["template"]["spec"]["containers"][0], json!({"name": "x"}));
         for (spec, words) in [
             (json!({"replicas": "3"}), "spec.replicas: expected integer, found string"),
             (json!({"template": []}), "spec.template: expected object, found array"),
-            (json!({"template": {"metadata": {"labels": {"a": 1}}}}), "spec.template.metadata.labels.a: expected string, found number"),
+            (
+                json!({"template": {"metadata": {"labels": {"a": 1}}}}),
+                "spec.template.metadata.labels.a: expected string, found number",
+            ),
         ] {
             let e = check(kind, &mut json!({"spec": spec}), FieldValidation::Ignore).unwrap_err();
             assert!(e.message.ends_with(words), "{e}");
@@ -131,15 +142,26 @@ mod tests {
 
     #[test]
     fn custom_kinds_may_bring_their_types() {
-        crate::kinds::schema::add_types("TestGauge metadata:ObjectMeta spec:TestGaugeSpec status:any\nTestGaugeSpec needles:[TestNeedle]\nTestNeedle at:int\n");
+        crate::kinds::schema::add_types(
+            "TestGauge metadata:ObjectMeta spec:TestGaugeSpec status:any\nTestGaugeSpec needles:[TestNeedle]\nTestNeedle at:int\n",
+        );
         let kind = Kind { schema: "TestGauge", ..Kind::custom("test.io", &["v1"], "TestGauge", "testgauges") };
         let gauge = |needle: Value| json!({"metadata": {"name": "g"}, "spec": {"needles": [needle]}, "status": {"anything": [1]}});
         let checked = |needle: Value, how| check(&kind, &mut gauge(needle), how);
         assert_eq!(checked(json!({"at": 1}), FieldValidation::Strict).unwrap(), [""; 0]);
         let strict = checked(json!({"ta": 1}), FieldValidation::Strict).unwrap_err();
-        assert_eq!(strict.message, "TestGauge in version \"v1\" cannot be handled as a TestGauge: strict decoding error: unknown field \"spec.needles[0].ta\"");
+        assert_eq!(
+            strict.message,
+            "TestGauge in version \"v1\" cannot be handled as a TestGauge: strict decoding error: unknown field \"spec.needles[0].ta\""
+        );
         assert_eq!(checked(json!({"ta": 1}), FieldValidation::Warn).unwrap(), ["unknown field \"spec.needles[0].ta\""]);
         let wrong = checked(json!({"at": "1"}), FieldValidation::Ignore).unwrap_err();
-        assert_eq!((wrong.code, wrong.message.as_str()), (422, "TestGauge.test.io \"g\" is invalid: spec.needles[0].at: Invalid value: \"string\": spec.needles[0].at in body must be of type integer: \"string\""));
+        assert_eq!(
+            (wrong.code, wrong.message.as_str()),
+            (
+                422,
+                "TestGauge.test.io \"g\" is invalid: spec.needles[0].at: Invalid value: \"string\": spec.needles[0].at in body must be of type integer: \"string\""
+            )
+        );
     }
 }

@@ -20,22 +20,71 @@ fn cpu() -> Duration {
 
 /// How the elements of the patch lie to those of the object.
 #[derive(Clone, Copy, Debug)]
-enum Order { Same, Reversed, Disjoint, Interleaved }
+enum Order {
+    Same,
+    Reversed,
+    Disjoint,
+    Interleaved,
+}
 
 /// Where many elements may be.
 #[derive(Clone, Copy, Debug)]
-enum Place { Env, Ports, Volumes, Tolerations, Containers, Finalizers, Owners, Labels, Annotations, Data, HostAliases, Unknown }
+enum Place {
+    Env,
+    Ports,
+    Volumes,
+    Tolerations,
+    Containers,
+    Finalizers,
+    Owners,
+    Labels,
+    Annotations,
+    Data,
+    HostAliases,
+    Unknown,
+}
 
 #[derive(Clone, Copy, Debug)]
-enum Verb { Strategic, StrategicDelete, StrategicOrder, StrategicReplace, StrategicPrimitives, Merge, MergeNulls, Apply, ApplyLess, ApplyForeign, Update }
+enum Verb {
+    Strategic,
+    StrategicDelete,
+    StrategicOrder,
+    StrategicReplace,
+    StrategicPrimitives,
+    Merge,
+    MergeNulls,
+    Apply,
+    ApplyLess,
+    ApplyForeign,
+    Update,
+}
 
 const PLACES: [Place; 12] = [
-    Place::Env, Place::Ports, Place::Volumes, Place::Tolerations, Place::Containers, Place::Finalizers, Place::Owners, Place::Labels,
-    Place::Annotations, Place::Data, Place::HostAliases, Place::Unknown,
+    Place::Env,
+    Place::Ports,
+    Place::Volumes,
+    Place::Tolerations,
+    Place::Containers,
+    Place::Finalizers,
+    Place::Owners,
+    Place::Labels,
+    Place::Annotations,
+    Place::Data,
+    Place::HostAliases,
+    Place::Unknown,
 ];
 const VERBS: [Verb; 11] = [
-    Verb::Strategic, Verb::StrategicDelete, Verb::StrategicOrder, Verb::StrategicReplace, Verb::StrategicPrimitives, Verb::Merge,
-    Verb::MergeNulls, Verb::Apply, Verb::ApplyLess, Verb::ApplyForeign, Verb::Update,
+    Verb::Strategic,
+    Verb::StrategicDelete,
+    Verb::StrategicOrder,
+    Verb::StrategicReplace,
+    Verb::StrategicPrimitives,
+    Verb::Merge,
+    Verb::MergeNulls,
+    Verb::Apply,
+    Verb::ApplyLess,
+    Verb::ApplyForeign,
+    Verb::Update,
 ];
 const ORDERS: [Order; 4] = [Order::Same, Order::Reversed, Order::Disjoint, Order::Interleaved];
 
@@ -108,15 +157,31 @@ fn run(kind: &Kind, place: Place, verb: Verb, order: Order, size: usize) -> Resu
     let mut new = match verb {
         Verb::Strategic => strategic(kind, &old, &object(place, changed, None))?,
         Verb::StrategicDelete => {
-            let gone = changed.into_iter().map(|mut e| { if e.is_object() { e["$patch"] = "delete".into(); } e }).collect();
+            let gone = changed
+                .into_iter()
+                .map(|mut e| {
+                    if e.is_object() {
+                        e["$patch"] = "delete".into();
+                    }
+                    e
+                })
+                .collect();
             strategic(kind, &old, &object(place, gone, None))?
         }
-        Verb::StrategicOrder => strategic(kind, &old, &object(place, changed.clone(), Some(("$setElementOrder/", changed.into()))))?,
-        Verb::StrategicReplace => strategic(kind, &old, &object(place, [vec![json!({"$patch": "replace"})], changed].concat(), None))?,
-        Verb::StrategicPrimitives => strategic(kind, &old, &object(place, Vec::new(), Some(("$deleteFromPrimitiveList/", changed.into()))))?,
+        Verb::StrategicOrder => {
+            strategic(kind, &old, &object(place, changed.clone(), Some(("$setElementOrder/", changed.into()))))?
+        }
+        Verb::StrategicReplace => {
+            strategic(kind, &old, &object(place, [vec![json!({"$patch": "replace"})], changed].concat(), None))?
+        }
+        Verb::StrategicPrimitives => {
+            strategic(kind, &old, &object(place, Vec::new(), Some(("$deleteFromPrimitiveList/", changed.into()))))?
+        }
         Verb::Merge => merge(&old, &object(place, changed, None)),
         Verb::MergeNulls => merge(&old, &nulls(object(place, changed, None))),
-        Verb::Apply | Verb::ApplyForeign => apply(kind, Some(&old), &object(place, changed, None), "second", "", matches!(verb, Verb::Apply))?,
+        Verb::Apply | Verb::ApplyForeign => {
+            apply(kind, Some(&old), &object(place, changed, None), "second", "", matches!(verb, Verb::Apply))?
+        }
         Verb::ApplyLess => {
             let all = apply(kind, Some(&old), &object(place, changed, None), "second", "", true)?;
             apply(kind, Some(&all), &object(place, elements(vec![0]), None), "second", "", true)?
@@ -126,7 +191,8 @@ fn run(kind: &Kind, place: Place, verb: Verb, order: Order, size: usize) -> Resu
     check_fields(kind, &mut new, FieldValidation::Warn)?;
     (kind.prepare_update)(&old, &mut new);
     (kind.defaults)(&mut new);
-    let causes = [validate_metadata(&kind.kind, &new), (kind.validate)(&new), (kind.validate_update)(&old, &new)].concat();
+    let causes =
+        [validate_metadata(&kind.kind, &new), (kind.validate)(&new), (kind.validate_update)(&old, &new)].concat();
     managed::written(kind, Some(&old), &mut new, "third", "");
     if !causes.is_empty() {
         Status::invalid(&kind.kind, "", "p", &causes);
@@ -137,7 +203,10 @@ fn run(kind: &Kind, place: Place, verb: Verb, order: Order, size: usize) -> Resu
 /// Sets every leaf to null.
 fn nulls(value: Value) -> Value {
     match value {
-        Value::Object(map) => map.into_iter().map(|(name, below)| if below.is_object() { (name, nulls(below)) } else { (name, Value::Null) }).collect(),
+        Value::Object(map) => map
+            .into_iter()
+            .map(|(name, below)| if below.is_object() { (name, nulls(below)) } else { (name, Value::Null) })
+            .collect(),
         other => other,
     }
 }
@@ -146,7 +215,8 @@ fn check(place: Place, verb: Verb, order: Order, sizes: &[usize]) {
     let kinds = Kinds::builtin();
     let kind = kinds.find("", "pods").unwrap();
     for size in sizes.iter().copied() {
-        let limit = Duration::from_secs(1) + Duration::from_secs(15) * u32::try_from(size / 1024).unwrap() / u32::try_from(LARGEST / 1024).unwrap();
+        let limit = Duration::from_secs(1)
+            + Duration::from_secs(15) * u32::try_from(size / 1024).unwrap() / u32::try_from(LARGEST / 1024).unwrap();
         // A refusal is an answer, too; what it takes is found in the cases that are none.
         let took = run(kind, place, verb, order, size).unwrap_or_default();
         assert!(took < limit, "{verb:?} of {place:?}, {order:?}, {} KiB: {took:?} of processor time", size / 1024);
@@ -186,7 +256,13 @@ fn no_json_patch_of_a_megabyte_takes_more_work_than_its_size_asks_for() {
             let begun = cpu();
             let patched = json_patch(&object, &operations);
             let took = cpu() - begun;
-            assert!(took < Duration::from_secs(10), "{} {} KiB: {took:?} of processor time, {:?}", operations[0], size / 1024, patched.err());
+            assert!(
+                took < Duration::from_secs(10),
+                "{} {} KiB: {took:?} of processor time, {:?}",
+                operations[0],
+                size / 1024,
+                patched.err()
+            );
         }
     }
 }

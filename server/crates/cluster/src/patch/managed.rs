@@ -119,8 +119,18 @@ pub(crate) fn strip(owned: &mut Owned) {
     owned.below.remove(&field("kind"));
     owned.member = false;
     if let Some(metadata) = owned.below.get_mut(&field("metadata")) {
-        let server = ["name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields", "resourceVersion",
-            "deletionTimestamp", "deletionGracePeriodSeconds"];
+        let server = [
+            "name",
+            "namespace",
+            "creationTimestamp",
+            "selfLink",
+            "uid",
+            "generation",
+            "managedFields",
+            "resourceVersion",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        ];
         for name in server {
             metadata.below.remove(&field(name));
         }
@@ -168,7 +178,9 @@ pub(crate) fn sent(fields: Value) -> Option<Value> {
         return Some(Value::Null);
     }
     let usable = |entry: &Value| {
-        matches!(entry["operation"].as_str(), Some("Apply" | "Update")) && entry["manager"].is_string() && entry["fieldsV1"].is_object()
+        matches!(entry["operation"].as_str(), Some("Apply" | "Update"))
+            && entry["manager"].is_string()
+            && entry["fieldsV1"].is_object()
     };
     entries.iter().all(usable).then_some(fields)
 }

@@ -1,19 +1,19 @@
 //! Patches as pure functions of the object and the patch; ownership of fields (managedFields).
-mod size;
-mod fields;
-mod strategic;
 mod apply;
 mod compare;
+mod fields;
 pub(crate) mod managed;
 mod owned;
+mod size;
+mod strategic;
 
 pub(crate) use apply::apply;
 pub(crate) use fields::check as check_fields;
 pub(crate) use size::{MAX_DEPTH, Size, shortened};
 pub(crate) use strategic::strategic;
 
-use crate::status::Status;
 use crate::Object;
+use crate::status::Status;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
@@ -31,7 +31,9 @@ pub(crate) fn json(object: &Object, operations: &Value) -> Result<Object, Status
         .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
     if operations.0.len() > MOST_OPERATIONS {
         let found = operations.0.len();
-        return Err(Status::too_large(format!("The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {found}")));
+        return Err(Status::too_large(format!(
+            "The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {found}"
+        )));
     }
     let mut patched = object.clone();
     let (mut copied, mut moved) = (0, 0);
@@ -48,7 +50,9 @@ pub(crate) fn json(object: &Object, operations: &Value) -> Result<Object, Status
         };
         let size = put.map(Size::of).unwrap_or_default();
         if put.is_some() && at.count() + size.depth > MAX_DEPTH {
-            return Err(Status::bad_request(format!("the patched object would be nested deeper than {MAX_DEPTH} levels")));
+            return Err(Status::bad_request(format!(
+                "the patched object would be nested deeper than {MAX_DEPTH} levels"
+            )));
         }
         if matches!(operation, Copy(_) | Move(_)) {
             copied += size.bytes;
@@ -62,8 +66,10 @@ pub(crate) fn json(object: &Object, operations: &Value) -> Result<Object, Status
             Replace(_) | Test(_) => 0,
         };
         if moved > MOST_MOVED {
-            return Err(Status::too_large(format!("the patch inserts and removes so near the front of long lists that more than {MOST_MOVED} elements \
-                would have to move; replace the list instead")));
+            return Err(Status::too_large(format!(
+                "the patch inserts and removes so near the front of long lists that more than {MOST_MOVED} elements \
+                would have to move; replace the list instead"
+            )));
         }
         json_patch::patch_unsafe(&mut patched, std::slice::from_ref(operation)).map_err(|e| {
             Status::new(422, "Invalid", format!("the server rejected our request due to an error in our request: {e}"))

@@ -169,7 +169,9 @@ impl Owned {
 
     fn own_maps(&mut self, shape: &Shape) {
         // A built-in type has all its parts from the start, as a Go struct has; a custom kind's come with what is written.
-        if matches!(shape, Shape::Map(..) | Shape::Any) || matches!(shape, Shape::Type(of) if type_named(of).is_some_and(|of| of.custom)) {
+        if matches!(shape, Shape::Map(..) | Shape::Any)
+            || matches!(shape, Shape::Type(of) if type_named(of).is_some_and(|of| of.custom))
+        {
             self.member = true;
         }
         for (step, branch) in &mut self.below {
@@ -221,10 +223,15 @@ mod tests {
         assert_eq!(Owned::from_json(&json), owned);
         let added = Owned::of_added(&pod, &Shape::Type("Pod")).to_json();
         assert_eq!(added["f:metadata"]["f:labels"], json!({".": {}, "f:app": {}}));
-        assert!(owned.paths().contains(&".spec.containers[name=\"c\"].ports[containerPort=80,protocol=\"TCP\"].containerPort".to_owned()));
+        assert!(owned.paths().contains(
+            &".spec.containers[name=\"c\"].ports[containerPort=80,protocol=\"TCP\"].containerPort".to_owned()
+        ));
         let mut rest = owned.clone();
         rest.subtract(&owned);
         assert!(rest.is_empty());
-        assert_eq!(owned.intersection(&Owned::from_json(&json!({"f:spec": {"f:nodeSelector": {}, "f:x": {}}}))).paths(), [".spec.nodeSelector"]);
+        assert_eq!(
+            owned.intersection(&Owned::from_json(&json!({"f:spec": {"f:nodeSelector": {}, "f:x": {}}}))).paths(),
+            [".spec.nodeSelector"]
+        );
     }
 }

@@ -16,16 +16,21 @@ pub(crate) struct Size {
 impl Size {
     /// Measures a value.
     pub(crate) fn of(value: &Value) -> Size {
-        let around = |below: Size, extra: usize, sum: Size| Size { bytes: sum.bytes + below.bytes + extra, depth: sum.depth.max(below.depth + 1) };
+        let around = |below: Size, extra: usize, sum: Size| Size {
+            bytes: sum.bytes + below.bytes + extra,
+            depth: sum.depth.max(below.depth + 1),
+        };
         match value {
             Value::Null | Value::Bool(true) => Size { bytes: 4, depth: 0 },
             Value::Bool(false) => Size { bytes: 5, depth: 0 },
             Value::Number(_) => Size { bytes: 8, depth: 0 },
             Value::String(text) => Size { bytes: text.len() + 2, depth: 0 },
-            Value::Array(items) => items.iter().fold(Size { bytes: 2, depth: 1 }, |sum, item| around(Size::of(item), 1, sum)),
-            Value::Object(fields) => {
-                fields.iter().fold(Size { bytes: 2, depth: 1 }, |sum, (name, field)| around(Size::of(field), name.len() + 4, sum))
+            Value::Array(items) => {
+                items.iter().fold(Size { bytes: 2, depth: 1 }, |sum, item| around(Size::of(item), 1, sum))
             }
+            Value::Object(fields) => fields
+                .iter()
+                .fold(Size { bytes: 2, depth: 1 }, |sum, (name, field)| around(Size::of(field), name.len() + 4, sum)),
         }
     }
 }
@@ -46,7 +51,9 @@ mod tests {
 
     #[test]
     fn values_are_measured() {
-        for (value, depth) in [(json!(1), 0), (json!("text"), 0), (json!([]), 1), (json!({"a": [1, {"b": 2}], "c": false}), 3)] {
+        for (value, depth) in
+            [(json!(1), 0), (json!("text"), 0), (json!([]), 1), (json!({"a": [1, {"b": 2}], "c": false}), 3)]
+        {
             let size = Size::of(&value);
             assert_eq!(size.depth, depth, "{value}");
             assert!(size.bytes.abs_diff(value.to_string().len()) <= 20, "{value}: {}", size.bytes);

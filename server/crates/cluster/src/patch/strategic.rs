@@ -28,7 +28,9 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, shape:
             target.clear();
             return Ok(());
         }
-        Some(other) => return Err(Status::bad_request(format!("unknown patch type {other:?} in strategic merge patch"))),
+        Some(other) => {
+            return Err(Status::bad_request(format!("unknown patch type {other:?} in strategic merge patch")));
+        }
     }
     let mut removed: HashSet<&str> = HashSet::new();
     for (field, change) in patch {
@@ -82,7 +84,12 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, shape:
     Ok(())
 }
 
-fn merge_list(before: Vec<Value>, change: &[Value], order: Option<&Vec<Value>>, shape: &Shape) -> Result<Vec<Value>, Status> {
+fn merge_list(
+    before: Vec<Value>,
+    change: &[Value],
+    order: Option<&Vec<Value>>,
+    shape: &Shape,
+) -> Result<Vec<Value>, Status> {
     let merge = shape.merge();
     let Some(key) = merge.strategic_key() else {
         if *merge != Merge::Set {
@@ -130,7 +137,8 @@ fn merge_list(before: Vec<Value>, change: &[Value], order: Option<&Vec<Value>>, 
         }
     }
     let list = list.into_iter().flatten().collect();
-    let wanted: Vec<Value> = touched.into_iter().map(|id| Value::Object(Map::from_iter([(key.to_owned(), id)]))).collect();
+    let wanted: Vec<Value> =
+        touched.into_iter().map(|id| Value::Object(Map::from_iter([(key.to_owned(), id)]))).collect();
     Ok(in_order(&before, list, order.or(Some(&wanted)), Some(key)))
 }
 
@@ -201,28 +209,84 @@ mod tests {
         let kind = kinds.find("", "pods").unwrap();
         let two = json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]});
         for (case, before, patch, after) in [
-            ("merges by name", two.clone(), json!({"containers": [{"name": "b", "image": "2"}]}),
-                json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}]})),
-            ("what is new comes first", two.clone(), json!({"containers": [{"name": "c"}]}),
-                json!({"containers": [{"name": "c"}, {"name": "a", "image": "1"}, {"name": "b", "image": "1"}]})),
-            ("deletes by name", two.clone(), json!({"containers": [{"name": "a", "$patch": "delete"}]}),
-                json!({"containers": [{"name": "b", "image": "1"}]})),
-            ("replaces the list", two.clone(), json!({"containers": [{"$patch": "replace"}, {"name": "z"}]}), json!({"containers": [{"name": "z"}]})),
-            ("orders", two.clone(), json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}], "containers": [{"name": "a", "image": "9"}]}),
-                json!({"containers": [{"name": "b", "image": "1"}, {"name": "a", "image": "9"}]})),
-            ("orders without a change", two.clone(), json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}),
-                json!({"containers": [{"name": "b", "image": "1"}, {"name": "a", "image": "1"}]})),
-            ("null removes", json!({"nodeName": "x", "hostname": "y"}), json!({"nodeName": null}), json!({"hostname": "y"})),
-            ("atomic lists are replaced", json!({"tolerations": [{"key": "a"}]}), json!({"tolerations": [{"key": "b"}]}), json!({"tolerations": [{"key": "b"}]})),
-            ("maps merge", json!({"nodeSelector": {"a": "1"}}), json!({"nodeSelector": {"b": "2"}}), json!({"nodeSelector": {"a": "1", "b": "2"}})),
-            ("maps are replaced on request", json!({"nodeSelector": {"a": "1"}}), json!({"nodeSelector": {"$patch": "replace", "b": "2"}}), json!({"nodeSelector": {"b": "2"}})),
-            ("keys are retained", json!({"volumes": [{"name": "v", "emptyDir": {}}]}),
+            (
+                "merges by name",
+                two.clone(),
+                json!({"containers": [{"name": "b", "image": "2"}]}),
+                json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}]}),
+            ),
+            (
+                "what is new comes first",
+                two.clone(),
+                json!({"containers": [{"name": "c"}]}),
+                json!({"containers": [{"name": "c"}, {"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}),
+            ),
+            (
+                "deletes by name",
+                two.clone(),
+                json!({"containers": [{"name": "a", "$patch": "delete"}]}),
+                json!({"containers": [{"name": "b", "image": "1"}]}),
+            ),
+            (
+                "replaces the list",
+                two.clone(),
+                json!({"containers": [{"$patch": "replace"}, {"name": "z"}]}),
+                json!({"containers": [{"name": "z"}]}),
+            ),
+            (
+                "orders",
+                two.clone(),
+                json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}], "containers": [{"name": "a", "image": "9"}]}),
+                json!({"containers": [{"name": "b", "image": "1"}, {"name": "a", "image": "9"}]}),
+            ),
+            (
+                "orders without a change",
+                two.clone(),
+                json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}),
+                json!({"containers": [{"name": "b", "image": "1"}, {"name": "a", "image": "1"}]}),
+            ),
+            (
+                "null removes",
+                json!({"nodeName": "x", "hostname": "y"}),
+                json!({"nodeName": null}),
+                json!({"hostname": "y"}),
+            ),
+            (
+                "atomic lists are replaced",
+                json!({"tolerations": [{"key": "a"}]}),
+                json!({"tolerations": [{"key": "b"}]}),
+                json!({"tolerations": [{"key": "b"}]}),
+            ),
+            (
+                "maps merge",
+                json!({"nodeSelector": {"a": "1"}}),
+                json!({"nodeSelector": {"b": "2"}}),
+                json!({"nodeSelector": {"a": "1", "b": "2"}}),
+            ),
+            (
+                "maps are replaced on request",
+                json!({"nodeSelector": {"a": "1"}}),
+                json!({"nodeSelector": {"$patch": "replace", "b": "2"}}),
+                json!({"nodeSelector": {"b": "2"}}),
+            ),
+            (
+                "keys are retained",
+                json!({"volumes": [{"name": "v", "emptyDir": {}}]}),
                 json!({"volumes": [{"name": "v", "$retainKeys": ["name", "configMap"], "configMap": {"name": "c"}}]}),
-                json!({"volumes": [{"name": "v", "configMap": {"name": "c"}}]})),
-            ("nulls of new elements are not kept", json!({}), json!({"containers": [{"name": "a", "env": null, "x": {"y": null}}]}), json!({"containers": [{"name": "a", "x": {}}]})),
-            ("ports merge by number", json!({"containers": [{"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}),
+                json!({"volumes": [{"name": "v", "configMap": {"name": "c"}}]}),
+            ),
+            (
+                "nulls of new elements are not kept",
+                json!({}),
+                json!({"containers": [{"name": "a", "env": null, "x": {"y": null}}]}),
+                json!({"containers": [{"name": "a", "x": {}}]}),
+            ),
+            (
+                "ports merge by number",
+                json!({"containers": [{"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}),
                 json!({"containers": [{"name": "a", "ports": [{"containerPort": 80, "name": "http"}]}]}),
-                json!({"containers": [{"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP", "name": "http"}]}]})),
+                json!({"containers": [{"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP", "name": "http"}]}]}),
+            ),
         ] {
             assert_eq!(strategic(kind, &pod(before), &pod(patch)).unwrap(), pod(after), "{case}");
         }

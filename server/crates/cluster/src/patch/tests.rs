@@ -30,15 +30,21 @@ fn merge_patches_as_rfc_7386_has_them() {
 #[test]
 fn a_json_patch_cannot_grow_or_deepen_an_object_without_end() {
     let object = json!({"metadata": {"name": "p", "annotations": {"a": "x".repeat(1000)}}});
-    let copies: Vec<Value> = (0..14).map(|i| json!({"op": "copy", "from": "/metadata", "path": format!("/metadata/x{i}")})).collect();
+    let copies: Vec<Value> =
+        (0..14).map(|i| json!({"op": "copy", "from": "/metadata", "path": format!("/metadata/x{i}")})).collect();
     assert_eq!(json(&object, &copies.into()).unwrap_err().code, 413);
     let chain = |levels: usize| (0..levels).fold(json!(1), |below, _| json!({"a": below}));
     let add = |path: usize| json!({"op": "add", "path": "/a".repeat(path), "value": chain(60)});
     assert_eq!(json(&json!({}), &json!([add(1), add(60), add(119)])).unwrap_err().code, 400);
-    let moves = vec![json!({"op": "move", "from": "/a", "path": "/b"}), json!({"op": "add", "path": "/a", "value": {}}), json!({"op": "move", "from": "/b", "path": "/a/b"})];
+    let moves = vec![
+        json!({"op": "move", "from": "/a", "path": "/b"}),
+        json!({"op": "add", "path": "/a", "value": {}}),
+        json!({"op": "move", "from": "/b", "path": "/a/b"}),
+    ];
     let rounds: Vec<Value> = (0..40).flat_map(|_| moves.clone()).collect();
     assert_eq!(json(&json!({"a": chain(60)}), &rounds.into()).unwrap_err().code, 400);
-    let copied = json(&object, &json!([{"op": "copy", "from": "/metadata/name", "path": "/metadata/namespace"}])).unwrap();
+    let copied =
+        json(&object, &json!([{"op": "copy", "from": "/metadata/name", "path": "/metadata/namespace"}])).unwrap();
     assert_eq!(copied["metadata"]["namespace"], "p");
 }
 
@@ -85,7 +91,9 @@ fn without_managers(object: &Value) -> Value {
 /// Neither empty maps nor empty lists, which an apply leaves or drops as it finds them.
 fn bare(value: &Value) -> Value {
     match value {
-        Value::Object(map) => Value::Object(map.iter().map(|(k, v)| (k.clone(), bare(v))).filter(|(_, v)| !empty(v)).collect()),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(k, v)| (k.clone(), bare(v))).filter(|(_, v)| !empty(v)).collect())
+        }
         Value::Array(list) => Value::Array(list.iter().map(bare).collect()),
         other => other.clone(),
     }
@@ -151,8 +159,24 @@ proptest! {
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
-    let field = proptest::sample::select(vec!["metadata", "spec", "containers", "name", "labels", "$patch", "$setElementOrder/containers", "$retainKeys", "env", "finalizers"]);
-    let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i32>().prop_map(Value::from), field.clone().prop_map(Value::from)];
+    let field = proptest::sample::select(vec![
+        "metadata",
+        "spec",
+        "containers",
+        "name",
+        "labels",
+        "$patch",
+        "$setElementOrder/containers",
+        "$retainKeys",
+        "env",
+        "finalizers",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        field.clone().prop_map(Value::from)
+    ];
     leaf.prop_recursive(5, 40, 4, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),

@@ -1,10 +1,10 @@
 //! delete and deletecollection. Source: Kubernetes "Pod termination", "Finalizers", "Garbage Collection".
 use super::request::Request;
 use super::{DeleteOptions, Deleted, ListOptions, Propagation, Registry, Subresource, WriteOptions, prepare};
+use crate::Object;
 use crate::kinds::Kind;
 use crate::status::Status;
 use crate::store::{Change, Txn};
-use crate::Object;
 use serde_json::{Value, json};
 use std::sync::PoisonError;
 
@@ -13,7 +13,13 @@ const PROTECTED: [&str; 3] = ["default", "kube-system", "kube-public"];
 
 impl Registry {
     /// Deletes an object: at once, after a pod's grace period, or when its finalizers are gone. Errors: 404, 409.
-    pub async fn delete(&self, kind: &Kind, ns: Option<&str>, name: &str, o: &DeleteOptions) -> Result<Deleted, Status> {
+    pub async fn delete(
+        &self,
+        kind: &Kind,
+        ns: Option<&str>,
+        name: &str,
+        o: &DeleteOptions,
+    ) -> Result<Deleted, Status> {
         let write = WriteOptions { dry_run: o.dry_run, ..WriteOptions::default() };
         let request = self.request(kind, ns, name, Subresource::None, &write)?;
         let options = o.clone();
@@ -23,7 +29,13 @@ impl Registry {
     }
 
     /// Deletes all that fit, one after the other. Errors: those of `list`; one that is gone already is no error.
-    pub async fn delete_collection(&self, kind: &Kind, ns: Option<&str>, list: &ListOptions, o: &DeleteOptions) -> Result<Vec<Deleted>, Status> {
+    pub async fn delete_collection(
+        &self,
+        kind: &Kind,
+        ns: Option<&str>,
+        list: &ListOptions,
+        o: &DeleteOptions,
+    ) -> Result<Vec<Deleted>, Status> {
         let found = self.list(kind, ns, list)?.items;
         let each = found.iter().map(|object| {
             let of = |field: &str| object["metadata"][field].as_str();
@@ -46,9 +58,12 @@ fn decide(txn: &Txn<'_>, request: Request, o: &DeleteOptions) -> Result<Change, 
     let (resource, name) = (request.kind.resource(), request.key.name.clone());
     let old = txn.get(&request.key).ok_or_else(|| Status::not_found(&resource, &name))?;
     if request.kind.has("finalize") && PROTECTED.contains(&name.as_str()) {
-        return Err(Status::forbidden(format!("{resource} \"{name}\" is forbidden: this namespace may not be deleted")));
+        return Err(Status::forbidden(format!(
+            "{resource} \"{name}\" is forbidden: this namespace may not be deleted"
+        )));
     }
-    let preconditions = [("UID", "uid", &o.precondition_uid), ("ResourceVersion", "resourceVersion", &o.precondition_rv)];
+    let preconditions =
+        [("UID", "uid", &o.precondition_uid), ("ResourceVersion", "resourceVersion", &o.precondition_rv)];
     for (word, field, wanted) in preconditions {
         let found = old["metadata"][field].as_str().unwrap_or_default();
         if let Some(wanted) = wanted
@@ -64,7 +79,8 @@ fn decide(txn: &Txn<'_>, request: Request, o: &DeleteOptions) -> Result<Change, 
     let metadata = &mut new["metadata"];
     let running = metadata["deletionGracePeriodSeconds"].as_u64();
     if metadata["deletionTimestamp"].is_null() || running.is_some_and(|running| grace < running) {
-        metadata["deletionTimestamp"] = prepare::at(jiff::Timestamp::now().as_second() + i64::try_from(grace).unwrap_or(0)).into();
+        metadata["deletionTimestamp"] =
+            prepare::at(jiff::Timestamp::now().as_second() + i64::try_from(grace).unwrap_or(0)).into();
         metadata["deletionGracePeriodSeconds"] = grace.into();
         if request.kind.generation && old["metadata"]["deletionTimestamp"].is_null() {
             metadata["generation"] = (metadata["generation"].as_i64().unwrap_or(0) + 1).into();

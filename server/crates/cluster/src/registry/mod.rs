@@ -2,18 +2,18 @@
 //!
 //! **Invariants:** a verb knows kinds only by their data; a write is stored only if the state it was decided on is still the newest,
 //! and is on disk before it is answered; reads hand out shared objects and never copies.
+mod delete;
 mod options;
+mod prepare;
 mod read;
+mod request;
+mod scale;
 mod watch;
 mod write;
-mod request;
-mod prepare;
-mod delete;
-mod scale;
 
 pub use options::{
-    AdmissionHook, AdmissionRequest, DeleteOptions, Deleted, FieldValidation, ListOptions, ObjectList, Operation, Patch,
-    Propagation, Subresource, VersionMatch, WatchOptions, WriteOptions, Written,
+    AdmissionHook, AdmissionRequest, DeleteOptions, Deleted, FieldValidation, ListOptions, ObjectList, Operation,
+    Patch, Propagation, Subresource, VersionMatch, WatchOptions, WriteOptions, Written,
 };
 pub(crate) use scale::of as scale_of;
 pub use watch::{Watch, WatchEvent, WatchKind};
@@ -52,7 +52,11 @@ impl Registry {
 
     /// Does work over a client's data where it holds up nobody else: `bytes` is how much there is of it.
     /// Errors: 500 where it panicked or the program ends.
-    pub(crate) async fn work<T: Send + 'static>(&self, bytes: usize, f: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Status> {
         self.store.work().run(bytes, f).await
     }
 

@@ -61,7 +61,12 @@ pub struct WriteOptions {
 
 impl Default for WriteOptions {
     fn default() -> WriteOptions {
-        WriteOptions { field_manager: "unknown".to_owned(), dry_run: false, force: false, validation: FieldValidation::Ignore }
+        WriteOptions {
+            field_manager: "unknown".to_owned(),
+            dry_run: false,
+            force: false,
+            validation: FieldValidation::Ignore,
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! What a write does to an object's metadata, as pure functions.
 use super::Subresource;
+use crate::Object;
 use crate::kinds::{Cause, Kind};
 use crate::status::Status;
 use crate::store::Key;
-use crate::Object;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
@@ -32,7 +32,9 @@ pub(super) fn read(kind: &Kind, ns: Option<&str>, name: &str, mut object: Object
     match map.get("apiVersion").and_then(Value::as_str) {
         Some(sent) if !sent.is_empty() && !kind.serves(sent) => {
             return Err(Status::bad_request(format!(
-                "the API version in the data ({sent}) does not match the expected API version ({})", kind.api_version())));
+                "the API version in the data ({sent}) does not match the expected API version ({})",
+                kind.api_version()
+            )));
         }
         _ => {}
     }
@@ -48,7 +50,8 @@ pub(super) fn read(kind: &Kind, ns: Option<&str>, name: &str, mut object: Object
     match (kind.namespaced, ns, metadata["namespace"].as_str().filter(|sent| !sent.is_empty())) {
         (true, Some(ns), Some(sent)) if sent != ns => {
             return Err(Status::bad_request(format!(
-                "the namespace of the provided object does not match the namespace sent on the request ({ns})")));
+                "the namespace of the provided object does not match the namespace sent on the request ({ns})"
+            )));
         }
         (true, Some(ns), _) => metadata["namespace"] = ns.into(),
         (true, None, _) => {}
@@ -58,7 +61,8 @@ pub(super) fn read(kind: &Kind, ns: Option<&str>, name: &str, mut object: Object
     }
     match metadata["name"].as_str().filter(|sent| !sent.is_empty()) {
         Some(sent) if !name.is_empty() && sent != name => Err(Status::bad_request(format!(
-            "the name of the object ({sent}) does not match the name on the URL ({name})"))),
+            "the name of the object ({sent}) does not match the name on the URL ({name})"
+        ))),
         None if !name.is_empty() => {
             metadata["name"] = name.into();
             Ok(object)
@@ -90,7 +94,12 @@ pub(super) fn generate_name(object: &Object, taken: impl Fn(&str) -> bool) -> Re
     let base = object["metadata"]["generateName"].as_str().unwrap_or_default();
     if base.is_empty() {
         let kind = object["kind"].as_str().unwrap_or_default();
-        return Err(Status::invalid(kind, "", "", &[Cause::required("metadata.name", "name or generateName is required")]));
+        return Err(Status::invalid(
+            kind,
+            "",
+            "",
+            &[Cause::required("metadata.name", "name or generateName is required")],
+        ));
     }
     // No vowels and no look-alikes, so that no word comes out.
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -123,11 +132,23 @@ fn uid() -> String {
 /// Takes what only the server sets from a new object and sets it.
 pub(super) fn new_object(kind: &Kind, object: &mut Object) {
     if kind.has("status") && !kind.status_at_creation {
-        if kind.custom { remove(object, "status"); } else { object["status"] = json!({}); }
+        if kind.custom {
+            remove(object, "status");
+        } else {
+            object["status"] = json!({});
+        }
     }
     let sent = object["metadata"].take();
     let mut metadata = Map::new();
-    let server = ["uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"];
+    let server = [
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+    ];
     for first in ["name", "generateName", "namespace"] {
         if let Some(value) = sent.get(first).filter(|value| *value != "") {
             metadata.insert(first.to_owned(), value.clone());
@@ -156,15 +177,21 @@ pub(super) fn check_identity(kind: &Kind, key: &Key, old: &Object, new: &Object)
     if let Some(version) = given("resourceVersion")
         && now["resourceVersion"] != version
     {
-        return Err(Status::conflict(&kind.resource(), &key.name,
-            "the object has been modified; please apply your changes to the latest version and try again"));
+        return Err(Status::conflict(
+            &kind.resource(),
+            &key.name,
+            "the object has been modified; please apply your changes to the latest version and try again",
+        ));
     }
     if let Some(uid) = given("uid")
         && now["uid"] != uid
     {
         let found = now["uid"].as_str().unwrap_or_default();
-        return Err(Status::conflict(&kind.resource(), &key.name,
-            &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}")));
+        return Err(Status::conflict(
+            &kind.resource(),
+            &key.name,
+            &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"),
+        ));
     }
     Ok(())
 }
@@ -212,8 +239,17 @@ pub(super) fn part_of(kind: &Kind, sub: Subresource, old: &Object, mut new: Obje
 /// What an update cannot change; `managed` replaces managedFields, `None` keeps them.
 pub(super) fn carry_over(old: &Object, new: &mut Object, managed: Option<Value>) {
     let (before, after) = (&old["metadata"], &mut new["metadata"]);
-    let kept = ["name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-        "deletionGracePeriodSeconds", "generateName"];
+    let kept = [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generateName",
+    ];
     for field in kept {
         match before.get(field) {
             Some(value) => after[field] = value.clone(),
@@ -248,8 +284,14 @@ pub(super) fn finalizers_while_deleting(old: &Object, new: &Object) -> Option<Ca
     }
     let known: HashSet<&str> = list(&before["finalizers"]).collect();
     let added: Vec<&str> = list(&after["finalizers"]).filter(|f| !known.contains(f)).collect();
-    (!added.is_empty()).then(|| Cause::forbidden("metadata.finalizers",
-        &format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{added:?}")))
+    (!added.is_empty()).then(|| {
+        Cause::forbidden(
+            "metadata.finalizers",
+            &format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{added:?}"
+            ),
+        )
+    })
 }
 
 /// Whether nothing holds an object that is being deleted: no finalizers, no grace period.

@@ -1,10 +1,10 @@
 //! get and list.
 use super::{ListOptions, ObjectList, Registry, VersionMatch, key};
+use crate::Object;
 use crate::kinds::Kind;
 use crate::select::{FieldSelector, LabelSelector};
 use crate::status::Status;
 use crate::store::Compacted;
-use crate::Object;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -91,26 +91,33 @@ impl Token {
 
     fn write(revision: u64, last: &Object) -> String {
         let (ns, name) = place(last);
-        URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": revision, "start": format!("{ns}/{name}")}).to_string())
+        URL_SAFE_NO_PAD
+            .encode(json!({"v": "meta.k8s.io/v1", "rv": revision, "start": format!("{ns}/{name}")}).to_string())
     }
 }
 
 /// Errors: 400 for a field that the kind does not offer.
 pub(super) fn check_fields(kind: &Kind, labels: &LabelSelector, fields: &FieldSelector) -> Result<(), Status> {
     let known = |path: &str| {
-        path == "metadata.name" || (path == "metadata.namespace" && kind.namespaced) || kind.selectable.iter().any(|s| s == path)
+        path == "metadata.name"
+            || (path == "metadata.namespace" && kind.namespaced)
+            || kind.selectable.iter().any(|s| s == path)
     };
     match fields.paths().find(|path| !known(path)) {
         None => Ok(()),
         Some(path) => Err(Status::bad_request(format!(
             "Unable to find \"{}, Resource={}\" that match label selector \"{labels}\", field selector \"{path}\": field label not supported: {path}",
-            kind.api_version(), kind.plural,
+            kind.api_version(),
+            kind.plural,
         ))),
     }
 }
 
 pub(super) fn expired(wanted: u64, c: &Compacted) -> Status {
-    Status::expired(format!("too old resource version: {wanted} ({})", if wanted < c.oldest { c.oldest } else { c.newest }))
+    Status::expired(format!(
+        "too old resource version: {wanted} ({})",
+        if wanted < c.oldest { c.oldest } else { c.newest }
+    ))
 }
 
 fn continue_expired() -> Status {

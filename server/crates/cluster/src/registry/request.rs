@@ -1,11 +1,11 @@
 //! One write: from what was sent to what is to be stored. It may be decided more than once, each time on the newest state.
 use super::prepare::{self, part_of};
 use super::{AdmissionHook, AdmissionRequest, Operation, Subresource, WriteOptions};
+use crate::Object;
 use crate::kinds::{Cause, Kind, validate_metadata};
 use crate::patch::{MAX_DEPTH, Size, managed};
 use crate::status::Status;
 use crate::store::{Change, Key, Txn};
-use crate::Object;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Of an object as JSON. Source: etcd's default limit of a request.
@@ -68,7 +68,9 @@ impl Request {
     pub(super) fn warn(&self, warnings: Vec<String>) {
         self.note(|outcome| {
             let room = MOST_WARNINGS.saturating_sub(outcome.warnings.len());
-            outcome.warnings.extend(warnings.into_iter().take(room).map(|warning| crate::patch::shortened(warning, MOST_OF_A_WARNING)));
+            outcome.warnings.extend(
+                warnings.into_iter().take(room).map(|warning| crate::patch::shortened(warning, MOST_OF_A_WARNING)),
+            );
         });
     }
 
@@ -87,8 +89,19 @@ impl Request {
 
     fn admit(&self, txn: &Txn<'_>, object: &mut Object, old: Option<&Object>) -> Result<(), Status> {
         let operation = if old.is_some() { Operation::Update } else { Operation::Create };
-        let namespace = if self.key.namespace.is_empty() { None } else { txn.get(&Key::new("namespaces", "", &self.key.namespace)) };
-        let request = AdmissionRequest { kind: &self.kind, operation, namespace, old, dry_run: self.options.dry_run, undo: &self.undo };
+        let namespace = if self.key.namespace.is_empty() {
+            None
+        } else {
+            txn.get(&Key::new("namespaces", "", &self.key.namespace))
+        };
+        let request = AdmissionRequest {
+            kind: &self.kind,
+            operation,
+            namespace,
+            old,
+            dry_run: self.options.dry_run,
+            undo: &self.undo,
+        };
         for hook in self.admission.iter() {
             self.warn(hook(&request, object)?);
         }
@@ -186,7 +199,9 @@ impl Request {
         let (resource, name) = (self.kind.resource(), &self.key.name);
         let Some(most) = self.kind.most else { return Ok(()) };
         let Err(used) = txn.below(&resource, most) else { return Ok(()) };
-        let words = format!("exceeded quota: cluster, requested: {resource}=1, used: {resource}={used}, limited: {resource}={most}");
+        let words = format!(
+            "exceeded quota: cluster, requested: {resource}=1, used: {resource}={used}, limited: {resource}={most}"
+        );
         Err(Status::forbidden(format!("{resource} \"{name}\" is forbidden: {words}")))
     }
 
@@ -204,12 +219,14 @@ impl Request {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let resource = self.kind.resource();
         let message = format!(
-            "{resource} \"{name}\" is forbidden: unable to create new content in namespace {namespace} because it is being terminated");
+            "{resource} \"{name}\" is forbidden: unable to create new content in namespace {namespace} because it is being terminated"
+        );
         let cause = serde_json::json!({
             "reason": "NamespaceTerminating", "field": "metadata.namespace",
             "message": format!("namespace {namespace} is being terminated"),
         });
-        Err(Status::forbidden(message).with_details(serde_json::json!({"name": name, "kind": resource, "causes": [cause]})))
+        Err(Status::forbidden(message)
+            .with_details(serde_json::json!({"name": name, "kind": resource, "causes": [cause]})))
     }
 }
 
@@ -217,8 +234,13 @@ impl Request {
 fn check_size(object: &Object) -> Result<(), Status> {
     let (mut bytes, mut depth) = (0, 0);
     let metadata = &object["metadata"];
-    let parts = object.as_object().into_iter().flatten().filter(|(field, _)| *field != "metadata").map(|(_, value)| (value, 1));
-    let of_metadata = metadata.as_object().into_iter().flatten().map(|(field, value)| (value, if field == "managedFields" { 0 } else { 2 }));
+    let parts =
+        object.as_object().into_iter().flatten().filter(|(field, _)| *field != "metadata").map(|(_, value)| (value, 1));
+    let of_metadata = metadata
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(field, value)| (value, if field == "managedFields" { 0 } else { 2 }));
     for (part, above) in parts.chain(of_metadata) {
         let size = Size::of(part);
         bytes += size.bytes;

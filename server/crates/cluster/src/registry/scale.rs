@@ -1,10 +1,10 @@
 //! `/scale` and `/binding`: a small object that stands for one field of the whole.
 use super::{Patch, Registry};
+use crate::Object;
 use crate::kinds::{Cause, Kind};
 use crate::patch;
 use crate::select::LabelSelector;
 use crate::status::Status;
-use crate::Object;
 use serde_json::{Value, json};
 
 impl Registry {
@@ -66,15 +66,20 @@ pub(super) fn patch(workload: &Object, patch: &Patch) -> Result<Object, Status> 
 
 /// The pod with its node. Errors: 409 where it has another one, 400 without a target.
 pub(super) fn bind(pod: &Object, binding: &Object) -> Result<Object, Status> {
-    let node = binding["target"]["name"].as_str().filter(|node| !node.is_empty())
+    let node = binding["target"]["name"]
+        .as_str()
+        .filter(|node| !node.is_empty())
         .ok_or_else(|| Status::bad_request("Binding: target.name: Required value"))?;
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
     match pod["spec"]["nodeName"].as_str().filter(|bound| !bound.is_empty()) {
-        Some(bound) => Err(Status::conflict("pods/binding", name, &format!("pod {name} is already assigned to node \"{bound}\""))),
+        Some(bound) => {
+            Err(Status::conflict("pods/binding", name, &format!("pod {name} is already assigned to node \"{bound}\"")))
+        }
         None => {
             let mut new = pod.clone();
             new["spec"]["nodeName"] = node.into();
-            let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": super::prepare::now()});
+            let scheduled =
+                json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": super::prepare::now()});
             match new["status"]["conditions"].as_array_mut() {
                 Some(conditions) => {
                     conditions.retain(|c| c["type"] != "PodScheduled");

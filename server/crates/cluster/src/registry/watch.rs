@@ -1,11 +1,11 @@
 //! watch: what is there, then every change, as one watcher's selectors see it.
 use super::read::{check_fields, expired};
 use super::{Registry, WatchOptions};
+use crate::Object;
 use crate::kinds::Kind;
 use crate::select::{FieldSelector, LabelSelector};
 use crate::status::Status;
 use crate::store::{Event, Subscription, Version};
-use crate::Object;
 use futures::{FutureExt, Stream};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -77,7 +77,8 @@ impl Registry {
         check_fields(kind, &o.labels, &o.fields)?;
         let (resource, ns) = (kind.resource(), ns.filter(|_| kind.namespaced));
         let from = o.from.filter(|from| *from > 0);
-        let bookmark = o.bookmarks.then(|| Bookmark { api_version: kind.api_version(), kind: kind.kind.clone(), timer: None });
+        let bookmark =
+            o.bookmarks.then(|| Bookmark { api_version: kind.api_version(), kind: kind.kind.clone(), timer: None });
         let (there, events) = match from {
             Some(from) if !o.send_initial_events => {
                 (Vec::new(), self.store.subscribe_from(&resource, ns, from).map_err(|c| expired(from, &c))?)
@@ -92,7 +93,9 @@ impl Registry {
             .filter(|object| o.labels.matches(object) && o.fields.matches(object))
             .map(|object| WatchEvent { kind: WatchKind::Added, revision: version(&object), object })
             .collect();
-        if o.send_initial_events && let Some(bookmark) = &bookmark {
+        if o.send_initial_events
+            && let Some(bookmark) = &bookmark
+        {
             initial.push_back(bookmark.event(events.began(), true));
         }
         Ok(Watch { initial, events, labels: o.labels.clone(), fields: o.fields.clone(), bookmark, ended: false })
@@ -103,9 +106,11 @@ impl Watch {
     /// How this watcher sees an event; `None` where it concerns nothing that fits.
     fn seen(&self, event: &Event) -> Option<WatchEvent> {
         let all = self.labels.is_empty() && self.fields.is_empty();
-        let fits = |version: &Version| all || {
-            let object = version.object();
-            self.labels.matches(&object) && self.fields.matches(&object)
+        let fits = |version: &Version| {
+            all || {
+                let object = version.object();
+                self.labels.matches(&object) && self.fields.matches(&object)
+            }
         };
         let before = event.before.as_ref().is_some_and(fits);
         let after = !event.deleted && fits(&event.after);
@@ -138,7 +143,9 @@ impl Stream for Watch {
         while let Poll::Ready(event) = this.events.poll_next(cx) {
             let Some(event) = event else {
                 this.ended = true;
-                return Poll::Ready(Some(Err(Status::expired("the watch did not keep up with the changes; list again"))));
+                return Poll::Ready(Some(Err(Status::expired(
+                    "the watch did not keep up with the changes; list again",
+                ))));
             };
             if let Some(event) = this.seen(&event) {
                 return Poll::Ready(Some(Ok(event)));

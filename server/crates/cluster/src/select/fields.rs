@@ -23,8 +23,7 @@ impl FieldSelector {
             } else if let Some((path, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
                 (path, value, true)
             } else {
-                return Err(Status::bad_request(format!(
-                    "invalid selector: '{text}'; can't understand '{part}'")));
+                return Err(Status::bad_request(format!("invalid selector: '{text}'; can't understand '{part}'")));
             };
             all.push(Requirement { path: path.trim().to_owned(), value: value.trim().to_owned(), equal });
         }
@@ -72,8 +71,12 @@ mod tests {
     fn fields_are_compared_as_text() {
         let pod = json!({"metadata": {"name": "a"}, "spec": {"nodeName": "n"}, "status": {"phase": "Running"}});
         for (text, fits) in [
-            ("", true), ("metadata.name=a", true), ("status.phase!=Running", false), ("spec.nodeName==n,status.phase=Running", true),
-            ("spec.x=", true), ("spec.x!=", false),
+            ("", true),
+            ("metadata.name=a", true),
+            ("status.phase!=Running", false),
+            ("spec.nodeName==n,status.phase=Running", true),
+            ("spec.x=", true),
+            ("spec.x!=", false),
         ] {
             assert_eq!(FieldSelector::parse(text).unwrap().matches(&pod), fits, "{text}");
         }

@@ -46,7 +46,12 @@ impl LabelSelector {
         for expression in selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
             let key = expression["key"].as_str().unwrap_or_default().to_owned();
             let values = || -> Vec<String> {
-                expression["values"].as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+                expression["values"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|v| v.as_str().map(str::to_owned))
+                    .collect()
             };
             let test = match expression["operator"].as_str() {
                 Some("In") => Test::In(values()),
@@ -145,17 +150,26 @@ fn requirement(text: &str) -> Result<Requirement, String> {
     let made = |key: &str, test: Test| -> Result<Requirement, String> {
         let key = key.trim();
         if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c)) {
-            return Err(format!("<nil>: Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.'"));
+            return Err(format!(
+                "<nil>: Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.'"
+            ));
         }
         Ok(Requirement { key: key.to_owned(), test })
     };
     let value = |text: &str| -> Result<String, String> {
         let value = text.trim();
         let fits = value.len() <= 63 && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-        if fits { Ok(value.to_owned()) } else { Err(format!("values[0]: Invalid value: \"{value}\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'")) }
+        if fits {
+            Ok(value.to_owned())
+        } else {
+            Err(format!(
+                "values[0]: Invalid value: \"{value}\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"
+            ))
+        }
     };
     if let Some(open) = text.find('(') {
-        let list = text[open + 1..].trim_end().strip_suffix(')').ok_or_else(|| format!("found '{text}', expected: ')'"))?;
+        let list =
+            text[open + 1..].trim_end().strip_suffix(')').ok_or_else(|| format!("found '{text}', expected: ')'"))?;
         let values = list.split(',').map(value).collect::<Result<Vec<_>, _>>()?;
         let words: Vec<&str> = text[..open].split_whitespace().collect();
         return match words[..] {
@@ -185,9 +199,20 @@ mod tests {
     fn selectors_match_as_kubernetes_does() {
         let object = json!({"metadata": {"labels": {"app": "flask", "version": "v1"}}});
         for (text, fits) in [
-            ("", true), ("app=flask", true), ("app==flask,version=v2", false), ("app!=flask", false), ("other!=x", true),
-            ("version in (v1, v2)", true), ("version notin (v1)", false), ("other notin (v1)", true), ("app", true),
-            ("!app", false), ("!other", true), ("app=flask,version in (v1,v2),!x", true), ("other", false), ("app=", false),
+            ("", true),
+            ("app=flask", true),
+            ("app==flask,version=v2", false),
+            ("app!=flask", false),
+            ("other!=x", true),
+            ("version in (v1, v2)", true),
+            ("version notin (v1)", false),
+            ("other notin (v1)", true),
+            ("app", true),
+            ("!app", false),
+            ("!other", true),
+            ("app=flask,version in (v1,v2),!x", true),
+            ("other", false),
+            ("app=", false),
         ] {
             assert_eq!(LabelSelector::parse(text).unwrap().matches(&object), fits, "{text}");
         }
@@ -203,7 +228,8 @@ mod tests {
     #[test]
     fn shown_as_a_query() {
         let selector = LabelSelector::from_json(&json!({"matchLabels": {"b": "1"},
-            "matchExpressions": [{"key": "a", "operator": "In", "values": ["x", "y"]}]})).unwrap();
+            "matchExpressions": [{"key": "a", "operator": "In", "values": ["x", "y"]}]}))
+        .unwrap();
         assert_eq!(selector.to_string(), "a in (x,y),b=1");
         assert_eq!(LabelSelector::parse(&selector.to_string()).unwrap().to_string(), "a in (x,y),b=1");
     }

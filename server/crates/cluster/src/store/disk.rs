@@ -73,13 +73,16 @@ impl Disk {
     }
 
     fn open_checked(path: &Path) -> Result<(Disk, Loaded, u64), StoreError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|error| cannot_open(path, error))?;
+        let database =
+            Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|error| cannot_open(path, error))?;
         let mut disk = Disk { path: path.to_owned(), database: Some(database), content: Content::default() };
         let Some((objects, revision)) = disk.load()? else {
             disk.commit(&[], 1).map_err(|e| storage(path, e))?;
             // The file's name has to survive a power cut, too.
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| StoreError::io(path, e))?;
+                std::fs::File::open(folder)
+                    .and_then(|folder| folder.sync_all())
+                    .map_err(|e| StoreError::io(path, e))?;
             }
             return Ok((disk, Vec::new(), 1));
         };
@@ -89,7 +92,10 @@ impl Disk {
     /// None where the file is new.
     fn load(&mut self) -> Result<Option<(Loaded, u64)>, StoreError> {
         let path = self.path.clone();
-        let read = self.database().and_then(|database| Ok(database.begin_read()?)).map_err(|e| StoreError::damaged(&path, e))?;
+        let read = self
+            .database()
+            .and_then(|database| Ok(database.begin_read()?))
+            .map_err(|e| StoreError::damaged(&path, e))?;
         let meta = match read.open_table(META) {
             Ok(meta) => meta,
             Err(TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -105,7 +111,10 @@ impl Disk {
         }
         let table = read.open_table(OBJECTS).map_err(|e| StoreError::damaged(&path, e))?;
         if format == 1 {
-            let rows = table.iter().map_err(|e| storage(&path, e))?.map(|row| row.map(|(key, json)| (key.value().to_owned(), json.value().to_owned())));
+            let rows = table
+                .iter()
+                .map_err(|e| storage(&path, e))?
+                .map(|row| row.map(|(key, json)| (key.value().to_owned(), json.value().to_owned())));
             let rows = rows.collect::<Result<Vec<_>, _>>().map_err(|e| storage(&path, e))?;
             return self.migrate(rows, revision).map(|objects| Some((objects, revision)));
         }
@@ -119,12 +128,18 @@ impl Disk {
             let (key, value) = row.map_err(|e| storage(&path, e))?;
             objects.push(kept_of(key.value(), value.value()).map_err(|why| {
                 // The key may be what is damaged.
-                StoreError::damaged(&path, format!("the row {:?} {why}", key.value().chars().take(300).collect::<String>()))
+                StoreError::damaged(
+                    &path,
+                    format!("the row {:?} {why}", key.value().chars().take(300).collect::<String>()),
+                )
             })?);
             found.add(value.value());
         }
         if found != expected {
-            return Err(StoreError::damaged(&path, format!("{} objects were written, {} are there", expected.rows, found.rows)));
+            return Err(StoreError::damaged(
+                &path,
+                format!("{} objects were written, {} are there", expected.rows, found.rows),
+            ));
         }
         self.content = found;
         Ok(Some((objects, revision)))
@@ -148,7 +163,12 @@ impl Disk {
                             objects.push(kept);
                         }
                         Err(why) => {
-                            tracing::error!(key, why, "An object in the store {} cannot be read; it is put aside", path.display());
+                            tracing::error!(
+                                key,
+                                why,
+                                "An object in the store {} cannot be read; it is put aside",
+                                path.display()
+                            );
                             unreadable.insert(key.as_str(), json.as_slice())?;
                             table.remove(key.as_str())?;
                         }
@@ -211,7 +231,8 @@ impl Disk {
         self.database = None;
         let path = self.path.clone();
         let (mut again, loaded, _) = Disk::open(&path)?;
-        let mut there: HashMap<String, Bytes> = loaded.into_iter().map(|(key, kept)| (row_key(&key), kept.version.row().clone())).collect();
+        let mut there: HashMap<String, Bytes> =
+            loaded.into_iter().map(|(key, kept)| (row_key(&key), kept.version.row().clone())).collect();
         let mut changes: Vec<(&str, Option<&[u8]>)> = Vec::new();
         for (key, row) in rows {
             if there.remove(key).as_ref() != Some(row) {
@@ -267,7 +288,13 @@ impl Disk {
 /// What must be true of the rows, and the newest revision.
 fn write_counters(write: &redb::WriteTransaction, content: Content, revision: u64) -> Result<(), redb::Error> {
     let mut meta = write.open_table(META)?;
-    let numbers = [("format", FORMAT), ("revision", revision), ("rows", content.rows), ("sum", content.sum), ("check", content.check(FORMAT, revision))];
+    let numbers = [
+        ("format", FORMAT),
+        ("revision", revision),
+        ("rows", content.rows),
+        ("sum", content.sum),
+        ("check", content.check(FORMAT, revision)),
+    ];
     for (name, number) in numbers {
         meta.insert(name, number)?;
     }
@@ -283,7 +310,8 @@ fn kept_of(key: &str, row: &[u8]) -> Result<(Key, Kept), String> {
     let object: Object = serde_json::from_slice(json).map_err(|error| format!("is not JSON: {error}"))?;
     let parts: Vec<&str> = key.split('/').collect();
     let [resource, namespace, name] = parts[..] else { return Err("has no object's key".to_owned()) };
-    let revision = object["metadata"]["resourceVersion"].as_str().and_then(|revision| revision.parse().ok()).unwrap_or(0);
+    let revision =
+        object["metadata"]["resourceVersion"].as_str().and_then(|revision| revision.parse().ok()).unwrap_or(0);
     let charge = json.len() + version::memory(&object);
     let object = Arc::new(object);
     let version = Version::new(revision, Bytes::copy_from_slice(row), &object);
@@ -293,7 +321,9 @@ fn kept_of(key: &str, row: &[u8]) -> Result<(Key, Kept), String> {
 fn cannot_open(path: &Path, error: DatabaseError) -> StoreError {
     match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { path: path.to_owned() },
-        DatabaseError::UpgradeRequired(found) => StoreError::damaged(path, format!("its file format is redb's version {found}")),
+        DatabaseError::UpgradeRequired(found) => {
+            StoreError::damaged(path, format!("its file format is redb's version {found}"))
+        }
         DatabaseError::Storage(error) => storage(path, error),
         other => StoreError::damaged(path, other),
     }
@@ -306,4 +336,3 @@ fn storage(path: &Path, error: impl Into<redb::Error>) -> StoreError {
         other => StoreError::Io { path: path.to_owned(), source: std::io::Error::other(other.to_string()) },
     }
 }
-

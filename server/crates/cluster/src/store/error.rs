@@ -52,8 +52,12 @@ impl StoreError {
         match self {
             StoreError::Locked { .. } => "Stop the other demo-panel, or give this one a --state-dir of its own.",
             StoreError::Damaged { .. } => "Start once with --reset: it moves the state folder aside and begins anew.",
-            StoreError::Newer { .. } => "Start the newer demo-panel, or start once with --reset, which moves the state folder aside.",
-            StoreError::ReadOnly { .. } => "Give write access to the state folder, or choose another one with --state-dir.",
+            StoreError::Newer { .. } => {
+                "Start the newer demo-panel, or start once with --reset, which moves the state folder aside."
+            }
+            StoreError::ReadOnly { .. } => {
+                "Give write access to the state folder, or choose another one with --state-dir."
+            }
             StoreError::Io { .. } => "Check the disk and the state folder, or choose another one with --state-dir.",
         }
     }
@@ -68,7 +72,9 @@ impl StoreError {
         match source.kind() {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path, source },
             // redb's words for a file that is none of its own.
-            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => StoreError::Damaged { path, detail: source.to_string() },
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+                StoreError::Damaged { path, detail: source.to_string() }
+            }
             _ => StoreError::Io { path, source },
         }
     }

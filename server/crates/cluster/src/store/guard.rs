@@ -22,7 +22,10 @@ pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     QUIET.set(before);
     result.map_err(|payload| {
-        let words = payload.downcast_ref::<&str>().map(|words| (*words).to_owned()).or_else(|| payload.downcast_ref::<String>().cloned());
+        let words = payload
+            .downcast_ref::<&str>()
+            .map(|words| (*words).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned());
         words.unwrap_or_else(|| "no reason was given".to_owned()).lines().next().unwrap_or_default().to_owned()
     })
 }

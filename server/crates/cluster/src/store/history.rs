@@ -83,7 +83,11 @@ impl History {
     /// Whether events after `revision` are all there, up to `newest`.
     pub(super) fn reachable(&self, revision: u64, newest: u64) -> Result<(), Compacted> {
         // A revision of the future belongs to a store that is gone: its reader has to begin anew, too.
-        if revision < self.oldest || revision > newest { Err(Compacted { oldest: self.oldest, newest }) } else { Ok(()) }
+        if revision < self.oldest || revision > newest {
+            Err(Compacted { oldest: self.oldest, newest })
+        } else {
+            Ok(())
+        }
     }
 
     /// The events of a resource after `revision`, oldest first.
@@ -93,21 +97,37 @@ impl History {
         for record in self.of(resource, namespace) {
             let before = last.insert(&record.key, (!record.deleted).then_some(&record.after));
             if record.revision > revision {
-                let before = before.unwrap_or_else(|| self.bases.get(&record.key).and_then(|base| base.before.as_ref())).cloned();
+                let before = before
+                    .unwrap_or_else(|| self.bases.get(&record.key).and_then(|base| base.before.as_ref()))
+                    .cloned();
                 let (after, deleted) = (record.after.clone(), record.deleted);
-                events.push(Arc::new(Event { revision: record.revision, key: record.key.clone(), before, after, deleted }));
+                events.push(Arc::new(Event {
+                    revision: record.revision,
+                    key: record.key.clone(),
+                    before,
+                    after,
+                    deleted,
+                }));
             }
         }
         events
     }
 
     /// What differed from now at `revision`: each object's version then, `None` where it was not there.
-    pub(super) fn changed_since(&self, resource: &str, namespace: Option<&str>, revision: u64) -> HashMap<&Key, Option<&Version>> {
+    pub(super) fn changed_since(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> HashMap<&Key, Option<&Version>> {
         let mut then: HashMap<&Key, Option<&Version>> = HashMap::new();
         let mut changed = HashMap::new();
         for record in self.of(resource, namespace) {
             if record.revision > revision {
-                let version = then.get(&record.key).copied().unwrap_or_else(|| self.bases.get(&record.key).and_then(|base| base.before.as_ref()));
+                let version = then
+                    .get(&record.key)
+                    .copied()
+                    .unwrap_or_else(|| self.bases.get(&record.key).and_then(|base| base.before.as_ref()));
                 changed.entry(&record.key).or_insert(version);
             } else {
                 then.insert(&record.key, (!record.deleted).then_some(&record.after));
@@ -117,7 +137,9 @@ impl History {
     }
 
     fn of<'a>(&'a self, resource: &str, namespace: Option<&str>) -> impl Iterator<Item = &'a Record> {
-        self.records.iter().filter(move |r| r.key.resource == resource && namespace.is_none_or(|wanted| wanted == r.key.namespace))
+        self.records
+            .iter()
+            .filter(move |r| r.key.resource == resource && namespace.is_none_or(|wanted| wanted == r.key.namespace))
     }
 
     /// Bytes kept alive, and events.

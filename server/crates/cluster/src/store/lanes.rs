@@ -44,7 +44,8 @@ impl Drop for Lane {
         let mut lanes = self.lanes.0.lock().unwrap_or_else(PoisonError::into_inner);
         self.turn = None;
         // The map's and this one: nobody waits.
-        if Arc::strong_count(&self.lock) <= 2 && lanes.get(&self.key).is_some_and(|lock| Arc::ptr_eq(lock, &self.lock)) {
+        if Arc::strong_count(&self.lock) <= 2 && lanes.get(&self.key).is_some_and(|lock| Arc::ptr_eq(lock, &self.lock))
+        {
             lanes.remove(&self.key);
         }
     }

@@ -5,25 +5,25 @@
 //!
 //! A write is decided on a thread of its own, on the newest state. Its commit compares what it was decided on with what is there
 //! by then; where that differs, it is decided again. So no decision, however long it takes, holds up another object's write.
+mod disk;
 mod error;
 mod guard;
-mod disk;
-mod version;
 mod history;
-mod state;
+mod lanes;
 mod quota;
 mod sequence;
-mod writer;
+mod state;
 mod subscription;
+mod version;
 mod work;
-mod lanes;
+mod writer;
 
 pub use error::StoreError;
+pub(crate) use history::Compacted;
 pub use subscription::Subscription;
 pub use version::Version;
-pub use writer::{Change, Txn};
-pub(crate) use history::Compacted;
 pub(crate) use work::Work;
+pub use writer::{Change, Txn};
 
 use crate::{Object, status::Status};
 use quota::Quota;
@@ -146,7 +146,12 @@ impl Store {
     }
 
     /// The same as it was at an earlier revision. Errors: the history no longer reaches back so far.
-    pub(crate) fn list_at(&self, resource: &str, namespace: Option<&str>, revision: u64) -> Result<Vec<Arc<Object>>, Compacted> {
+    pub(crate) fn list_at(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Vec<Arc<Object>>, Compacted> {
         self.0.shared.read().list_at(resource, namespace, revision)
     }
 
@@ -170,7 +175,12 @@ impl Store {
     }
 
     /// Events strictly after `revision`. Errors: the history no longer reaches back so far, or was never there.
-    pub(crate) fn subscribe_from(&self, resource: &str, namespace: Option<&str>, revision: u64) -> Result<Subscription, Compacted> {
+    pub(crate) fn subscribe_from(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Subscription, Compacted> {
         let mut state = self.0.shared.change();
         let missed = state.since(resource, namespace, revision)?;
         let mut subscription = state.subscribe(resource, namespace, self.0.shared.state().clone());
@@ -179,7 +189,13 @@ impl Store {
     }
 }
 
-async fn write<F>(shared: Arc<Shared>, lanes: Arc<lanes::Lanes>, work: Work, how: WriteHow, decide: F) -> Result<Arc<Object>, Status>
+async fn write<F>(
+    shared: Arc<Shared>,
+    lanes: Arc<lanes::Lanes>,
+    work: Work,
+    how: WriteHow,
+    decide: F,
+) -> Result<Arc<Object>, Status>
 where
     F: Fn(&Txn<'_>) -> Result<Change, Status> + Send + Sync + 'static,
 {
@@ -193,14 +209,19 @@ where
             Submitted::Queued(answer) => {
                 // The next one sees this write already.
                 drop(lane);
-                let lost = |_| Err(Status::internal("the store stopped before it answered; the write may not have happened"));
+                let lost =
+                    |_| Err(Status::internal("the store stopped before it answered; the write may not have happened"));
                 return answer.await.unwrap_or_else(lost);
             }
             Submitted::Stale if lane.is_none() => lane = Some(lanes.enter(&how.key).await),
             Submitted::Stale => {}
         }
     }
-    Err(Status::conflict(&how.key.resource, &how.key.name, "it or its namespace was changed all the time; please try again"))
+    Err(Status::conflict(
+        &how.key.resource,
+        &how.key.name,
+        "it or its namespace was changed all the time; please try again",
+    ))
 }
 
 impl Drop for Inner {

@@ -45,13 +45,25 @@ impl Usage {
     }
 
     /// Exchanges an object's `before` for `after`. Errors: 403 where it grows beyond a limit; then nothing is changed.
-    pub(super) fn change(&mut self, key: &Key, before: usize, after: usize, may_use_reserve: bool) -> Result<(), Status> {
+    pub(super) fn change(
+        &mut self,
+        key: &Key,
+        before: usize,
+        after: usize,
+        may_use_reserve: bool,
+    ) -> Result<(), Status> {
         let of_namespace = self.namespaces.get(&key.namespace).copied().unwrap_or(0);
         let grown = |used: usize| used.saturating_sub(before).saturating_add(after);
         if after > before {
             let reserve = if may_use_reserve { self.quota.reserve } else { 0 };
-            let whose = if key.namespace.is_empty() { "objects without a namespace".to_owned() } else { format!("namespace {}", key.namespace) };
-            for (whose, used, limit) in [(whose.as_str(), of_namespace, self.quota.namespace), ("cluster", self.total, self.quota.total)] {
+            let whose = if key.namespace.is_empty() {
+                "objects without a namespace".to_owned()
+            } else {
+                format!("namespace {}", key.namespace)
+            };
+            for (whose, used, limit) in
+                [(whose.as_str(), of_namespace, self.quota.namespace), ("cluster", self.total, self.quota.total)]
+            {
                 if grown(used) > limit.saturating_add(reserve) {
                     return Err(exceeded(key, whose, after - before, used, limit));
                 }
@@ -69,7 +81,9 @@ impl Usage {
 fn exceeded(key: &Key, whose: &str, requested: usize, used: usize, limit: usize) -> Status {
     Status::forbidden(format!(
         "{} \"{}\" is forbidden: exceeded quota: {whose}, requested: memory={requested}, used: memory={used}, limited: memory={limit}; \
-         delete objects that are no longer needed, or make this one smaller", key.resource, key.name))
+         delete objects that are no longer needed, or make this one smaller",
+        key.resource, key.name
+    ))
 }
 
 #[cfg(test)]
@@ -80,7 +94,9 @@ mod tests {
     fn what_grows_beyond_a_limit_is_refused_and_what_shrinks_is_not() {
         let mut usage = Usage::new(Quota { total: 100, namespace: 60, reserve: 10 });
         let key = |namespace: &str| Key::new("configmaps", namespace, "x");
-        let mut change = |namespace: &str, before, after, reserve| usage.change(&key(namespace), before, after, reserve).map_err(|status| status.message);
+        let mut change = |namespace: &str, before, after, reserve| {
+            usage.change(&key(namespace), before, after, reserve).map_err(|status| status.message)
+        };
         assert_eq!(change("a", 0, 60, false), Ok(()));
         let refused = change("a", 0, 1, false).unwrap_err();
         assert!(refused.starts_with("configmaps \"x\" is forbidden: exceeded quota: namespace a, requested: memory=1, used: memory=60, limited: memory=60;"), "{refused}");

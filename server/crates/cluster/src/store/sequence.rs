@@ -75,7 +75,12 @@ impl Shared {
             queue: VecDeque::new(),
             closed: false,
         };
-        let shared = Shared { state: Arc::new(RwLock::new(state)), sequence: Mutex::new(sequence), work: Condvar::new(), ended: watch::Sender::new(None) };
+        let shared = Shared {
+            state: Arc::new(RwLock::new(state)),
+            sequence: Mutex::new(sequence),
+            work: Condvar::new(),
+            ended: watch::Sender::new(None),
+        };
         shared.sequence().recount(&shared.read());
         shared
     }
@@ -133,7 +138,8 @@ impl Shared {
                 None => state.kept(key).map(|kept| kept.version.revision),
             };
             let unchanged = seen.keys.iter().all(|(key, revision)| is(key) == *revision);
-            let below = |(resource, most): &(String, usize)| sequence.counts.get(resource).copied().unwrap_or(0) < *most;
+            let below =
+                |(resource, most): &(String, usize)| sequence.counts.get(resource).copied().unwrap_or(0) < *most;
             if !unchanged || !seen.limits.iter().all(below) {
                 return Submitted::Stale;
             }
@@ -259,7 +265,11 @@ fn stopped(why: &str) -> Status {
 }
 
 /// Decides once, and submits.
-pub(super) fn attempt(shared: &Shared, decide: &dyn Fn(&Txn<'_>) -> Result<Change, Status>, may_use_reserve: bool) -> Submitted {
+pub(super) fn attempt(
+    shared: &Shared,
+    decide: &dyn Fn(&Txn<'_>) -> Result<Change, Status>,
+    may_use_reserve: bool,
+) -> Submitted {
     let txn = Txn::new(shared);
     let decided = decide(&txn);
     shared.submit(decided, &txn.seen(), may_use_reserve)

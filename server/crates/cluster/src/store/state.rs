@@ -41,7 +41,8 @@ impl State {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = (Key, &Kept)> {
-        let names = self.objects.iter().flat_map(|(resource, names)| names.iter().map(move |(at, kept)| (resource, at, kept)));
+        let names =
+            self.objects.iter().flat_map(|(resource, names)| names.iter().map(move |(at, kept)| (resource, at, kept)));
         names.map(|(resource, (namespace, name), kept)| (Key::new(resource, namespace, name), kept))
     }
 
@@ -62,14 +63,23 @@ impl State {
         self.range(resource, namespace).map(|(_, kept)| kept.object.clone()).collect()
     }
 
-    fn range<'a>(&'a self, resource: &str, namespace: Option<&'a str>) -> impl Iterator<Item = (&'a (String, String), &'a Kept)> {
+    fn range<'a>(
+        &'a self,
+        resource: &str,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a (String, String), &'a Kept)> {
         let start = (namespace.unwrap_or_default().to_owned(), String::new());
         let names = self.objects.get(resource).into_iter().flat_map(move |names| names.range(start.clone()..));
         names.take_while(move |((of, _), _)| namespace.is_none_or(|wanted| wanted == of))
     }
 
     /// As it was at `revision`.
-    pub(super) fn list_at(&self, resource: &str, namespace: Option<&str>, revision: u64) -> Result<Vec<Arc<Object>>, Compacted> {
+    pub(super) fn list_at(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Vec<Arc<Object>>, Compacted> {
         if revision == self.revision {
             return Ok(self.list(resource, namespace));
         }
@@ -88,12 +98,22 @@ impl State {
         Ok(names.into_values().collect())
     }
 
-    pub(super) fn since(&self, resource: &str, namespace: Option<&str>, revision: u64) -> Result<Vec<Arc<Event>>, Compacted> {
+    pub(super) fn since(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Vec<Arc<Event>>, Compacted> {
         self.history.reachable(revision, self.revision)?;
         Ok(self.history.since(resource, namespace, revision))
     }
 
-    pub(super) fn subscribe(&mut self, resource: &str, namespace: Option<&str>, state: Arc<RwLock<State>>) -> Subscription {
+    pub(super) fn subscribe(
+        &mut self,
+        resource: &str,
+        namespace: Option<&str>,
+        state: Arc<RwLock<State>>,
+    ) -> Subscription {
         let (subscriber, mut subscription) = Subscription::pair(namespace, state);
         subscription.began_at(self.revision);
         let all = self.subscribers.entry(resource.to_owned()).or_default();
@@ -113,7 +133,8 @@ impl State {
         if deleted {
             self.keep_for_watchers(last, after.len());
         }
-        let event = Arc::new(Event { revision, key, before: before.as_ref().map(|kept| kept.version.clone()), after, deleted });
+        let event =
+            Arc::new(Event { revision, key, before: before.as_ref().map(|kept| kept.version.clone()), after, deleted });
         if let Some(before) = before {
             self.keep_for_watchers(before.object, before.version.len());
         }

@@ -13,7 +13,11 @@ async fn put(store: &Store, name: &str, value: u32) -> Arc<Object> {
     write(store, name, move |_| Ok(Change::Put(at.clone(), object.clone()))).await.unwrap()
 }
 
-async fn write(store: &Store, name: &str, decide: impl Fn(&Txn<'_>) -> Result<Change, Status> + Send + Sync + 'static) -> Result<Arc<Object>, Status> {
+async fn write(
+    store: &Store,
+    name: &str,
+    decide: impl Fn(&Txn<'_>) -> Result<Change, Status> + Send + Sync + 'static,
+) -> Result<Arc<Object>, Status> {
     store.write(WriteHow { key: key(name), bytes: 0, may_use_reserve: false }, decide).await
 }
 
@@ -24,7 +28,8 @@ async fn what_was_acknowledged_is_there_after_reopening() {
     let store = Store::open(&path).unwrap();
     put(&store, "a", 1).await;
     put(&store, "b", 2).await;
-    let last = write(&store, "b", |txn| Ok(Change::Delete(key("b"), (*txn.get(&key("b")).unwrap()).clone()))).await.unwrap();
+    let last =
+        write(&store, "b", |txn| Ok(Change::Delete(key("b"), (*txn.get(&key("b")).unwrap()).clone()))).await.unwrap();
     assert_eq!(last["metadata"]["resourceVersion"], "4");
     // A copy of the file as it is now is what a kill -9 would leave behind: nothing is flushed on close.
     let crashed = folder.path().join("crashed.redb");
@@ -46,7 +51,8 @@ async fn writes_that_come_together_each_get_a_revision() {
     let store = Store::open(folder.path().join("s")).unwrap();
     let names: Vec<String> = (0..100).map(|i| format!("n{i}")).collect();
     let all = futures::future::join_all(names.iter().map(|name| put(&store, name, 1))).await;
-    let mut versions: Vec<u64> = all.iter().map(|o| o["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()).collect();
+    let mut versions: Vec<u64> =
+        all.iter().map(|o| o["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()).collect();
     versions.sort_unstable();
     versions.dedup();
     assert_eq!(versions.len(), 100);
@@ -119,8 +125,10 @@ async fn a_file_of_format_1_is_read_and_gets_checksums() {
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
     let good = json!({"metadata": {"name": "good", "namespace": "default", "resourceVersion": "7"}}).to_string();
     let rows = [
-        ("configmaps/default/good", good.as_bytes()), ("configmaps/default/deep", deep.as_bytes()),
-        ("configmaps/default/torn", b"{".as_slice()), ("no-key", b"{}".as_slice()),
+        ("configmaps/default/good", good.as_bytes()),
+        ("configmaps/default/deep", deep.as_bytes()),
+        ("configmaps/default/torn", b"{".as_slice()),
+        ("no-key", b"{}".as_slice()),
     ];
     Disk::write_format_1(&path, &rows, 9);
     for _ in 0..2 {
@@ -143,7 +151,11 @@ fn a_file_that_cannot_be_used_is_told_apart() {
     };
     let newer = folder.path().join("newer");
     Disk::write_format(&newer, 7);
-    assert!(shown(Store::open(&newer)).contains("has format 7; this program knows formats up to 2"), "{}", shown(Store::open(&newer)));
+    assert!(
+        shown(Store::open(&newer)).contains("has format 7; this program knows formats up to 2"),
+        "{}",
+        shown(Store::open(&newer))
+    );
 
     let noise = folder.path().join("noise");
     std::fs::write(&noise, vec![7u8; 10_000]).unwrap();
@@ -192,7 +204,8 @@ async fn child_writes_until_it_is_killed() {
     for i in 0.. {
         let written = put(&store, &format!("n{i}"), i).await;
         // Not println: the test harness would keep it to itself.
-        writeln!(std::io::stderr(), "acknowledged {i} {}", written["metadata"]["resourceVersion"].as_str().unwrap()).unwrap();
+        writeln!(std::io::stderr(), "acknowledged {i} {}", written["metadata"]["resourceVersion"].as_str().unwrap())
+            .unwrap();
     }
 }
 
@@ -232,7 +245,11 @@ async fn several_writes_to_one_object_in_a_batch_leave_the_last_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("s")).unwrap();
     let all = futures::future::join_all((0..50).map(|i| put(&store, "same", i))).await;
-    let newest = all.iter().max_by_key(|o| o["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap()).unwrap().clone();
+    let newest = all
+        .iter()
+        .max_by_key(|o| o["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap())
+        .unwrap()
+        .clone();
     drop(store);
     assert_eq!(Store::open(folder.path().join("s")).unwrap().get(&key("same")).unwrap(), newest);
 }
@@ -264,7 +281,8 @@ async fn child_survives_a_full_disk() {
         assert!(store.get(&key("big")).is_none(), "what was refused is not seen");
         std::fs::copy("store.redb", "crashed.redb").unwrap();
         let shown = store.revision();
-        let (sure, again) = (shown, std::thread::spawn(|| Store::open("crashed.redb").map(|store| store.revision())).join().unwrap());
+        let (sure, again) =
+            (shown, std::thread::spawn(|| Store::open("crashed.redb").map(|store| store.revision())).join().unwrap());
         if let Ok(again) = again {
             assert!(again >= sure, "revision {sure} was shown, and would be given again after {again}");
         }
@@ -272,7 +290,10 @@ async fn child_survives_a_full_disk() {
     limit_file_size(libc::RLIM_INFINITY);
     for name in ["after", "later"] {
         let object = put(&store, name, 2).await;
-        assert!(revisions.insert(object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()), "a revision twice");
+        assert!(
+            revisions.insert(object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()),
+            "a revision twice"
+        );
     }
     drop(store);
     let again = Store::open("store.redb").unwrap();
@@ -290,7 +311,12 @@ fn a_full_disk_refuses_writes_and_hurts_nothing() {
         .current_dir(folder.path())
         .output()
         .unwrap();
-    assert!(child.status.success(), "{}{}", String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    assert!(
+        child.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&child.stdout),
+        String::from_utf8_lossy(&child.stderr)
+    );
     assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
 }
 
@@ -311,18 +337,32 @@ async fn the_history_is_bounded_in_bytes_and_still_answers() {
     assert!(store.subscribe_from("configmaps", None, newest - 100).is_err());
     let mut missed = store.subscribe_from("configmaps", None, newest - 2).unwrap();
     let event = futures::future::poll_fn(|cx| missed.poll_next(cx)).await.unwrap();
-    assert_eq!((event.revision, &event.before.as_ref().unwrap().object()["data"]["i"], &event.after.object()["data"]["i"]), (newest - 1, &json!("197"), &json!("198")));
+    assert_eq!(
+        (event.revision, &event.before.as_ref().unwrap().object()["data"]["i"], &event.after.object()["data"]["i"]),
+        (newest - 1, &json!("197"), &json!("198"))
+    );
 }
 
 #[tokio::test]
 async fn older_states_know_what_was_created_deleted_and_created_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("s")).unwrap();
-    let names = |revision| store.list_at("configmaps", None, revision).unwrap().iter().map(|o| o["data"]["x"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let names = |revision| {
+        store
+            .list_at("configmaps", None, revision)
+            .unwrap()
+            .iter()
+            .map(|o| o["data"]["x"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
     let mut states = vec![(store.revision(), Vec::new())];
     for (i, shown) in [(1, vec!["1"]), (2, vec!["2"]), (0, vec![]), (3, vec!["3"])] {
         match i {
-            0 => drop(write(&store, "a", |txn| Ok(Change::Delete(key("a"), (*txn.get(&key("a")).unwrap()).clone()))).await.unwrap()),
+            0 => drop(
+                write(&store, "a", |txn| Ok(Change::Delete(key("a"), (*txn.get(&key("a")).unwrap()).clone())))
+                    .await
+                    .unwrap(),
+            ),
             i => drop(put(&store, "a", i).await),
         }
         states.push((store.revision(), shown));
@@ -354,7 +394,9 @@ async fn a_slow_decision_holds_up_no_other_write() {
     };
     // On the writer's thread the slow one would wait for the others, which wait for it.
     let both = async { futures::join!(slow, others) };
-    tokio::time::timeout(std::time::Duration::from_secs(60), both).await.expect("the other writes waited for the slow one");
+    tokio::time::timeout(std::time::Duration::from_secs(60), both)
+        .await
+        .expect("the other writes waited for the slow one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -368,7 +410,8 @@ async fn writes_that_read_what_they_change_lose_nothing() {
             let sum: u32 = object["data"]["x"].as_str().unwrap().parse().unwrap();
             object["data"]["x"] = (sum + 1).to_string().into();
             Ok(Change::Put(key("sum"), object))
-        }).await
+        })
+        .await
     };
     let all = futures::future::join_all((0..200).map(|_| add(store.clone()))).await;
     assert!(all.iter().all(Result::is_ok), "{:?}", all.iter().find_map(|r| r.as_ref().err()));
@@ -384,7 +427,11 @@ async fn a_namespace_may_take_so_much_memory_and_others_go_on() {
         let (store, at) = (store.clone(), Key::new("configmaps", namespace, &format!("c{i}")));
         let how = WriteHow { key: at.clone(), bytes: 0, may_use_reserve: reserve };
         async move {
-            store.write(how, move |_| Ok(Change::Put(at.clone(), json!({"metadata": {}, "data": {"x": "x".repeat(500_000)}})))).await
+            store
+                .write(how, move |_| {
+                    Ok(Change::Put(at.clone(), json!({"metadata": {}, "data": {"x": "x".repeat(500_000)}})))
+                })
+                .await
         }
     };
     let mut made = 0;
@@ -411,7 +458,13 @@ async fn a_namespace_may_take_so_much_memory_and_others_go_on() {
 /// What a store says when it is opened: everything in it, or why it is not.
 fn shown(path: &Path) -> Result<String, String> {
     let store = Store::open(path).map_err(|error| format!("{error}. {}", error.hint()))?;
-    let shown = store.0.shared.read().all().map(|(key, kept)| format!("{key:?} {}", kept.object)).collect::<std::collections::BTreeSet<_>>();
+    let shown = store
+        .0
+        .shared
+        .read()
+        .all()
+        .map(|(key, kept)| format!("{key:?} {}", kept.object))
+        .collect::<std::collections::BTreeSet<_>>();
     Ok(format!("{} {shown:?}", store.revision()))
 }
 
@@ -461,7 +514,8 @@ fn a_flipped_bit_is_never_read_as_valid_and_prints_no_panic() {
                 let at = key(&format!("n{i}"));
                 write(&store, &format!("n{i}"), move |_| Ok(Change::Put(at.clone(), object.clone()))).await.unwrap();
             }
-        })).await;
+        }))
+        .await;
         for i in 0..40 {
             put(&store, &format!("n{}", i * 3), 1).await;
         }
@@ -481,7 +535,8 @@ fn a_flipped_bit_is_never_read_as_valid_and_prints_no_panic() {
 #[ignore = "runs as a child process"]
 async fn child_writes_to_a_damaged_store() {
     let whole = std::fs::read("whole.redb").unwrap();
-    let used: Vec<usize> = (1..whole.len() / 4096).filter(|page| whole[page * 4096..][..4096].iter().any(|byte| *byte != 0)).collect();
+    let used: Vec<usize> =
+        (1..whole.len() / 4096).filter(|page| whole[page * 4096..][..4096].iter().any(|byte| *byte != 0)).collect();
     let mut ended = 0;
     for page in used.iter().step_by(used.len().div_ceil(40)) {
         let mut flipped = whole.clone();
@@ -522,7 +577,11 @@ fn a_writer_that_fails_says_so_and_prints_no_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let store = Store::open(&path).unwrap();
-        futures::future::join_all((0..300).map(|i| { let store = store.clone(); async move { put(&store, &format!("n{i}"), i).await } })).await;
+        futures::future::join_all((0..300).map(|i| {
+            let store = store.clone();
+            async move { put(&store, &format!("n{i}"), i).await }
+        }))
+        .await;
     });
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "store::tests::child_writes_to_a_damaged_store", "--ignored", "--nocapture"])

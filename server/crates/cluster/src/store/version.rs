@@ -70,7 +70,9 @@ impl Draft {
         }
         object["metadata"]["resourceVersion"] = Value::String(String::new());
         let mut draft = Draft { json: Vec::with_capacity(1024), hole: 0, charge: 0 };
-        draft.write(object).map_err(|error| Status::internal(format!("the object cannot be written as JSON: {error}")))?;
+        draft
+            .write(object)
+            .map_err(|error| Status::internal(format!("the object cannot be written as JSON: {error}")))?;
         draft.charge = draft.json.len() + memory(object);
         Ok(draft)
     }

@@ -21,24 +21,39 @@ pub(crate) struct Work {
 impl Work {
     pub(super) fn new() -> Work {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Work { small: Arc::new(Semaphore::new(SMALL_AT_ONCE)), large: Arc::new(Semaphore::new((cores / 2).max(1))), waiting: TaskTracker::new() }
+        Work {
+            small: Arc::new(Semaphore::new(SMALL_AT_ONCE)),
+            large: Arc::new(Semaphore::new((cores / 2).max(1))),
+            waiting: TaskTracker::new(),
+        }
     }
 
     /// Runs `f`, whose input has so many bytes. Errors: 500 where it panicked or the program ends.
-    pub(crate) async fn run<T: Send + 'static>(&self, bytes: usize, f: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Status> {
         let work = self.clone();
         self.apart(async move { work.run_here(bytes, f).await }).await
     }
 
     /// Lets a task of its own wait for turns: a caller that is not polled while it awaits something else would keep a turn that it was
     /// given, and everybody behind it would wait for ever. Dropping the future gives the turn up. Errors: 500 where the program ends.
-    pub(super) async fn apart<T: Send + 'static>(&self, waiting: impl Future<Output = Result<T, Status>> + Send + 'static) -> Result<T, Status> {
+    pub(super) async fn apart<T: Send + 'static>(
+        &self,
+        waiting: impl Future<Output = Result<T, Status>> + Send + 'static,
+    ) -> Result<T, Status> {
         let task = AbortOnDropHandle::new(self.waiting.spawn(waiting));
         task.await.map_err(|_| Status::internal("the server is ending"))?
     }
 
     /// [`Work::run`] for a task that awaits nothing else.
-    pub(super) async fn run_here<T: Send + 'static>(&self, bytes: usize, f: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+    pub(super) async fn run_here<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Status> {
         let gate = if bytes < LARGE { &self.small } else { &self.large };
         let ended = |_| Status::internal("the server is ending");
         let permit = gate.clone().acquire_owned().await.map_err(ended)?;

@@ -113,7 +113,8 @@ fn batch(disk: &mut Disk, shared: &Shared, jobs: Vec<Job>) {
         None => Ok(()),
         Some((last, ..)) => {
             // In order: of several writes to one object in a batch the last one stays.
-            let rows: Vec<(&str, Option<&[u8]>)> = writes.iter().map(|(write, name, row)| (name.as_str(), (!write.deleted).then_some(&row[..]))).collect();
+            let rows: Vec<(&str, Option<&[u8]>)> =
+                writes.iter().map(|(write, name, row)| (name.as_str(), (!write.deleted).then_some(&row[..]))).collect();
             disk.commit(&rows, last.revision)
         }
     };
@@ -124,7 +125,11 @@ fn batch(disk: &mut Disk, shared: &Shared, jobs: Vec<Job>) {
             for (write, _, row) in writes {
                 settled.push((write.key.clone(), write.revision));
                 let version = Version::new(write.revision, row, &write.object);
-                state.publish(write.key, Kept { object: write.object, version, charge: write.draft.charge }, write.deleted);
+                state.publish(
+                    write.key,
+                    Kept { object: write.object, version, charge: write.draft.charge },
+                    write.deleted,
+                );
             }
             drop(state);
             shared.settle(&settled);

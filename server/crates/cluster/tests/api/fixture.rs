@@ -1,8 +1,8 @@
 //! A whole API in this process: temporary state folder, port 0, a node that is made up. Ends with the test.
 use bytes::Bytes;
 use cluster::{
-    Auth, Duplex, Exec, ExecOptions, Hosts, Kind, Kinds, Kubelet, LogOptions, LogStream, Pki, Registry, Role, StateDir, Status, Store,
-    Tokens, kubeconfig_file, render_kubeconfig, serve_api,
+    Auth, Duplex, Exec, ExecOptions, Hosts, Kind, Kinds, Kubelet, LogOptions, LogStream, Pki, Registry, Role, StateDir,
+    Status, Store, Tokens, kubeconfig_file, render_kubeconfig, serve_api,
 };
 use futures::{FutureExt, StreamExt};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -41,7 +41,9 @@ impl TestApi {
         let addr = listener.local_addr().unwrap();
         for role in [Role::Owner, Role::Presenter, Role::Viewer] {
             let (token, user) = tokens.of(role).unwrap();
-            state.write(kubeconfig_file(role), &render_kubeconfig(addr, &ca_pem, token, &user.name, "istio-app")).unwrap();
+            state
+                .write(kubeconfig_file(role), &render_kubeconfig(addr, &ca_pem, token, &user.name, "istio-app"))
+                .unwrap();
         }
         let store = Store::open(state.file("store")).unwrap();
         let mut route = Kind::custom("networking.istio.io", &["v1", "v1beta1"], "VirtualService", "virtualservices");
@@ -51,9 +53,27 @@ impl TestApi {
         let stop = CancellationToken::new();
         let auth = Auth { tokens: tokens.clone(), hosts: Hosts::default(), audit: Some(state.file("audit.log")) };
         #[allow(clippy::disallowed_methods, reason = "a test may start the one task it is about")]
-        let served = tokio::spawn(serve_api(listener, listen::Listener::new("api", cluster::api_limits(None), &listen::Books::default()), pki.server_config().unwrap(), registry.clone(), Arc::new(MadeUpNode), auth, stop.clone()));
+        let served = tokio::spawn(serve_api(
+            listener,
+            listen::Listener::new("api", cluster::api_limits(None), &listen::Books::default()),
+            pki.server_config().unwrap(),
+            registry.clone(),
+            Arc::new(MadeUpNode),
+            auth,
+            stop.clone(),
+        ));
         let client = client(&state.file("kubeconfig")).await;
-        TestApi { client, addr, tokens, ca_pem, state, _stop_on_drop: stop.clone().drop_guard(), stop, served: Some(served), _temp: temp }
+        TestApi {
+            client,
+            addr,
+            tokens,
+            ca_pem,
+            state,
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
+            served: Some(served),
+            _temp: temp,
+        }
     }
 
     /// A client with the rights of a role.
@@ -127,7 +147,8 @@ struct MadeUpNode;
 #[async_trait::async_trait]
 impl Kubelet for MadeUpNode {
     async fn logs(&self, namespace: &str, pod: &str, o: LogOptions) -> Result<LogStream, Status> {
-        let first = Bytes::from(format!("{namespace}/{pod}/{} tail={:?}\n", o.container.unwrap_or_default(), o.tail_lines));
+        let first =
+            Bytes::from(format!("{namespace}/{pod}/{} tail={:?}\n", o.container.unwrap_or_default(), o.tail_lines));
         let lines = futures::stream::iter([Ok(first)]);
         Ok(if o.follow { lines.chain(futures::stream::pending()).boxed() } else { lines.boxed() })
     }
@@ -159,8 +180,15 @@ impl Kubelet for MadeUpNode {
             out.shutdown().await.unwrap();
             code
         };
-        let stdin: Option<Box<dyn tokio::io::AsyncWrite + Send + Unpin>> = if is_cat { Some(Box::new(in_writer)) } else { None };
-        Ok(Exec { stdin, stdout: Box::new(out_reader), stderr: Box::new(tokio::io::empty()), resize, exit: exit.boxed() })
+        let stdin: Option<Box<dyn tokio::io::AsyncWrite + Send + Unpin>> =
+            if is_cat { Some(Box::new(in_writer)) } else { None };
+        Ok(Exec {
+            stdin,
+            stdout: Box::new(out_reader),
+            stderr: Box::new(tokio::io::empty()),
+            resize,
+            exit: exit.boxed(),
+        })
     }
 
     async fn port_forward(&self, _: &str, pod: &str, port: u16) -> Result<Box<dyn Duplex>, Status> {

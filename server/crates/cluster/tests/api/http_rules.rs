@@ -30,10 +30,17 @@ async fn tls(t: &TestApi) -> tokio_rustls::client::TlsStream<tokio::net::TcpStre
     use rustls::pki_types::pem::PemObject;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(rustls::pki_types::CertificateDer::from_pem_slice(t.ca_pem.as_bytes()).unwrap()).unwrap();
-    let config = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
+    let config =
+        rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
-    connector.connect("localhost".try_into().unwrap(), tokio::net::TcpStream::connect(t.addr).await.unwrap()).await.unwrap()
+    connector
+        .connect("localhost".try_into().unwrap(), tokio::net::TcpStream::connect(t.addr).await.unwrap())
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -44,7 +51,11 @@ async fn the_host_is_checked_before_the_token_and_the_token_before_the_path() {
         ("/api/v1/pods", format!("Host: evil.example\r\nAuthorization: Bearer {token}\r\n"), "403"),
         ("/readyz", "Host: evil.example\r\n".to_owned(), "403"),
         ("/api/v1/pods", format!("Authorization: Bearer {token}\r\n"), "40"),
-        ("/api/v1/pods", format!("Host: localhost\r\nOrigin: https://evil.example\r\nAuthorization: Bearer {token}\r\n"), "403"),
+        (
+            "/api/v1/pods",
+            format!("Host: localhost\r\nOrigin: https://evil.example\r\nAuthorization: Bearer {token}\r\n"),
+            "403",
+        ),
         ("/api/v1/pods", "Host: localhost\r\n".to_owned(), "401"),
         ("/nonsense", "Host: localhost\r\nAuthorization: Bearer x\r\n".to_owned(), "401"),
         ("/api/v1/pods", format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n"), "200"),
@@ -76,7 +87,11 @@ async fn a_viewer_looks_and_does_not_touch() {
     let error = pods.create(&PostParams::default(), &serde_json::from_value(pod("p")).unwrap()).await.unwrap_err();
     let kube::Error::Api(status) = error else { panic!("{error}") };
     assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
-    assert!(status.message.starts_with("pods is forbidden: User \"viewer\" cannot create resource \"pods\""), "{}", status.message);
+    assert!(
+        status.message.starts_with("pods is forbidden: User \"viewer\" cannot create resource \"pods\""),
+        "{}",
+        status.message
+    );
 }
 
 #[tokio::test]
@@ -90,12 +105,33 @@ async fn bodies_are_bounded_and_of_a_known_type() {
         ("no json", post("application/json"), b"{".to_vec(), 400, "BadRequest"),
         ("anchors", post("application/yaml"), b"metadata: &m {name: a}\nother: *m".to_vec(), 400, "BadRequest"),
         ("yaml", post("application/yaml"), b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}".to_vec(), 201, ""),
-        ("strict", Request::post("/api/v1/namespaces/istio-app/pods?fieldValidation=Strict").header("content-type", "application/json"),
-            json!({"metadata": {"name": "s"}, "spec": {"containers": [{"name": "a", "image": "a"}], "nonsense": 1}}).to_string().into_bytes(), 400, "BadRequest"),
+        (
+            "strict",
+            Request::post("/api/v1/namespaces/istio-app/pods?fieldValidation=Strict")
+                .header("content-type", "application/json"),
+            json!({"metadata": {"name": "s"}, "spec": {"containers": [{"name": "a", "image": "a"}], "nonsense": 1}})
+                .to_string()
+                .into_bytes(),
+            400,
+            "BadRequest",
+        ),
         ("method", Request::post("/api/v1/namespaces/istio-app/configmaps/m"), b"{}".to_vec(), 405, "MethodNotAllowed"),
         ("no such resource", Request::get("/api/v1/unicorns"), Vec::new(), 404, "NotFound"),
-        ("not acceptable", Request::get("/api/v1/pods").header("accept", "text/html"), Vec::new(), 406, "NotAcceptable"),
-        ("apply without a manager", Request::patch("/api/v1/namespaces/istio-app/configmaps/m").header("content-type", "application/apply-patch+yaml"), b"{}".to_vec(), 422, "Invalid"),
+        (
+            "not acceptable",
+            Request::get("/api/v1/pods").header("accept", "text/html"),
+            Vec::new(),
+            406,
+            "NotAcceptable",
+        ),
+        (
+            "apply without a manager",
+            Request::patch("/api/v1/namespaces/istio-app/configmaps/m")
+                .header("content-type", "application/apply-patch+yaml"),
+            b"{}".to_vec(),
+            422,
+            "Invalid",
+        ),
         ("attach", Request::get("/api/v1/namespaces/istio-app/pods/none/attach"), Vec::new(), 404, "NotFound"),
     ] {
         let (seen, status) = ask(&t.client, request, body).await;
@@ -108,8 +144,13 @@ async fn bodies_are_bounded_and_of_a_known_type() {
 async fn plain_spdy_is_told_the_cure() {
     let t = TestApi::start().await;
     t.running_pod("p").await;
-    for (sub, cure) in [("portforward?ports=1", "KUBECTL_PORT_FORWARD_WEBSOCKETS=true"), ("exec?command=env", "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true")] {
-        let request = Request::post(format!("/api/v1/namespaces/istio-app/pods/p/{sub}")).header("connection", "Upgrade").header("upgrade", "SPDY/3.1");
+    for (sub, cure) in [
+        ("portforward?ports=1", "KUBECTL_PORT_FORWARD_WEBSOCKETS=true"),
+        ("exec?command=env", "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true"),
+    ] {
+        let request = Request::post(format!("/api/v1/namespaces/istio-app/pods/p/{sub}"))
+            .header("connection", "Upgrade")
+            .header("upgrade", "SPDY/3.1");
         let (code, status) = ask(&t.client, request, "").await;
         assert_eq!(code, 400);
         assert!(status["message"].as_str().unwrap().contains(cure), "{status}");
@@ -120,7 +161,11 @@ async fn plain_spdy_is_told_the_cure() {
 async fn an_old_version_ends_the_watch_with_410() {
     let t = TestApi::start().await;
     let (code, event) = ask(&t.client, Request::get("/api/v1/pods?watch=1&resourceVersion=99999999&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"), "").await;
-    assert_eq!((code, event["type"].as_str(), event["object"]["code"].as_u64()), (200, Some("ERROR"), Some(410)), "{event}");
+    assert_eq!(
+        (code, event["type"].as_str(), event["object"]["code"].as_u64()),
+        (200, Some("ERROR"), Some(410)),
+        "{event}"
+    );
 }
 
 #[tokio::test]
@@ -149,8 +194,10 @@ async fn tables_have_the_columns_of_kubectl() {
     let t = TestApi::start().await;
     t.running_pod("p").await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-    let (_, table) = ask(&t.client, Request::get("/api/v1/namespaces/istio-app/pods").header("accept", accept), "").await;
-    let names: Vec<&str> = table["columnDefinitions"].as_array().unwrap().iter().filter_map(|c| c["name"].as_str()).collect();
+    let (_, table) =
+        ask(&t.client, Request::get("/api/v1/namespaces/istio-app/pods").header("accept", accept), "").await;
+    let names: Vec<&str> =
+        table["columnDefinitions"].as_array().unwrap().iter().filter_map(|c| c["name"].as_str()).collect();
     assert_eq!(names[..5], ["Name", "Ready", "Status", "Restarts", "Age"]);
     assert_eq!(table["rows"][0]["cells"][1], "1/1");
 }

@@ -3,7 +3,9 @@ use crate::fixture::{TestApi, deployment, pod};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
+};
 use kube::core::GroupVersionKind;
 use kube::runtime::watcher::{self, Event, InitialListStrategy};
 use kube::{Api, ResourceExt};
@@ -56,7 +58,8 @@ async fn lists_come_in_pages() {
     }
     let first = maps.list(&ListParams::default().limit(2)).await.unwrap();
     assert_eq!((first.items.len(), first.metadata.remaining_item_count), (2, Some(1)));
-    let rest = maps.list(&ListParams::default().limit(2).continue_token(&first.metadata.continue_.unwrap())).await.unwrap();
+    let rest =
+        maps.list(&ListParams::default().limit(2).continue_token(&first.metadata.continue_.unwrap())).await.unwrap();
     assert_eq!((rest.items.len(), rest.metadata.continue_), (1, None));
 }
 
@@ -69,11 +72,15 @@ async fn server_side_apply_tells_conflicts_apart() {
     assert_eq!(made.spec.unwrap().replicas, Some(1));
     let again = deployments.patch("v1", &ours, &Patch::Apply(deployment("v1", 1))).await.unwrap();
     assert_eq!(again.metadata.resource_version, made.metadata.resource_version, "the same apply changes nothing");
-    let theirs = deployments.patch("v1", &PatchParams::apply("other"), &Patch::Apply(deployment("v1", 2))).await.unwrap_err();
+    let theirs =
+        deployments.patch("v1", &PatchParams::apply("other"), &Patch::Apply(deployment("v1", 2))).await.unwrap_err();
     let kube::Error::Api(status) = theirs else { panic!("{theirs}") };
     assert_eq!((status.code, status.reason.as_str()), (409, "Conflict"));
     assert!(status.message.contains("demo-panel") && status.message.contains(".spec.replicas"), "{}", status.message);
-    let forced = deployments.patch("v1", &PatchParams::apply("other").force(), &Patch::Apply(deployment("v1", 2))).await.unwrap();
+    let forced = deployments
+        .patch("v1", &PatchParams::apply("other").force(), &Patch::Apply(deployment("v1", 2)))
+        .await
+        .unwrap();
     assert_eq!(forced.spec.unwrap().replicas, Some(2));
 }
 
@@ -82,7 +89,10 @@ async fn status_and_scale_are_apart_from_the_spec() {
     let t = TestApi::start().await;
     let deployments: Api<Deployment> = Api::default_namespaced(t.client.clone());
     deployments.create(&PostParams::default(), &serde_json::from_value(deployment("v1", 1)).unwrap()).await.unwrap();
-    let scaled = deployments.patch_scale("v1", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 4}}))).await.unwrap();
+    let scaled = deployments
+        .patch_scale("v1", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 4}})))
+        .await
+        .unwrap();
     assert_eq!(scaled.spec.unwrap().replicas, Some(4));
     let scale = deployments.get_scale("v1").await.unwrap();
     assert_eq!(scale.status.unwrap().selector.as_deref(), Some("app=v1"));
@@ -97,11 +107,17 @@ async fn the_audit_log_says_who_changed_what() {
     let deployments: Api<Deployment> = Api::default_namespaced(t.client.clone());
     deployments.create(&PostParams::default(), &serde_json::from_value(deployment("v1", 1)).unwrap()).await.unwrap();
     deployments.get("v1").await.unwrap();
-    deployments.patch_scale("v1", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 4}}))).await.unwrap();
+    deployments
+        .patch_scale("v1", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 4}})))
+        .await
+        .unwrap();
     let viewer: Api<Deployment> = Api::default_namespaced(t.client_of(cluster::Role::Viewer).await);
     viewer.delete("v1", &DeleteParams::default()).await.unwrap_err();
     let lines: Vec<serde_json::Value> = t.audit().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let said: Vec<String> = lines.iter().map(|l| format!("{} {} {} {}", l["user"], l["verb"], l["subresource"], l["code"]).replace('"', "")).collect();
+    let said: Vec<String> = lines
+        .iter()
+        .map(|l| format!("{} {} {} {}", l["user"], l["verb"], l["subresource"], l["code"]).replace('"', ""))
+        .collect();
     assert_eq!(said, ["owner create  201", "owner patch scale 200", "viewer delete  403"]);
     assert_eq!(lines[1]["changes"], json!([[".spec.replicas", 1, 4]]));
 }
@@ -109,7 +125,12 @@ async fn the_audit_log_says_who_changed_what() {
 #[tokio::test]
 async fn custom_kinds_are_served_in_every_version() {
     let t = TestApi::start().await;
-    let resource = |version: &str| ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("networking.istio.io", version, "VirtualService"), "virtualservices");
+    let resource = |version: &str| {
+        ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk("networking.istio.io", version, "VirtualService"),
+            "virtualservices",
+        )
+    };
     let v1: Api<DynamicObject> = Api::default_namespaced_with(t.client.clone(), &resource("v1"));
     let beta: Api<DynamicObject> = Api::default_namespaced_with(t.client.clone(), &resource("v1beta1"));
     let route = json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "flaskapp"}, "spec": {"hosts": ["flaskapp"]}});
@@ -118,7 +139,8 @@ async fn custom_kinds_are_served_in_every_version() {
     let strategic = v1.patch("flaskapp", &PatchParams::default(), &Patch::Strategic(json!({}))).await.unwrap_err();
     assert!(matches!(strategic, kube::Error::Api(ref s) if s.code == 415), "{strategic}");
     let discovery = kube::Discovery::new(t.client.clone()).run().await.unwrap();
-    let (found, capabilities) = discovery.resolve_gvk(&GroupVersionKind::gvk("networking.istio.io", "v1", "VirtualService")).unwrap();
+    let (found, capabilities) =
+        discovery.resolve_gvk(&GroupVersionKind::gvk("networking.istio.io", "v1", "VirtualService")).unwrap();
     assert_eq!(found.plural, "virtualservices");
     assert!(capabilities.supports_operation("watch"));
     assert!(discovery.has_group("apps"));
@@ -141,7 +163,10 @@ async fn a_watch_tells_every_change_in_order() {
             WatchEvent::Added(o) => seen.push(format!("added {}", o.name_any())),
             WatchEvent::Modified(o) => seen.push(format!("modified {}", o.data.unwrap()["k"])),
             WatchEvent::Deleted(o) => {
-                assert_ne!(o.metadata.resource_version, made.metadata.resource_version, "it has the version of what took it out of the selector");
+                assert_ne!(
+                    o.metadata.resource_version, made.metadata.resource_version,
+                    "it has the version of what took it out of the selector"
+                );
                 seen.push(format!("deleted {}", o.name_any()));
             }
             other => panic!("{other:?}"),

@@ -49,7 +49,10 @@ fn found() -> Option<PathBuf> {
 impl Kubectl<'_> {
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(line.split_whitespace()).env("KUBECONFIG", self.api.kubeconfig(self.role)).env("HOME", "/nonexistent");
+        command
+            .args(line.split_whitespace())
+            .env("KUBECONFIG", self.api.kubeconfig(self.role))
+            .env("HOME", "/nonexistent");
         // kubectl 1.30 needs to be told; later ones do this anyway.
         command.env("KUBECTL_PORT_FORWARD_WEBSOCKETS", "true").env("EDITOR", "sed -i s/replicas:.2/replicas:\\ 6/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -79,14 +82,20 @@ impl Kubectl<'_> {
 
     async fn says_given(&self, line: &str, input: &str, expected: &str) -> String {
         let (code, text) = self.run(line, input).await;
-        assert!(code == 0 && text.contains(expected), "kubectl {line}: exit code {code}, expected {expected:?} in:\n{text}");
+        assert!(
+            code == 0 && text.contains(expected),
+            "kubectl {line}: exit code {code}, expected {expected:?} in:\n{text}"
+        );
         text
     }
 
     /// Must fail with this.
     async fn fails(&self, line: &str, input: &str, expected: &str) {
         let (code, text) = self.run(line, input).await;
-        assert!(code != 0 && text.contains(expected), "kubectl {line}: exit code {code}, expected {expected:?} in:\n{text}");
+        assert!(
+            code != 0 && text.contains(expected),
+            "kubectl {line}: exit code {code}, expected {expected:?} in:\n{text}"
+        );
     }
 }
 
@@ -130,7 +139,11 @@ async fn objects_are_shown_and_changed() {
     k.says("scale deploy flaskapp-v1 --replicas=3", "scaled").await;
     k.says("wait deploy/flaskapp-v1 --for=jsonpath={.spec.replicas}=3 --timeout=10s", "condition met").await;
     k.says("set image deploy/flaskapp-v1 flaskapp=simple-flask-app:v2", "image updated").await;
-    k.says("patch deploy flaskapp-v1 --type=json -p [{\"op\":\"remove\",\"path\":\"/metadata/labels/tier\"}]", "patched").await;
+    k.says(
+        "patch deploy flaskapp-v1 --type=json -p [{\"op\":\"remove\",\"path\":\"/metadata/labels/tier\"}]",
+        "patched",
+    )
+    .await;
     k.says("rollout restart deploy flaskapp-v1", "restarted").await;
     k.says("rollout status deploy flaskapp-v1 --watch=false", "Waiting for deployment").await;
     k.says("create namespace other", "created").await;
@@ -205,13 +218,20 @@ async fn a_port_is_forwarded() {
     let mut lines = BufReader::new(forward.stdout.take().unwrap()).lines();
     let line = tokio::time::timeout(Duration::from_secs(120), lines.next_line()).await.unwrap().unwrap();
     let line = line.unwrap_or_else(|| panic!("kubectl port-forward ended"));
-    let port: u16 = line.split_whitespace().nth(2).and_then(|a| a.rsplit(':').next()?.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+    let port: u16 = line
+        .split_whitespace()
+        .nth(2)
+        .and_then(|a| a.rsplit(':').next()?.parse().ok())
+        .unwrap_or_else(|| panic!("{line}"));
     let sent: Vec<u8> = (0..300_000_u32).map(|i| (i * 7) as u8).collect();
     for _ in 0..3 {
-        let stream = until("the port listens", || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok() }).await;
+        let stream =
+            until("the port listens", || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok() })
+                .await;
         let (mut from, mut to) = stream.into_split();
         let mut back = Vec::new();
-        let (wrote, read) = tokio::join!(async { to.write_all(&sent).await.and(to.shutdown().await) }, from.read_to_end(&mut back));
+        let (wrote, read) =
+            tokio::join!(async { to.write_all(&sent).await.and(to.shutdown().await) }, from.read_to_end(&mut back));
         wrote.unwrap();
         read.unwrap();
         assert!(back == sent, "{} of {} bytes came back", back.len(), sent.len());

@@ -11,13 +11,16 @@ use std::collections::BTreeSet;
 const PODS: usize = 20;
 
 async fn small() -> TestCluster {
-    TestCluster::start_with(tempfile::tempdir().unwrap(), |config| Config { max_pods: Some(PODS as u64), ..config }).await
+    TestCluster::start_with(tempfile::tempdir().unwrap(), |config| Config { max_pods: Some(PODS as u64), ..config })
+        .await
 }
 
 /// The message of the scheduler about a pod that waits.
 fn waits(pod: &Value) -> Option<String> {
     let conditions = pod["status"]["conditions"].as_array()?;
-    let scheduled = conditions.iter().find(|c| c["type"] == "PodScheduled" && c["status"] == "False" && c["reason"] == "Unschedulable")?;
+    let scheduled = conditions
+        .iter()
+        .find(|c| c["type"] == "PodScheduled" && c["status"] == "False" && c["reason"] == "Unschedulable")?;
     Some(scheduled["message"].as_str()?.to_owned())
 }
 
@@ -33,19 +36,25 @@ async fn ten_thousand_replicas_get_what_there_is_and_leave_room_for_others() {
 
     t.apply(deployment("greedy", 10_000, "v1")).await;
     t.until("half of the pods run", || (t.ready_pods().len() == PODS / 2).then_some(())).await;
-    let why = "0/1 nodes are available: 1 Too many pods in this namespace, which may have half of what the others leave.";
+    let why =
+        "0/1 nodes are available: 1 Too many pods in this namespace, which may have half of what the others leave.";
     t.until("the others wait and say why", || {
         let pods = t.pods();
         let told: BTreeSet<String> = pods.iter().filter_map(|p| waits(p)).collect();
         let set = t.list("apps", "replicasets").remove(0);
-        let stopped = set["status"]["conditions"][0]["message"].as_str().is_some_and(|m| m.contains("no more are created") && m.ends_with(why));
+        let stopped = set["status"]["conditions"][0]["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("no more are created") && m.ends_with(why));
         (told == BTreeSet::from([why.to_owned()]) && stopped).then_some(())
     })
     .await;
     assert!(t.pods().len() < 1_000, "{} pods for {} places", t.pods().len(), PODS);
     t.until("an event says it", || {
         let events = t.list("", "events");
-        events.iter().any(|e| e["reason"] == "FailedScheduling" && e["type"] == "Warning" && e["message"] == why).then_some(())
+        events
+            .iter()
+            .any(|e| e["reason"] == "FailedScheduling" && e["type"] == "Warning" && e["message"] == why)
+            .then_some(())
     })
     .await;
 
@@ -54,8 +63,14 @@ async fn ten_thousand_replicas_get_what_there_is_and_leave_room_for_others() {
     let other = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}});
     namespaces.create(&PostParams::default(), &serde_json::from_value(other).unwrap()).await.unwrap();
     let deployments: Api<Deployment> = Api::namespaced(t.client.clone(), "other");
-    deployments.create(&PostParams::default(), &serde_json::from_value(deployment("web", 6, "v1")).unwrap()).await.unwrap();
-    t.until("the other namespace's pods run", || (t.list_in("other", "", "pods").iter().filter(|p| is_ready(p)).count() == 6).then_some(())).await;
+    deployments
+        .create(&PostParams::default(), &serde_json::from_value(deployment("web", 6, "v1")).unwrap())
+        .await
+        .unwrap();
+    t.until("the other namespace's pods run", || {
+        (t.list_in("other", "", "pods").iter().filter(|p| is_ready(p)).count() == 6).then_some(())
+    })
+    .await;
 
     // What becomes free is used by who waits.
     deployments.delete("web", &DeleteParams::default()).await.unwrap();
@@ -78,7 +93,8 @@ async fn ten_thousand_replicas_get_what_there_is_and_leave_room_for_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_bound_without_the_scheduler_waits_while_the_node_is_full() {
-    let t = TestCluster::start_with(tempfile::tempdir().unwrap(), |config| Config { max_pods: Some(1), ..config }).await;
+    let t =
+        TestCluster::start_with(tempfile::tempdir().unwrap(), |config| Config { max_pods: Some(1), ..config }).await;
     t.apply(deployment("web", 1, "v1")).await;
     t.rolled_out("web").await;
     let spec = json!({"nodeName": "local", "terminationGracePeriodSeconds": 0, "containers": [{"name": "web", "image": "web"}]});

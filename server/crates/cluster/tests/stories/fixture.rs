@@ -57,7 +57,17 @@ impl TestCluster {
         tasks.spawn(async move { ("node", node.await) });
         let kubeconfig = cluster.kubeconfig_path();
         let client = client(&kubeconfig).await;
-        let test = TestCluster { client, kubeconfig, api, registry: cluster.registry(), cluster, tasks, stop_node, stop_api, folder };
+        let test = TestCluster {
+            client,
+            kubeconfig,
+            api,
+            registry: cluster.registry(),
+            cluster,
+            tasks,
+            stop_node,
+            stop_api,
+            folder,
+        };
         test.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})).await;
         test.until("the namespace has its account", || test.get("", "serviceaccounts", "default")).await;
         test
@@ -78,7 +88,11 @@ impl TestCluster {
         let (group, version) = types.api_version.rsplit_once('/').unwrap_or(("", &types.api_version));
         let plural = format!("{}s", types.kind.to_lowercase());
         let resource = ApiResource {
-            group: group.to_owned(), version: version.to_owned(), api_version: types.api_version.clone(), kind: types.kind.clone(), plural,
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: types.api_version.clone(),
+            kind: types.kind.clone(),
+            plural,
         };
         let api: Api<DynamicObject> = match types.kind.as_str() {
             "Namespace" => Api::all_with(self.client.clone(), &resource),
@@ -135,8 +149,11 @@ impl TestCluster {
     /// The objects that were written last, as lines.
     pub fn newest(&self, count: usize) -> Vec<String> {
         let kinds = self.registry.kinds().iter();
-        let mut all: Vec<_> = kinds.flat_map(|k| self.registry.list(k, None, &ListOptions::default()).unwrap().items).collect();
-        all.sort_by_key(|o| std::cmp::Reverse(o["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse::<u64>().ok())));
+        let mut all: Vec<_> =
+            kinds.flat_map(|k| self.registry.list(k, None, &ListOptions::default()).unwrap().items).collect();
+        all.sort_by_key(|o| {
+            std::cmp::Reverse(o["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse::<u64>().ok()))
+        });
         all.iter().take(count).map(|o| o.to_string()).collect()
     }
 
@@ -166,7 +183,10 @@ impl TestCluster {
             lines.push(format!("deployment {} {}", deployment["metadata"]["name"], deployment["status"]));
         }
         for pod in self.pods() {
-            lines.push(format!("pod {} deleted at {} {}", pod["metadata"]["name"], pod["metadata"]["deletionTimestamp"], pod["status"]));
+            lines.push(format!(
+                "pod {} deleted at {} {}",
+                pod["metadata"]["name"], pod["metadata"]["deletionTimestamp"], pod["status"]
+            ));
         }
         for event in self.list("", "events") {
             lines.push(format!("event {} {} {}", event["involvedObject"]["name"], event["reason"], event["message"]));
@@ -177,7 +197,10 @@ impl TestCluster {
     /// Ids of the processes that run in this cluster's pods.
     pub fn processes(&self) -> Vec<i32> {
         let mark = format!("RUN_DIR={}", self.folder.path().canonicalize().unwrap().display());
-        let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let pids = std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         pids.filter(|pid| {
             let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             environ.split(|b| *b == 0).any(|v| v.starts_with(mark.as_bytes()))
@@ -207,7 +230,9 @@ impl TestCluster {
 }
 
 pub fn is_ready(pod: &Value) -> bool {
-    pod["status"]["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+    pod["status"]["conditions"]
+        .as_array()
+        .is_some_and(|c| c.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
 }
 
 pub fn name(object: &Value) -> &str {
@@ -239,11 +264,16 @@ fn program() -> PathBuf {
         let program = folder.join("examples/testpod");
         if !program.exists() {
             let mut cargo = std::process::Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "--package", "cluster", "--example", "testpod", "--target-dir"]).arg(folder.parent().unwrap());
+            cargo
+                .args(["build", "--quiet", "--package", "cluster", "--example", "testpod", "--target-dir"])
+                .arg(folder.parent().unwrap());
             if folder.ends_with("release") {
                 cargo.arg("--release");
             }
-            assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success(), "the tests' pod program does not build");
+            assert!(
+                cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success(),
+                "the tests' pod program does not build"
+            );
         }
         program
     };

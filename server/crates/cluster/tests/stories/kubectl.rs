@@ -15,7 +15,11 @@ struct Kubectl<'a> {
 impl Kubectl<'_> {
     fn find(cluster: &TestCluster) -> Option<Kubectl<'_>> {
         let value = |wanted: &str| std::env::vars_os().find(|(name, _)| name == wanted).map(|(_, value)| value);
-        let on_path = || std::env::split_paths(&value("PATH").unwrap_or_default()).map(|dir| dir.join("kubectl")).find(|p| p.exists());
+        let on_path = || {
+            std::env::split_paths(&value("PATH").unwrap_or_default())
+                .map(|dir| dir.join("kubectl"))
+                .find(|p| p.exists())
+        };
         let program = value("KUBECTL").map(PathBuf::from).or_else(on_path)?;
         Some(Kubectl { program, cluster, home: tempfile::tempdir().unwrap() })
     }
@@ -52,7 +56,8 @@ async fn kubectl_walks_from_apply_to_delete() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("web.yaml");
     let write = |version: &str| {
-        std::fs::write(&manifest, format!("---\n{}\n---\n{}\n", service("web"), deployment("web", 2, version))).unwrap();
+        std::fs::write(&manifest, format!("---\n{}\n---\n{}\n", service("web"), deployment("web", 2, version)))
+            .unwrap();
     };
     write("v1");
     let applied = kubectl.apply(&manifest).await;
@@ -68,44 +73,71 @@ async fn kubectl_walks_from_apply_to_delete() {
     }
     let pod = name(&t.ready_pods()[0]).to_owned();
     let described = kubectl.run(&format!("describe pod {pod}")).await;
-    for shown in ["Successfully assigned stories/web-", "Container started", "Controlled By:  ReplicaSet/web-", "Status:           Running"] {
+    for shown in [
+        "Successfully assigned stories/web-",
+        "Container started",
+        "Controlled By:  ReplicaSet/web-",
+        "Status:           Running",
+    ] {
         assert!(described.contains(shown), "{shown} in {described}");
     }
     let described = kubectl.run("describe deployment web").await;
-    for shown in ["NewReplicaSetAvailable", "MinimumReplicasAvailable", "Scaled up replica set web-", "2 desired | 2 updated | 2 total | 2 available | 0 unavailable"] {
+    for shown in [
+        "NewReplicaSetAvailable",
+        "MinimumReplicasAvailable",
+        "Scaled up replica set web-",
+        "2 desired | 2 updated | 2 total | 2 available | 0 unavailable",
+    ] {
         assert!(described.contains(shown), "{shown} in {described}");
     }
 
     let mut logs = kubectl.command(&["logs", "-f", &pod]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(logs.stdout.take().unwrap()).lines();
-    let first = tokio::time::timeout(Duration::from_secs(120), lines.next_line()).await.expect("a log line").unwrap().unwrap();
+    let first =
+        tokio::time::timeout(Duration::from_secs(120), lines.next_line()).await.expect("a log line").unwrap().unwrap();
     assert!(first.contains("serving on"), "{first}");
     logs.kill().await.unwrap();
 
     assert!(kubectl.run(&format!("exec {pod} -- env")).await.contains("version=v1"));
-    let mut cat = kubectl.command(&["exec", "-i", &pod, "--", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut cat = kubectl
+        .command(&["exec", "-i", &pod, "--", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = cat.stdin.take().unwrap();
     stdin.write_all(b"through and back\n").await.unwrap();
     drop(stdin);
-    let output = tokio::time::timeout(Duration::from_secs(120), cat.wait_with_output()).await.expect("cat ends").unwrap();
+    let output =
+        tokio::time::timeout(Duration::from_secs(120), cat.wait_with_output()).await.expect("cat ends").unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "through and back\n");
 
     write("v2");
     kubectl.apply(&manifest).await;
     kubectl.run("rollout status deployment/web --timeout=40s").await;
-    assert!(kubectl.run("rollout history deployment/web").await.lines().filter(|l| l.starts_with(['1', '2'])).count() == 2);
+    assert!(
+        kubectl.run("rollout history deployment/web").await.lines().filter(|l| l.starts_with(['1', '2'])).count() == 2
+    );
     kubectl.run("rollout undo deployment/web").await;
     kubectl.run("rollout status deployment/web --timeout=40s").await;
-    assert!(kubectl.run("get deployment web -o jsonpath={.spec.template.spec.containers[0].env[0].value}").await == "v1");
+    assert!(
+        kubectl.run("get deployment web -o jsonpath={.spec.template.spec.containers[0].env[0].value}").await == "v1"
+    );
     kubectl.run("rollout restart deployment/web").await;
     kubectl.run("rollout status deployment/web --timeout=40s").await;
     kubectl.run("rollout pause deployment/web").await;
     kubectl.run("set env deployment/web version=v3").await;
     kubectl.run("wait --for=jsonpath={.status.conditions[?(@.type==\"Progressing\")].reason}=DeploymentPaused deployment/web --timeout=40s").await;
-    assert!(!kubectl.run("get pods -o jsonpath={.items[*].spec.containers[*].env[*].value}").await.contains("v3"), "it rolled while paused");
+    assert!(
+        !kubectl.run("get pods -o jsonpath={.items[*].spec.containers[*].env[*].value}").await.contains("v3"),
+        "it rolled while paused"
+    );
     kubectl.run("rollout resume deployment/web").await;
     kubectl.run("rollout status deployment/web --timeout=40s").await;
-    t.until("only v3 is left", || t.pods().iter().all(|p| p["spec"]["containers"][0]["env"][0]["value"] == "v3").then_some(())).await;
+    t.until("only v3 is left", || {
+        t.pods().iter().all(|p| p["spec"]["containers"][0]["env"][0]["value"] == "v3").then_some(())
+    })
+    .await;
     kubectl.run("scale deployment web --replicas=1").await;
     kubectl.run("wait --for=condition=Available deployment/web --timeout=40s").await;
     let slices = kubectl.run("get endpointslices").await;
@@ -113,7 +145,11 @@ async fn kubectl_walks_from_apply_to_delete() {
 
     let deleted = kubectl.run(&format!("delete -f {} --wait", manifest.display())).await;
     assert!(deleted.contains("deleted"), "{deleted}");
-    t.until("nothing is left", || (t.pods().is_empty() && t.processes().is_empty() && t.list("discovery.k8s.io", "endpointslices").is_empty()).then_some(())).await;
+    t.until("nothing is left", || {
+        (t.pods().is_empty() && t.processes().is_empty() && t.list("discovery.k8s.io", "endpointslices").is_empty())
+            .then_some(())
+    })
+    .await;
     kubectl.run(&format!("delete namespace {NAMESPACE} --timeout=40s")).await;
     t.stop().await;
 }
@@ -128,7 +164,8 @@ async fn kubectl_applies_a_list_and_deletes_a_namespace_together_with_what_is_in
     let folder = tempfile::tempdir().unwrap();
     let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
     std::fs::write(folder.path().join("0-namespace.json"), namespace.to_string()).unwrap();
-    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [service("web"), deployment("web", 1, "v1")]});
+    let list =
+        serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [service("web"), deployment("web", 1, "v1")]});
     std::fs::write(folder.path().join("1-web.json"), list.to_string()).unwrap();
     let applied = kubectl.apply(folder.path()).await;
     assert!(applied.contains("deployment.apps/web created") && applied.contains("service/web created"), "{applied}");

@@ -42,8 +42,15 @@ async fn a_damaged_store_is_told_and_can_be_moved_aside() {
     assert!(why.to_string().contains("is damaged"), "{why}");
     assert!(why.hint().contains("--reset"), "{}", why.hint());
     drop(Cluster::open(Config { reset: true, ..config(folder.path()) }).unwrap());
-    let kept = std::fs::read_dir(folder.path().join("state")).unwrap().flatten().find(|e| e.file_name().to_string_lossy().starts_with("aside-"));
-    assert_eq!(std::fs::read(kept.unwrap().path().join("store.redb")).unwrap(), b"not what was written", "nothing is deleted");
+    let kept = std::fs::read_dir(folder.path().join("state"))
+        .unwrap()
+        .flatten()
+        .find(|e| e.file_name().to_string_lossy().starts_with("aside-"));
+    assert_eq!(
+        std::fs::read(kept.unwrap().path().join("store.redb")).unwrap(),
+        b"not what was written",
+        "nothing is deleted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,10 +52,14 @@ async fn a_deployment_becomes_available_scales_and_goes_without_a_trace() {
     assert_eq!((t.ready_pods().len(), t.processes().len()), (2, 2));
     let pod = t.ready_pods().remove(0);
     assert_eq!(get(pod["status"]["podIP"].as_str().unwrap(), "/env/version").unwrap(), "v1");
-    let reasons = || t.list("", "events").iter().map(|e| e["reason"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
+    let reasons =
+        || t.list("", "events").iter().map(|e| e["reason"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
     t.until("the events tell it", || {
         let reasons = reasons();
-        ["ScalingReplicaSet", "SuccessfulCreate", "Scheduled", "Started"].iter().all(|r| reasons.iter().any(|s| s == r)).then_some(())
+        ["ScalingReplicaSet", "SuccessfulCreate", "Scheduled", "Started"]
+            .iter()
+            .all(|r| reasons.iter().any(|s| s == r))
+            .then_some(())
     })
     .await;
 
@@ -67,7 +71,10 @@ async fn a_deployment_becomes_available_scales_and_goes_without_a_trace() {
     t.until("one is left", || (t.pods().len() == 1 && t.processes().len() == 1).then_some(())).await;
 
     deployments(&t).delete("web", &DeleteParams::default()).await.unwrap();
-    t.until("nothing is left", || (t.pods().is_empty() && t.list("apps", "replicasets").is_empty() && t.processes().is_empty()).then_some(())).await;
+    t.until("nothing is left", || {
+        (t.pods().is_empty() && t.list("apps", "replicasets").is_empty() && t.processes().is_empty()).then_some(())
+    })
+    .await;
     t.stop().await;
 }
 
@@ -90,14 +97,24 @@ async fn a_rolling_update_keeps_its_promise_and_can_be_undone() {
     .expect("the rollout ends");
     assert!(least >= 2, "only {least} of 2 were ready");
     assert!(most <= 3, "{most} pods at once");
-    let versions = |t: &TestCluster| t.ready_pods().iter().map(|p| get(p["status"]["podIP"].as_str().unwrap(), "/env/version").unwrap()).collect::<Vec<_>>();
+    let versions = |t: &TestCluster| {
+        t.ready_pods()
+            .iter()
+            .map(|p| get(p["status"]["podIP"].as_str().unwrap(), "/env/version").unwrap())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(versions(&t), ["v2", "v2"]);
 
     // What `kubectl rollout undo` sends.
     let undo = json!([{"op": "replace", "path": "/spec/template", "value": first}]);
-    deployments(&t).patch::<()>("web", &PatchParams::default(), &Patch::Json(serde_json::from_value(undo).unwrap())).await.unwrap();
+    deployments(&t)
+        .patch::<()>("web", &PatchParams::default(), &Patch::Json(serde_json::from_value(undo).unwrap()))
+        .await
+        .unwrap();
     t.until("the undo is rolled out", || {
-        let revision = t.get("apps", "deployments", "web")?["metadata"]["annotations"]["deployment.kubernetes.io/revision"].clone();
+        let revision =
+            t.get("apps", "deployments", "web")?["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
+                .clone();
         (t.is_rolled_out("web") && revision == "3").then_some(())
     })
     .await;
@@ -112,11 +129,17 @@ async fn a_services_endpoints_follow_readiness() {
     t.apply(service("web")).await;
     t.apply(deployment("web", 2, "v1")).await;
     t.rolled_out("web").await;
-    t.until("both are endpoints", || (endpoints(&t, "web").iter().filter(|(_, ready)| *ready).count() == 2).then_some(())).await;
+    t.until("both are endpoints", || {
+        (endpoints(&t, "web").iter().filter(|(_, ready)| *ready).count() == 2).then_some(())
+    })
+    .await;
     let sick = t.ready_pods().remove(0);
     let address = sick["status"]["podIP"].as_str().unwrap().to_owned();
     get(&address, "/sick").unwrap();
-    t.until("the sick one is no longer ready", || endpoints(&t, "web").contains(&(name(&sick).to_owned(), false)).then_some(())).await;
+    t.until("the sick one is no longer ready", || {
+        endpoints(&t, "web").contains(&(name(&sick).to_owned(), false)).then_some(())
+    })
+    .await;
     get(&address, "/well").unwrap();
     t.until("it is back", || endpoints(&t, "web").contains(&(name(&sick).to_owned(), true)).then_some(())).await;
     let ip = t.get("", "services", "web").unwrap()["spec"]["clusterIP"].as_str().unwrap().to_owned();
@@ -157,7 +180,8 @@ async fn no_request_fails_while_pods_are_replaced() {
                 for replicas in [5, 1] {
                     let scale = Patch::Merge(json!({"spec": {"replicas": replicas}}));
                     deployments(&t).patch_scale("web", &PatchParams::default(), &scale).await.unwrap();
-                    t.until("it is scaled", || (t.is_rolled_out("web") && t.pods().len() == replicas).then_some(())).await;
+                    t.until("it is scaled", || (t.is_rolled_out("web") && t.pods().len() == replicas).then_some(()))
+                        .await;
                 }
             });
         });
@@ -180,13 +204,17 @@ async fn a_killed_process_is_started_again_in_the_same_pod() {
     let killed = t.processes()[0];
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(killed), nix::sys::signal::Signal::SIGKILL).unwrap();
     t.until("it runs again", || {
-        let restarts: i64 = t.pods().iter().filter_map(|p| p["status"]["containerStatuses"][0]["restartCount"].as_i64()).sum();
+        let restarts: i64 =
+            t.pods().iter().filter_map(|p| p["status"]["containerStatuses"][0]["restartCount"].as_i64()).sum();
         (restarts == 1 && t.ready_pods().len() == 2).then_some(())
     })
     .await;
     assert_eq!(t.pods().iter().map(|p| name(p).to_owned()).collect::<Vec<_>>(), before);
     assert!(!t.processes().contains(&killed));
-    t.until("both are endpoints", || (endpoints(&t, "web").iter().filter(|(_, ready)| *ready).count() == 2).then_some(())).await;
+    t.until("both are endpoints", || {
+        (endpoints(&t, "web").iter().filter(|(_, ready)| *ready).count() == 2).then_some(())
+    })
+    .await;
     t.stop().await;
 }
 
@@ -198,7 +226,10 @@ async fn a_namespace_takes_everything_with_it() {
     t.rolled_out("web").await;
     Api::<Namespace>::all(t.client.clone()).delete(NAMESPACE, &DeleteParams::default()).await.unwrap();
     t.until("the namespace is gone", || t.get("", "namespaces", NAMESPACE).is_none().then_some(())).await;
-    let left: Vec<Vec<std::sync::Arc<Value>>> = [("", "pods"), ("", "services"), ("apps", "deployments"), ("discovery.k8s.io", "endpointslices")].map(|(g, p)| t.list(g, p)).into();
+    let left: Vec<Vec<std::sync::Arc<Value>>> =
+        [("", "pods"), ("", "services"), ("apps", "deployments"), ("discovery.k8s.io", "endpointslices")]
+            .map(|(g, p)| t.list(g, p))
+            .into();
     assert!(left.iter().all(Vec::is_empty), "{left:?}");
     assert!(t.processes().is_empty());
     t.stop().await;

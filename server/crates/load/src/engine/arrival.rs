@@ -59,7 +59,10 @@ mod tests {
             std::thread::sleep(waited);
             let (n, age) = read(&ours, &mut buffer).unwrap();
             assert_eq!(&buffer[..n], b"pong");
-            assert!(age >= waited.mul_f64(0.9) && age <= written.elapsed() + Duration::from_millis(1), "{waited:?}: {age:?}");
+            assert!(
+                age >= waited.mul_f64(0.9) && age <= written.elapsed() + Duration::from_millis(1),
+                "{waited:?}: {age:?}"
+            );
         }
         drop(theirs);
         assert_eq!(read(&ours, &mut buffer).unwrap().0, 0, "the end is read like any other");

@@ -39,7 +39,9 @@ impl From<&std::io::Error> for Failure {
         use std::io::ErrorKind as K;
         match e.kind() {
             K::ConnectionRefused => Failure::Refused,
-            K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::NotConnected | K::UnexpectedEof => Failure::Reset,
+            K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::NotConnected | K::UnexpectedEof => {
+                Failure::Reset
+            }
             K::TimedOut => Failure::Timeout,
             K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown => Failure::Unreachable,
             _ => Failure::Local,

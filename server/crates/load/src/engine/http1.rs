@@ -29,7 +29,11 @@ enum Body {
 #[derive(Debug)]
 enum Chunk {
     /// Reading the size's line; the value so far, and whether a digit has been seen or an extension began.
-    Size { value: u64, digits: u8, extension: bool },
+    Size {
+        value: u64,
+        digits: u8,
+        extension: bool,
+    },
     Data(u64),
     /// The line end after a chunk's data: bytes still to come.
     DataEnd(u8),
@@ -123,7 +127,8 @@ impl Reader {
         };
         let mut headers = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, whole, &mut headers);
+        let parsed =
+            httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, whole, &mut headers);
         match parsed.map_err(|_| Failure::Protocol)? {
             httparse::Status::Partial => {
                 if whole.len() > MAX_HEAD {
@@ -150,7 +155,12 @@ impl Reader {
 }
 
 impl Head {
-    fn new(response: &httparse::Response<'_, '_>, status: u16, asked: Asked, version: &mut Vec<u8>) -> Result<Head, Failure> {
+    fn new(
+        response: &httparse::Response<'_, '_>,
+        status: u16,
+        asked: Asked,
+        version: &mut Vec<u8>,
+    ) -> Result<Head, Failure> {
         let mut keep_alive = response.version == Some(1);
         let mut length = None;
         let mut chunked = false;
@@ -246,10 +256,13 @@ impl Chunk {
     fn step(&mut self, byte: u8) -> Result<bool, Failure> {
         *self = match (&*self, byte) {
             (Chunk::Size { digits: 0, .. }, b'\r' | b'\n' | b';') => return Err(Failure::Protocol),
-            (Chunk::Size { value, digits, extension }, b'\r') => Chunk::Size { value: *value, digits: *digits, extension: *extension },
+            (Chunk::Size { value, digits, extension }, b'\r') => {
+                Chunk::Size { value: *value, digits: *digits, extension: *extension }
+            }
             (Chunk::Size { value: 0, .. }, b'\n') => Chunk::Trailer(0),
             (Chunk::Size { value, .. }, b'\n') => Chunk::Data(*value),
-            (Chunk::Size { value, digits, extension: true }, _) | (Chunk::Size { value, digits, .. }, b';' | b' ' | b'\t') => {
+            (Chunk::Size { value, digits, extension: true }, _)
+            | (Chunk::Size { value, digits, .. }, b';' | b' ' | b'\t') => {
                 Chunk::Size { value: *value, digits: *digits, extension: true }
             }
             (Chunk::Size { value, digits, .. }, _) => {
@@ -281,7 +294,14 @@ mod tests {
         for part in text.as_bytes().chunks(piece) {
             match reader.feed(part, ASKED) {
                 Ok(None) => {}
-                Ok(Some(a)) => return format!("{} {} {}", a.status, reader.version().unwrap_or("unknown"), if a.keep_alive { "keep" } else { "close" }),
+                Ok(Some(a)) => {
+                    return format!(
+                        "{} {} {}",
+                        a.status,
+                        reader.version().unwrap_or("unknown"),
+                        if a.keep_alive { "keep" } else { "close" }
+                    );
+                }
                 Err(why) => return why.to_string(),
             }
         }
@@ -316,7 +336,11 @@ mod tests {
                 assert_eq!(read(text, piece), expected, "{text:?} in pieces of {piece}");
             }
         }
-        assert_eq!(read("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nv1HTTP/1.1 200", 1_000), "200 v1 close", "more than was asked for");
+        assert_eq!(
+            read("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nv1HTTP/1.1 200", 1_000),
+            "200 v1 close",
+            "more than was asked for"
+        );
     }
 
     proptest! {

@@ -91,7 +91,10 @@ impl Engine {
         let (commands, inbox) = mpsc::channel();
         let (publish, status) = watch::channel(Arc::new(AgentStatus::default()));
         let runner = Runner::new(config.clone(), idle, inbox, woken, publish)?;
-        std::thread::Builder::new().name("load-engine".to_owned()).stack_size(256 * 1024).spawn(move || runner.run())?;
+        std::thread::Builder::new()
+            .name("load-engine".to_owned())
+            .stack_size(256 * 1024)
+            .spawn(move || runner.run())?;
         Ok(Engine { shared: Arc::new(Shared { config, commands, waker, status }) })
     }
 

@@ -45,7 +45,8 @@ impl Poller {
         let flags = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
         let mut event = libc::epoll_event { events: flags.cast_unsigned(), u64: token };
         // SAFETY: both descriptors are open for the length of the call and `event` lives through it.
-        let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) };
+        let result =
+            unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
@@ -54,7 +55,9 @@ impl Poller {
         self.events.clear();
         if self.precise.load(Ordering::Relaxed) {
             match self.wait_precisely(timeout) {
-                Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => self.precise.store(false, Ordering::Relaxed),
+                Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                    self.precise.store(false, Ordering::Relaxed)
+                }
                 other => return other,
             }
         }
@@ -107,7 +110,12 @@ impl Poller {
         let event = self.events[i];
         let bits = event.events.cast_signed();
         let ended = bits & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0;
-        Event { token: event.u64, readable: bits & libc::EPOLLIN != 0 || ended, writable: bits & libc::EPOLLOUT != 0 || ended, ended }
+        Event {
+            token: event.u64,
+            readable: bits & libc::EPOLLIN != 0 || ended,
+            writable: bits & libc::EPOLLOUT != 0 || ended,
+            ended,
+        }
     }
 }
 
@@ -118,7 +126,10 @@ pub(crate) fn precise_timers() {
 }
 
 fn timespec(d: Duration) -> libc::timespec {
-    libc::timespec { tv_sec: libc::time_t::try_from(d.as_secs()).unwrap_or(libc::time_t::MAX), tv_nsec: d.subsec_nanos().into() }
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(d.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: d.subsec_nanos().into(),
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,10 @@ pub(crate) enum State {
     Connecting,
     Idle,
     /// A request is on it: written up to `unsent` bytes before its end.
-    Busy { timing: Timing, unsent: usize },
+    Busy {
+        timing: Timing,
+        unsent: usize,
+    },
 }
 
 /// One connection.
@@ -58,7 +61,14 @@ impl Pool {
 
     /// Begins to connect. A `life` is stretched or cut by up to a quarter, so that connections opened together do not end together.
     /// `stamped`: the kernel is to note when answers arrive.
-    pub fn open(&mut self, addr: SocketAddr, life: Option<Duration>, stamped: bool, now: Instant, poller: &Poller) -> io::Result<()> {
+    pub fn open(
+        &mut self,
+        addr: SocketAddr,
+        life: Option<Duration>,
+        stamped: bool,
+        now: Instant,
+        poller: &Poller,
+    ) -> io::Result<()> {
         let index = self.free.last().copied().unwrap_or(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
         let generation = self.slots.get(index as usize).map_or(0, |s| s.generation);
         let stream = connect(addr)?;

@@ -1,9 +1,9 @@
 //! From the wire to the counts: what happened to a connection, and what came on it.
 use super::arrival;
+use super::failure::Failure;
 use super::poller::Event;
 use super::pool::State;
 use super::run::{Pace, Runner};
-use super::failure::Failure;
 use super::tally::Timing;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -34,7 +34,10 @@ impl Runner {
             }
             return;
         }
-        if event.writable && let State::Busy { timing, unsent } = conn.state && unsent > 0 {
+        if event.writable
+            && let State::Busy { timing, unsent } = conn.state
+            && unsent > 0
+        {
             let from = conn.rest.len() - unsent;
             if let Ok(n) = conn.stream.write(&conn.rest[from..]) {
                 conn.state = State::Busy { timing, unsent: unsent - n };
@@ -75,7 +78,10 @@ impl Runner {
                 Ok(None) => return,
                 Ok(Some(answer)) => {
                     // An answer from before its request: somebody has set the clock.
-                    let arrived = now.checked_sub(age).filter(|at| timing.started.is_none_or(|started| *at >= started)).unwrap_or(now);
+                    let arrived = now
+                        .checked_sub(age)
+                        .filter(|at| timing.started.is_none_or(|started| *at >= started))
+                        .unwrap_or(now);
                     let version = conn.reader.version();
                     if (200..300).contains(&answer.status) {
                         self.tally.answered(timing, version.unwrap_or(UNKNOWN), arrived);

@@ -113,7 +113,9 @@ impl Runner {
             let due = match &self.pace {
                 Pace::Open(schedule) => schedule.next_due().min(next_tick),
                 // Connections that wait for the limit have no event that would wake them.
-                Pace::Closed(n) if self.busy < *n && !self.idle.is_empty() => self.limit.as_ref().map_or(next_tick, |limit| limit.next_due().min(next_tick)),
+                Pace::Closed(n) if self.busy < *n && !self.idle.is_empty() => {
+                    self.limit.as_ref().map_or(next_tick, |limit| limit.next_due().min(next_tick))
+                }
                 _ => next_tick,
             };
             let left = due.saturating_duration_since(Instant::now());
@@ -124,7 +126,11 @@ impl Runner {
             }
             for i in 0..self.poller.len() {
                 let event = self.poller.event(i);
-                if event.token == WAKER { self.obey() } else { self.on_event(event) }
+                if event.token == WAKER {
+                    self.obey()
+                } else {
+                    self.on_event(event)
+                }
                 if i % EVENTS_BETWEEN_SENDS == EVENTS_BETWEEN_SENDS - 1 {
                     self.dispatch(Instant::now());
                 }

@@ -1,8 +1,8 @@
 //! From the schedule to the wire: what is due gets a connection, or waits for one.
+use super::failure::Failure;
 use super::http1;
 use super::pool::State;
 use super::run::{Pace, Runner};
-use super::failure::Failure;
 use super::tally::Timing;
 use std::io::{self, Write};
 use std::time::Instant;
@@ -41,7 +41,9 @@ impl Runner {
 
     /// Connections that are idle when a closed loop begins, or grows, have nobody to wake them.
     pub(super) fn wake_closed_loop(&mut self) {
-        while let Pace::Closed(n) = self.pace && self.busy + self.queue.len() < n {
+        while let Pace::Closed(n) = self.pace
+            && self.busy + self.queue.len() < n
+        {
             if self.limit.as_ref().is_some_and(|limit| limit.next_due() > Instant::now()) {
                 break;
             }
@@ -91,7 +93,9 @@ impl Runner {
 
     /// No connection came of it: the request that has waited longest fails for this reason.
     pub(super) fn cannot_connect(&mut self, why: Failure, now: Instant) {
-        if let Pace::Closed(_) = self.pace && self.queue.is_empty() {
+        if let Pace::Closed(_) = self.pace
+            && self.queue.is_empty()
+        {
             let _ = self.issue_in_closed_loop(now);
         }
         if let Some(scheduled) = self.queue.pop_front() {
@@ -130,7 +134,10 @@ impl Runner {
             self.send_queued();
             return self.wake_closed_loop();
         }
-        if let Pace::Closed(n) = self.pace && self.queue.is_empty() && self.busy < n {
+        if let Pace::Closed(n) = self.pace
+            && self.queue.is_empty()
+            && self.busy < n
+        {
             let _ = self.issue_in_closed_loop(Instant::now());
         }
         // Those that a higher concurrency has left under way count until they are back.

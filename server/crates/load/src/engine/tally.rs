@@ -293,16 +293,20 @@ impl Tally {
         // What was neither skipped nor failed at once waits for a connection, or was left out because too many do.
         let saturated = too_many(due.saturating_sub(sent + skipped + unreached));
         let counts = answering().map(|v| (v.name.to_string(), v.good)).collect();
-        let version_errors = self.versions.iter().filter(|v| v.errors > 0).map(|v| (v.name.to_string(), v.errors)).collect();
+        let version_errors =
+            self.versions.iter().filter(|v| v.errors > 0).map(|v| (v.name.to_string(), v.errors)).collect();
 
         let window = Duration::from_secs(WINDOW_S as u64 - 1) + now.saturating_duration_since(self.second_began);
         let seconds = window.min(now.saturating_duration_since(self.began)).as_secs_f64();
-        let versions = self.versions.iter().filter_map(|v| Some((v.name.to_string(), part(&v.recent, seconds)?))).collect();
+        let versions =
+            self.versions.iter().filter_map(|v| Some((v.name.to_string(), part(&v.recent, seconds)?))).collect();
         let recent = Recent { seconds, all: part(&self.latency, seconds).unwrap_or_default(), versions };
 
         let totals = self.totals(now);
         self.recent.push_back(totals);
-        while self.recent.front().is_some_and(|t| now.saturating_duration_since(t.at) >= Duration::from_millis(950)) && self.recent.len() > 1 {
+        while self.recent.front().is_some_and(|t| now.saturating_duration_since(t.at) >= Duration::from_millis(950))
+            && self.recent.len() > 1
+        {
             self.recent.pop_front();
         }
         let [p50_ms, p90_ms, p99_ms] = self.latency.percentiles([0.5, 0.9, 0.99]);

@@ -86,8 +86,14 @@ fn versions_stand_side_by_side_over_the_same_seconds() {
     let Recent { seconds, all, versions } = seen.recent;
     let (v1, v2) = (&versions["v1"], &versions["v2"]);
     assert!((seconds - 9.999).abs() < 1e-6 && versions.len() == 2, "{seconds} {versions:?}");
-    assert_eq!((all.requests, all.errors, v1.requests, v1.errors, v2.requests, v2.errors), (1_010, 60, 750, 0, 250, 50));
-    assert!((v1.rate - 75.0).abs() < 0.1 && near(v1.p99_ms, 5.0) && near(v2.p50_ms, 50.0) && near(all.p50_ms, 5.0), "{versions:?}");
+    assert_eq!(
+        (all.requests, all.errors, v1.requests, v1.errors, v2.requests, v2.errors),
+        (1_010, 60, 750, 0, 250, 50)
+    );
+    assert!(
+        (v1.rate - 75.0).abs() < 0.1 && near(v1.p99_ms, 5.0) && near(v2.p50_ms, 50.0) && near(all.p50_ms, 5.0),
+        "{versions:?}"
+    );
     assert_eq!((seen.version_errors, seen.errors), (BTreeMap::from([("v2".to_owned(), 50)]), 70));
     let later = tally.tick(t0 + ms(40_000), 100.0, 0, None).recent;
     assert_eq!((later.all, later.versions.len()), (Part::default(), 0), "nothing stays in a window that has passed");
@@ -102,7 +108,9 @@ fn a_whole_run_keeps_three_digits_and_ends_with_it() {
     }
     // Long after the window has forgotten them.
     let whole = tally.tick(t0 + ms(60_000), 0.0, 0, None).whole.unwrap();
-    for (seen, ms) in [(whole.p50_ms, 50.0), (whole.p90_ms, 90.0), (whole.p99_ms, 99.0), (whole.p999_ms, 99.9), (whole.max_ms, 100.0)] {
+    for (seen, ms) in
+        [(whole.p50_ms, 50.0), (whole.p90_ms, 90.0), (whole.p99_ms, 99.0), (whole.p999_ms, 99.9), (whole.max_ms, 100.0)]
+    {
         assert!((seen / ms - 1.0).abs() < 0.001, "{whole:?}");
     }
     tally.begin_run(t0 + ms(61_000));
@@ -123,8 +131,15 @@ fn a_mark_counts_only_what_was_sent_after_it() {
     let first = seen.first["v2"];
     tally.begin_run(t0 + ms(200));
     let next = tally.tick(t0 + ms(300), 1.0, 0, None).mark.unwrap();
-    assert_eq!((next.id, next.first, next.counts.len()), (seen.id, seen.first.clone(), 0), "another run: the same mark, counted anew");
-    assert!(first.sent_us.abs_diff(mark.at_us + 2_000) <= 1 && first.answered_us.abs_diff(mark.at_us + 24_000) <= 1, "{seen:?}");
+    assert_eq!(
+        (next.id, next.first, next.counts.len()),
+        (seen.id, seen.first.clone(), 0),
+        "another run: the same mark, counted anew"
+    );
+    assert!(
+        first.sent_us.abs_diff(mark.at_us + 2_000) <= 1 && first.answered_us.abs_diff(mark.at_us + 24_000) <= 1,
+        "{seen:?}"
+    );
 }
 
 #[test]

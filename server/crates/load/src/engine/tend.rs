@@ -1,7 +1,7 @@
 //! Ten times a second: replaces old connections, gives up on what takes too long.
+use super::failure::Failure;
 use super::pool::{Conn, State};
 use super::run::{Pace, Runner};
-use super::failure::Failure;
 use std::time::Instant;
 
 impl Runner {

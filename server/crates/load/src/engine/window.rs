@@ -33,7 +33,8 @@ pub(super) struct Sliding {
 impl Sliding {
     pub fn new() -> Sliding {
         // 1 µs to 60 s at two digits: 10 kB each, and a percentile is right to 1 %.
-        let empty = Histogram::new_with_bounds(1, LONGEST_US, 2).unwrap_or_else(|_| unreachable!("the bounds are constant and valid"));
+        let empty = Histogram::new_with_bounds(1, LONGEST_US, 2)
+            .unwrap_or_else(|_| unreachable!("the bounds are constant and valid"));
         let second = Second { latencies: empty.clone(), failed: 0 };
         Sliding { seconds: vec![second; WINDOW_S].into(), sum: empty }
     }
@@ -81,7 +82,8 @@ pub(super) struct Run(Histogram<u64>);
 
 impl Run {
     pub fn new() -> Run {
-        Run(Histogram::new_with_bounds(1, LONGEST_US, 3).unwrap_or_else(|_| unreachable!("the bounds are constant and valid")))
+        Run(Histogram::new_with_bounds(1, LONGEST_US, 3)
+            .unwrap_or_else(|_| unreachable!("the bounds are constant and valid")))
     }
 
     pub fn record(&mut self, took: Duration) {
@@ -94,7 +96,13 @@ impl Run {
 
     pub fn figures(&self) -> Option<Whole> {
         let at = |q: f64| millis(self.0.value_at_quantile(q));
-        let whole = || Whole { p50_ms: at(0.5), p90_ms: at(0.9), p99_ms: at(0.99), p999_ms: at(0.999), max_ms: millis(self.0.max()) };
+        let whole = || Whole {
+            p50_ms: at(0.5),
+            p90_ms: at(0.9),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+            max_ms: millis(self.0.max()),
+        };
         (!self.0.is_empty()).then(whole)
     }
 }

@@ -72,7 +72,10 @@ impl Server {
                 if server.inner.stop.load(Ordering::SeqCst) {
                     return;
                 }
-                std::thread::Builder::new().stack_size(128 * 1024).spawn(move || server.serve(stream.unwrap(), n)).unwrap();
+                std::thread::Builder::new()
+                    .stack_size(128 * 1024)
+                    .spawn(move || server.serve(stream.unwrap(), n))
+                    .unwrap();
             }
         });
         *server.inner.accepting.lock().unwrap() = Some(thread);
@@ -121,7 +124,9 @@ impl Server {
             }
             self.inner.requests.fetch_add(1, Ordering::SeqCst);
             let text = String::from_utf8(std::mem::take(&mut head)).unwrap();
-            if !text.starts_with("GET http://flaskapp:7777/env/version HTTP/1.1\r\nhost: flaskapp:7777\r\n") || text.matches("\r\n\r\n").count() != 1 {
+            if !text.starts_with("GET http://flaskapp:7777/env/version HTTP/1.1\r\nhost: flaskapp:7777\r\n")
+                || text.matches("\r\n\r\n").count() != 1
+            {
                 self.inner.wrong.lock().unwrap().insert(text);
             }
             let version = if n.is_multiple_of(2) { "v1" } else { "v2" };
@@ -131,10 +136,16 @@ impl Server {
                 mood = *self.inner.mood.lock().unwrap();
             }
             let answer = match mood {
-                Mood::Well | Mood::Stalled => format!("HTTP/1.1 200 OK\r\nx-app-version: {version}\r\ncontent-length: 3\r\n\r\n{version}\n"),
-                Mood::BodyOnly => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nv7\r\n0\r\n\r\n".to_owned(),
+                Mood::Well | Mood::Stalled => {
+                    format!("HTTP/1.1 200 OK\r\nx-app-version: {version}\r\ncontent-length: 3\r\n\r\n{version}\n")
+                }
+                Mood::BodyOnly => {
+                    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nv7\r\n0\r\n\r\n".to_owned()
+                }
                 Mood::Anonymous => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nI am FINE".to_owned(),
-                Mood::Broken => format!("HTTP/1.1 503 Service Unavailable\r\nx-app-version: {version}\r\ncontent-length: 0\r\n\r\n"),
+                Mood::Broken => {
+                    format!("HTTP/1.1 503 Service Unavailable\r\nx-app-version: {version}\r\ncontent-length: 0\r\n\r\n")
+                }
                 Mood::Unavailable => "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n".to_owned(),
                 Mood::HangUp => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhal".to_owned(),
             };
@@ -151,7 +162,8 @@ pub fn engine(server: &Server) -> Engine {
 }
 
 pub fn engine_with(server: &Server, change: impl FnOnce(&mut EngineConfig)) -> Engine {
-    let mut config = EngineConfig { proxy: Some(server.addr.to_string()), answer_timeout: PATIENCE, ..EngineConfig::default() };
+    let mut config =
+        EngineConfig { proxy: Some(server.addr.to_string()), answer_timeout: PATIENCE, ..EngineConfig::default() };
     change(&mut config);
     Engine::start(config).unwrap()
 }
@@ -195,7 +207,10 @@ pub async fn keeps_rate(engine: &Engine, rate: u32, places: u64) -> Snapshot {
     // What is in flight may have been written already, and then it is counted twice.
     let come = accounted(&last) - accounted(&first);
     let (low, high) = (come - first.in_flight as f64, come + last.in_flight as f64);
-    assert!(high >= least && low <= most, "between {low} and {high} places have come; by the clock it is {least} to {most}: {last:#?}");
+    assert!(
+        high >= least && low <= most,
+        "between {low} and {high} places have come; by the clock it is {least} to {most}: {last:#?}"
+    );
     last
 }
 

@@ -15,7 +15,12 @@ pub(super) fn callers(input: &MeshInput) -> BTreeMap<String, BTreeSet<String>> {
     let mut callers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for pod in input.pods.iter().filter(|pod| has_sidecar(pod)) {
         let namespace = meta(pod, "namespace");
-        let name = caller_name([&workload(pod), namespace, label(pod, "app").unwrap_or(""), label(pod, "version").unwrap_or("")]);
+        let name = caller_name([
+            &workload(pod),
+            namespace,
+            label(pod, "app").unwrap_or(""),
+            label(pod, "version").unwrap_or(""),
+        ]);
         callers.entry(namespace.to_owned()).or_default().insert(name);
     }
     callers
@@ -28,8 +33,10 @@ mod tests {
     use std::sync::Arc;
 
     fn pod(name: &str, containers: Value) -> Arc<Value> {
-        Arc::new(json!({"metadata": {"name": name, "namespace": "a", "labels": {"app": "flaskapp", "version": "v1", "pod-template-hash": "h"},
-            "ownerReferences": [{"kind": "ReplicaSet", "name": "flaskapp-v1-h", "controller": true}]}, "spec": {"containers": containers}}))
+        Arc::new(
+            json!({"metadata": {"name": name, "namespace": "a", "labels": {"app": "flaskapp", "version": "v1", "pod-template-hash": "h"},
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "flaskapp-v1-h", "controller": true}]}, "spec": {"containers": containers}}),
+        )
     }
 
     #[test]

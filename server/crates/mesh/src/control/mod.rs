@@ -71,7 +71,12 @@ impl Default for Control {
 impl Control {
     /// Nothing is published yet: sidecars that connect wait.
     pub fn new() -> Control {
-        Control(Arc::new(Inner { books: Mutex::default(), acks: watch::Sender::default(), latest: watch::Sender::default(), reports: watch::Sender::default() }))
+        Control(Arc::new(Inner {
+            books: Mutex::default(),
+            acks: watch::Sender::default(),
+            latest: watch::Sender::default(),
+            reports: watch::Sender::default(),
+        }))
     }
 
     /// Builds the table of these objects and tells the sidecars that it concerns. Who has nothing of what changed and has acknowledged
@@ -125,7 +130,8 @@ impl Control {
 
     /// Serves sidecars until `stop`. Who can open the socket may read all routes: keep it in a private folder.
     pub async fn serve(&self, listener: UnixListener, stop: CancellationToken) {
-        self.serve_under(listener, Listener::new("mesh-control", control_limits(), &listen::Books::default()), stop).await;
+        self.serve_under(listener, Listener::new("mesh-control", control_limits(), &listen::Books::default()), stop)
+            .await;
     }
 
     /// [`Control::serve`] under a policy that the caller counts; its limits are [`control_limits`].
@@ -180,7 +186,14 @@ impl Control {
     }
 
     /// Sends what changed in the sidecar's namespaces, waits for the acknowledgement, and again: at most one is under way.
-    async fn feed(&self, lines: &mut Lines<Guarded<UnixStream>>, pod: &str, connection: u64, mut asked: BTreeSet<String>, changed: &Notify) -> std::io::Result<()> {
+    async fn feed(
+        &self,
+        lines: &mut Lines<Guarded<UnixStream>>,
+        pod: &str,
+        connection: u64,
+        mut asked: BTreeSet<String>,
+        changed: &Notify,
+    ) -> std::io::Result<()> {
         let mut known: Option<Known> = None;
         // Number of the last name that the sidecar asked for, and of the last one answered.
         let (mut wanted, mut answered) = (0, 0);
@@ -200,7 +213,10 @@ impl Control {
                             asked.extend(table.namespace_of(&name));
                         }
                         Some(ToControl { ack, .. }) => {
-                            return Err(std::io::Error::other(format!("{pod} acknowledged {ack:?}, was sent {}", table.revision())));
+                            return Err(std::io::Error::other(format!(
+                                "{pod} acknowledged {ack:?}, was sent {}",
+                                table.revision()
+                            )));
                         }
                         None => return Ok(()),
                     }
@@ -242,7 +258,8 @@ impl Control {
         let current = books.current.clone();
         let Some(sidecar) = books.sidecars.get_mut(pod).filter(|s| s.connection == connection) else { return true };
         let is_current = !current.changed_since(&sidecar.scope, table.version());
-        let (version, revision) = if is_current { (current.version(), *self.0.latest.borrow()) } else { (table.version(), table.revision()) };
+        let (version, revision) =
+            if is_current { (current.version(), *self.0.latest.borrow()) } else { (table.version(), table.revision()) };
         sidecar.version = Some(version);
         self.0.acks.send_if_modified(|acks| set(acks, pod, revision.max(table.revision())));
         is_current

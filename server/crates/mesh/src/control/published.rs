@@ -61,16 +61,22 @@ impl Published {
     /// namespace.
     pub(super) fn next(&self, table: RouteTable, callers: BTreeMap<String, BTreeSet<String>>) -> Option<Published> {
         let version = self.version + 1;
-        let mut new = Published { version, revision: table.revision, changed: self.changed.clone(), ..Published::default() };
+        let mut new =
+            Published { version, revision: table.revision, changed: self.changed.clone(), ..Published::default() };
         let mut changed: BTreeSet<String> = BTreeSet::new();
         for (name, host) in &table.hosts {
-            let leads = leads(host).filter_map(|to| table.hosts.get(to)).map(|to| &to.namespace).filter(|to| **to != host.namespace);
+            let leads = leads(host)
+                .filter_map(|to| table.hosts.get(to))
+                .map(|to| &to.namespace)
+                .filter(|to| **to != host.namespace);
             for to in leads {
                 new.leads.entry(host.namespace.clone()).or_default().insert(to.clone());
             }
             new.addresses.extend(host.addresses.iter().map(|address| (*address, host.namespace.clone())));
             let sent = match self.hosts.get(&host.namespace).and_then(|all| all.get(name)) {
-                Some(same) if same.host == *host => Sent { host: same.host.clone(), json: same.json.clone(), since: same.since },
+                Some(same) if same.host == *host => {
+                    Sent { host: same.host.clone(), json: same.json.clone(), since: same.since }
+                }
                 _ => {
                     changed.insert(host.namespace.clone());
                     let Ok(json) = serde_json::to_string(&**host) else { continue };
@@ -85,7 +91,9 @@ impl Published {
             }
         }
         // A route that leads somewhere else now widens what its namespace's sidecars must have.
-        changed.extend(self.leads.keys().chain(new.leads.keys()).filter(|ns| self.leads.get(*ns) != new.leads.get(*ns)).cloned());
+        changed.extend(
+            self.leads.keys().chain(new.leads.keys()).filter(|ns| self.leads.get(*ns) != new.leads.get(*ns)).cloned(),
+        );
         for (namespace, names) in callers {
             let callers = match self.callers.get(&namespace) {
                 Some(same) if *same.names == names => Callers { names: same.names.clone(), since: same.since },
@@ -138,7 +146,13 @@ impl Published {
 
     /// What a sidecar that has `known` must be told to have the hosts of `scope`, as a [`crate::TableUpdate`]'s JSON, and what it has
     /// then; everything if it has nothing. `None` if it has all of it already, unless it waits for the answer to number `answers`.
-    pub(super) fn update(&self, known: Option<&Known>, scope: &BTreeSet<String>, answers: u64, is_awaited: bool) -> Option<(String, Known)> {
+    pub(super) fn update(
+        &self,
+        known: Option<&Known>,
+        scope: &BTreeSet<String>,
+        answers: u64,
+        is_awaited: bool,
+    ) -> Option<(String, Known)> {
         let hosts = || scope.iter().filter_map(|namespace| self.hosts.get(namespace)).flatten();
         let callers = || scope.iter().filter_map(|namespace| self.callers.get_key_value(namespace));
         let next = Known {
@@ -148,22 +162,28 @@ impl Published {
         if known == Some(&next) && !is_awaited {
             return None;
         }
-        let mut line = format!("{{\"revision\":{},\"full\":{},\"answers\":{answers},\"set\":{{", self.revision, known.is_none());
+        let mut line =
+            format!("{{\"revision\":{},\"full\":{},\"answers\":{answers},\"set\":{{", self.revision, known.is_none());
         let mut comma = "";
-        for (name, sent) in hosts().filter(|(name, sent)| known.and_then(|known| known.hosts.get(*name)) != Some(&sent.since)) {
+        for (name, sent) in
+            hosts().filter(|(name, sent)| known.and_then(|known| known.hosts.get(*name)) != Some(&sent.since))
+        {
             line.extend([comma, &quoted(name), ":", &sent.json]);
             comma = ",";
         }
         line.push_str("},\"gone\":[");
         comma = "";
-        for name in known.into_iter().flat_map(|known| known.hosts.keys()).filter(|name| !next.hosts.contains_key(*name)) {
+        for name in
+            known.into_iter().flat_map(|known| known.hosts.keys()).filter(|name| !next.hosts.contains_key(*name))
+        {
             line.extend([comma, &quoted(name)]);
             comma = ",";
         }
         line.push(']');
         // Whole for the scope: a sidecar replaces what it had.
         if known.is_none_or(|known| known.callers != next.callers) {
-            let names: Vec<&str> = callers().flat_map(|(_, callers)| callers.names.iter().map(String::as_str)).collect();
+            let names: Vec<&str> =
+                callers().flat_map(|(_, callers)| callers.names.iter().map(String::as_str)).collect();
             line.push_str(",\"callers\":");
             line.push_str(&serde_json::Value::from(names).to_string());
         }
@@ -195,9 +215,22 @@ mod tests {
             let (service, namespace) = name.split_once('.').unwrap();
             let full = format!("{name}.svc.cluster.local");
             let destination = Destination { host: format!("{to}.svc.cluster.local"), ..Destination::default() };
-            let routes = if to.is_empty() { Vec::new() } else { vec![Route { action: Action::Forward(vec![destination]), ..Route::default() }] };
+            let routes = if to.is_empty() {
+                Vec::new()
+            } else {
+                vec![Route { action: Action::Forward(vec![destination]), ..Route::default() }]
+            };
             let port = crate::table::ServicePort { port: *state, name: String::new(), protocol: Default::default() };
-            (full, Arc::new(Host { name: service.into(), namespace: namespace.into(), ports: vec![port], routes, ..Host::default() }))
+            (
+                full,
+                Arc::new(Host {
+                    name: service.into(),
+                    namespace: namespace.into(),
+                    ports: vec![port],
+                    routes,
+                    ..Host::default()
+                }),
+            )
         };
         RouteTable { revision, hosts: hosts.iter().map(host).collect() }
     }
@@ -213,13 +246,21 @@ mod tests {
 
     #[test]
     fn a_change_concerns_its_own_namespace_and_those_whose_routes_lead_there() {
-        let first = Published::default().next(table(1, &[("x.a", 1, ""), ("x.b", 1, "y.c"), ("y.c", 1, "")]), BTreeMap::new()).unwrap();
-        let second = first.next(table(2, &[("x.a", 2, ""), ("x.b", 1, "y.c"), ("y.c", 1, "")]), BTreeMap::new()).unwrap();
-        let concerns = |table: &Published, of: &str, since: u64| table.changed_since(&table.scope(&names(&[of])), since);
+        let first = Published::default()
+            .next(table(1, &[("x.a", 1, ""), ("x.b", 1, "y.c"), ("y.c", 1, "")]), BTreeMap::new())
+            .unwrap();
+        let second =
+            first.next(table(2, &[("x.a", 2, ""), ("x.b", 1, "y.c"), ("y.c", 1, "")]), BTreeMap::new()).unwrap();
+        let concerns =
+            |table: &Published, of: &str, since: u64| table.changed_since(&table.scope(&names(&[of])), since);
         assert_eq!(["a", "b", "c", "d"].map(|of| concerns(&second, of, first.version())), [true, false, false, false]);
-        let third = second.next(table(3, &[("x.a", 2, ""), ("x.b", 1, "y.c"), ("y.c", 2, "")]), BTreeMap::new()).unwrap();
+        let third =
+            second.next(table(3, &[("x.a", 2, ""), ("x.b", 1, "y.c"), ("y.c", 2, "")]), BTreeMap::new()).unwrap();
         assert_eq!(["a", "b", "c"].map(|of| concerns(&third, of, second.version())), [false, true, true]);
-        assert!(third.next(table(4, &[("x.a", 2, ""), ("x.b", 1, "y.c"), ("y.c", 2, "")]), BTreeMap::new()).is_none(), "nothing differs");
+        assert!(
+            third.next(table(4, &[("x.a", 2, ""), ("x.b", 1, "y.c"), ("y.c", 2, "")]), BTreeMap::new()).is_none(),
+            "nothing differs"
+        );
         let gone = third.next(table(5, &[("x.b", 1, "y.c"), ("y.c", 2, "")]), BTreeMap::new()).unwrap();
         assert_eq!(["a", "b", "c"].map(|of| concerns(&gone, of, third.version())), [true, false, false]);
     }
@@ -228,20 +269,26 @@ mod tests {
     fn a_route_that_comes_to_lead_elsewhere_brings_the_hosts_it_leads_to() {
         let first = Published::default().next(table(1, &[("x.a", 1, "y.b")]), BTreeMap::new()).unwrap();
         assert_eq!(first.scope(&names(&["a"])), names(&["a"]), "there is no such host yet");
-        let second = first.next(table(2, &[("x.a", 1, "y.b"), ("y.b", 1, "z.c"), ("z.c", 1, "")]), BTreeMap::new()).unwrap();
+        let second =
+            first.next(table(2, &[("x.a", 1, "y.b"), ("y.b", 1, "z.c"), ("z.c", 1, "")]), BTreeMap::new()).unwrap();
         assert!(second.changed_since(&names(&["a"]), first.version()));
         assert_eq!(second.scope(&names(&["a"])), names(&["a", "b", "c"]));
     }
 
     #[test]
     fn a_sidecar_is_sent_its_scope_whole_and_then_what_changed_of_it() {
-        let first = Published::default().next(table(1, &[("x.a", 1, ""), ("y.a", 1, ""), ("x.b", 1, "")]), BTreeMap::new()).unwrap();
+        let first = Published::default()
+            .next(table(1, &[("x.a", 1, ""), ("y.a", 1, ""), ("x.b", 1, "")]), BTreeMap::new())
+            .unwrap();
         let (line, known) = first.update(None, &names(&["a"]), 0, false).unwrap();
         assert_eq!(read(&line).0, ["x.a.svc.cluster.local", "y.a.svc.cluster.local"]);
         assert!(first.update(Some(&known), &names(&["a"]), 0, false).is_none());
         let second = first.next(table(2, &[("x.a", 2, ""), ("x.b", 2, "")]), BTreeMap::new()).unwrap();
         let (line, known) = second.update(Some(&known), &names(&["a"]), 0, false).unwrap();
-        assert_eq!(read(&line), (vec!["x.a.svc.cluster.local".to_owned()], vec!["y.a.svc.cluster.local".to_owned()], 0));
+        assert_eq!(
+            read(&line),
+            (vec!["x.a.svc.cluster.local".to_owned()], vec!["y.a.svc.cluster.local".to_owned()], 0)
+        );
         // It asked for a name of the other namespace: an answer comes whether or not there is such a host.
         let (line, known) = second.update(Some(&known), &names(&["a", "b"]), 7, true).unwrap();
         assert_eq!(read(&line), (vec!["x.b.svc.cluster.local".to_owned()], vec![], 7));
@@ -265,7 +312,10 @@ mod tests {
         assert_eq!(sent(&line), Some(vec!["one".to_owned()]));
         assert!(first.next(hosts(), callers(&[("a", "one"), ("b", "two")])).is_none());
         let second = first.next(hosts(), callers(&[("a", "one"), ("b", "two"), ("b", "three")])).unwrap();
-        assert!(!second.changed_since(&names(&["a"]), first.version()) && second.changed_since(&names(&["b"]), first.version()));
+        assert!(
+            !second.changed_since(&names(&["a"]), first.version())
+                && second.changed_since(&names(&["b"]), first.version())
+        );
         assert!(second.update(Some(&known), &names(&["a"]), 0, false).is_none());
         let (line, known) = second.update(Some(&known), &names(&["a", "b"]), 0, false).unwrap();
         assert_eq!(sent(&line), Some(vec!["one".to_owned(), "three".to_owned(), "two".to_owned()]));

@@ -41,7 +41,11 @@ impl Log {
         std::thread::Builder::new().name("access-log".into()).spawn(move || {
             // Opened here, because a pipe without a reader makes its opener wait.
             let ended = match file {
-                Some(file) => OpenOptions::new().create(true).append(true).open(file).and_then(|file| write(lines, &written, file)),
+                Some(file) => OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(file)
+                    .and_then(|file| write(lines, &written, file)),
                 None => write(lines, &written, io::stdout()),
             };
             if let Err(error) = ended {
@@ -145,11 +149,23 @@ fn format(line: &Line, outcome: &Outcome, now: SystemTime) -> String {
     let _ = write!(
         out,
         "{}\" {} {flag} {} - \"-\" {} {} {took} {upstream_ms} \"",
-        line.protocol, outcome.status, line.details.unwrap_or_else(|| outcome.details(line.protocol)), line.received, line.sent,
+        line.protocol,
+        outcome.status,
+        line.details.unwrap_or_else(|| outcome.details(line.protocol)),
+        line.received,
+        line.sent,
     );
     for (text, after) in [
-        (&line.forwarded_for, "\" \""), (&line.user_agent, "\" \""), (&line.request_id, "\" \""), (&line.authority, "\" \""), (&line.upstream, "\" "),
-        (&line.cluster, " "), (&line.upstream_local, " "), (&line.local, " "), (&line.downstream, " - "), (&line.route, "\n"),
+        (&line.forwarded_for, "\" \""),
+        (&line.user_agent, "\" \""),
+        (&line.request_id, "\" \""),
+        (&line.authority, "\" \""),
+        (&line.upstream, "\" "),
+        (&line.cluster, " "),
+        (&line.upstream_local, " "),
+        (&line.local, " "),
+        (&line.downstream, " - "),
+        (&line.route, "\n"),
     ] {
         push(&mut out, text, after);
     }
@@ -176,7 +192,13 @@ fn timestamp(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = ((since.as_secs() / 86_400) as i64, since.as_secs() % 86_400);
     let (year, month, day) = super::clock::civil(days);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z", second / 3600, second / 60 % 60, second % 60, since.subsec_millis())
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        since.subsec_millis()
+    )
 }
 
 #[cfg(test)]
@@ -208,7 +230,11 @@ mod tests {
              \"127.64.0.2:7777\" outbound|7777|v1|flaskapp.istio-app.svc.cluster.local - - 127.64.0.4:1 - -\n"
         );
         let forged = Line { user_agent: "a\" \\ \r\n[2025] \u{1b}".into(), ..Line::default() };
-        assert!(format(&forged, &outcome, at).contains(" \"a\\\" \\\\ \\x0d\\x0a[2025] \\x1b\" "), "{}", format(&forged, &outcome, at));
+        assert!(
+            format(&forged, &outcome, at).contains(" \"a\\\" \\\\ \\x0d\\x0a[2025] \\x1b\" "),
+            "{}",
+            format(&forged, &outcome, at)
+        );
         assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(951_782_400)), "2000-02-29T00:00:00.000Z");
     }
 }

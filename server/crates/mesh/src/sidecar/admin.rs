@@ -100,7 +100,14 @@ pub(crate) async fn serve(shared: Arc<Shared>, pages: Pages, stream: Guarded<Tcp
 }
 
 async fn refuse(shared: &Shared, down: &mut Downstream, refusal: Refusal) {
-    write_reply(&mut down.reply, &Reply::text(refusal.status, Flag::DPE, refusal.why, shared.black_hole), false, true, false, false);
+    write_reply(
+        &mut down.reply,
+        &Reply::text(refusal.status, Flag::DPE, refusal.why, shared.black_hole),
+        false,
+        true,
+        false,
+        false,
+    );
     if down.stream.write_all(&down.reply).await.is_ok() {
         linger(down).await;
     }
@@ -158,7 +165,9 @@ fn page(pages: Pages, shared: &Shared, method: &str, target: &str, host: Option<
     }
     // Probes speak HTTP/1.0 without a Host.
     let found = match split_target(method, target, host.or(Some("localhost"))) {
-        Ok(found) if found.authority_differs(target, host) => return Page::text(400, "the target and Host name different hosts\n"),
+        Ok(found) if found.authority_differs(target, host) => {
+            return Page::text(400, "the target and Host name different hosts\n");
+        }
         Ok(found) => found,
         Err(why) => return Page::text(400, why),
     };
@@ -170,21 +179,27 @@ fn page(pages: Pages, shared: &Shared, method: &str, target: &str, host: Option<
     let routing = shared.routing();
     match (pages, path) {
         (Pages::Health | Pages::Stats, "/healthz/ready") => ready(shared),
-        (Pages::Stats, "/stats/prometheus" | "/metrics") | (Pages::Admin, "/stats/prometheus") => {
-            Page { status: 200, kind: "text/plain; version=0.0.4; charset=utf-8", body: Body::Metrics(shared.metrics.scrape()) }
-        }
+        (Pages::Stats, "/stats/prometheus" | "/metrics") | (Pages::Admin, "/stats/prometheus") => Page {
+            status: 200,
+            kind: "text/plain; version=0.0.4; charset=utf-8",
+            body: Body::Metrics(shared.metrics.scrape()),
+        },
         (Pages::Admin, "/ready") => ready(shared),
         (Pages::Admin, "/config_dump") => match resource {
             None => Page::json(config_dump::config_dump(&routing.table(), &shared.config.namespace)),
             Some(resource) => match config_dump::resource(&routing.table(), &shared.config.namespace, &resource) {
                 Some(dump) => Page::json(dump),
-                None => Page { status: 404, kind: TEXT, body: Body::Text(format!("{resource} not found in config dump\n")) },
+                None => {
+                    Page { status: 404, kind: TEXT, body: Body::Text(format!("{resource} not found in config dump\n")) }
+                }
             },
         },
         (Pages::Admin, "/server_info") => Page::json(server_info(shared)),
         (Pages::Admin, "/clusters") => Page::text(200, clusters(&routing)),
         (Pages::Admin, "/stats") => Page::text(200, stats(shared, &routing)),
-        (Pages::Admin, "/") => Page::text(200, "/clusters\n/config_dump\n/ready\n/server_info\n/stats\n/stats/prometheus\n"),
+        (Pages::Admin, "/") => {
+            Page::text(200, "/clusters\n/config_dump\n/ready\n/server_info\n/stats\n/stats/prometheus\n")
+        }
         _ => Page::text(404, "no such page\n"),
     }
 }
@@ -201,7 +216,8 @@ impl Page {
 
 /// An address, or a name of one label. A full name may be a foreign page's, pointed at this address (DNS rebinding).
 fn is_plain_host(host: &str) -> bool {
-    super::outbound::split_authority(host).is_some_and(|(name, _)| !name.contains('.') || name.parse::<std::net::IpAddr>().is_ok())
+    super::outbound::split_authority(host)
+        .is_some_and(|(name, _)| !name.contains('.') || name.parse::<std::net::IpAddr>().is_ok())
 }
 
 fn ready(shared: &Shared) -> Page {
@@ -216,7 +232,13 @@ fn ready(shared: &Shared) -> Page {
 
 fn server_info(shared: &Shared) -> serde_json::Value {
     let config = &shared.config;
-    let state = if shared.is_draining() { "DRAINING" } else if shared.ready.load(Ordering::Acquire) { "LIVE" } else { "PRE_INITIALIZING" };
+    let state = if shared.is_draining() {
+        "DRAINING"
+    } else if shared.ready.load(Ordering::Acquire) {
+        "LIVE"
+    } else {
+        "PRE_INITIALIZING"
+    };
     json!({
         "version": concat!("demo-panel-sidecar/", env!("CARGO_PKG_VERSION")),
         "state": state,
@@ -246,7 +268,14 @@ fn clusters(routing: &super::routing::Routing) -> String {
 }
 
 fn stats(shared: &Shared, routing: &super::routing::Routing) -> String {
-    let mut out = format!("control_plane.revision: {}\naccess_log.dropped: {}\nhttp.mirror_dropped: {}\nhttp.requests_total: {}\nserver.uptime: {}\n", routing.revision, shared.log.as_ref().map_or(0, |log| log.dropped()), shared.not_copied.load(Ordering::Relaxed), shared.metrics.total(), shared.started.elapsed().as_secs());
+    let mut out = format!(
+        "control_plane.revision: {}\naccess_log.dropped: {}\nhttp.mirror_dropped: {}\nhttp.requests_total: {}\nserver.uptime: {}\n",
+        routing.revision,
+        shared.log.as_ref().map_or(0, |log| log.dropped()),
+        shared.not_copied.load(Ordering::Relaxed),
+        shared.metrics.total(),
+        shared.started.elapsed().as_secs()
+    );
     for listener in shared.books.counts() {
         let _ = writeln!(out, "listener.{}.open: {}", listener.listener, listener.open);
         for (reason, count) in listener.refused {

@@ -8,7 +8,12 @@ use std::time::Instant;
 
 /// Chooses by the cluster's policy. `draw` is uniform over 64 bits; `key` is what consistent hashing hashes; `avoid` are endpoints
 /// that just failed, taken only where there is no other.
-pub(crate) fn choose<'c>(cluster: &'c LiveCluster, draw: u64, key: Option<u64>, avoid: &[SocketAddr]) -> Option<&'c LiveEndpoint> {
+pub(crate) fn choose<'c>(
+    cluster: &'c LiveCluster,
+    draw: u64,
+    key: Option<u64>,
+    avoid: &[SocketAddr],
+) -> Option<&'c LiveEndpoint> {
     let all = &cluster.endpoints;
     if let Some(detector) = cluster.detector.as_ref().filter(|d| d.any_out()) {
         let now = Instant::now();
@@ -21,18 +26,30 @@ pub(crate) fn choose<'c>(cluster: &'c LiveCluster, draw: u64, key: Option<u64>, 
 }
 
 /// The same among `len` endpoints, which `at` gives.
-fn among<'c>(cluster: &LiveCluster, len: usize, at: impl Fn(usize) -> &'c LiveEndpoint, draw: u64, key: Option<u64>, avoid: &[SocketAddr]) -> Option<&'c LiveEndpoint> {
+fn among<'c>(
+    cluster: &LiveCluster,
+    len: usize,
+    at: impl Fn(usize) -> &'c LiveEndpoint,
+    draw: u64,
+    key: Option<u64>,
+    avoid: &[SocketAddr],
+) -> Option<&'c LiveEndpoint> {
     let chosen = match (len, &cluster.policy.balance, key) {
         (0, ..) => return None,
         (1, ..) => return Some(at(0)),
         (_, Balance::RoundRobin, _) => cluster.turn.fetch_add(1, Ordering::Relaxed) % len,
         (_, Balance::LeastRequest, _) => less_busy(len, &at, draw),
-        (_, Balance::HashHeader(_) | Balance::HashCookie(_) | Balance::HashQuery(_) | Balance::HashSourceIp, Some(key)) => highest(len, &at, key),
+        (
+            _,
+            Balance::HashHeader(_) | Balance::HashCookie(_) | Balance::HashQuery(_) | Balance::HashSourceIp,
+            Some(key),
+        ) => highest(len, &at, key),
         // Without a key Envoy draws, too.
         _ => index(draw as u32, len),
     };
     let others = (0..len).map(|i| (chosen + i) % len);
-    let next = others.into_iter().find(|i| avoid.is_empty() || !avoid.contains(&at(*i).upstream.address())).unwrap_or(chosen);
+    let next =
+        others.into_iter().find(|i| avoid.is_empty() || !avoid.contains(&at(*i).upstream.address())).unwrap_or(chosen);
     Some(at(next))
 }
 

@@ -43,7 +43,12 @@ pub(crate) fn change(head: &mut Vec<u8>, levels: &Levels<'_>) {
 
 /// The Host that the changes ask for.
 pub(crate) fn set_host<'o>(levels: &Levels<'o>) -> Option<&'o str> {
-    levels.iter().flatten().flat_map(|o| o.set.iter().chain(&o.add)).find(|(n, v)| is_host(n) && http::HeaderValue::from_str(v).is_ok()).map(|(_, v)| v.as_str())
+    levels
+        .iter()
+        .flatten()
+        .flat_map(|o| o.set.iter().chain(&o.add))
+        .find(|(n, v)| is_host(n) && http::HeaderValue::from_str(v).is_ok())
+        .map(|(_, v)| v.as_str())
 }
 
 fn name_of(line: &[u8]) -> &str {
@@ -66,7 +71,10 @@ pub(crate) fn is_framing(name: &str) -> bool {
 
 /// Values come from objects: a line end in one would begin a header of its own.
 fn is_header(name: &str, value: &str) -> bool {
-    !is_host(name) && !is_framing(name) && http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok()
+    !is_host(name)
+        && !is_framing(name)
+        && http::HeaderName::from_bytes(name.as_bytes()).is_ok()
+        && http::HeaderValue::from_str(value).is_ok()
 }
 
 #[cfg(test)]
@@ -76,7 +84,11 @@ mod tests {
     #[test]
     fn levels_are_applied_one_after_the_other() {
         let pairs = |all: &[(&str, &str)]| all.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
-        let destination = HeaderOps { set: pairs(&[("x-a", "dest"), ("x-b", "dest")]), add: pairs(&[("x-l", "dest")]), remove: vec!["x-gone".into()] };
+        let destination = HeaderOps {
+            set: pairs(&[("x-a", "dest"), ("x-b", "dest")]),
+            add: pairs(&[("x-l", "dest")]),
+            remove: vec!["x-gone".into()],
+        };
         let route = HeaderOps {
             set: pairs(&[("x-a", "route"), ("content-length", "9"), ("x-bad", "a\r\nb"), ("host", "h")]),
             add: pairs(&[("x-l", "route")]),
@@ -85,7 +97,10 @@ mod tests {
         let mut head = b"GET / HTTP/1.1\r\nhost: a\r\nX-A: old\r\ncontent-length: 4\r\nX-Gone: 1\r\n\r\nbody".to_vec();
         change(&mut head, &[Some(&destination), Some(&route)]);
         let text = String::from_utf8(head).unwrap();
-        assert_eq!(text, "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\nx-l: dest\r\nx-a: route\r\nx-l: route\r\n\r\nbody");
+        assert_eq!(
+            text,
+            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\nx-l: dest\r\nx-a: route\r\nx-l: route\r\n\r\nbody"
+        );
         assert_eq!(set_host(&[Some(&destination), Some(&route)]), Some("h"));
     }
 }

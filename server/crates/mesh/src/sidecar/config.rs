@@ -56,7 +56,9 @@ type Decide = dyn Fn(SocketAddr) -> Pin<Box<dyn Future<Output = bool> + Send>> +
 
 impl Reach {
     /// Asks `decide` each time. A refused connection fails as if nobody listened at the address.
-    pub fn new<F: Future<Output = bool> + Send + 'static>(decide: impl Fn(SocketAddr) -> F + Send + Sync + 'static) -> Reach {
+    pub fn new<F: Future<Output = bool> + Send + 'static>(
+        decide: impl Fn(SocketAddr) -> F + Send + Sync + 'static,
+    ) -> Reach {
         Reach(Arc::new(move |to| Box::pin(decide(to))))
     }
 

@@ -1,7 +1,7 @@
 //! One try: a request's head and body to an endpoint, and the answer back, both at once.
 
-use super::heads::{Direction, ResponseStyle, write_response};
 use super::budget::Charge;
+use super::heads::{Direction, ResponseStyle, write_response};
 use super::http1::{Buffer, Framing, HeadEnd, Known, MAX_HEAD, head_end, known, parse_response};
 use super::metrics::Flag;
 use super::outbound::Via;
@@ -38,7 +38,15 @@ pub(crate) struct Downstream {
 impl Downstream {
     pub(crate) fn new(shared: &Shared, stream: Guarded<TcpStream>, conn: Conn) -> Downstream {
         let patience = Patience::new(shared, Instant::now() + shared.config.head_time);
-        Downstream { stream, conn, patience, charge: shared.budget.charge(), buffer: Buffer::default(), out: Vec::new(), reply: Vec::new() }
+        Downstream {
+            stream,
+            conn,
+            patience,
+            charge: shared.budget.charge(),
+            buffer: Buffer::default(),
+            out: Vec::new(),
+            reply: Vec::new(),
+        }
     }
 
     /// Gives memory back that a large request or answer took.
@@ -128,13 +136,23 @@ struct Head {
 
 /// Sends `down.out` and the rest of the body (`framing`), and brings back the answer. `deadline` is the whole answer's latest end; it is
 /// set here where the request's end is only seen here.
-pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing: &mut Framing, what: &Try<'_>, deadline: &mut Option<Instant>, seen: &mut Seen<'_>) -> Outcome {
+pub(crate) async fn exchange(
+    down: &mut Downstream,
+    up: &mut Connection,
+    framing: &mut Framing,
+    what: &Try<'_>,
+    deadline: &mut Option<Instant>,
+    seen: &mut Seen<'_>,
+) -> Outcome {
     match send(&mut up.stream, &down.out).await {
         Ok(()) => {}
         Err(0) if up.reused => return Outcome::Stale,
         Err(_) => return failed(Flag::UC),
     }
-    if what.expects_continue && !framing.is_done() && down.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
+    if what.expects_continue
+        && !framing.is_done()
+        && down.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err()
+    {
         return Outcome::Broken(Flag::DC);
     }
     let Downstream { stream, buffer, out, reply, patience, conn, .. } = down;
@@ -153,13 +171,21 @@ pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing
             if let Poll::Ready(head) = reading.as_mut().poll(cx) {
                 return Poll::Ready(head.map_err(|error| match error {
                     HeadError::Ended => no_answer(what, Flag::UC),
-                    HeadError::NoHttp => Outcome::Failed { status: 502, flag: Flag::UPE, why: "upstream protocol error" },
+                    HeadError::NoHttp => {
+                        Outcome::Failed { status: 502, flag: Flag::UPE, why: "upstream protocol error" }
+                    }
                 }));
             }
             if !upload_over && let Poll::Ready(end) = upload.as_mut().poll(cx) {
                 match end {
                     UploadEnd::ClientGone => return Poll::Ready(Err(Outcome::Broken(Flag::DC))),
-                    UploadEnd::BadChunk => return Poll::Ready(Err(Outcome::Failed { status: 400, flag: Flag::DPE, why: "malformed chunk" })),
+                    UploadEnd::BadChunk => {
+                        return Poll::Ready(Err(Outcome::Failed {
+                            status: 400,
+                            flag: Flag::DPE,
+                            why: "malformed chunk",
+                        }));
+                    }
                     // It may have answered before it stopped reading.
                     UploadEnd::UpstreamGone => upload_over = true,
                 }
@@ -171,7 +197,11 @@ pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing
             if let Some((limit, Late::Body)) = stall.deadline()
                 && patience.is_over(limit, cx)
             {
-                return Poll::Ready(Err(Outcome::Failed { status: 408, flag: Flag::SI, why: "the body took too long" }));
+                return Poll::Ready(Err(Outcome::Failed {
+                    status: 408,
+                    flag: Flag::SI,
+                    why: "the body took too long",
+                }));
             }
             match alarm.as_mut().as_pin_mut().map(|alarm| alarm.poll(cx)) {
                 Some(Poll::Ready(())) => Poll::Ready(Err(timed_out(what, *deadline))),
@@ -253,7 +283,10 @@ pub(crate) async fn exchange(down: &mut Downstream, up: &mut Connection, framing
                 return Outcome::Upgraded;
             }
             let whole = what.body.is_whole() && !until_close;
-            Outcome::Answered { upstream: whole && head.keep_alive && !what.old_client, downstream: whole && !head.close }
+            Outcome::Answered {
+                upstream: whole && head.keep_alive && !what.old_client,
+                downstream: whole && !head.close,
+            }
         }
     }
 }
@@ -293,12 +326,19 @@ enum HeadError {
 }
 
 /// Reads the answer's head, past `100 Continue` and its like, and writes the one that goes back into `reply`.
-async fn response_head<R: AsyncRead + Unpin>(from: &mut R, buffer: &mut Buffer, reply: &mut Vec<u8>, what: &Try<'_>, seen: &mut Seen<'_>) -> Result<Head, HeadError> {
+async fn response_head<R: AsyncRead + Unpin>(
+    from: &mut R,
+    buffer: &mut Buffer,
+    reply: &mut Vec<u8>,
+    what: &Try<'_>,
+    seen: &mut Seen<'_>,
+) -> Result<Head, HeadError> {
     let mut looked = 0;
     loop {
         match head_end(buffer.bytes(), looked) {
             HeadEnd::At(end) => {
-                let head = parse_response(&buffer.bytes()[..end], what.to_head, |r| note_head(r, reply, what, seen)).ok_or(HeadError::NoHttp)?;
+                let head = parse_response(&buffer.bytes()[..end], what.to_head, |r| note_head(r, reply, what, seen))
+                    .ok_or(HeadError::NoHttp)?;
                 buffer.consume(end);
                 match head.status {
                     101 if !what.upgrade => return Err(HeadError::NoHttp),
@@ -328,17 +368,30 @@ fn note_head(response: &super::http1::Response<'_>, reply: &mut Vec<u8>, what: &
     }
     let not_sent = status == 503 && response.headers.iter().any(|h| known(h.name) == Known::NotSent);
     // What was sent nowhere may go elsewhere even before all of it is there; anything else is tried again only as a whole, as by Envoy.
-    let again = (not_sent && what.unsent_is_retried && what.body.is_kept()) || (what.is_replayable() && what.retry.is_some_and(|r| retried(r, response)));
+    let again = (not_sent && what.unsent_is_retried && what.body.is_kept())
+        || (what.is_replayable() && what.retry.is_some_and(|r| retried(r, response)));
     let upgraded = status == 101 && what.upgrade;
     let close = !what.keep_alive || what.shared.is_draining() || response.framing == Framing::UntilClose;
     if !again {
-        let style = ResponseStyle { direction: what.direction, via: what.via, set_cookie: what.set_cookie, close, upgrade: upgraded, old_keep_alive: what.old_client && !close, took };
+        let style = ResponseStyle {
+            direction: what.direction,
+            via: what.via,
+            set_cookie: what.set_cookie,
+            close,
+            upgrade: upgraded,
+            old_keep_alive: what.old_client && !close,
+            took,
+        };
         write_response(reply, response, &style);
     }
     Head { status, framing: response.framing.clone(), keep_alive: response.keep_alive, again, upgraded, close }
 }
 
 fn retried(retries: &Retries, response: &super::http1::Response<'_>) -> bool {
-    let grpc = response.headers.iter().find(|h| h.name.eq_ignore_ascii_case("grpc-status")).and_then(|h| std::str::from_utf8(h.value).ok()?.parse::<u8>().ok());
+    let grpc = response
+        .headers
+        .iter()
+        .find(|h| h.name.eq_ignore_ascii_case("grpc-status"))
+        .and_then(|h| std::str::from_utf8(h.value).ok()?.parse::<u8>().ok());
     retries.tries_again_answered(response.status, grpc)
 }

@@ -26,7 +26,14 @@ pub(crate) const KEPT: usize = 64 * 1024;
 static DEFAULT_RETRIES: LazyLock<Retries> = LazyLock::new(Retries::default);
 
 /// Connects and exchanges, again where that is allowed.
-pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, request: &mut Prepared, plan: &Plan, seen: &mut Seen<'_>) -> After {
+pub(crate) async fn forward(
+    shared: &Arc<Shared>,
+    side: &Side,
+    down: &mut Downstream,
+    request: &mut Prepared,
+    plan: &Plan,
+    seen: &mut Seen<'_>,
+) -> After {
     let outbound = matches!(side, Side::Outbound);
     if let Some(delay) = plan.delay {
         seen.flag = Flag::DI;
@@ -34,7 +41,8 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
     }
     // What of the body came with the head goes with it: one write, and small requests can be sent again.
     let Ok(taken) = request.framing.take(down.buffer.bytes()) else {
-        return answer(shared, down, request, Reply::text(400, Flag::DPE, "malformed chunk", seen.peer), seen, false).await;
+        return answer(shared, down, request, Reply::text(400, Flag::DPE, "malformed chunk", seen.peer), seen, false)
+            .await;
     };
     down.out.extend_from_slice(&down.buffer.bytes()[..taken]);
     down.buffer.consume(taken);
@@ -92,12 +100,28 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
                 return answer(shared, down, request, reply(503, Flag::UO, why, tries, seen.peer), seen, false).await;
             }
             Err(NoConnection::TooLate) => {
-                return answer(shared, down, request, reply(504, Flag::UT, "upstream request timeout", tries, seen.peer), seen, false).await;
+                return answer(
+                    shared,
+                    down,
+                    request,
+                    reply(504, Flag::UT, "upstream request timeout", tries, seen.peer),
+                    seen,
+                    false,
+                )
+                .await;
             }
             Err(NoConnection::Io(error)) => {
                 plan.cluster.note(endpoint, Ended::Lost);
                 if deadline.is_some_and(|d| d <= Instant::now()) {
-                    return answer(shared, down, request, reply(504, Flag::UT, "upstream request timeout", tries, seen.peer), seen, false).await;
+                    return answer(
+                        shared,
+                        down,
+                        request,
+                        reply(504, Flag::UT, "upstream request timeout", tries, seen.peer),
+                        seen,
+                        false,
+                    )
+                    .await;
                 }
                 if left > 0 && reconnects && may_try_again(endpoint, &retrying) {
                     left -= 1;
@@ -109,7 +133,8 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
                 }
                 tracing::debug!(upstream = %upstream.address(), %error, "Cannot connect");
                 let why = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
-                return answer(shared, down, request, reply(503, Flag::UF, why, tries, seen.peer), seen, !outbound).await;
+                return answer(shared, down, request, reply(503, Flag::UF, why, tries, seen.peer), seen, !outbound)
+                    .await;
             }
         };
         if let Some((line, local)) = seen.line.as_mut().zip(connection.stream.local_addr().ok()) {
@@ -140,7 +165,9 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
         }
         match (&outcome, seen.upstream_status) {
             (Outcome::Stale | Outcome::Broken(Flag::DC) | Outcome::Failed { flag: Flag::DPE | Flag::SI, .. }, 0) => {}
-            (Outcome::Failed { flag: Flag::UT, .. } | Outcome::Again { too_late: true }, 0) => plan.cluster.note(endpoint, Ended::Lost),
+            (Outcome::Failed { flag: Flag::UT, .. } | Outcome::Again { too_late: true }, 0) => {
+                plan.cluster.note(endpoint, Ended::Lost)
+            }
             (_, 0) => plan.cluster.note(endpoint, Ended::Cut),
             (_, status) => plan.cluster.note(endpoint, Ended::Answered(status)),
         }
@@ -163,7 +190,9 @@ pub(crate) async fn forward(shared: &Arc<Shared>, side: &Side, down: &mut Downst
                 number_try(&mut down.out, tries);
                 tried.push(upstream.address());
             }
-            Outcome::Failed { status, flag, why } => return answer(shared, down, request, reply(status, flag, why, tries, seen.peer), seen, false).await,
+            Outcome::Failed { status, flag, why } => {
+                return answer(shared, down, request, reply(status, flag, why, tries, seen.peer), seen, false).await;
+            }
             Outcome::Broken(flag) => {
                 seen.flag = flag;
                 return After::Close;
@@ -182,12 +211,22 @@ pub(crate) fn retries_of(plan: &Plan, outbound: bool) -> Option<&Retries> {
 
 /// The answer after so many tries without one.
 pub(crate) fn failure(plan: &Plan, status: u16, flag: Flag, why: &'static str, tries: u32, peer: Peer) -> Reply {
-    let body = if tries > 1 { why.replace("reset reason:", "retried and the latest reset reason:").into() } else { why.into() };
+    let body = if tries > 1 {
+        why.replace("reset reason:", "retried and the latest reset reason:").into()
+    } else {
+        why.into()
+    };
     Reply { body, via: plan.via.clone(), ..Reply::text(status, flag, "", peer) }
 }
 
 /// A connection, or why there is none; `None` where the client left. Only where there are limits it can take long: until a place is free.
-async fn acquire(upstream: &Upstream, client: &TcpStream, fresh: bool, connect_time: Duration, deadline: Option<Instant>) -> Option<Result<Connection, NoConnection>> {
+async fn acquire(
+    upstream: &Upstream,
+    client: &TcpStream,
+    fresh: bool,
+    connect_time: Duration,
+    deadline: Option<Instant>,
+) -> Option<Result<Connection, NoConnection>> {
     let acquiring = upstream.acquire(fresh, connect_time, deadline);
     if upstream.pool().is_none() {
         return Some(acquiring.await);
@@ -208,7 +247,8 @@ async fn has_left(client: &TcpStream) {
 
 /// Istio leaves Envoy's retries on the endpoint that the key leads to, where a route has one destination.
 pub(crate) fn keeps_to_its_endpoint(plan: &Plan, route: Option<&Route>) -> bool {
-    plan.cluster.policy.balance.is_consistent() && route.is_some_and(|r| matches!(&r.action, Action::Forward(to) if to.len() == 1))
+    plan.cluster.policy.balance.is_consistent()
+        && route.is_some_and(|r| matches!(&r.action, Action::Forward(to) if to.len() == 1))
 }
 
 /// Whether the cluster's limit of retries allows one more request to be tried again; one that is has its place already.

@@ -9,8 +9,8 @@ use super::h2_forward::{forward, send};
 use super::h2_heads::strip_hop_headers;
 use super::h2_record::{AnyBody, BoxError, Client, Record};
 use super::metrics::Flag;
-use super::pool::Place;
 use super::outbound::{Decision, Target, decide, inward};
+use super::pool::Place;
 use super::proxy::{IDLE_TIME, ORDINARY, Side};
 use super::routing::LiveCluster;
 use super::seen::{Ends, Line};
@@ -57,9 +57,15 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream
     let mut builder = hyper::server::conn::http2::Builder::new(Tracked(shared));
     builder.max_concurrent_streams(256).max_header_list_size(super::http1::MAX_HEAD as u32);
     // hyper's own are 1 MiB for a window and 400 KiB for what waits to be sent on a stream.
-    builder.initial_stream_window_size(64 * 1024).initial_connection_window_size(128 * 1024).max_send_buf_size(64 * 1024);
+    builder
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(128 * 1024)
+        .max_send_buf_size(64 * 1024);
     // A client that is gone without a word, or never reads, does not answer pings.
-    builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).keep_alive_timeout(Duration::from_secs(10));
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(10));
     let mut look = tokio::time::interval(head_time.min(write_time) / 2);
     let began = Instant::now();
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
@@ -97,7 +103,12 @@ pub(crate) async fn serve_http1(shared: Arc<Shared>, side: Arc<Side>, down: Down
             Ok::<_, std::convert::Infallible>(response)
         }
     });
-    let mut connection = std::pin::pin!(hyper::server::conn::http1::Builder::new().keep_alive(false).max_buf_size(super::http1::MAX_HEAD + 8192).serve_connection(io, service));
+    let mut connection = std::pin::pin!(
+        hyper::server::conn::http1::Builder::new()
+            .keep_alive(false)
+            .max_buf_size(super::http1::MAX_HEAD + 8192)
+            .serve_connection(io, service)
+    );
     let mut look = tokio::time::interval(body_time.min(write_time) / 2);
     loop {
         tokio::select! {
@@ -132,7 +143,12 @@ where
 }
 
 /// A stream's request.
-async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, client: &Arc<Client>) -> Response<AnyBody> {
+async fn handle(
+    shared: Arc<Shared>,
+    side: &Side,
+    request: Request<Incoming>,
+    client: &Arc<Client>,
+) -> Response<AnyBody> {
     let mut record = Record::new(&shared, client);
     record.place = Place::take(&shared.streams, Some(MOST_STREAMS));
     let head: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -143,14 +159,22 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, cl
     record.to_head = request.method() == http::Method::HEAD;
     let connect = request.method() == http::Method::CONNECT;
     let authority = request.uri().authority().map(|a| a.as_str().to_string());
-    let authority = authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok().map(String::from)).unwrap_or_default();
+    let authority =
+        authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok().map(String::from)).unwrap_or_default();
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_string();
     if matches!(side, Side::Outbound) {
         shared.learn_authority(&authority).await;
     }
     let line = |decision: Option<&Decision>| {
         let target = Target { authority: &authority, path: if connect { "" } else { &path } };
-        Box::new(Line::of(request.method().as_str(), &target, client.protocol(request.version()), request.headers(), decision, client.ends))
+        Box::new(Line::of(
+            request.method().as_str(),
+            &target,
+            client.protocol(request.version()),
+            request.headers(),
+            decision,
+            client.ends,
+        ))
     };
     if matches!(side, Side::Outbound) && !client.http1 && !connect && !shared.speaks_http2(&authority) {
         record.line = shared.log.is_some().then(|| line(None));
@@ -160,7 +184,8 @@ async fn handle(shared: Arc<Shared>, side: &Side, request: Request<Incoming>, cl
         Side::Outbound if connect => decide(&shared, "CONNECT", &authority, None, request.headers()),
         Side::Outbound => decide(&shared, request.method().as_str(), &path, Some(&authority), request.headers()),
         Side::Inbound { app } => {
-            record.peer = shared.caller(request.headers().value("x-envoy-peer-metadata").unwrap_or_default().as_bytes());
+            record.peer =
+                shared.caller(request.headers().value("x-envoy-peer-metadata").unwrap_or_default().as_bytes());
             inward(app.clone(), request.method().as_str(), &path, Some(&authority), record.peer)
         }
     };
@@ -205,11 +230,20 @@ async fn tunnel(mut record: Record, request: Request<Incoming>, cluster: &LiveCl
         });
         return Response::new(Full::default().map_err(|never| match never {}).boxed_unsync());
     }
-    record.fail(503, Flag::UF, "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure")
+    record.fail(
+        503,
+        Flag::UF,
+        "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
+    )
 }
 
 /// Asks this sidecar's own listener in HTTP/1.1, which counts the request, too.
-async fn as_http1(mut record: Record, mut request: Request<Incoming>, authority: &str, path: &str) -> Response<AnyBody> {
+async fn as_http1(
+    mut record: Record,
+    mut request: Request<Incoming>,
+    authority: &str,
+    path: &str,
+) -> Response<AnyBody> {
     let shared = record.shared.clone();
     let own = SocketAddr::new(shared.config.pod_ip, shared.config.ports.outbound);
     let (Ok(uri), Ok(host)) = (path.parse::<Uri>(), HeaderValue::from_str(authority)) else {

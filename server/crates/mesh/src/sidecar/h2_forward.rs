@@ -24,7 +24,14 @@ use tokio::net::TcpStream;
 const ATTEMPT: &str = "x-envoy-attempt-count";
 
 /// Connects and sends, again where the route allows it.
-pub(super) async fn forward(mut record: Record, request: Request<Incoming>, authority: &str, path: &str, plan: Plan, outbound: bool) -> Response<AnyBody> {
+pub(super) async fn forward(
+    mut record: Record,
+    request: Request<Incoming>,
+    authority: &str,
+    path: &str,
+    plan: Plan,
+    outbound: bool,
+) -> Response<AnyBody> {
     let shared = record.shared.clone();
     if let Some(delay) = plan.delay {
         record.flag = Flag::DI;
@@ -132,14 +139,16 @@ pub(super) async fn forward(mut record: Record, request: Request<Incoming>, auth
             Some(Err(error)) => {
                 plan.cluster.note(endpoint, Ended::Cut);
                 let refused = Reset::of(error) == Reset::Refused;
-                is_replayable && retry.is_some_and(|r| r.tries_again_unanswered() || (refused && r.tries_again_refused()))
+                is_replayable
+                    && retry.is_some_and(|r| r.tries_again_unanswered() || (refused && r.tries_again_refused()))
             }
             Some(Ok(response)) => {
                 let (status, headers) = (response.status().as_u16(), response.headers());
                 plan.cluster.note(endpoint, Ended::Answered(status));
                 let not_sent = outbound && status == 503 && headers.contains_key("x-mesh-not-sent");
                 let grpc = headers.get("grpc-status").and_then(|s| s.to_str().ok()?.parse().ok());
-                (not_sent && may_retry && reconnects && upload.is_kept()) || (is_replayable && retry.is_some_and(|r| r.tries_again_answered(status, grpc)))
+                (not_sent && may_retry && reconnects && upload.is_kept())
+                    || (is_replayable && retry.is_some_and(|r| r.tries_again_answered(status, grpc)))
             }
         };
         if again {
@@ -199,11 +208,21 @@ impl Times {
 }
 
 /// The upstream's answer as it goes back.
-fn answer(mut record: Record, mut response: Response<Incoming>, plan: &Plan, mut times: Times, upload: &Arc<Upload>, outbound: bool) -> Response<AnyBody> {
+fn answer(
+    mut record: Record,
+    mut response: Response<Incoming>,
+    plan: &Plan,
+    mut times: Times,
+    upload: &Arc<Upload>,
+    outbound: bool,
+) -> Response<AnyBody> {
     record.answered(response.status().as_u16());
     let headers = response.headers_mut();
     strip_hop_headers(headers);
-    headers.insert("x-envoy-upstream-service-time", HeaderValue::from(u64::try_from(record.took().as_millis()).unwrap_or(u64::MAX)));
+    headers.insert(
+        "x-envoy-upstream-service-time",
+        HeaderValue::from(u64::try_from(record.took().as_millis()).unwrap_or(u64::MAX)),
+    );
     if let Some(cookie) = plan.set_cookie.as_ref().and_then(|c| HeaderValue::from_str(c).ok()) {
         headers.append(header::SET_COOKIE, cookie);
     }
@@ -215,7 +234,9 @@ fn answer(mut record: Record, mut response: Response<Incoming>, plan: &Plan, mut
     // What is left is the route's time.
     times.per_try = None;
     let upload = upload.clone();
-    response.map(|body| Recorded::new(body, times.whole.map(|_| async move { times.alarm(&upload).await }), record).boxed_unsync())
+    response.map(|body| {
+        Recorded::new(body, times.whole.map(|_| async move { times.alarm(&upload).await }), record).boxed_unsync()
+    })
 }
 
 /// How an upstream ended a stream.
@@ -239,22 +260,36 @@ impl Reset {
 
     fn words(self) -> (Flag, &'static str) {
         match self {
-            Reset::Refused => (Flag::UR, "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset"),
-            Reset::Stream => (Flag::UR, "upstream connect error or disconnect/reset before headers. reset reason: remote reset"),
-            Reset::Connection => (Flag::UC, "upstream connect error or disconnect/reset before headers. reset reason: connection termination"),
+            Reset::Refused => (
+                Flag::UR,
+                "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset",
+            ),
+            Reset::Stream => {
+                (Flag::UR, "upstream connect error or disconnect/reset before headers. reset reason: remote reset")
+            }
+            Reset::Connection => (
+                Flag::UC,
+                "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+            ),
         }
     }
 }
 
 /// Sends a request by a connection of its own.
-pub(super) async fn send<B>(shared: &Shared, stream: TcpStream, request: Request<B>, http2: bool) -> Result<Response<Incoming>, hyper::Error>
+pub(super) async fn send<B>(
+    shared: &Shared,
+    stream: TcpStream,
+    request: Request<B>,
+    http2: bool,
+) -> Result<Response<Incoming>, hyper::Error>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let io = TokioIo::new(stream);
     if http2 {
-        let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await?;
         shared.tasks.spawn(connection);
         sender.send_request(request).await
     } else {

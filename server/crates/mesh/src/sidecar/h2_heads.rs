@@ -8,7 +8,15 @@ use crate::table::HeaderOps;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
 /// The request as it goes to the upstream: its target rewritten, its headers as a proxy passes them on; nothing where the target is none.
-pub(super) fn rewritten<B>(shared: &Shared, mut request: Request<B>, authority: &str, path: &str, plan: &Plan, outbound: bool, http2: bool) -> Option<Request<B>> {
+pub(super) fn rewritten<B>(
+    shared: &Shared,
+    mut request: Request<B>,
+    authority: &str,
+    path: &str,
+    plan: &Plan,
+    outbound: bool,
+    http2: bool,
+) -> Option<Request<B>> {
     let route = plan.via.as_ref().map(Via::route);
     let authority = route.and_then(|r| r.rewrite.authority.as_deref()).unwrap_or(authority);
     let operations = plan.via.as_ref().map(Via::request_changes);
@@ -20,7 +28,10 @@ pub(super) fn rewritten<B>(shared: &Shared, mut request: Request<B>, authority: 
     let headers = request.headers_mut();
     strip_hop_headers(headers);
     // Forged, or of an earlier hop, as in a head of HTTP/1.1.
-    let not_sent = |name: &&HeaderName| matches!(known(name.as_str()), Known::Internal | Known::PeerMetadata | Known::Host) || (outbound && known(name.as_str()) == Known::Attempt);
+    let not_sent = |name: &&HeaderName| {
+        matches!(known(name.as_str()), Known::Internal | Known::PeerMetadata | Known::Host)
+            || (outbound && known(name.as_str()) == Known::Attempt)
+    };
     for name in headers.keys().filter(not_sent).cloned().collect::<Vec<_>>() {
         headers.remove(name);
     }
@@ -36,7 +47,11 @@ pub(super) fn rewritten<B>(shared: &Shared, mut request: Request<B>, authority: 
     if outbound {
         if !headers.contains_key("x-b3-traceid") && !headers.contains_key("b3") {
             let (a, b) = (shared.draw(), shared.draw());
-            for (name, value) in [("x-b3-traceid", format!("{a:016x}{b:016x}")), ("x-b3-spanid", format!("{b:016x}")), ("x-b3-sampled", "0".into())] {
+            for (name, value) in [
+                ("x-b3-traceid", format!("{a:016x}{b:016x}")),
+                ("x-b3-spanid", format!("{b:016x}")),
+                ("x-b3-sampled", "0".into()),
+            ] {
                 if let Ok(value) = HeaderValue::from_str(&value) {
                     headers.insert(HeaderName::from_static(name), value);
                 }
@@ -78,7 +93,16 @@ pub(super) fn strip_hop_headers(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    for name in ["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "transfer-encoding", "upgrade", "x-mesh-not-sent"] {
+    for name in [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "transfer-encoding",
+        "upgrade",
+        "x-mesh-not-sent",
+    ] {
         headers.remove(name);
     }
 }
@@ -90,7 +114,9 @@ pub(super) fn apply(headers: &mut HeaderMap, operations: &[Option<&HeaderOps>; 2
             headers.remove(name);
         }
         // What says where a message ends, and whose it is, is nobody's to change here.
-        let pair = |(n, v): &(String, String)| Some((HeaderName::from_bytes(n.as_bytes()).ok()?, HeaderValue::from_str(v).ok()?));
+        let pair = |(n, v): &(String, String)| {
+            Some((HeaderName::from_bytes(n.as_bytes()).ok()?, HeaderValue::from_str(v).ok()?))
+        };
         let free = |(n, _): &&(String, String)| !is_framing(n) && !is_host(n);
         for (name, value) in ops.set.iter().filter(free).filter_map(pair) {
             headers.insert(name, value);

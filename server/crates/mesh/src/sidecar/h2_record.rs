@@ -20,8 +20,8 @@ use listen::{Conn, Reason};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -100,7 +100,11 @@ impl Client {
     pub(super) fn is_stalled(&self, write_time: Duration, body_time: Duration) -> bool {
         let state = self.state();
         let stalled = state.unread.values().any(|since| since.elapsed() >= write_time)
-            || state.uploads.values().filter_map(|upload| upload.upgrade()?.waits_since()).any(|since| since.elapsed() >= body_time);
+            || state
+                .uploads
+                .values()
+                .filter_map(|upload| upload.upgrade()?.waits_since())
+                .any(|since| since.elapsed() >= body_time);
         if stalled {
             self.conn.refuse(Reason::Stalled);
         }
@@ -276,7 +280,11 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    pub(super) fn new(body: Incoming, alarm: Option<impl Future<Output = ()> + Send + 'static>, record: Record) -> Recorded {
+    pub(super) fn new(
+        body: Incoming,
+        alarm: Option<impl Future<Output = ()> + Send + 'static>,
+        record: Record,
+    ) -> Recorded {
         record.client.state().unread.insert(record.number, Instant::now());
         Recorded { body, alarm: alarm.map(|a| Box::pin(a) as Pin<Box<_>>), record, over: false }
     }
@@ -309,7 +317,8 @@ impl Body for Recorded {
                 }
             }
             Poll::Ready(Some(Err(error))) => {
-                (self.record.flag, self.over) = (if Reset::of(error) == Reset::Connection { Flag::UC } else { Flag::UR }, true);
+                (self.record.flag, self.over) =
+                    (if Reset::of(error) == Reset::Connection { Flag::UC } else { Flag::UR }, true);
             }
             Poll::Ready(None) => self.over = true,
             Poll::Pending => {}

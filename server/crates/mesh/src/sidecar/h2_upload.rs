@@ -44,7 +44,17 @@ struct Source {
 impl Upload {
     pub(super) fn new(body: Incoming, most: usize, charge: Charge) -> Arc<Upload> {
         let whole = AtomicBool::new(body.is_end_stream());
-        let source = Source { body, kept: Vec::new(), charge, trailers: None, is_kept: true, waits_since: None, answered: false, broken: false, turn: 0 };
+        let source = Source {
+            body,
+            kept: Vec::new(),
+            charge,
+            trailers: None,
+            is_kept: true,
+            waits_since: None,
+            answered: false,
+            broken: false,
+            turn: 0,
+        };
         Arc::new(Upload { source: Mutex::new(source), whole, ended: Notify::new(), received: AtomicU64::new(0), most })
     }
 
@@ -127,7 +137,11 @@ impl Body for Sending {
         }
         if !upload.is_whole() {
             let polled = Pin::new(&mut source.body).poll_frame(cx);
-            source.waits_since = if polled.is_ready() || source.answered { None } else { source.waits_since.or_else(|| Some(Instant::now())) };
+            source.waits_since = if polled.is_ready() || source.answered {
+                None
+            } else {
+                source.waits_since.or_else(|| Some(Instant::now()))
+            };
             match ready!(polled) {
                 Some(Err(error)) => {
                     source.broken = true;

@@ -18,19 +18,44 @@ pub(crate) enum Direction {
 }
 
 /// Writes the head that goes upstream.
-pub(crate) fn write_request(out: &mut Vec<u8>, shared: &Shared, direction: Direction, request: &Request<'_>, authority: &str, path: &str, plan: &Plan) {
+pub(crate) fn write_request(
+    out: &mut Vec<u8>,
+    shared: &Shared,
+    direction: Direction,
+    request: &Request<'_>,
+    authority: &str,
+    path: &str,
+    plan: &Plan,
+) {
     out.clear();
     let route = plan.via.as_ref().map(Via::route);
     let authority_before = authority;
     let authority = route.and_then(|r| r.rewrite.authority.as_deref()).filter(|a| is_visible(a)).unwrap_or(authority);
     let operations = plan.via.as_ref().map(Via::request_changes);
     let new_host = operations.as_ref().and_then(set_host).unwrap_or(authority);
-    push(out, &[request.method, " ", plan.target.as_deref().unwrap_or(path), if request.version == 0 { " HTTP/1.0\r\nhost: " } else { " HTTP/1.1\r\nhost: " }, new_host, "\r\n"]);
-    let (mut has_id, mut has_trace, mut has_span, mut has_sampled, mut has_proto, mut has_length) = (false, false, false, false, false, false);
+    push(
+        out,
+        &[
+            request.method,
+            " ",
+            plan.target.as_deref().unwrap_or(path),
+            if request.version == 0 { " HTTP/1.0\r\nhost: " } else { " HTTP/1.1\r\nhost: " },
+            new_host,
+            "\r\n",
+        ],
+    );
+    let (mut has_id, mut has_trace, mut has_span, mut has_sampled, mut has_proto, mut has_length) =
+        (false, false, false, false, false, false);
     for header in request.headers {
         match known(header.name) {
             // A metadata header from the app would be forged; towards the app it is nobody's business.
-            Known::Host | Known::Connection | Known::Hop | Known::Expect | Known::PeerMetadata | Known::NotSent | Known::Internal => continue,
+            Known::Host
+            | Known::Connection
+            | Known::Hop
+            | Known::Expect
+            | Known::PeerMetadata
+            | Known::NotSent
+            | Known::Internal => continue,
             // What the next hop reads of the way here: only the sidecar on the way out may say it.
             Known::Attempt if direction == Direction::Outbound => continue,
             Known::OriginalPath if plan.original.is_some() => continue,
@@ -112,7 +137,10 @@ fn told_of_route(out: &mut Vec<u8>, route: &Route, plan: &Plan, authority: &str)
 /// Tells the next try's number in a head that was written for the one before.
 pub(crate) fn number_try(head: &mut Vec<u8>, number: u32) {
     let end = memchr::memmem::find(head, b"\r\n\r\n").unwrap_or(head.len());
-    let Some(at) = memchr::memmem::find(&head[..end], b"\r\nx-envoy-attempt-count: ").map(|at| at + 2 + ATTEMPT.len()) else { return };
+    let Some(at) = memchr::memmem::find(&head[..end], b"\r\nx-envoy-attempt-count: ").map(|at| at + 2 + ATTEMPT.len())
+    else {
+        return;
+    };
     let digits = head[at..].iter().take_while(|c| c.is_ascii_digit()).count();
     head.splice(at..at + digits, number.to_string().into_bytes());
 }

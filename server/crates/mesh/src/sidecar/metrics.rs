@@ -11,8 +11,26 @@ use std::time::Duration;
 
 /// Upper bounds in milliseconds, as Istio's histogram has them.
 const BOUNDS_MS: [f64; 20] = [
-    0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0, 30_000.0, 60_000.0, 300_000.0, 600_000.0, 1_800_000.0,
-    3_600_000.0, f64::INFINITY,
+    0.5,
+    1.0,
+    5.0,
+    10.0,
+    25.0,
+    50.0,
+    100.0,
+    250.0,
+    500.0,
+    1000.0,
+    2500.0,
+    5000.0,
+    10_000.0,
+    30_000.0,
+    60_000.0,
+    300_000.0,
+    600_000.0,
+    1_800_000.0,
+    3_600_000.0,
+    f64::INFINITY,
 ];
 
 /// Who a series is about: everything of its labels but the outcome. A slot in the table of peers, and the slot's generation: a request
@@ -151,7 +169,13 @@ const MANY_PEERS: usize = 256;
 
 impl Metrics {
     /// The peer of these labels. The same labels give the same peer; beyond [`MAX_PEERS`] it is the first one.
-    pub(crate) fn peer(&self, reporter: &'static str, source: &Workload, destination: &Workload, service: &ServiceLabels) -> Peer {
+    pub(crate) fn peer(
+        &self,
+        reporter: &'static str,
+        source: &Workload,
+        destination: &Workload,
+        service: &ServiceLabels,
+    ) -> Peer {
         let labels = Labels { reporter, source: source.cut(), destination: destination.cut(), service: service.cut() };
         let mut inner = self.lock();
         if let Some(peer) = inner.by_labels.get(&labels) {
@@ -216,12 +240,27 @@ impl Metrics {
         let inner = self.lock();
         let mut sorted: Vec<(&Key, &Series)> = inner.series.iter().collect();
         sorted.sort_by_key(|(key, _)| **key);
-        let labels = |peer: Peer| inner.slots.get(peer.slot as usize).and_then(|slot| slot.labels.clone()).unwrap_or_default();
-        let mut all: Vec<Row> = sorted.into_iter().map(|((peer, code, flag), series)| Row { labels: labels(*peer), code: *code, flag: *flag, series: series.clone() }).collect();
-        let reporter = inner.slots.first().and_then(|first| first.labels.as_ref()).map_or("source", |labels| labels.reporter);
+        let labels =
+            |peer: Peer| inner.slots.get(peer.slot as usize).and_then(|slot| slot.labels.clone()).unwrap_or_default();
+        let mut all: Vec<Row> = sorted
+            .into_iter()
+            .map(|((peer, code, flag), series)| Row {
+                labels: labels(*peer),
+                code: *code,
+                flag: *flag,
+                series: series.clone(),
+            })
+            .collect();
+        let reporter =
+            inner.slots.first().and_then(|first| first.labels.as_ref()).map_or("source", |labels| labels.reporter);
         let other = Arc::new(Labels { reporter, ..Labels::default() });
         let overflow = inner.overflow.iter().enumerate().filter(|(_, series)| series.count > 0);
-        all.extend(overflow.map(|(class, series)| Row { labels: other.clone(), code: class as u16 * 100, flag: Flag::None, series: series.clone() }));
+        all.extend(overflow.map(|(class, series)| Row {
+            labels: other.clone(),
+            code: class as u16 * 100,
+            flag: Flag::None,
+            series: series.clone(),
+        }));
         Scrape { rows: all, at: 0 }
     }
 
@@ -247,7 +286,12 @@ struct Row {
 impl Row {
     fn labels(&self) -> String {
         let mut labels = self.labels.spelled();
-        let _ = write!(labels, ",response_code=\"{}\",response_flags=\"{}\",grpc_response_status=\"\"", self.code, self.flag.text());
+        let _ = write!(
+            labels,
+            ",response_code=\"{}\",response_flags=\"{}\",grpc_response_status=\"\"",
+            self.code,
+            self.flag.text()
+        );
         labels
     }
 }
@@ -268,7 +312,9 @@ impl Iterator for Scrape {
         if at > 0 {
             return self.rows.get(at - 1).map(histogram);
         }
-        let mut out = String::from("# HELP istio_requests_total Requests by reporter, source, destination and response code.\n# TYPE istio_requests_total counter\n");
+        let mut out = String::from(
+            "# HELP istio_requests_total Requests by reporter, source, destination and response code.\n# TYPE istio_requests_total counter\n",
+        );
         for row in &self.rows {
             let _ = writeln!(out, "istio_requests_total{{{}}} {}", row.labels(), row.series.count);
         }
@@ -309,24 +355,41 @@ impl Labels {
             }
             let _ = write!(labels, ",{side}_cluster=\"Kubernetes\"");
         }
-        for (label, value) in [("service", &self.service.host), ("service_name", &self.service.name), ("service_namespace", &self.service.namespace)] {
+        for (label, value) in [
+            ("service", &self.service.host),
+            ("service_name", &self.service.name),
+            ("service_namespace", &self.service.namespace),
+        ] {
             let _ = write!(labels, ",destination_{label}=\"{}\"", escaped(value));
         }
         // Only the side that accepts a connection knows how it was secured; here it never is.
-        let _ = write!(labels, ",connection_security_policy=\"{}\",request_protocol=\"http\"", if self.reporter == "source" { "unknown" } else { "none" });
+        let _ = write!(
+            labels,
+            ",connection_security_policy=\"{}\",request_protocol=\"http\"",
+            if self.reporter == "source" { "unknown" } else { "none" }
+        );
         labels
     }
 }
 
 impl Workload {
     fn cut(&self) -> Workload {
-        Workload { name: cut(&self.name, MAX_VALUE), namespace: cut(&self.namespace, MAX_VALUE), app: cut(&self.app, MAX_VALUE), version: cut(&self.version, MAX_VALUE) }
+        Workload {
+            name: cut(&self.name, MAX_VALUE),
+            namespace: cut(&self.namespace, MAX_VALUE),
+            app: cut(&self.app, MAX_VALUE),
+            version: cut(&self.version, MAX_VALUE),
+        }
     }
 }
 
 impl ServiceLabels {
     fn cut(&self) -> ServiceLabels {
-        ServiceLabels { host: cut(&self.host, 3 * MAX_VALUE), name: cut(&self.name, MAX_VALUE), namespace: cut(&self.namespace, MAX_VALUE) }
+        ServiceLabels {
+            host: cut(&self.host, 3 * MAX_VALUE),
+            name: cut(&self.name, MAX_VALUE),
+            namespace: cut(&self.namespace, MAX_VALUE),
+        }
     }
 }
 
@@ -339,7 +402,11 @@ fn escaped(value: &str) -> String {
     if value.is_empty() {
         return "unknown".into();
     }
-    value.chars().filter(|c| !c.is_control()).flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] }).collect()
+    value
+        .chars()
+        .filter(|c| !c.is_control())
+        .flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] })
+        .collect()
 }
 
 #[cfg(test)]
@@ -365,8 +432,14 @@ mod tests {
         let pieces: Vec<String> = metrics.scrape().collect();
         assert!(pieces.len() <= MAX_SERIES + 11, "{}", pieces.len());
         let most = MAX_SERIES * 22 * 2048;
-        assert!(pieces.iter().map(String::len).sum::<usize>() < most && pieces[1..].iter().all(|p| p.len() < 64 * 1024));
-        let counted: u64 = pieces[0].lines().filter(|l| l.starts_with("istio_requests_total{")).map(|l| l.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+        assert!(
+            pieces.iter().map(String::len).sum::<usize>() < most && pieces[1..].iter().all(|p| p.len() < 64 * 1024)
+        );
+        let counted: u64 = pieces[0]
+            .lines()
+            .filter(|l| l.starts_with("istio_requests_total{"))
+            .map(|l| l.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum();
         assert_eq!(counted, 2 * MAX_PEERS as u64);
     }
 

@@ -3,8 +3,8 @@
 use super::balance::choose;
 use super::budget::Charge;
 use super::outbound::Plan;
-use super::routing::LiveCluster;
 use super::pool::Place;
+use super::routing::LiveCluster;
 use super::shared::Shared;
 use super::upstream::CONNECT_TIME;
 use std::sync::Arc;
@@ -27,7 +27,12 @@ pub(crate) fn send(shared: &Arc<Shared>, plan: &Plan, head: &[u8]) {
         // A copy is bytes of HTTP/1.1. That such a port gets none is said on the VirtualService.
         let place = Place::take(&shared.copies, Some(MOST)).filter(|_| !cluster.http2);
         match place.zip(shared.budget.take(head.len())) {
-            Some(place) => drop(shared.tasks.spawn(one(shared.clone(), cluster.clone(), shadow(head, &shared.config.pod_ip.to_string()), place))),
+            Some(place) => drop(shared.tasks.spawn(one(
+                shared.clone(),
+                cluster.clone(),
+                shadow(head, &shared.config.pod_ip.to_string()),
+                place,
+            ))),
             None => drop(shared.not_copied.fetch_add(1, Ordering::Relaxed)),
         }
     }
@@ -56,7 +61,11 @@ fn shadow(request: &[u8], from: &str) -> Vec<u8> {
     // The Host stands first, because the sidecar wrote this head itself.
     let host_end = memchr::memmem::find(&request[lines + 2..], b"\r\n").map_or(request.len(), |at| at + lines + 2);
     let host = &request[lines..host_end];
-    let name_end = host.iter().rposition(|c| *c == b':').filter(|at| host[at + 1..].iter().all(u8::is_ascii_digit)).unwrap_or(host.len());
+    let name_end = host
+        .iter()
+        .rposition(|c| *c == b':')
+        .filter(|at| host[at + 1..].iter().all(u8::is_ascii_digit))
+        .unwrap_or(host.len());
     let sent_by = format!("\r\nconnection: close\r\nx-envoy-internal: true\r\nx-forwarded-for: {from}");
     [&request[..lines + name_end], b"-shadow", &host[name_end..], sent_by.as_bytes(), &request[host_end..]].concat()
 }
@@ -69,7 +78,12 @@ mod tests {
     fn a_copy_says_that_it_is_one() {
         for (host, other) in [("flaskapp:7777", "flaskapp-shadow:7777"), ("flaskapp", "flaskapp-shadow")] {
             let copy = shadow(format!("GET / HTTP/1.1\r\nhost: {host}\r\na: b\r\n\r\nbody").as_bytes(), "127.0.0.9");
-            assert_eq!(String::from_utf8(copy).unwrap(), format!("GET / HTTP/1.1\r\nhost: {other}\r\nconnection: close\r\nx-envoy-internal: true\r\nx-forwarded-for: 127.0.0.9\r\na: b\r\n\r\nbody"));
+            assert_eq!(
+                String::from_utf8(copy).unwrap(),
+                format!(
+                    "GET / HTTP/1.1\r\nhost: {other}\r\nconnection: close\r\nx-envoy-internal: true\r\nx-forwarded-for: 127.0.0.9\r\na: b\r\n\r\nbody"
+                )
+            );
         }
     }
 }

@@ -21,9 +21,9 @@ mod h2_upload;
 mod heads;
 mod http1;
 mod metrics;
+mod mirror;
 mod outbound;
 mod outlier;
-mod mirror;
 mod path;
 mod patience;
 mod pool;
@@ -43,10 +43,10 @@ mod wants;
 pub use config::{Ports, Reach, SidecarConfig, SidecarError};
 
 use admin::Pages;
+use listen::{Limits, Listener};
 use proxy::Side;
 use routing::LiveCluster;
 use shared::Shared;
-use listen::{Limits, Listener};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -100,8 +100,11 @@ impl Sidecar {
         let mut beside = JoinSet::new();
         let limits = page_limits(&shared.config);
         for (pages, socket) in pages {
-            let (listener, shared, stop) = (Listener::new(pages.name(), limits.clone(), &shared.books), shared.clone(), ended.clone());
-            beside.spawn(async move { listener.run(socket, stop, |stream, conn| admin::serve(shared.clone(), pages, stream, conn)).await });
+            let (listener, shared, stop) =
+                (Listener::new(pages.name(), limits.clone(), &shared.books), shared.clone(), ended.clone());
+            beside.spawn(async move {
+                listener.run(socket, stop, |stream, conn| admin::serve(shared.clone(), pages, stream, conn)).await
+            });
         }
         beside.spawn(follow::follow(shared.clone(), ended.clone()));
         beside.spawn(sweep(shared.clone(), ended.clone()));
@@ -112,7 +115,9 @@ impl Sidecar {
             let (shared, side) = (shared.clone(), Arc::new(side));
             traffic.spawn(async move {
                 let stop = shared.closing.clone();
-                listener.run(socket, stop, |stream, conn| proxy::serve(shared.clone(), side.clone(), stream, conn)).await;
+                listener
+                    .run(socket, stop, |stream, conn| proxy::serve(shared.clone(), side.clone(), stream, conn))
+                    .await;
             });
         };
         serve(Listener::new("outbound", limits.clone(), &shared.books), outbound, Side::Outbound);
@@ -145,7 +150,12 @@ impl Sidecar {
 
 fn inbound_side(shared: &Shared, port: u16) -> Side {
     let config = &shared.config;
-    let app = LiveCluster::single(format!("inbound|{port}||"), SocketAddr::new(config.app_ip, port), shared.black_hole, config.reach.as_ref());
+    let app = LiveCluster::single(
+        format!("inbound|{port}||"),
+        SocketAddr::new(config.app_ip, port),
+        shared.black_hole,
+        config.reach.as_ref(),
+    );
     Side::Inbound { app: Arc::new(app) }
 }
 
@@ -180,7 +190,14 @@ fn traffic_limits(config: &SidecarConfig) -> Limits {
 
 /// Caps of the pages: people, probes, a scraper, and the panel's port-forwards.
 fn page_limits(config: &SidecarConfig) -> Limits {
-    Limits { connections: 128, per_peer: 96, waiting: 64, head_budget: 1 << 20, drain: std::time::Duration::ZERO, ..traffic_limits(config) }
+    Limits {
+        connections: 128,
+        per_peer: 96,
+        waiting: 64,
+        head_budget: 1 << 20,
+        drain: std::time::Duration::ZERO,
+        ..traffic_limits(config)
+    }
 }
 
 /// Closes connections that nobody has used for long.

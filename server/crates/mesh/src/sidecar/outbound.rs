@@ -7,7 +7,10 @@ use super::path::normalized;
 use super::reply::Reply;
 use super::routing::{LiveCluster, LiveHost};
 use super::shared::Shared;
-use crate::table::{Action, Balance, Destination, Headers, Match, Matched, Mirror, Redirect, RequestView, Rewrite, Route, StringMatch, is_visible, pick_weighted, route_for};
+use crate::table::{
+    Action, Balance, Destination, Headers, Match, Matched, Mirror, Redirect, RequestView, Rewrite, Route, StringMatch,
+    is_visible, pick_weighted, route_for,
+};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -88,14 +91,19 @@ pub(crate) struct Target<'r> {
 impl Target<'_> {
     /// Whether the request's `target` has an authority of its own and `host` is another one. A port that is not written is the scheme's.
     pub(crate) fn authority_differs(&self, target: &str, host: Option<&str>) -> bool {
-        let named = |authority: &str| split_authority(authority).map(|(name, port)| (name.into_owned(), port.unwrap_or(80)));
+        let named =
+            |authority: &str| split_authority(authority).map(|(name, port)| (name.into_owned(), port.unwrap_or(80)));
         let in_target = !target.starts_with('/') && target != "*";
         in_target && host.is_some_and(|host| named(host) != named(self.authority))
     }
 }
 
 /// Reads absolute-form, origin-form and authority-form. The Host header counts only where the target has no authority.
-pub(crate) fn split_target<'r>(method: &str, target: &'r str, host: Option<&'r str>) -> Result<Target<'r>, &'static str> {
+pub(crate) fn split_target<'r>(
+    method: &str,
+    target: &'r str,
+    host: Option<&'r str>,
+) -> Result<Target<'r>, &'static str> {
     let found = if method == "CONNECT" {
         Target { authority: target, path: "" }
     } else if target.starts_with('/') || target == "*" {
@@ -127,13 +135,25 @@ pub(crate) fn split_authority(authority: &str) -> Option<(Cow<'_, str>, Option<u
         Some(_) => return None,
         None => None,
     };
-    let host = if host.bytes().any(|c| c.is_ascii_uppercase()) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) };
+    let host = if host.bytes().any(|c| c.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    };
     Some((host, port))
 }
 
 /// Decides about a request of the app. `host` is its Host header.
-pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&str>, headers: &dyn Headers) -> Decision {
-    let reply = |status, flag, body: String, peer| Decision::Reply(Reply { status, flag, body: body.into(), ..Reply::empty(peer) });
+pub(crate) fn decide(
+    shared: &Shared,
+    method: &str,
+    target: &str,
+    host: Option<&str>,
+    headers: &dyn Headers,
+) -> Decision {
+    let reply = |status, flag, body: String, peer| {
+        Decision::Reply(Reply { status, flag, body: body.into(), ..Reply::empty(peer) })
+    };
     let nobody = shared.black_hole;
     let target = match split_target(method, target, host) {
         Ok(target) => target,
@@ -161,11 +181,22 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
             return reply(503, Flag::NR, "no routes from the control plane yet\n".into(), nobody);
         }
         let text = format!("{name} is not in the service registry: this proxy reaches Services of the mesh only\n");
-        return Decision::Reply(Reply { status: 403, flag: Flag::NR, body: text.into(), unknown: Some(name.into()), ..Reply::empty(nobody) });
+        return Decision::Reply(Reply {
+            status: 403,
+            flag: Flag::NR,
+            body: text.into(),
+            unknown: Some(name.into()),
+            ..Reply::empty(nobody)
+        });
     };
     let Some(cluster) = host.cluster(port, "") else {
         let ports: Vec<String> = host.host.ports.iter().map(|p| p.port.to_string()).collect();
-        return reply(503, Flag::NR, format!("Service {} has no port {port}, it has {}\n", host.name, ports.join(", ")), nobody);
+        return reply(
+            503,
+            Flag::NR,
+            format!("Service {} has no port {port}, it has {}\n", host.name, ports.join(", ")),
+            nobody,
+        );
     };
     if connect || host.host.routes.is_empty() {
         let (hash, set_cookie) = hash_key(shared, cluster, headers, &path);
@@ -174,16 +205,36 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
             other => other,
         };
     }
-    let scheme = if headers.any("x-forwarded-proto", &|v| v.eq_ignore_ascii_case("https")) == Some(true) { "https" } else { "http" };
-    let view = RequestView { method, target: &path, authority: target.authority, scheme, port, source_namespace: &shared.config.namespace, headers };
+    let scheme = if headers.any("x-forwarded-proto", &|v| v.eq_ignore_ascii_case("https")) == Some(true) {
+        "https"
+    } else {
+        "http"
+    };
+    let view = RequestView {
+        method,
+        target: &path,
+        authority: target.authority,
+        scheme,
+        port,
+        source_namespace: &shared.config.namespace,
+        headers,
+    };
     let Some(Matched { route, by }) = route_for(&host.host, &view) else {
         return reply(404, Flag::NR, String::new(), cluster.nobody);
     };
     let index = host.host.routes.iter().position(|r| std::ptr::eq(r, route)).unwrap_or(0);
     let mut via = Via { host: host.clone(), route: index, destination: usize::MAX };
-    let delay = route.fault.delay.filter(|(_, percent)| shared.chance(*percent)).map(|(ms, _)| Duration::from_millis(ms));
+    let delay =
+        route.fault.delay.filter(|(_, percent)| shared.chance(*percent)).map(|(ms, _)| Duration::from_millis(ms));
     let routed = |status, flag, body: String, via: &Via| {
-        Decision::Reply(Reply { status, flag, body: body.into(), via: Some(via.clone()), delay, ..Reply::empty(cluster.nobody) })
+        Decision::Reply(Reply {
+            status,
+            flag,
+            body: body.into(),
+            via: Some(via.clone()),
+            delay,
+            ..Reply::empty(cluster.nobody)
+        })
     };
     if let Some((status, percent)) = route.fault.abort
         && shared.chance(percent)
@@ -194,7 +245,14 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
         Action::Forward(destinations) => destinations,
         Action::Redirect(to) => {
             let location = Some(redirect(to, &target, &path, scheme, port, by));
-            return Decision::Reply(Reply { status: to.code, flag: Flag::None, location, via: Some(via), delay, ..Reply::empty(cluster.nobody) });
+            return Decision::Reply(Reply {
+                status: to.code,
+                flag: Flag::None,
+                location,
+                via: Some(via),
+                delay,
+                ..Reply::empty(cluster.nobody)
+            });
         }
         Action::Respond { status, body } => return routed(*status, Flag::None, body.clone(), &via),
     };
@@ -202,9 +260,14 @@ pub(crate) fn decide(shared: &Shared, method: &str, target: &str, host: Option<&
         return routed(503, Flag::NR, "no destination has a weight\n".into(), &via);
     };
     via.destination = destinations.iter().position(|d| std::ptr::eq(d, destination)).unwrap_or(usize::MAX);
-    let to = routing.host(&destination.host).and_then(|h| h.cluster(h.host.destination_port(destination.port, port), &destination.subset));
+    let to = routing
+        .host(&destination.host)
+        .and_then(|h| h.cluster(h.host.destination_port(destination.port, port), &destination.subset));
     let Some(to) = to else {
-        let text = format!("cluster {} {} does not exist: no such Service, port or subset\n", destination.host, destination.subset);
+        let text = format!(
+            "cluster {} {} does not exist: no such Service, port or subset\n",
+            destination.host, destination.subset
+        );
         return routed(503, Flag::NC, text, &via);
     };
     let mirrored = |m: &&Mirror| shared.chance(m.percent);
@@ -227,11 +290,24 @@ fn changed(path: Cow<'_, str>) -> Option<String> {
 }
 
 /// A request for the app behind this sidecar.
-pub(crate) fn inward(cluster: Arc<LiveCluster>, method: &str, target: &str, host: Option<&str>, peer: Peer) -> Decision {
+pub(crate) fn inward(
+    cluster: Arc<LiveCluster>,
+    method: &str,
+    target: &str,
+    host: Option<&str>,
+    peer: Peer,
+) -> Decision {
     if method == "CONNECT" {
-        return Decision::Reply(Reply { status: 405, flag: Flag::NR, body: "CONNECT is for the way out\n".into(), ..Reply::empty(peer) });
+        return Decision::Reply(Reply {
+            status: 405,
+            flag: Flag::NR,
+            body: "CONNECT is for the way out\n".into(),
+            ..Reply::empty(peer)
+        });
     }
-    let malformed = |why: &str| Decision::Reply(Reply { status: 400, flag: Flag::DPE, body: format!("{why}\n").into(), ..Reply::empty(peer) });
+    let malformed = |why: &str| {
+        Decision::Reply(Reply { status: 400, flag: Flag::DPE, body: format!("{why}\n").into(), ..Reply::empty(peer) })
+    };
     match split_target(method, target, host) {
         Err(why) => malformed(why),
         // On the way out a client may name another Host to its proxy; here it would be read by an app, which may believe either.
@@ -247,14 +323,25 @@ fn to_cluster(cluster: Arc<LiveCluster>, connect: bool, path: Cow<'_, str>) -> D
     if connect {
         return Decision::Tunnel(cluster);
     }
-    Decision::Forward(Plan { cluster, via: None, target: changed(path), original: None, hash: None, set_cookie: None, delay: None, mirrors: Vec::new() })
+    Decision::Forward(Plan {
+        cluster,
+        via: None,
+        target: changed(path),
+        original: None,
+        hash: None,
+        set_cookie: None,
+        delay: None,
+        mirrors: Vec::new(),
+    })
 }
 
 /// Whether a host, in lower case, is the calling pod by a name that every machine has for itself, or by one of its addresses.
 fn means_the_caller(name: &str, pod: IpAddr, app: IpAddr) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let literal = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    let own = |ip: IpAddr| ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST || ip.is_unspecified() || ip == pod || ip == app;
+    let own = |ip: IpAddr| {
+        ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST || ip.is_unspecified() || ip == pod || ip == app
+    };
     name == "localhost" || literal.parse::<IpAddr>().is_ok_and(|ip| own(ip.to_canonical()))
 }
 
@@ -273,7 +360,14 @@ fn own_address(shared: &Shared, name: &str, port: u16) -> Option<Result<SocketAd
 }
 
 /// Where a redirect leads, as Envoy puts it together.
-fn redirect(to: &Redirect, target: &Target<'_>, path: &str, scheme: &str, requested: u16, by: Option<&Match>) -> String {
+fn redirect(
+    to: &Redirect,
+    target: &Target<'_>,
+    path: &str,
+    scheme: &str,
+    requested: u16,
+    by: Option<&Match>,
+) -> String {
     let new_scheme = to.scheme.as_deref().unwrap_or(scheme);
     let port = to.port.or(to.request_port.then_some(requested)).map_or(String::new(), |p| format!(":{p}"));
     let host = match &to.authority {
@@ -284,7 +378,9 @@ fn redirect(to: &Redirect, target: &Target<'_>, path: &str, scheme: &str, reques
         // A query of its own takes the place of the request's.
         (Some(uri), _) if uri.contains('?') => uri.clone(),
         (Some(uri), _) => format!("{uri}{}", path.find('?').map_or("", |at| &path[at..])),
-        (None, Some(prefix)) => rewrite(&Rewrite { uri: Some(prefix.clone()), ..Rewrite::default() }, by, path).unwrap_or_default(),
+        (None, Some(prefix)) => {
+            rewrite(&Rewrite { uri: Some(prefix.clone()), ..Rewrite::default() }, by, path).unwrap_or_default()
+        }
         (None, None) => path.to_string(),
     };
     format!("{new_scheme}://{host}{port}{path}")
@@ -333,11 +429,19 @@ fn spelled(rewrite: &Rewrite, by: Option<&Match>, target: &str) -> Option<String
 }
 
 /// The key of consistent hashing, and the cookie it was made up for where the client has none and is to be given one.
-fn hash_key(shared: &Shared, cluster: &LiveCluster, headers: &dyn Headers, path: &str) -> (Option<u64>, Option<String>) {
+fn hash_key(
+    shared: &Shared,
+    cluster: &LiveCluster,
+    headers: &dyn Headers,
+    path: &str,
+) -> (Option<u64>, Option<String>) {
     let key = |value: &str| Some(hash(value.as_bytes()));
     match &cluster.policy.balance {
         Balance::HashHeader(name) => (headers.value(name).and_then(|v| key(&v)), None),
-        Balance::HashQuery(name) => (path.split_once('?').and_then(|(_, query)| crate::table::query_value(query, name)).and_then(|v| key(&v)), None),
+        Balance::HashQuery(name) => (
+            path.split_once('?').and_then(|(_, query)| crate::table::query_value(query, name)).and_then(|v| key(&v)),
+            None,
+        ),
         // Everything that goes out comes from this pod.
         Balance::HashSourceIp => (key("this pod"), None),
         Balance::HashCookie(cookie) => match (cookie_value(headers, &cookie.name), cookie.ttl_ms) {
@@ -372,9 +476,25 @@ mod tests {
         let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let shared = Shared::new(SidecarConfig::new("a", "pod", local, local, "/nowhere".into()));
         let full = "app.a.svc.cluster.local".to_string();
-        let endpoint = |port| Endpoint { address: SocketAddr::new(local, port), workload: "".into(), namespace: "".into(), app: "".into(), version: "".into() };
-        let cluster = |subset: &str, port| Cluster { port: 80, subset: subset.into(), endpoints: vec![endpoint(port)], ..Cluster::default() };
-        let to = |subset: &str, weight| Destination { host: full.clone(), subset: subset.into(), weight, ..Destination::default() };
+        let endpoint = |port| Endpoint {
+            address: SocketAddr::new(local, port),
+            workload: "".into(),
+            namespace: "".into(),
+            app: "".into(),
+            version: "".into(),
+        };
+        let cluster = |subset: &str, port| Cluster {
+            port: 80,
+            subset: subset.into(),
+            endpoints: vec![endpoint(port)],
+            ..Cluster::default()
+        };
+        let to = |subset: &str, weight| Destination {
+            host: full.clone(),
+            subset: subset.into(),
+            weight,
+            ..Destination::default()
+        };
         let host = Host {
             name: "app".into(),
             namespace: "a".into(),
@@ -383,18 +503,49 @@ mod tests {
             routes: vec![Route { action: Action::Forward(vec![to("v1", v1), to("v2", v2)]), ..Route::default() }],
             ..Host::default()
         };
-        shared.apply(TableUpdate { revision: 1, full: true, set: [(full, Arc::new(host))].into(), ..TableUpdate::default() });
+        shared.apply(TableUpdate {
+            revision: 1,
+            full: true,
+            set: [(full, Arc::new(host))].into(),
+            ..TableUpdate::default()
+        });
         shared
     }
 
     #[test]
     fn the_pod_is_meant_by_each_of_its_names_and_by_no_other() {
         let (pod, app) = ("127.64.0.3".parse().unwrap(), "127.64.0.4".parse().unwrap());
-        for name in ["localhost", "localhost.", "127.0.0.1", "::1", "[::1]", "0.0.0.0", "::", "::ffff:127.0.0.1", "[::ffff:7f00:1]", "127.64.0.3", "127.64.0.4", "::ffff:127.64.0.3"] {
+        for name in [
+            "localhost",
+            "localhost.",
+            "127.0.0.1",
+            "::1",
+            "[::1]",
+            "0.0.0.0",
+            "::",
+            "::ffff:127.0.0.1",
+            "[::ffff:7f00:1]",
+            "127.64.0.3",
+            "127.64.0.4",
+            "::ffff:127.64.0.3",
+        ] {
             assert!(means_the_caller(name, pod, app), "{name}");
         }
         // What is no name of the pod is looked up as a Service, and found nowhere.
-        for name in ["127.0.0.2", "127.1", "2130706433", "0x7f000001", "017700000001", "127.64.0.5", "local", "localhost.localdomain", "a.localhost", "", "[::1", "10.0.0.1"] {
+        for name in [
+            "127.0.0.2",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "017700000001",
+            "127.64.0.5",
+            "local",
+            "localhost.localdomain",
+            "a.localhost",
+            "",
+            "[::1",
+            "10.0.0.1",
+        ] {
             assert!(!means_the_caller(name, pod, app), "{name}");
         }
     }

@@ -90,11 +90,15 @@ impl Detector {
             (Ended::Lost, Some(most)) => reached(&mut state.local_errors, true, most),
             // Envoy counts neither way what the other side cut off, once it tells the two apart.
             (Ended::Cut, Some(_)) => false,
-            (Ended::Lost | Ended::Cut, None) => reached(&mut state.server_errors, true, rule.server_errors) | reached(&mut state.gateway_errors, true, rule.gateway_errors),
+            (Ended::Lost | Ended::Cut, None) => {
+                reached(&mut state.server_errors, true, rule.server_errors)
+                    | reached(&mut state.gateway_errors, true, rule.gateway_errors)
+            }
             (Ended::Answered(status), _) => {
                 state.local_errors = 0;
                 let (server, gateway) = ((500..600).contains(&status), (502..=504).contains(&status));
-                reached(&mut state.server_errors, server, rule.server_errors) | reached(&mut state.gateway_errors, gateway, rule.gateway_errors)
+                reached(&mut state.server_errors, server, rule.server_errors)
+                    | reached(&mut state.gateway_errors, gateway, rule.gateway_errors)
             }
         };
         if !one_too_many || state.until.is_some() {
@@ -103,7 +107,9 @@ impl Detector {
         // Istio's default of 10 % leaves none out where there are fewer than ten, as with Envoy.
         let more = |out: u32| (u64::from(out + 1) * 100 <= u64::from(rule.max_percent) * all as u64).then_some(out + 1);
         if self.out.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok() {
-            let quiet = state.back.map_or(u128::from(u32::MAX), |back| now.saturating_duration_since(back).as_millis() / u128::from(rule.interval_ms.max(1)));
+            let quiet = state.back.map_or(u128::from(u32::MAX), |back| {
+                now.saturating_duration_since(back).as_millis() / u128::from(rule.interval_ms.max(1))
+            });
             state.times = state.times.saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX)) + 1;
             let base = Duration::from_millis(rule.base_ms);
             let time = base.saturating_mul(state.times).min(LONGEST.max(base));
@@ -139,7 +145,15 @@ mod tests {
     use super::*;
 
     fn rule() -> Outlier {
-        Outlier { server_errors: 3, gateway_errors: 2, local_errors: None, interval_ms: 1000, base_ms: 1500, max_percent: 50, min_health_percent: 0 }
+        Outlier {
+            server_errors: 3,
+            gateway_errors: 2,
+            local_errors: None,
+            interval_ms: 1000,
+            base_ms: 1500,
+            max_percent: 50,
+            min_health_percent: 0,
+        }
     }
 
     fn after(ms: u64, from: Instant) -> Instant {

@@ -21,7 +21,11 @@ pub(crate) fn normalized(target: &str) -> Option<Cow<'_, str>> {
         before = b;
         odd
     });
-    if !odd || !path.starts_with('/') { Some(Cow::Borrowed(target)) } else { Some(Cow::Owned(resolve(&unescape(path.as_bytes())?) + query)) }
+    if !odd || !path.starts_with('/') {
+        Some(Cow::Borrowed(target))
+    } else {
+        Some(Cow::Owned(resolve(&unescape(path.as_bytes())?) + query))
+    }
 }
 
 /// Escapes what must be, unescapes what need not be; `\` becomes `/`.
@@ -41,7 +45,9 @@ fn unescape(path: &[u8]) -> Option<Vec<u8>> {
                 _ => out.push(b'%'),
             },
             b'\\' => out.push(b'/'),
-            b'"' | b'{' | b'}' | b'|' | b'^' | b'<' | b'>' | b'`' => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            b'"' | b'{' | b'}' | b'|' | b'^' | b'<' | b'>' | b'`' => {
+                out.extend_from_slice(format!("%{byte:02X}").as_bytes())
+            }
             b'#' | 0 | 0x80.. => return None,
             other => out.push(other),
         }

@@ -33,7 +33,13 @@ impl Patience {
 
     /// Waits for `work` until `limit`; where it `may_close`, also no longer than the sidecar lasts. To be polled by the connection's own
     /// task alone, because what wakes it is not asked again at each poll.
-    pub(crate) async fn wait<T>(&mut self, shared: &Shared, limit: Instant, may_close: bool, work: impl Future<Output = T>) -> Waited<T> {
+    pub(crate) async fn wait<T>(
+        &mut self,
+        shared: &Shared,
+        limit: Instant,
+        may_close: bool,
+        work: impl Future<Output = T>,
+    ) -> Waited<T> {
         let mut work = pin!(work);
         poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {

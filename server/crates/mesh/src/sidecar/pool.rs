@@ -66,7 +66,8 @@ impl Pool {
 
     /// Whether a connection that carried so many requests in so much time is done.
     pub(crate) fn is_worn(&self, requests: u32, age: Duration) -> bool {
-        self.limits.per_connection.is_some_and(|most| requests >= most) || self.limits.age_ms.is_some_and(|most| age.as_millis() >= u128::from(most))
+        self.limits.per_connection.is_some_and(|most| requests >= most)
+            || self.limits.age_ms.is_some_and(|most| age.as_millis() >= u128::from(most))
     }
 
     /// How long a connection is kept without use.
@@ -82,7 +83,9 @@ mod tests {
     #[test]
     fn places_are_counted_and_given_back() {
         assert!(Pool::new(&Limits::default()).is_none());
-        let pool = Pool::new(&Limits { connections: Some(1), pending: Some(2), per_connection: Some(3), ..Limits::default() }).unwrap();
+        let pool =
+            Pool::new(&Limits { connections: Some(1), pending: Some(2), per_connection: Some(3), ..Limits::default() })
+                .unwrap();
         let one = pool.connection(false).unwrap();
         assert!(pool.connection(false).is_none());
         let first = pool.connection(true).unwrap();

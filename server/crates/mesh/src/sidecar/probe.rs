@@ -5,7 +5,10 @@ use super::heads::{Direction, ResponseStyle, write_request, write_response};
 use super::http1::{Framing, HeadEnd, Known, head_end, known, parse_request, parse_response};
 use super::outbound::{Decision, decide, split_target};
 use super::shared::Shared;
-use crate::table::{Action, Cluster, Destination, Host, Match, Pattern, Protocol, Rewrite, Route, RouteTable, ServicePort, StringMatch, TableUpdate};
+use crate::table::{
+    Action, Cluster, Destination, Host, Match, Pattern, Protocol, Rewrite, Route, RouteTable, ServicePort, StringMatch,
+    TableUpdate,
+};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,10 +43,16 @@ fn routes() -> Vec<Route> {
     };
     let prefix = |text: &str| Some(StringMatch::Prefix(text.into()));
     let uri = |text: &str| Rewrite { uri: Some(text.into()), ..Rewrite::default() };
-    let regex = |pattern: &str, with: &str| Rewrite { regex: Pattern::new(pattern).ok().map(|p| (p, with.into())), ..Rewrite::default() };
+    let regex = |pattern: &str, with: &str| Rewrite {
+        regex: Pattern::new(pattern).ok().map(|p| (p, with.into())),
+        ..Rewrite::default()
+    };
     vec![
         on(prefix("/a"), uri("/")),
-        on(prefix("/b"), Rewrite { uri: Some("/longer/".into()), authority: Some("other:1".into()), ..Rewrite::default() }),
+        on(
+            prefix("/b"),
+            Rewrite { uri: Some("/longer/".into()), authority: Some("other:1".into()), ..Rewrite::default() },
+        ),
         on(prefix("/c"), regex("/c(.*)/(.*)", "\\2\\1")),
         on(prefix("/d"), regex(".*", "")),
         on(prefix("/e"), uri("/x HTTP/1.1\r\nx: y\r\n\r\n")),
@@ -65,7 +74,9 @@ pub(crate) fn heads(bytes: &[u8]) {
         let frames = |kind: Known| request.headers.iter().filter(|h| known(h.name) == kind).count();
         assert!(frames(Known::ContentLength) + frames(Known::TransferEncoding) <= 1, "two framings");
         let sent = SHARED.with(|shared| {
-            let Decision::Forward(plan) = decide(shared, request.method, request.target, request.host, request) else { return None };
+            let Decision::Forward(plan) = decide(shared, request.method, request.target, request.host, request) else {
+                return None;
+            };
             let target = split_target(request.method, request.target, request.host).ok()?;
             let mut out = Vec::new();
             write_request(&mut out, shared, Direction::Outbound, request, target.authority, target.path, &plan);
@@ -78,20 +89,38 @@ pub(crate) fn heads(bytes: &[u8]) {
     let mut body = framing.clone();
     let _ = body.take(&bytes[end..]);
     let Some(sent) = sent else { return };
-    assert_eq!(head_end(&sent, 0), HeadEnd::At(sent.len()), "what is sent on has another end: {}", String::from_utf8_lossy(&sent));
+    assert_eq!(
+        head_end(&sent, 0),
+        HeadEnd::At(sent.len()),
+        "what is sent on has another end: {}",
+        String::from_utf8_lossy(&sent)
+    );
     let again = parse_request(&sent, |request| request.framing.clone());
-    assert!(again.as_ref().is_ok_and(|f| *f == framing || (framing == Framing::Done && f.is_done())), "what is sent on is read otherwise: {again:?}");
+    assert!(
+        again.as_ref().is_ok_and(|f| *f == framing || (framing == Framing::Done && f.is_done())),
+        "what is sent on is read otherwise: {again:?}"
+    );
 }
 
 /// Reads them as a request's head of any size, as it goes out and in, and as an answer's; returns the bytes that are sent on.
 pub(crate) fn sent_on(bytes: &[u8]) -> usize {
     let HeadEnd::At(end) = head_end(bytes, 0) else { return 0 };
     let mut out = Vec::new();
-    let style = ResponseStyle { direction: Direction::Outbound, via: None, set_cookie: None, close: false, upgrade: false, old_keep_alive: false, took: Duration::ZERO };
+    let style = ResponseStyle {
+        direction: Direction::Outbound,
+        via: None,
+        set_cookie: None,
+        close: false,
+        upgrade: false,
+        old_keep_alive: false,
+        took: Duration::ZERO,
+    };
     let _ = parse_response(&bytes[..end], false, |response| write_response(&mut out, response, &style));
     let _ = parse_request(&bytes[..end], |request| {
         SHARED.with(|shared| {
-            let Decision::Forward(plan) = decide(shared, request.method, request.target, request.host, request) else { return };
+            let Decision::Forward(plan) = decide(shared, request.method, request.target, request.host, request) else {
+                return;
+            };
             let Ok(target) = split_target(request.method, request.target, request.host) else { return };
             write_request(&mut out, shared, Direction::Outbound, request, target.authority, target.path, &plan);
         });

@@ -61,7 +61,8 @@ pub(crate) enum End {
 /// Serves a connection until it ends.
 pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: Guarded<TcpStream>, conn: Conn) {
     let Ok(from) = stream.get_ref().peer_addr() else { return };
-    let mut ends = Ends { from, at: stream.get_ref().local_addr().ok().filter(|_| shared.log.is_some()), protocol: None };
+    let mut ends =
+        Ends { from, at: stream.get_ref().local_addr().ok().filter(|_| shared.log.is_some()), protocol: None };
     let mut down = Downstream::new(&shared, stream, conn);
     let mut first = Some(Instant::now() + shared.config.head_time);
     loop {
@@ -78,10 +79,12 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: Guarded<
         // From here on it is not closed in favour of others.
         let _serves = down.conn.request(Behind::Length);
         if head > ORDINARY && !down.charge.grow_to(2 * head) {
-            return refuse(&shared, &mut down, ends, Refusal { status: 431, why: "too many large heads at once" }).await;
+            return refuse(&shared, &mut down, ends, Refusal { status: 431, why: "too many large heads at once" })
+                .await;
         }
         let Downstream { buffer, out, .. } = &mut down;
-        let mut prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
+        let mut prepared =
+            parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
         let unknown = match &mut prepared {
             Ok(Prepared { decision: Decision::Reply(reply), .. }) => reply.unknown.take(),
             _ => None,
@@ -117,12 +120,18 @@ pub(crate) async fn read_head(shared: &Shared, down: &mut Downstream, first: Opt
         match head_end(bytes, looked) {
             HeadEnd::At(end) if first.is_some() && h2::is_preface(&bytes[..end]) => return Err(End::Http2),
             HeadEnd::At(end) if end <= MAX_HEAD => return Ok(end),
-            HeadEnd::BareLineFeed => return Err(End::Refused(Refusal { status: 400, why: "a line ends with a bare line feed" })),
+            HeadEnd::BareLineFeed => {
+                return Err(End::Refused(Refusal { status: 400, why: "a line ends with a bare line feed" }));
+            }
             HeadEnd::More if bytes.len() <= MAX_HEAD => {}
             _ => return Err(End::Refused(Refusal { status: 431, why: "the head is too large" })),
         }
         looked = bytes.len();
-        let limit = if looked > 0 { *deadline.get_or_insert_with(|| Instant::now() + shared.config.head_time) } else { deadline.unwrap_or_else(|| Instant::now() + IDLE_TIME) };
+        let limit = if looked > 0 {
+            *deadline.get_or_insert_with(|| Instant::now() + shared.config.head_time)
+        } else {
+            deadline.unwrap_or_else(|| Instant::now() + IDLE_TIME)
+        };
         down.buffer.grow(MAX_HEAD + 1);
         match down.patience.wait(shared, limit, looked == 0, down.buffer.fill(down.stream.get_mut(), 1)).await {
             Waited::Done(Ok(n)) if n > 0 => down.conn.came(&down.buffer.bytes()[looked..]),
@@ -167,13 +176,16 @@ fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, ends: Ends, out:
 
 /// What the access log says of a request from its beginning. `sent` is its head as it goes on.
 fn note(request: &Request<'_>, decision: &Decision, ends: Ends, sent: &[u8]) -> Line {
-    let target = split_target(request.method, request.target, request.host).unwrap_or(Target { authority: request.host.unwrap_or(""), path: request.target });
+    let target = split_target(request.method, request.target, request.host)
+        .unwrap_or(Target { authority: request.host.unwrap_or(""), path: request.target });
     let protocol = if request.version == 1 { "HTTP/1.1" } else { "HTTP/1.0" };
     let mut line = Line::of(request.method, &target, protocol, request, Some(decision), ends);
     if line.request_id.is_empty() && matches!(decision, Decision::Forward(_)) {
         // One may have been made.
         let made = memchr::memmem::find(sent, b"\r\nx-request-id: ").map(|at| &sent[at + 16..]);
-        line.request_id = made.map(|made| String::from_utf8_lossy(&made[..memchr::memchr(b'\r', made).unwrap_or(0)]).into_owned()).unwrap_or_default();
+        line.request_id = made
+            .map(|made| String::from_utf8_lossy(&made[..memchr::memchr(b'\r', made).unwrap_or(0)]).into_owned())
+            .unwrap_or_default();
     }
     line
 }
@@ -202,7 +214,14 @@ async fn run(shared: &Arc<Shared>, side: &Side, down: &mut Downstream, mut reque
 }
 
 /// Answers by itself. `not_sent`: tells the sidecar that asked that its request may be tried elsewhere.
-pub(crate) async fn answer(shared: &Shared, down: &mut Downstream, request: &Prepared, reply: Reply, seen: &mut Seen<'_>, not_sent: bool) -> After {
+pub(crate) async fn answer(
+    shared: &Shared,
+    down: &mut Downstream,
+    request: &Prepared,
+    reply: Reply,
+    seen: &mut Seen<'_>,
+    not_sent: bool,
+) -> After {
     let keep = request.keep_alive && request.framing.is_done() && !shared.is_draining() && reply.flag != Flag::DPE;
     seen.answer(reply.status, reply.flag);
     if let Some(line) = seen.line.as_mut().filter(|_| !request.to_head) {

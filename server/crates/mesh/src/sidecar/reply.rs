@@ -1,8 +1,8 @@
 //! Answers of the sidecar's own.
 
-use super::exchange::Downstream;
 use super::changes::change;
 use super::clock;
+use super::exchange::Downstream;
 use super::metrics::{Flag, Peer};
 use super::outbound::Via;
 use std::borrow::Cow;
@@ -37,7 +37,14 @@ impl Reply {
 }
 
 /// Writes it into `out`. `not_sent` tells the sidecar that asked that its request may be tried elsewhere.
-pub(crate) fn write_reply(out: &mut Vec<u8>, reply: &Reply, to_head: bool, close: bool, old_keep_alive: bool, not_sent: bool) {
+pub(crate) fn write_reply(
+    out: &mut Vec<u8>,
+    reply: &Reply,
+    to_head: bool,
+    close: bool,
+    old_keep_alive: bool,
+    not_sent: bool,
+) {
     out.clear();
     let reason = http::StatusCode::from_u16(reply.status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
     let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", reply.status);
@@ -60,7 +67,13 @@ pub(crate) fn write_reply(out: &mut Vec<u8>, reply: &Reply, to_head: bool, close
     if reply.flag == Flag::UO {
         out.extend_from_slice(b"x-envoy-overloaded: true\r\n");
     }
-    let connection = if close { "connection: close\r\n" } else if old_keep_alive { "connection: keep-alive\r\n" } else { "" };
+    let connection = if close {
+        "connection: close\r\n"
+    } else if old_keep_alive {
+        "connection: keep-alive\r\n"
+    } else {
+        ""
+    };
     let _ = write!(out, "server: envoy\r\n{}{connection}\r\n", if not_sent { "x-mesh-not-sent: 1\r\n" } else { "" });
     if !to_head {
         out.extend_from_slice(body.as_bytes());

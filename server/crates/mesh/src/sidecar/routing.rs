@@ -101,7 +101,13 @@ impl Routing {
 
     /// Namespaces of all hosts.
     pub(crate) fn namespaces(&self) -> Vec<String> {
-        self.hosts.iter().map(|h| &h.host.namespace).collect::<std::collections::BTreeSet<_>>().into_iter().cloned().collect()
+        self.hosts
+            .iter()
+            .map(|h| &h.host.namespace)
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .cloned()
+            .collect()
     }
 
     /// All clusters, for the admin pages.
@@ -116,7 +122,10 @@ impl Routing {
 
     /// The table as it was sent, for the admin pages.
     pub(crate) fn table(&self) -> RouteTable {
-        RouteTable { revision: self.revision, hosts: self.hosts.iter().map(|h| (h.name.clone(), h.host.clone())).collect() }
+        RouteTable {
+            revision: self.revision,
+            hosts: self.hosts.iter().map(|h| (h.name.clone(), h.host.clone())).collect(),
+        }
     }
 
     /// Makes what the control plane sent usable. What did not change is taken over, connections included. Second are the endpoints that
@@ -124,7 +133,10 @@ impl Routing {
     pub(crate) fn next(&self, update: TableUpdate, maker: &mut Maker<'_>) -> (Routing, Vec<Arc<Upstream>>) {
         let same_services = !update.full
             && update.gone.is_empty()
-            && update.set.iter().all(|(name, host)| self.host(name).is_some_and(|old| old.host.addresses == host.addresses));
+            && update
+                .set
+                .iter()
+                .all(|(name, host)| self.host(name).is_some_and(|old| old.host.addresses == host.addresses));
         let next = if same_services { self.replaced(update, maker) } else { self.rebuilt(update, maker) };
         let lost = self.lost(&next);
         for upstream in &lost {
@@ -148,7 +160,9 @@ impl Routing {
     fn rebuilt(&self, update: TableUpdate, maker: &mut Maker<'_>) -> Routing {
         let mut hosts: BTreeMap<String, Arc<LiveHost>> = BTreeMap::new();
         if !update.full {
-            hosts.extend(self.hosts.iter().filter(|h| !update.gone.contains(&h.name)).map(|h| (h.name.clone(), h.clone())));
+            hosts.extend(
+                self.hosts.iter().filter(|h| !update.gone.contains(&h.name)).map(|h| (h.name.clone(), h.clone())),
+            );
         }
         for (name, host) in update.set {
             // After the control plane was away everything is sent, and most of it is as it was.
@@ -161,7 +175,9 @@ impl Routing {
         let mut index = Index::default();
         for (at, (name, live)) in hosts.iter().enumerate() {
             index.by_full_name.insert(name.clone(), at);
-            index.by_any_name.extend(domains(name, &live.host, &maker.own.namespace).into_iter().map(|domain| (domain, at)));
+            index
+                .by_any_name
+                .extend(domains(name, &live.host, &maker.own.namespace).into_iter().map(|domain| (domain, at)));
         }
         Routing { revision: update.revision, hosts: hosts.into_values().collect(), index: Arc::new(index) }
     }
@@ -169,7 +185,9 @@ impl Routing {
     /// Endpoints that `newer` has nowhere any more.
     fn lost(&self, newer: &Routing) -> Vec<Arc<Upstream>> {
         let changed = self.hosts.iter().filter(|h| newer.host(&h.name).is_none_or(|new| !Arc::ptr_eq(new, h)));
-        let has = |host: &LiveHost, upstream: &Arc<Upstream>| host.clusters.iter().flat_map(|c| &c.endpoints).any(|e| Arc::ptr_eq(&e.upstream, upstream));
+        let has = |host: &LiveHost, upstream: &Arc<Upstream>| {
+            host.clusters.iter().flat_map(|c| &c.endpoints).any(|e| Arc::ptr_eq(&e.upstream, upstream))
+        };
         let missing = |old: &Arc<LiveHost>| {
             let new = newer.host(&old.name).cloned();
             let all = old.clusters.iter().flat_map(|c| &c.endpoints).map(|e| e.upstream.clone());
@@ -186,7 +204,11 @@ impl Routing {
 
 impl Maker<'_> {
     fn host(&mut self, name: &str, host: Arc<Host>, old: Option<&Arc<LiveHost>>) -> Arc<LiveHost> {
-        let clusters = host.clusters.iter().map(|c| Arc::new(self.cluster(name, &host, c, old.and_then(|o| o.cluster(c.port, &c.subset))))).collect();
+        let clusters = host
+            .clusters
+            .iter()
+            .map(|c| Arc::new(self.cluster(name, &host, c, old.and_then(|o| o.cluster(c.port, &c.subset)))))
+            .collect();
         Arc::new(LiveHost { name: name.into(), host, clusters })
     }
 
@@ -216,10 +238,15 @@ impl Maker<'_> {
             let upstream = self.upstream(endpoint, pool.as_ref(), || cluster.name(name));
             let known = old.and_then(|o| o.endpoints.iter().find(|e| e.upstream.endpoint == *endpoint));
             let health = known.map(|e| e.health.clone()).unwrap_or_default();
-            endpoints.push(LiveEndpoint { upstream, peer: self.metrics.peer("source", self.own, &destination, &service), health });
+            endpoints.push(LiveEndpoint {
+                upstream,
+                peer: self.metrics.peer("source", self.own, &destination, &service),
+                health,
+            });
         }
         if let Some((old, detector)) = old.zip(detector.as_ref()) {
-            let gone = old.endpoints.iter().filter(|e| !endpoints.iter().any(|new| Arc::ptr_eq(&new.health, &e.health)));
+            let gone =
+                old.endpoints.iter().filter(|e| !endpoints.iter().any(|new| Arc::ptr_eq(&new.health, &e.health)));
             gone.for_each(|e| detector.forget(&e.health));
         }
         LiveCluster {
@@ -235,7 +262,12 @@ impl Maker<'_> {
     }
 
     /// The same address under another name is another pod: its connections are not the old one's.
-    fn upstream(&mut self, endpoint: &Endpoint, pool: Option<&Arc<Pool>>, name: impl FnOnce() -> String) -> Arc<Upstream> {
+    fn upstream(
+        &mut self,
+        endpoint: &Endpoint,
+        pool: Option<&Arc<Pool>>,
+        name: impl FnOnce() -> String,
+    ) -> Arc<Upstream> {
         let key = (endpoint.address, if pool.is_some() { name() } else { String::new() });
         let same_pool = |u: &&Arc<Upstream>| u.pool().map(Arc::as_ptr) == pool.map(Arc::as_ptr);
         if let Some(known) = self.upstreams.get(&key).filter(|u| u.endpoint == *endpoint).filter(same_pool) {
@@ -257,9 +289,28 @@ impl LiveCluster {
 
     /// A cluster of one endpoint: the app behind an inbound listener, or the calling pod itself.
     pub(crate) fn single(name: String, address: SocketAddr, peer: Peer, reach: Option<&Reach>) -> LiveCluster {
-        let endpoint = Endpoint { address, workload: String::new(), namespace: String::new(), app: String::new(), version: String::new() };
-        let endpoints = vec![LiveEndpoint { upstream: Arc::new(Upstream::new(endpoint, reach.cloned())), peer, health: Arc::default() }];
+        let endpoint = Endpoint {
+            address,
+            workload: String::new(),
+            namespace: String::new(),
+            app: String::new(),
+            version: String::new(),
+        };
+        let endpoints = vec![LiveEndpoint {
+            upstream: Arc::new(Upstream::new(endpoint, reach.cloned())),
+            peer,
+            health: Arc::default(),
+        }];
         let policy = Policy { balance: Balance::Random, ..Policy::default() };
-        LiveCluster { name, endpoints, policy, nobody: peer, http2: false, turn: AtomicUsize::new(0), detector: None, pool: None }
+        LiveCluster {
+            name,
+            endpoints,
+            policy,
+            nobody: peer,
+            http2: false,
+            turn: AtomicUsize::new(0),
+            detector: None,
+            pool: None,
+        }
     }
 }

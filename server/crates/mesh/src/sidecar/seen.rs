@@ -64,11 +64,23 @@ impl Line {
     /// Of a request that cannot be read.
     pub(crate) fn unread(ends: Ends) -> Line {
         let local = ends.at.map(|at| at.to_string()).unwrap_or_default();
-        Line { downstream: ends.from.to_string(), local, protocol: ends.protocol.unwrap_or("HTTP/1.1"), ..Line::default() }
+        Line {
+            downstream: ends.from.to_string(),
+            local,
+            protocol: ends.protocol.unwrap_or("HTTP/1.1"),
+            ..Line::default()
+        }
     }
 
     /// What is known of a request from its beginning.
-    pub(crate) fn of(method: &str, target: &Target<'_>, protocol: &'static str, headers: &dyn Headers, decision: Option<&Decision>, ends: Ends) -> Line {
+    pub(crate) fn of(
+        method: &str,
+        target: &Target<'_>,
+        protocol: &'static str,
+        headers: &dyn Headers,
+        decision: Option<&Decision>,
+        ends: Ends,
+    ) -> Line {
         let value = |name: &str| cut(&headers.value(name).unwrap_or_default(), MAX_FIELD);
         let (mut path, mut authority, mut route) = (target.path, target.authority, "");
         match decision {

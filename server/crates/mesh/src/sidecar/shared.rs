@@ -2,11 +2,11 @@
 
 use super::SidecarConfig;
 use super::access_log::Log;
-use super::budget::Budget;
 use super::balance::mix;
+use super::budget::Budget;
 use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
-use super::seen::Ends;
 use super::routing::{LiveCluster, LiveHost, Maker, Routing, Upstreams};
+use super::seen::Ends;
 use super::wants::Wants;
 use crate::control::caller_name;
 use crate::table::TableUpdate;
@@ -92,7 +92,12 @@ impl Shared {
         };
         let metrics = Metrics::default();
         // The first peer is also what stands for peers beyond the most there may be.
-        let black_hole = metrics.peer("source", &own, &Workload::default(), &ServiceLabels { host: "BlackHoleCluster".into(), ..ServiceLabels::default() });
+        let black_hole = metrics.peer(
+            "source",
+            &own,
+            &Workload::default(),
+            &ServiceLabels { host: "BlackHoleCluster".into(), ..ServiceLabels::default() },
+        );
         let mut seed = [0; 8];
         // Without entropy the splits are still right; only two sidecars might draw alike.
         let _ = getrandom::fill(&mut seed);
@@ -102,7 +107,8 @@ impl Shared {
             metrics,
             started: Instant::now(),
             log: config.access_log.then(|| Log::start(config.access_log_file.clone())).and_then(|log| {
-                log.inspect_err(|error| tracing::warn!(%error, "There is no access log: its thread does not start")).ok()
+                log.inspect_err(|error| tracing::warn!(%error, "There is no access log: its thread does not start"))
+                    .ok()
             }),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -139,8 +145,17 @@ impl Shared {
         if let Some(callers) = &update.callers {
             self.callers().learn(callers);
         }
-        let same_services = update.set.keys().all(|name| old.host(name).is_some()) && update.gone.is_empty() && !update.full;
-        let (new, lost) = old.next(update, &mut Maker { own: &self.own, metrics: &self.metrics, upstreams: &mut upstreams, reach: self.config.reach.as_ref() });
+        let same_services =
+            update.set.keys().all(|name| old.host(name).is_some()) && update.gone.is_empty() && !update.full;
+        let (new, lost) = old.next(
+            update,
+            &mut Maker {
+                own: &self.own,
+                metrics: &self.metrics,
+                upstreams: &mut upstreams,
+                reach: self.config.reach.as_ref(),
+            },
+        );
         *self.routing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         lost.iter().for_each(|upstream| upstream.retire());
         self.ready.store(true, Ordering::Release);
@@ -152,9 +167,12 @@ impl Shared {
     /// Forgets the labels of workloads that no table has any more and that were never counted.
     fn forget_peers(&self) {
         let routing = self.routing();
-        let mut used: HashSet<Peer> = routing.clusters().flat_map(|c| c.endpoints.iter().map(|e| e.peer).chain([c.nobody])).collect();
+        let mut used: HashSet<Peer> =
+            routing.clusters().flat_map(|c| c.endpoints.iter().map(|e| e.peer).chain([c.nobody])).collect();
         used.extend(self.callers().peers.values());
-        used.extend(self.own_ports.lock().unwrap_or_else(PoisonError::into_inner).values().map(|cluster| cluster.nobody));
+        used.extend(
+            self.own_ports.lock().unwrap_or_else(PoisonError::into_inner).values().map(|cluster| cluster.nobody),
+        );
         self.metrics.forget_peers_but(&used);
     }
 
@@ -192,7 +210,10 @@ impl Shared {
     /// Whether the Service's port that an authority names speaks HTTP/2.
     pub(crate) fn speaks_http2(&self, authority: &str) -> bool {
         let Some((name, port)) = super::outbound::split_authority(authority) else { return false };
-        self.routing().resolve(&name).and_then(|host| host.cluster(port.unwrap_or(80), "")).is_some_and(|cluster| cluster.http2)
+        self.routing()
+            .resolve(&name)
+            .and_then(|host| host.cluster(port.unwrap_or(80), ""))
+            .is_some_and(|cluster| cluster.http2)
     }
 
     /// Tells who serves the connection that begins at `by` whose request it carries.
@@ -215,7 +236,12 @@ impl Shared {
         let make = || {
             let service = ServiceLabels { host: "InboundPassthroughCluster".into(), ..ServiceLabels::default() };
             let peer = self.metrics.peer("source", &self.own, &self.own, &service);
-            Arc::new(LiveCluster::single(format!("inbound|{}||", address.port()), address, peer, self.config.reach.as_ref()))
+            Arc::new(LiveCluster::single(
+                format!("inbound|{}||", address.port()),
+                address,
+                peer,
+                self.config.reach.as_ref(),
+            ))
         };
         if ports.len() >= MAX_OWN_PORTS && !ports.contains_key(&address) {
             // The app may ask for every port there is: this one lasts for one request.
@@ -250,11 +276,19 @@ impl Shared {
     fn own_service(&self) -> ServiceLabels {
         let routing = self.routing();
         let mine = |host: &&Arc<LiveHost>| {
-            host.host.clusters.iter().any(|c| c.subset.is_empty() && c.endpoints.iter().any(|e| e.address.ip() == self.config.pod_ip))
+            host.host
+                .clusters
+                .iter()
+                .any(|c| c.subset.is_empty() && c.endpoints.iter().any(|e| e.address.ip() == self.config.pod_ip))
         };
         let found = routing.hosts().find(mine);
-        let (name, namespace) = found.map_or((&self.own.app, &self.own.namespace), |live| (&live.host.name, &live.host.namespace));
-        ServiceLabels { host: format!("{name}.{namespace}.svc.cluster.local"), name: name.clone(), namespace: namespace.clone() }
+        let (name, namespace) =
+            found.map_or((&self.own.app, &self.own.namespace), |live| (&live.host.name, &live.host.namespace));
+        ServiceLabels {
+            host: format!("{name}.{namespace}.svc.cluster.local"),
+            name: name.clone(),
+            namespace: namespace.clone(),
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -291,7 +325,8 @@ impl Callers {
 /// Reads `workload~namespace~app~version`; `None` where it is anything else.
 fn parse_workload(metadata: &[u8]) -> Option<Workload> {
     let mut parts = std::str::from_utf8(metadata).ok()?.split('~').map(String::from);
-    let workload = Workload { name: parts.next()?, namespace: parts.next()?, app: parts.next()?, version: parts.next()? };
+    let workload =
+        Workload { name: parts.next()?, namespace: parts.next()?, app: parts.next()?, version: parts.next()? };
     parts.next().is_none().then_some(workload)
 }
 
@@ -328,7 +363,10 @@ mod tests {
     fn asking_for_every_port_of_the_pod_keeps_few() {
         let shared = shared();
         for port in 1..=u16::MAX {
-            assert_eq!(shared.own_port((Ipv4Addr::LOCALHOST, port).into()).endpoints[0].upstream.address().port(), port);
+            assert_eq!(
+                shared.own_port((Ipv4Addr::LOCALHOST, port).into()).endpoints[0].upstream.address().port(),
+                port
+            );
         }
         assert_eq!(shared.own_ports.lock().unwrap().len(), MAX_OWN_PORTS);
     }

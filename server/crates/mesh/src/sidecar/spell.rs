@@ -26,7 +26,13 @@ pub(crate) fn push_decimal(out: &mut Vec<u8>, value: u64) {
 
 /// Appends 128 random bits as a UUID of version 4.
 pub(crate) fn push_uuid(out: &mut Vec<u8>, [a, b]: [u64; 2]) {
-    for (value, digits, after) in [(a >> 32, 8, true), (a >> 16, 4, true), (a & 0xfff | 0x4000, 4, true), (b >> 48 & 0x3fff | 0x8000, 4, true), (b, 12, false)] {
+    for (value, digits, after) in [
+        (a >> 32, 8, true),
+        (a >> 16, 4, true),
+        (a & 0xfff | 0x4000, 4, true),
+        (b >> 48 & 0x3fff | 0x8000, 4, true),
+        (b, 12, false),
+    ] {
         push_hex(out, value, digits);
         if after {
             out.push(b'-');

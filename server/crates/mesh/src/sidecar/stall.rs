@@ -53,7 +53,8 @@ impl Stall {
             if polled.is_pending() && since.is_none() {
                 let now = self.now();
                 let allowed = ms(self.body_time).saturating_add(received.saturating_mul(1000) / SLOWEST);
-                self.body.store(now + allowed.saturating_sub(self.waited.load(Ordering::Relaxed)) + 1, Ordering::Relaxed);
+                self.body
+                    .store(now + allowed.saturating_sub(self.waited.load(Ordering::Relaxed)) + 1, Ordering::Relaxed);
                 since = Some(now);
             } else if let Some(since) = since.take_if(|_| polled.is_ready()) {
                 self.body.store(0, Ordering::Relaxed);
@@ -70,7 +71,9 @@ impl Stall {
             let written = poll_fn(|cx| {
                 let polled = Pin::new(&mut *to).poll_write(cx, bytes);
                 match polled {
-                    Poll::Pending if self.write.load(Ordering::Relaxed) == 0 => self.write.store(self.now() + ms(self.write_time) + 1, Ordering::Relaxed),
+                    Poll::Pending if self.write.load(Ordering::Relaxed) == 0 => {
+                        self.write.store(self.now() + ms(self.write_time) + 1, Ordering::Relaxed)
+                    }
                     Poll::Pending => {}
                     Poll::Ready(_) => self.write.store(0, Ordering::Relaxed),
                 }

@@ -32,7 +32,8 @@ pub(crate) async fn connect(shared: &Shared, down: &mut Downstream, cluster: &Li
         avoid.push(endpoint.upstream.address());
     }
     seen.answer(503, Flag::UF);
-    refuse(down, "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure").await;
+    refuse(down, "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure")
+        .await;
 }
 
 /// Pumps until both sides have ended. Nobody knows where a tunnel could be cut: a sidecar that goes cuts it at the end of its drain.
@@ -48,6 +49,9 @@ pub(crate) async fn join(down: &mut Downstream, up: &mut Connection) {
 }
 
 async fn refuse(down: &mut Downstream, why: &str) {
-    let text = format!("HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{why}", why.len());
+    let text = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{why}",
+        why.len()
+    );
     let _ = down.stream.write_all(text.as_bytes()).await;
 }

@@ -1,7 +1,7 @@
 //! A request's body on its way up: streamed, and kept as far as it may have to be sent again or copied.
 
-use super::exchange::Try;
 use super::budget::{Budget, Charge};
+use super::exchange::Try;
 use super::http1::{Buffer, Framing};
 use super::stall::Stall;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,7 +28,13 @@ impl Body {
     /// A body of which `taken` bytes came with its head and `framing` is to come. Of a longer one `most` bytes are kept.
     pub(crate) fn new(taken: usize, framing: &Framing, most: usize) -> Body {
         let whole = framing.is_done();
-        Body { whole: AtomicBool::new(whole), kept: AtomicBool::new(whole || most > 0), received: AtomicU64::new(taken as u64), most, charge: Mutex::default() }
+        Body {
+            whole: AtomicBool::new(whole),
+            kept: AtomicBool::new(whole || most > 0),
+            received: AtomicU64::new(taken as u64),
+            most,
+            charge: Mutex::default(),
+        }
     }
 
     pub(crate) fn received(&self) -> u64 {
@@ -46,7 +52,13 @@ impl Body {
     /// Counts what was read, and says whether it is kept behind the `kept` bytes that are.
     fn takes(&self, taken: usize, kept: usize, budget: &Arc<Budget>) -> bool {
         self.received.fetch_add(taken as u64, Ordering::Relaxed);
-        let charged = |bytes| self.charge.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| budget.charge()).grow_to(bytes);
+        let charged = |bytes| {
+            self.charge
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert_with(|| budget.charge())
+                .grow_to(bytes)
+        };
         let keep = self.is_kept() && kept + taken <= self.most && charged(kept + taken);
         self.kept.store(keep, Ordering::Relaxed);
         keep
@@ -61,10 +73,20 @@ pub(crate) enum UploadEnd {
 }
 
 /// Pumps the rest of the body, then watches for the client to leave. Never ends well: it is the answer that ends an exchange.
-pub(crate) async fn upload<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(from: &mut R, buffer: &mut Buffer, out: &mut Vec<u8>, to: &mut W, framing: &mut Framing, what: &Try<'_>, stall: &Stall) -> UploadEnd {
+pub(crate) async fn upload<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    from: &mut R,
+    buffer: &mut Buffer,
+    out: &mut Vec<u8>,
+    to: &mut W,
+    framing: &mut Framing,
+    what: &Try<'_>,
+    stall: &Stall,
+) -> UploadEnd {
     let streams = !framing.is_done();
     while !framing.is_done() {
-        if buffer.is_empty() && !matches!(stall.read(what.body.received(), buffer.fill(from, 16 * 1024)).await, Ok(n) if n > 0) {
+        if buffer.is_empty()
+            && !matches!(stall.read(what.body.received(), buffer.fill(from, 16 * 1024)).await, Ok(n) if n > 0)
+        {
             return UploadEnd::ClientGone;
         }
         let Ok(taken) = framing.take(buffer.bytes()) else { return UploadEnd::BadChunk };

@@ -147,7 +147,12 @@ impl Upstream {
 
     /// A connection for one request: a kept one unless `fresh`, else a new one, made within `timeout`; where there are limits it may have
     /// to wait for one, until `deadline`.
-    pub(crate) async fn acquire(&self, fresh: bool, timeout: Duration, deadline: Option<Instant>) -> Result<Connection, NoConnection> {
+    pub(crate) async fn acquire(
+        &self,
+        fresh: bool,
+        timeout: Duration,
+        deadline: Option<Instant>,
+    ) -> Result<Connection, NoConnection> {
         let Some(pool) = &self.pool else {
             return match if fresh { None } else { self.checkout() } {
                 Some(kept) => Ok(kept),
@@ -160,7 +165,9 @@ impl Upstream {
         let under_way = pool.request().ok_or(NoConnection::Overflow)?;
         let limited = self.limited(pool, fresh, timeout);
         let mut connection = match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), limited).await.map_err(|_| NoConnection::TooLate)??,
+            Some(deadline) => {
+                tokio::time::timeout_at(deadline.into(), limited).await.map_err(|_| NoConnection::TooLate)??
+            }
             None => limited.await?,
         };
         if let Some(counted) = &mut connection.counted {
@@ -194,7 +201,13 @@ impl Upstream {
             {
                 let mut connection = self.connect(timeout).await?;
                 let places = Some((place, here));
-                connection.counted = Some(Counted { since: Instant::now(), requests: 0, request: None, freed: self.freed.clone(), places });
+                connection.counted = Some(Counted {
+                    since: Instant::now(),
+                    requests: 0,
+                    request: None,
+                    freed: self.freed.clone(),
+                    places,
+                });
                 return Ok(connection);
             }
             freed.await;
@@ -226,7 +239,8 @@ impl Upstream {
                 _ => TcpStream::connect(self.address()).await,
             }
         };
-        let stream = tokio::time::timeout(timeout, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let stream =
+            tokio::time::timeout(timeout, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
         Ok(Connection { stream, buffer: Buffer::default(), reused: false, idle_since: Instant::now(), counted: None })
     }
@@ -289,6 +303,7 @@ impl Connection {
         use nix::sys::socket::{MsgFlags, recv};
         let mut byte = [0];
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        self.idle_since.elapsed() < longest && recv(self.stream.as_raw_fd(), &mut byte, flags) == Err(nix::errno::Errno::EAGAIN)
+        self.idle_since.elapsed() < longest
+            && recv(self.stream.as_raw_fd(), &mut byte, flags) == Err(nix::errno::Errno::EAGAIN)
     }
 }

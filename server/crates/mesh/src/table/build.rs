@@ -105,6 +105,8 @@ pub(super) fn service_name(name: &str, namespace: &str) -> String {
 /// Oldest first, as Istio orders objects that claim the same; then by name.
 pub(super) fn by_age(objects: &[Arc<Value>]) -> Vec<&Arc<Value>> {
     let mut sorted: Vec<&Arc<Value>> = objects.iter().collect();
-    sorted.sort_by_key(|o| (meta(o, "creationTimestamp").to_string(), meta(o, "namespace").to_string(), meta(o, "name").to_string()));
+    sorted.sort_by_key(|o| {
+        (meta(o, "creationTimestamp").to_string(), meta(o, "namespace").to_string(), meta(o, "name").to_string())
+    });
     sorted
 }

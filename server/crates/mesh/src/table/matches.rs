@@ -151,7 +151,10 @@ impl Match {
             && self.port.is_none_or(|port| port == request.port)
             && self.source_namespace.as_deref().is_none_or(|n| n == request.source_namespace)
             && self.headers.iter().all(|(name, p)| request.headers.any(name, &|v| p.fits(v)) == Some(true))
-            && !self.without_headers.iter().any(|(name, p)| request.headers.any(name, &|v| p.fits(v)).unwrap_or_else(|| p.fits_nothing()))
+            && !self
+                .without_headers
+                .iter()
+                .any(|(name, p)| request.headers.any(name, &|v| p.fits(v)).unwrap_or_else(|| p.fits_nothing()))
             && self.query.iter().all(|(name, p)| raw_query_value(query, name).is_some_and(|v| p.fits(v)))
     }
 }
@@ -163,7 +166,11 @@ fn raw_query_value<'q>(query: &'q str, name: &str) -> Option<&'q str> {
 
 /// The first value of a query's parameter, decoded.
 pub(crate) fn query_value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
-    query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).find(|(n, _)| decode(n) == name).map(|(_, v)| decode(v))
+    query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .find(|(n, _)| decode(n) == name)
+        .map(|(_, v)| decode(v))
 }
 
 fn decode(text: &str) -> Cow<'_, str> {

@@ -2,28 +2,30 @@
 //!
 //! **Invariant:** no clock, no I/O, no cluster client. Semantics: Istio's references "Virtual Service" and "Destination Rule".
 
-mod re2;
-mod pattern;
+mod build;
+mod duration;
 mod matches;
+mod pattern;
 mod pick;
 mod policy;
-mod build;
+mod re2;
 mod registry;
 mod route;
-mod rules;
 mod routes;
-mod duration;
+mod rules;
 
 pub use build::{MeshInput, Report};
 pub use matches::{Headers, Match, RequestView, StringMatch};
 pub use pattern::Pattern;
-pub use route::{Action, Destination, Fault, HeaderChanges, HeaderOps, Mirror, Redirect, Retries, RetryOn, Rewrite, Route};
-pub use policy::{Balance, HashCookie, Limits, Outlier, Policy};
 pub use pick::{Matched, pick_weighted, route_for};
+pub use policy::{Balance, HashCookie, Limits, Outlier, Policy};
+pub use route::{
+    Action, Destination, Fault, HeaderChanges, HeaderOps, Mirror, Redirect, Retries, RetryOn, Rewrite, Route,
+};
 
 pub(crate) use duration::duration_ms;
-pub(crate) use pattern::check as check_patterns;
 pub(crate) use matches::{any_of, joined, query_value};
+pub(crate) use pattern::check as check_patterns;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

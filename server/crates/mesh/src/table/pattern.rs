@@ -110,7 +110,9 @@ fn states(of: &Hir) -> usize {
         HirKind::Class(Class::Unicode(class)) => {
             let encodings = |range: &regex_syntax::hir::ClassUnicodeRange| match range.end() {
                 ..='\x7f' => 0,
-                end => regex_syntax::utf8::Utf8Sequences::new(range.start(), end).map(|bytes| bytes.len()).sum::<usize>(),
+                end => {
+                    regex_syntax::utf8::Utf8Sequences::new(range.start(), end).map(|bytes| bytes.len()).sum::<usize>()
+                }
             };
             1 + class.ranges().iter().map(encodings).sum::<usize>()
         }
@@ -129,12 +131,18 @@ fn states(of: &Hir) -> usize {
 pub(crate) fn check(spec: &Value) -> Result<(), String> {
     let all: Vec<&str> = patterns(spec).collect();
     if all.len().saturating_mul(STATES_EACH) > MOST_STATES {
-        return Err(format!("spec.http: Too many: {} regular expressions: an object may have {}", all.len(), MOST_STATES / STATES_EACH));
+        return Err(format!(
+            "spec.http: Too many: {} regular expressions: an object may have {}",
+            all.len(),
+            MOST_STATES / STATES_EACH
+        ));
     }
     let states = all.iter().filter_map(|source| states_of(source)).fold(0, usize::saturating_add);
     if states > MOST_STATES {
-        return Err(format!("spec.http: Too long: the regular expressions together come to {states} states: an object may have {MOST_STATES}; \
-            use fewer of them, or repeat less ({{1,200}})"));
+        return Err(format!(
+            "spec.http: Too long: the regular expressions together come to {states} states: an object may have {MOST_STATES}; \
+            use fewer of them, or repeat less ({{1,200}})"
+        ));
     }
     Ok(())
 }
@@ -148,10 +156,13 @@ fn patterns(spec: &Value) -> impl Iterator<Item = &str> {
     list(spec, "http").iter().flat_map(move |route| {
         let matches = list(route, "match").iter().flat_map(move |m| {
             let single = ["uri", "method", "scheme", "authority"].into_iter().filter_map(move |key| regex(m.get(key)?));
-            let many = ["headers", "withoutHeaders", "queryParams"].into_iter().flat_map(move |key| fields(m, key).filter_map(move |(_, p)| regex(p)));
+            let many = ["headers", "withoutHeaders", "queryParams"]
+                .into_iter()
+                .flat_map(move |key| fields(m, key).filter_map(move |(_, p)| regex(p)));
             single.chain(many)
         });
-        let rewrite = present(route, "rewrite").and_then(|r| r.pointer("/uriRegexRewrite/match")).and_then(Value::as_str);
+        let rewrite =
+            present(route, "rewrite").and_then(|r| r.pointer("/uriRegexRewrite/match")).and_then(Value::as_str);
         matches.chain(rewrite)
     })
 }
@@ -183,12 +194,32 @@ mod tests {
     #[test]
     fn patterns_match_as_re2_does() {
         for (pattern, text, fits) in [
-            (r"\w{1,200}", "abc", true), (r"\w{1,200}", "é", false), (r"\W", "é", true), (r"\d+", "٣", false), (r"[\D]", "٣", true),
-            (r"[\w.-]{1,64}@[\w.-]{1,200}", "a.b@c-d.e", true), (r"[\w.-]{1,64}@[\w.-]{1,200}", "a.b", false),
-            (r"\Qa.b\E", "a.b", true), (r"\Qa.b\E", "axb", false), (r"\Q[a\E+", "[aa", true), (r"x\Q(", "x(", true),
-            ("a{,2}", "a{,2}", true), ("{", "{", true), ("a{2}", "aa", true), ("[[a]", "[", true), ("[a&&b]", "&", true),
-            ("[[:alpha:]]+", "abc", true), ("[[:^alpha:]]+", "12", true), (r"\<a\>", "<a>", true), (r"\x{41}\101", "AA", true),
-            (r"(?i)abc", "ABC", true), (r"(?s).", "\n", true), (".", "\n", false), (r"[^\s]+", "a", true), (r"a\z", "a", true), ("[]a]+", "]a", true),
+            (r"\w{1,200}", "abc", true),
+            (r"\w{1,200}", "é", false),
+            (r"\W", "é", true),
+            (r"\d+", "٣", false),
+            (r"[\D]", "٣", true),
+            (r"[\w.-]{1,64}@[\w.-]{1,200}", "a.b@c-d.e", true),
+            (r"[\w.-]{1,64}@[\w.-]{1,200}", "a.b", false),
+            (r"\Qa.b\E", "a.b", true),
+            (r"\Qa.b\E", "axb", false),
+            (r"\Q[a\E+", "[aa", true),
+            (r"x\Q(", "x(", true),
+            ("a{,2}", "a{,2}", true),
+            ("{", "{", true),
+            ("a{2}", "aa", true),
+            ("[[a]", "[", true),
+            ("[a&&b]", "&", true),
+            ("[[:alpha:]]+", "abc", true),
+            ("[[:^alpha:]]+", "12", true),
+            (r"\<a\>", "<a>", true),
+            (r"\x{41}\101", "AA", true),
+            (r"(?i)abc", "ABC", true),
+            (r"(?s).", "\n", true),
+            (".", "\n", false),
+            (r"[^\s]+", "a", true),
+            (r"a\z", "a", true),
+            ("[]a]+", "]a", true),
         ] {
             let read = Pattern::new(pattern).unwrap_or_else(|why| panic!("{pattern}: {why}"));
             assert_eq!(read.fits(text), fits, "{pattern} {text}");

@@ -45,7 +45,11 @@ mod tests {
     use super::*;
 
     fn split(weights: &[u32]) -> Vec<Destination> {
-        weights.iter().enumerate().map(|(i, w)| Destination { subset: format!("v{}", i + 1), weight: *w, ..Destination::default() }).collect()
+        weights
+            .iter()
+            .enumerate()
+            .map(|(i, w)| Destination { subset: format!("v{}", i + 1), weight: *w, ..Destination::default() })
+            .collect()
     }
 
     /// SplitMix64, so that the test draws the same every time.
@@ -64,7 +68,10 @@ mod tests {
         const N: usize = 100_000;
         for percent in [0_u32, 1, 5, 10, 25, 50, 75, 99, 100] {
             let destinations = split(&[percent, 100 - percent]);
-            let hits = draws(u64::from(percent)).take(N).filter(|d| pick_weighted(&destinations, *d).unwrap().subset == "v1").count();
+            let hits = draws(u64::from(percent))
+                .take(N)
+                .filter(|d| pick_weighted(&destinations, *d).unwrap().subset == "v1")
+                .count();
             let p = f64::from(percent) / 100.0;
             let sigma = (N as f64 * p * (1.0 - p)).sqrt();
             assert!((hits as f64 - N as f64 * p).abs() <= 4.5 * sigma, "{percent} %: {hits} of {N}");

@@ -197,5 +197,9 @@ impl Translation<'_> {
 
 /// A punctuation mark as itself; the engine has meanings for some of its escapes.
 fn escaped(mark: char) -> String {
-    if matches!(mark, '<' | '>' | '_') || mark.is_ascii_control() || mark == ' ' { mark.to_string() } else { format!("\\{mark}") }
+    if matches!(mark, '<' | '>' | '_') || mark.is_ascii_control() || mark == ' ' {
+        mark.to_string()
+    } else {
+        format!("\\{mark}")
+    }
 }

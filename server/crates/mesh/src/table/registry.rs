@@ -17,7 +17,8 @@ struct Ready<'a> {
 
 /// One host for each Service.
 pub(super) fn hosts(input: &MeshInput, rules: &Rules) -> BTreeMap<String, Host> {
-    let pods: BTreeMap<(&str, &str), &Value> = input.pods.iter().map(|p| ((meta(p, "namespace"), meta(p, "name")), p.as_ref())).collect();
+    let pods: BTreeMap<(&str, &str), &Value> =
+        input.pods.iter().map(|p| ((meta(p, "namespace"), meta(p, "name")), p.as_ref())).collect();
     let mut slices: BTreeMap<(&str, &str), Vec<&Value>> = BTreeMap::new();
     for slice in &input.endpoint_slices {
         if let Some(service) = label(slice, "kubernetes.io/service-name") {
@@ -36,7 +37,17 @@ pub(super) fn hosts(input: &MeshInput, rules: &Rules) -> BTreeMap<String, Host> 
         let rule = rules.get(&full);
         let ports = ports(spec);
         let clusters = ports.iter().flat_map(|port| clusters(port, &ready, rule)).collect();
-        hosts.insert(full, Host { name: name.into(), namespace: namespace.into(), addresses: addresses(spec), ports, clusters, ..Host::default() });
+        hosts.insert(
+            full,
+            Host {
+                name: name.into(),
+                namespace: namespace.into(),
+                addresses: addresses(spec),
+                ports,
+                clusters,
+                ..Host::default()
+            },
+        );
     }
     hosts
 }
@@ -55,7 +66,11 @@ fn ports(spec: &Value) -> Vec<ServicePort> {
     let udp = |p: &&Value| matches!(text(p, "protocol"), "UDP" | "SCTP");
     let port = |p: &Value| {
         let number = p.get("port").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok())?;
-        Some(ServicePort { port: number, name: text(p, "name").into(), protocol: protocol(text(p, "appProtocol"), text(p, "name")) })
+        Some(ServicePort {
+            port: number,
+            name: text(p, "name").into(),
+            protocol: protocol(text(p, "appProtocol"), text(p, "name")),
+        })
     };
     list(spec, "ports").iter().filter(|p| !udp(p)).filter_map(port).collect()
 }
@@ -80,11 +95,15 @@ fn ready<'a>(slices: &[&'a Value], pods: &BTreeMap<(&str, &str), &'a Value>) -> 
                 continue;
             }
             let target = endpoint.get("targetRef").unwrap_or(&Value::Null);
-            let namespace = if text(target, "namespace").is_empty() { meta(slice, "namespace") } else { text(target, "namespace") };
+            let namespace =
+                if text(target, "namespace").is_empty() { meta(slice, "namespace") } else { text(target, "namespace") };
             let pod = pods.get(&(namespace, text(target, "name"))).copied();
             for address in list(endpoint, "addresses").iter().filter_map(|a| a.as_str()?.parse::<IpAddr>().ok()) {
                 for port in list(slice, "ports") {
-                    let Some(number) = port.get("port").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok()) else { continue };
+                    let Some(number) = port.get("port").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok())
+                    else {
+                        continue;
+                    };
                     let endpoint = Endpoint {
                         address: SocketAddr::new(address, number),
                         workload: pod.map(crate::inject::workload).unwrap_or_default(),
@@ -112,7 +131,9 @@ fn clusters(port: &ServicePort, ready: &[Ready<'_>], rule: Option<&Rule>) -> Vec
         policy: rule.map(|r| r.policy_for(port.port, None)).unwrap_or_default(),
     }];
     for subset in rule.map_or(&[][..], |r| &r.subsets) {
-        let chosen = of_port().filter(|r| r.pod.is_some_and(|pod| subset.labels.iter().all(|(name, value)| label(pod, name) == Some(value))));
+        let chosen = of_port().filter(|r| {
+            r.pod.is_some_and(|pod| subset.labels.iter().all(|(name, value)| label(pod, name) == Some(value)))
+        });
         all.push(Cluster {
             port: port.port,
             subset: subset.name.clone(),

@@ -157,7 +157,9 @@ impl Retries {
                 RetryOn::GatewayError => (502..=504).contains(&status),
                 RetryOn::Retriable4xx => status == 409,
                 RetryOn::Grpc(code) => grpc == Some(*code),
-                RetryOn::Reset | RetryOn::ResetBeforeRequest | RetryOn::ConnectFailure | RetryOn::RefusedStream => false,
+                RetryOn::Reset | RetryOn::ResetBeforeRequest | RetryOn::ConnectFailure | RetryOn::RefusedStream => {
+                    false
+                }
             })
     }
 }
@@ -189,7 +191,12 @@ pub enum RetryOn {
 impl Default for Retries {
     /// Istio's default for routes that say nothing: twice, before anything was processed.
     fn default() -> Retries {
-        Retries { attempts: 2, per_try_timeout_ms: None, on: vec![RetryOn::ConnectFailure, RetryOn::RefusedStream, RetryOn::Grpc(14), RetryOn::Grpc(1)], codes: Vec::new() }
+        Retries {
+            attempts: 2,
+            per_try_timeout_ms: None,
+            on: vec![RetryOn::ConnectFailure, RetryOn::RefusedStream, RetryOn::Grpc(14), RetryOn::Grpc(1)],
+            codes: Vec::new(),
+        }
     }
 }
 

@@ -35,7 +35,10 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
         }
         return;
     }
-    let named: Vec<(String, bool)> = texts(spec, "hosts").map(|h| (full_name(h, namespace), h.contains('*'))).filter(|(_, wild)| *wild == wildcards).collect();
+    let named: Vec<(String, bool)> = texts(spec, "hosts")
+        .map(|h| (full_name(h, namespace), h.contains('*')))
+        .filter(|(_, wild)| *wild == wildcards)
+        .collect();
     if named.is_empty() {
         return;
     }
@@ -43,8 +46,11 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
         report.add("Invalid", format!("no route of this object is used: {why}"));
         return;
     }
-    let read: Vec<(usize, Route)> =
-        list(spec, "http").iter().enumerate().filter_map(|(i, r)| Some((i, http_route::read(r, &format!("spec.http[{i}]"), namespace, report)?))).collect();
+    let read: Vec<(usize, Route)> = list(spec, "http")
+        .iter()
+        .enumerate()
+        .filter_map(|(i, r)| Some((i, http_route::read(r, &format!("spec.http[{i}]"), namespace, report)?)))
+        .collect();
     for (number, route) in &read {
         check_http2(&format!("spec.http[{number}]"), route, hosts, report);
     }
@@ -52,9 +58,11 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
     check_destinations(&routes, hosts, report);
     for (name, wild) in named {
         let suffix = name.trim_start_matches('*');
-        let targets: Vec<String> = hosts.keys().filter(|h| if wild { h.ends_with(suffix) } else { **h == name }).cloned().collect();
+        let targets: Vec<String> =
+            hosts.keys().filter(|h| if wild { h.ends_with(suffix) } else { **h == name }).cloned().collect();
         if targets.is_empty() {
-            let hint = if name.ends_with(".svc.cluster.local") { "" } else { "; a name with a dot is taken as a full one" };
+            let hint =
+                if name.ends_with(".svc.cluster.local") { "" } else { "; a name with a dot is taken as a full one" };
             report.add("HostNotFound", format!("host {name} is no Service of the registry{hint}"));
         }
         for target in targets {
@@ -62,7 +70,12 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
             match &host.virtual_service {
                 // A wildcard gives way to an exact name in silence: that is what it is for.
                 Some(other) if !wild && *other != id => {
-                    report.add("Conflict", format!("host {target} is not routed by this object: VirtualService {other} is older and has it"));
+                    report.add(
+                        "Conflict",
+                        format!(
+                            "host {target} is not routed by this object: VirtualService {other} is older and has it"
+                        ),
+                    );
                 }
                 Some(_) => {}
                 None => {
@@ -82,7 +95,11 @@ fn check_http2(path: &str, route: &Route, hosts: &BTreeMap<String, Host>, report
     };
     let destinations = if let Action::Forward(all) = &route.action { all.as_slice() } else { &[] };
     let to = destinations.iter().find(|d| speaks(&d.host, d.port)).map(|d| &d.host);
-    let copied = to.filter(|_| !route.mirrors.is_empty()).or(route.mirrors.iter().find(|m| speaks(&m.host, m.port)).map(|m| &m.host));
+    let copied = to.filter(|_| !route.mirrors.is_empty()).or(route
+        .mirrors
+        .iter()
+        .find(|m| speaks(&m.host, m.port))
+        .map(|m| &m.host));
     if let Some(host) = copied {
         report.unsupported(&format!("{path}.mirror (a port of {host} speaks HTTP/2)"));
     }
@@ -93,15 +110,22 @@ fn check_destinations(routes: &[Route], hosts: &BTreeMap<String, Host>, report: 
     let mut subsets: HashMap<&str, HashSet<&str>> = HashMap::new();
     for route in routes {
         let destinations = if let Action::Forward(all) = &route.action { all.as_slice() } else { &[] };
-        let all = destinations.iter().map(|d| (&d.host, d.port, &d.subset)).chain(route.mirrors.iter().map(|m| (&m.host, m.port, &m.subset)));
+        let all = destinations
+            .iter()
+            .map(|d| (&d.host, d.port, &d.subset))
+            .chain(route.mirrors.iter().map(|m| (&m.host, m.port, &m.subset)));
         for (name, port, subset) in all {
             let Some(host) = hosts.get(name) else {
                 report.add("HostNotFound", format!("destination {name} is no Service of the registry"));
                 continue;
             };
-            let known = subsets.entry(name).or_insert_with(|| host.clusters.iter().map(|c| c.subset.as_str()).collect());
+            let known =
+                subsets.entry(name).or_insert_with(|| host.clusters.iter().map(|c| c.subset.as_str()).collect());
             if !known.contains(subset.as_str()) && !host.ports.is_empty() {
-                report.add("SubsetMissing", format!("destination {name} has no subset \"{subset}\": no DestinationRule defines it"));
+                report.add(
+                    "SubsetMissing",
+                    format!("destination {name} has no subset \"{subset}\": no DestinationRule defines it"),
+                );
             }
             if let Some(port) = port.filter(|port| !host.ports.iter().any(|p| p.port == *port)) {
                 report.add("PortNotFound", format!("destination {name} has no port {port}"));

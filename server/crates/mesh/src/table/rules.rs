@@ -40,7 +40,9 @@ impl Rule {
     /// A port's own settings replace the rule's whole; a subset's go before the rule's (`PortTrafficPolicy`).
     pub(super) fn policy_for(&self, port: u16, subset: Option<&Subset>) -> Policy {
         let level = |levels: Option<&PolicyLevels>| {
-            levels.map(|l| l.ports.iter().find(|(p, _)| *p == port).map_or(&l.all, |(_, policy)| policy).clone()).unwrap_or_default()
+            levels
+                .map(|l| l.ports.iter().find(|(p, _)| *p == port).map_or(&l.all, |(_, policy)| policy).clone())
+                .unwrap_or_default()
         };
         let (own, host) = (level(subset.and_then(|s| s.policy.as_ref())), level(self.policy.as_ref()));
         Policy {
@@ -61,14 +63,19 @@ pub(super) fn subsets(input: &MeshInput, reports: &mut Vec<Report>) -> Rules {
         let host = full_name(text(spec, "host"), meta(object, "namespace"));
         report.only(spec, "spec", &["host", "subsets", "trafficPolicy", "exportTo"]);
         not_exported(spec, &mut report);
-        let matches_service = |name: &str| host == name || host.strip_prefix('*').is_some_and(|suffix| name.ends_with(suffix));
+        let matches_service =
+            |name: &str| host == name || host.strip_prefix('*').is_some_and(|suffix| name.ends_with(suffix));
         let services = input.services.iter().map(|s| super::build::service_name(meta(s, "name"), meta(s, "namespace")));
         let hosts: Vec<String> = services.filter(|name| matches_service(name)).collect();
         if hosts.is_empty() {
             report.add("HostNotFound", format!("host {host} is no Service of the registry"));
         }
         let policy = spec.get("trafficPolicy").and_then(|p| traffic_policy(p, "spec.trafficPolicy", &mut report));
-        let subsets: Vec<Subset> = list(spec, "subsets").iter().enumerate().map(|(i, s)| subset(s, &format!("spec.subsets[{i}]"), &mut report)).collect();
+        let subsets: Vec<Subset> = list(spec, "subsets")
+            .iter()
+            .enumerate()
+            .map(|(i, s)| subset(s, &format!("spec.subsets[{i}]"), &mut report))
+            .collect();
         // A wildcard rule names many hosts; the rule of each is its own copy.
         for name in hosts {
             merge(rules.entry(name).or_default(), &policy, &subsets, &mut report);
@@ -80,7 +87,10 @@ pub(super) fn subsets(input: &MeshInput, reports: &mut Vec<Report>) -> Rules {
 fn merge(rule: &mut Rule, policy: &Option<PolicyLevels>, subsets: &[Subset], report: &mut Reporter<'_>) {
     if let Some(policy) = policy {
         if rule.policy.is_some() {
-            report.add("Conflict", "spec.trafficPolicy is not used: an older DestinationRule of the same host has one".into());
+            report.add(
+                "Conflict",
+                "spec.trafficPolicy is not used: an older DestinationRule of the same host has one".into(),
+            );
         } else {
             rule.policy = Some(policy.copy());
         }
@@ -88,9 +98,16 @@ fn merge(rule: &mut Rule, policy: &Option<PolicyLevels>, subsets: &[Subset], rep
     let mut names: HashSet<String> = rule.subsets.iter().map(|s| s.name.clone()).collect();
     for subset in subsets {
         if !names.insert(subset.name.clone()) {
-            report.add("Conflict", format!("subset {} is not used: an older DestinationRule of the same host has it", subset.name));
+            report.add(
+                "Conflict",
+                format!("subset {} is not used: an older DestinationRule of the same host has it", subset.name),
+            );
         } else {
-            rule.subsets.push(Subset { name: subset.name.clone(), labels: subset.labels.clone(), policy: subset.policy.as_ref().map(PolicyLevels::copy) });
+            rule.subsets.push(Subset {
+                name: subset.name.clone(),
+                labels: subset.labels.clone(),
+                policy: subset.policy.as_ref().map(PolicyLevels::copy),
+            });
         }
     }
 }
@@ -103,7 +120,8 @@ impl PolicyLevels {
 
 fn subset(value: &Value, path: &str, report: &mut Reporter<'_>) -> Subset {
     report.only(value, path, &["name", "labels", "trafficPolicy"]);
-    let labels = fields(value, "labels").filter_map(|(name, v)| Some((name.to_string(), v.as_str()?.to_string()))).collect();
+    let labels =
+        fields(value, "labels").filter_map(|(name, v)| Some((name.to_string(), v.as_str()?.to_string()))).collect();
     let policy = value.get("trafficPolicy").and_then(|p| traffic_policy(p, &format!("{path}.trafficPolicy"), report));
     Subset { name: text(value, "name").into(), labels, policy }
 }
@@ -146,13 +164,24 @@ fn limits(pool: &Value, path: &str, report: &mut Reporter<'_>) -> Limits {
     report.only(pool, path, &["tcp", "http"]);
     let (tcp, http) = (pool.get("tcp").unwrap_or(&Value::Null), pool.get("http").unwrap_or(&Value::Null));
     report.only(tcp, &format!("{path}.tcp"), &["connectTimeout", "maxConnections", "maxConnectionDuration"]);
-    report.only(http, &format!("{path}.http"), &[
-        "http1MaxPendingRequests", "http2MaxRequests", "maxRequestsPerConnection", "maxRetries", "idleTimeout", "h2UpgradePolicy",
-    ]);
+    report.only(
+        http,
+        &format!("{path}.http"),
+        &[
+            "http1MaxPendingRequests",
+            "http2MaxRequests",
+            "maxRequestsPerConnection",
+            "maxRetries",
+            "idleTimeout",
+            "h2UpgradePolicy",
+        ],
+    );
     if text(http, "h2UpgradePolicy") == "UPGRADE" {
         report.unsupported(&format!("{path}.http.h2UpgradePolicy (UPGRADE)"));
     }
-    let number = |from: &Value, key: &str| from.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    let number = |from: &Value, key: &str| {
+        from.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)
+    };
     let time = |from: &Value, key: &str| duration_ms(text(from, key)).filter(|ms| *ms > 0);
     Limits {
         connections: number(tcp, "maxConnections"),
@@ -166,10 +195,21 @@ fn limits(pool: &Value, path: &str, report: &mut Reporter<'_>) -> Limits {
 }
 
 fn outlier(value: &Value, path: &str, report: &mut Reporter<'_>) -> Outlier {
-    report.only(value, path, &[
-        "consecutiveErrors", "consecutive5xxErrors", "consecutiveGatewayErrors", "splitExternalLocalOriginErrors", "consecutiveLocalOriginFailures",
-        "interval", "baseEjectionTime", "maxEjectionPercent", "minHealthPercent",
-    ]);
+    report.only(
+        value,
+        path,
+        &[
+            "consecutiveErrors",
+            "consecutive5xxErrors",
+            "consecutiveGatewayErrors",
+            "splitExternalLocalOriginErrors",
+            "consecutiveLocalOriginFailures",
+            "interval",
+            "baseEjectionTime",
+            "maxEjectionPercent",
+            "minHealthPercent",
+        ],
+    );
     let number = |key: &str| value.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
     let time = |key: &str, default: u64| duration_ms(text(value, key)).filter(|ms| *ms > 0).unwrap_or(default);
     let split = value.get("splitExternalLocalOriginErrors").and_then(Value::as_bool).unwrap_or(false);
@@ -188,7 +228,11 @@ fn outlier(value: &Value, path: &str, report: &mut Reporter<'_>) -> Outlier {
 fn balance(value: &Value, path: &str, report: &mut Reporter<'_>) -> Option<Balance> {
     report.only(value, path, &["simple", "consistentHash"]);
     if let Some(hash) = present(value, "consistentHash") {
-        report.only(hash, &format!("{path}.consistentHash"), &["httpHeaderName", "httpCookie", "httpQueryParameterName", "useSourceIp", "ringHash", "maglev"]);
+        report.only(
+            hash,
+            &format!("{path}.consistentHash"),
+            &["httpHeaderName", "httpCookie", "httpQueryParameterName", "useSourceIp", "ringHash", "maglev"],
+        );
         // Which endpoint a key leads to hangs on no ring and no table here; it only stays the same.
         for kind in ["ringHash", "maglev"] {
             report.only(hash.get(kind).unwrap_or(&Value::Null), &format!("{path}.consistentHash.{kind}"), &[]);
@@ -203,7 +247,11 @@ fn balance(value: &Value, path: &str, report: &mut Reporter<'_>) -> Option<Balan
         if !text(cookie, "name").is_empty() {
             report.only(cookie, &format!("{path}.consistentHash.httpCookie"), &["name", "path", "ttl"]);
             let (name, path) = (text(cookie, "name").into(), text(cookie, "path").into());
-            return Some(Balance::HashCookie(HashCookie { name, path, ttl_ms: present(cookie, "ttl").and_then(|ttl| duration_ms(ttl.as_str()?)) }));
+            return Some(Balance::HashCookie(HashCookie {
+                name,
+                path,
+                ttl_ms: present(cookie, "ttl").and_then(|ttl| duration_ms(ttl.as_str()?)),
+            }));
         }
         if hash.get("useSourceIp").and_then(Value::as_bool) == Some(true) {
             return Some(Balance::HashSourceIp);

@@ -41,7 +41,9 @@ pub fn destination_rule(object: &Value) -> Result<(), String> {
         for (key, value) in fields(subset, "labels") {
             match value.as_str() {
                 Some(value) => errors.check(names::label(key, value)),
-                None => errors.schema(format!("spec.subsets[{index}].labels.{key}: Invalid value: must be of type string")),
+                None => {
+                    errors.schema(format!("spec.subsets[{index}].labels.{key}: Invalid value: must be of type string"))
+                }
             }
         }
         traffic_policy(subset.get("trafficPolicy"), &mut errors);
@@ -68,7 +70,8 @@ fn traffic_policy(policy: Option<&Value>, errors: &mut Errors) {
                 errors.check(names::duration(value));
             }
         }
-        for (key, words) in [("maxEjectionPercent", "max ejection percent"), ("minHealthPercent", "min health percent")] {
+        for (key, words) in [("maxEjectionPercent", "max ejection percent"), ("minHealthPercent", "min health percent")]
+        {
             if outlier.get(key).and_then(Value::as_i64).is_some_and(|n| !(0..=100).contains(&n)) {
                 errors.add(format!("{words} must be in the range 0..100"));
             }
@@ -92,7 +95,10 @@ fn load_balancer(balancer: &Value, errors: &mut Errors) {
     if let Some(simple) = present(balancer, "simple") {
         const KNOWN: [&str; 6] = ["UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"];
         if !simple.as_str().is_some_and(|s| KNOWN.contains(&s)) {
-            errors.schema(format!("spec.trafficPolicy.loadBalancer.simple: Unsupported value: {simple}: supported values: \"{}\"", KNOWN.join("\", \"")));
+            errors.schema(format!(
+                "spec.trafficPolicy.loadBalancer.simple: Unsupported value: {simple}: supported values: \"{}\"",
+                KNOWN.join("\", \"")
+            ));
         }
     }
     let Some(hash) = present(balancer, "consistentHash") else { return };
@@ -122,8 +128,14 @@ mod tests {
             (json!({"host": "flaskapp", "subsets": [{"labels": {}}]}), "spec.subsets[0].name: Required value"),
             (json!({"host": "flaskapp", "subsets": [subset("V_1")]}), "subset name is invalid: V_1"),
             (json!({"host": "f", "trafficPolicy": {"loadBalancer": {"simple": "ROUND_ROBIN"}}}), "ok"),
-            (json!({"host": "f", "trafficPolicy": {"loadBalancer": {"consistentHash": {"httpCookie": {"ttl": "0s"}}}}}), "name required for HttpCookie"),
-            (json!({"host": "f", "trafficPolicy": {"portLevelSettings": [{"port": {"number": 0}, "tls": {}}]}}), "port number 0 must be in the range 1..65535"),
+            (
+                json!({"host": "f", "trafficPolicy": {"loadBalancer": {"consistentHash": {"httpCookie": {"ttl": "0s"}}}}}),
+                "name required for HttpCookie",
+            ),
+            (
+                json!({"host": "f", "trafficPolicy": {"portLevelSettings": [{"port": {"number": 0}, "tls": {}}]}}),
+                "port number 0 must be in the range 1..65535",
+            ),
         ] {
             let result = destination_rule(&json!({"spec": spec}));
             assert_eq!(result.err().as_deref().unwrap_or("ok"), answer, "{spec}");

@@ -31,7 +31,9 @@ pub(super) fn http_route(route: &Value, path: &str, errors: &mut Errors) {
         if ["uri", "authority", "scheme", "port", "derivePort"].iter().all(|k| present(redirect, k).is_none()) {
             errors.add("redirect must specify URI, authority, scheme, or port");
         }
-        if let Some(code) = redirect.get("redirectCode").and_then(Value::as_i64).filter(|c| !(300..=399).contains(c) && *c != 0) {
+        if let Some(code) =
+            redirect.get("redirectCode").and_then(Value::as_i64).filter(|c| !(300..=399).contains(c) && *c != 0)
+        {
             errors.add(format!("{code} is not a valid redirect code, must be 3xx"));
         }
         if !matches!(text(redirect, "scheme"), "" | "http" | "https") {
@@ -110,16 +112,33 @@ fn headers(holder: &Value, errors: &mut Errors) {
 
 fn check_retries(retries: &Value, errors: &mut Errors) {
     const KNOWN: [&str; 16] = [
-        "5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "retriable-4xx", "refused-stream",
-        "retriable-status-codes", "retriable-headers", "envoy-ratelimited", "http3-post-connect-failure", "cancelled",
-        "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
+        "5xx",
+        "gateway-error",
+        "reset",
+        "reset-before-request",
+        "connect-failure",
+        "retriable-4xx",
+        "refused-stream",
+        "retriable-status-codes",
+        "retriable-headers",
+        "envoy-ratelimited",
+        "http3-post-connect-failure",
+        "cancelled",
+        "deadline-exceeded",
+        "internal",
+        "resource-exhausted",
+        "unavailable",
     ];
     let attempts = retries.get("attempts").and_then(Value::as_i64).unwrap_or(0);
     if attempts < 0 {
         errors.add("attempts cannot be negative");
     }
     let timeout = present(retries, "perTryTimeout");
-    if attempts == 0 && (timeout.is_some() || !text(retries, "retryOn").is_empty() || present(retries, "retryRemoteLocalities").is_some()) {
+    if attempts == 0
+        && (timeout.is_some()
+            || !text(retries, "retryOn").is_empty()
+            || present(retries, "retryRemoteLocalities").is_some())
+    {
         errors.add("http retry policy configured when attempts are set to 0 (disabled)");
     }
     if let Some(timeout) = timeout {
@@ -147,7 +166,9 @@ fn check_rewrite(rewrite: &Value, errors: &mut Errors) {
     if let Some(regex) = regex {
         errors.check(names::visible(text(regex, "rewrite"), "rewrite.uriRegexRewrite.rewrite"));
         if text(regex, "match").is_empty() || text(regex, "rewrite").is_empty() {
-            errors.add("UriRegexRewrite has errors\nUriRegexRewrite requires both Rewrite and Match fields to be specified");
+            errors.add(
+                "UriRegexRewrite has errors\nUriRegexRewrite requires both Rewrite and Match fields to be specified",
+            );
         } else {
             errors.check(names::regex(text(regex, "match"), "HTTPRewrite.UriRegexRewrite.Match"));
         }
@@ -160,7 +181,9 @@ fn check_fault(fault: &Value, errors: &mut Errors) {
         errors.add("HTTP fault injection must have an abort and/or a delay");
     }
     for part in [abort, delay].into_iter().flatten() {
-        if let Some(percent) = part.pointer("/percentage/value").and_then(Value::as_f64).filter(|p| !(0.0..=100.0).contains(p)) {
+        if let Some(percent) =
+            part.pointer("/percentage/value").and_then(Value::as_f64).filter(|p| !(0.0..=100.0).contains(p))
+        {
             errors.add(format!("percentage {percent:.6} is not in range 0..100"));
         }
     }
@@ -196,7 +219,8 @@ pub(super) fn destinations(route: &Value, path: &str, errors: &mut Errors) {
                 }
                 total += weight;
             }
-            Some((other, _)) => errors.schema(format!("{path}.weight: Invalid value: {other}: {path}.weight in body must be of type int32")),
+            Some((other, _)) => errors
+                .schema(format!("{path}.weight: Invalid value: {other}: {path}.weight in body must be of type int32")),
         }
     }
     if routes.len() > 1 && total == 0 {

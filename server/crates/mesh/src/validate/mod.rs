@@ -16,7 +16,11 @@ pub fn refusal(kind: &str, name: &str, words: &str) -> (u16, &'static str, Strin
     if words.starts_with("spec.") {
         (422, "Invalid", format!("{kind}.networking.istio.io \"{name}\" is invalid: {words}"))
     } else {
-        (400, "BadRequest", format!("admission webhook \"validation.istio.io\" denied the request: configuration is invalid: {words}"))
+        (
+            400,
+            "BadRequest",
+            format!("admission webhook \"validation.istio.io\" denied the request: configuration is invalid: {words}"),
+        )
     }
 }
 

@@ -36,7 +36,11 @@ pub(super) fn wildcard_domain(domain: &str) -> Result<(), String> {
 /// What goes into a request's first line or Host as it is written. Istio lets a line end through here; whoever does may write whole
 /// requests of their own.
 pub(super) fn visible(value: &str, place: &str) -> Result<(), String> {
-    if crate::table::is_visible(value) { Ok(()) } else { Err(format!("{place} {value:?} is invalid: only visible ASCII characters may be sent")) }
+    if crate::table::is_visible(value) {
+        Ok(())
+    } else {
+        Err(format!("{place} {value:?} is invalid: only visible ASCII characters may be sent"))
+    }
 }
 
 pub(super) fn subset_name(name: &str) -> Result<(), String> {
@@ -50,7 +54,11 @@ pub(super) fn subset_name(name: &str) -> Result<(), String> {
 }
 
 pub(super) fn port(number: i64) -> Result<(), String> {
-    if (1..=65535).contains(&number) { Ok(()) } else { Err(format!("port number {number} must be in the range 1..65535")) }
+    if (1..=65535).contains(&number) {
+        Ok(())
+    } else {
+        Err(format!("port number {number} must be in the range 1..65535"))
+    }
 }
 
 /// A header name in a match or an operation. `host` and pseudo headers may be set, not added to a response.

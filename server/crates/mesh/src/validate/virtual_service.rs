@@ -71,7 +71,8 @@ fn overlapping<'a>(hosts: &[&'a str]) -> Option<(&'a str, &'a str)> {
         return Some((twice, twice));
     }
     // A wildcard takes what ends with the rest of it: it is looked up by every end of every name, and a name is 255 bytes at most.
-    let wildcards: HashMap<&str, &str> = hosts.iter().filter_map(|host| Some((host.strip_prefix('*')?, *host))).collect();
+    let wildcards: HashMap<&str, &str> =
+        hosts.iter().filter_map(|host| Some((host.strip_prefix('*')?, *host))).collect();
     if wildcards.is_empty() {
         return None;
     }
@@ -109,28 +110,67 @@ mod tests {
             (split(json!(0), json!(100)), "ok"),
             (split(json!(0), json!(0)), "total destination weight = 0"),
             (split(json!(101), json!(-1)), "weight -1 < 0"),
-            (split(json!("abc"), json!(1)), "spec.http[0].route[0].weight: Invalid value: \"abc\": spec.http[0].route[0].weight in body must be of type int32"),
-            (split(json!(1.5), json!(1)), "spec.http[0].route[0].weight: Invalid value: 1.5: spec.http[0].route[0].weight in body must be of type int32"),
-            (json!({"hosts": ["flaskapp"], "http": [{"route": [{"destination": {"subset": "v1"}}]}]}), "spec.http[0].route[0].destination.host: Required value"),
-            (json!({"hosts": ["flaskapp"], "http": [{"route": [{}]}]}), "spec.http[0].route[0].destination: Required value"),
-            (json!({"hosts": ["flaskapp"], "http": [{"route": [{"destination": {"host": "a_b"}}]}]}), "domain name \"a_b\" invalid (label \"a_b\" invalid)"),
-            (json!({"hosts": ["*"], "http": [{"route": [{"destination": {"host": "a"}}]}]}), "wildcard host * is not allowed for virtual services bound to the mesh gateway"),
-            (json!({"hosts": ["a", "a"], "http": [{"route": [{"destination": {"host": "a"}}]}]}), "duplicate hosts in virtual service: a & a"),
+            (
+                split(json!("abc"), json!(1)),
+                "spec.http[0].route[0].weight: Invalid value: \"abc\": spec.http[0].route[0].weight in body must be of type int32",
+            ),
+            (
+                split(json!(1.5), json!(1)),
+                "spec.http[0].route[0].weight: Invalid value: 1.5: spec.http[0].route[0].weight in body must be of type int32",
+            ),
+            (
+                json!({"hosts": ["flaskapp"], "http": [{"route": [{"destination": {"subset": "v1"}}]}]}),
+                "spec.http[0].route[0].destination.host: Required value",
+            ),
+            (
+                json!({"hosts": ["flaskapp"], "http": [{"route": [{}]}]}),
+                "spec.http[0].route[0].destination: Required value",
+            ),
+            (
+                json!({"hosts": ["flaskapp"], "http": [{"route": [{"destination": {"host": "a_b"}}]}]}),
+                "domain name \"a_b\" invalid (label \"a_b\" invalid)",
+            ),
+            (
+                json!({"hosts": ["*"], "http": [{"route": [{"destination": {"host": "a"}}]}]}),
+                "wildcard host * is not allowed for virtual services bound to the mesh gateway",
+            ),
+            (
+                json!({"hosts": ["a", "a"], "http": [{"route": [{"destination": {"host": "a"}}]}]}),
+                "duplicate hosts in virtual service: a & a",
+            ),
             (json!({"hosts": ["a"]}), "http, tcp or tls must be provided in virtual service"),
             (json!({"hosts": ["a"], "http": [{}]}), "HTTP route, redirect or direct_response is required"),
             (route(json!({"redirect": {"uri": "/x"}})), "HTTP route cannot contain both route and redirect"),
             (route(json!({"retries": {"attempts": 0}})), "ok"),
-            (route(json!({"retries": {"attempts": 2, "retryOn": "5xx,sometimes"}})), "\"sometimes\" is not a valid retryOn policy"),
+            (
+                route(json!({"retries": {"attempts": 2, "retryOn": "5xx,sometimes"}})),
+                "\"sometimes\" is not a valid retryOn policy",
+            ),
             (route(json!({"rewrite": {"uri": "/a%20b?c", "authority": "web.example:80"}})), "ok"),
-            (route(json!({"rewrite": {"authority": "a\r\nx: y"}})), "rewrite.authority \"a\\r\\nx: y\" is invalid: only visible ASCII characters may be sent"),
-            (route(json!({"rewrite": {"uri": "/a b"}})), "rewrite.uri \"/a b\" is invalid: only visible ASCII characters may be sent"),
-            (route(json!({"rewrite": {"uri": "/a\0"}})), "rewrite.uri \"/a\\0\" is invalid: only visible ASCII characters may be sent"),
-            (route(json!({"rewrite": {"uriRegexRewrite": {"match": "a", "rewrite": "\n"}}})), "rewrite.uriRegexRewrite.rewrite \"\\n\" is invalid: only visible ASCII characters may be sent"),
+            (
+                route(json!({"rewrite": {"authority": "a\r\nx: y"}})),
+                "rewrite.authority \"a\\r\\nx: y\" is invalid: only visible ASCII characters may be sent",
+            ),
+            (
+                route(json!({"rewrite": {"uri": "/a b"}})),
+                "rewrite.uri \"/a b\" is invalid: only visible ASCII characters may be sent",
+            ),
+            (
+                route(json!({"rewrite": {"uri": "/a\0"}})),
+                "rewrite.uri \"/a\\0\" is invalid: only visible ASCII characters may be sent",
+            ),
+            (
+                route(json!({"rewrite": {"uriRegexRewrite": {"match": "a", "rewrite": "\n"}}})),
+                "rewrite.uriRegexRewrite.rewrite \"\\n\" is invalid: only visible ASCII characters may be sent",
+            ),
             (route(json!({"timeout": "0.5s"})), "ok"),
             (route(json!({"timeout": "soon"})), "invalid duration \"soon\""),
             (route(json!({"match": [{"uri": {"regex": ""}}]})), "\"uri\": regex string match should not be empty"),
             (route(json!({"fault": {"abort": {"httpStatus": 99}}})), "HTTP status 99 is not in range 200-599"),
-            (route(json!({"headers": {"response": {"set": {":path": "x"}}}})), "invalid header \":path\": header cannot have \":\" prefix or be \"host\""),
+            (
+                route(json!({"headers": {"response": {"set": {":path": "x"}}}})),
+                "invalid header \":path\": header cannot have \":\" prefix or be \"host\"",
+            ),
         ] {
             let result = virtual_service(&json!({"spec": spec}));
             assert_eq!(result.err().as_deref().unwrap_or("ok"), answer, "{spec}");
@@ -145,10 +185,22 @@ mod tests {
             virtual_service(&json!({"spec": spec})).err().unwrap_or_else(|| "ok".to_owned())
         };
         assert_eq!(check(many().collect()), "ok");
-        assert_eq!(check(many().chain(["*.org".to_owned()]).collect()), "duplicate hosts in virtual service: h0.example.org & *.org");
-        assert_eq!(check(many().chain(["h7.example.org".to_owned()]).collect()), "duplicate hosts in virtual service: h7.example.org & h7.example.org");
-        assert_eq!(check(["*.b.c", "a.b.c"].map(str::to_owned).to_vec()), "duplicate hosts in virtual service: *.b.c & a.b.c");
-        assert_eq!(check(["*.b.c", "*.c"].map(str::to_owned).to_vec()), "duplicate hosts in virtual service: *.b.c & *.c");
+        assert_eq!(
+            check(many().chain(["*.org".to_owned()]).collect()),
+            "duplicate hosts in virtual service: h0.example.org & *.org"
+        );
+        assert_eq!(
+            check(many().chain(["h7.example.org".to_owned()]).collect()),
+            "duplicate hosts in virtual service: h7.example.org & h7.example.org"
+        );
+        assert_eq!(
+            check(["*.b.c", "a.b.c"].map(str::to_owned).to_vec()),
+            "duplicate hosts in virtual service: *.b.c & a.b.c"
+        );
+        assert_eq!(
+            check(["*.b.c", "*.c"].map(str::to_owned).to_vec()),
+            "duplicate hosts in virtual service: *.b.c & *.c"
+        );
         assert_eq!(check(["*.b.c", "*.d", "b.c", "d.e"].map(str::to_owned).to_vec()), "ok");
     }
 
@@ -167,9 +219,13 @@ mod tests {
 
     #[test]
     fn refusals_read_as_the_api_servers() {
-        let (code, reason, message) = crate::validate::refusal("VirtualService", "flaskapp-vs", "total destination weight = 0");
+        let (code, reason, message) =
+            crate::validate::refusal("VirtualService", "flaskapp-vs", "total destination weight = 0");
         assert_eq!((code, reason), (400, "BadRequest"));
-        assert_eq!(message, "admission webhook \"validation.istio.io\" denied the request: configuration is invalid: total destination weight = 0");
+        assert_eq!(
+            message,
+            "admission webhook \"validation.istio.io\" denied the request: configuration is invalid: total destination weight = 0"
+        );
         assert_eq!(crate::validate::refusal("VirtualService", "a", "spec.http: Required value").0, 422);
     }
 }

@@ -21,7 +21,8 @@ pub type Sender = hyper::client::conn::http2::SendRequest<Full<bytes::Bytes>>;
 /// A client of HTTP/2 with prior knowledge.
 pub async fn http2(to: SocketAddr, tasks: &mut JoinSet<()>) -> Sender {
     let stream = TcpStream::connect(to).await.unwrap();
-    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tasks.spawn(async move { drop(connection.await) });
     sender
 }
@@ -43,9 +44,14 @@ pub async fn http2_app(tasks: &mut JoinSet<()>) -> SocketAddr {
                     text += &format!("\nbody {}", String::from_utf8_lossy(&body));
                     let mut trailers = http::HeaderMap::new();
                     trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-                    Ok::<_, hyper::Error>(http::Response::new(WithTrailer(vec![Frame::trailers(trailers), Frame::data(text.into())])))
+                    Ok::<_, hyper::Error>(http::Response::new(WithTrailer(vec![
+                        Frame::trailers(trailers),
+                        Frame::data(text.into()),
+                    ])))
                 });
-                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     });
@@ -59,7 +65,10 @@ impl hyper::body::Body for WithTrailer {
     type Data = bytes::Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<bytes::Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, hyper::Error>>> {
         Poll::Ready(self.0.pop().map(Ok))
     }
 }
@@ -68,8 +77,10 @@ impl hyper::body::Body for WithTrailer {
 pub fn grpc(revision: u64, at: SocketAddr) -> MeshInput {
     MeshInput {
         services: vec![service("istio-app", "grpc", json!([{"name": "http2", "port": 50051}]))],
-        endpoint_slices: vec![Arc::new(json!({"metadata": {"name": "grpc-0", "namespace": "istio-app", "labels": {"kubernetes.io/service-name": "grpc"}},
-            "endpoints": [{"addresses": [at.ip().to_string()]}], "ports": [{"name": "http2", "port": at.port()}]}))],
+        endpoint_slices: vec![Arc::new(
+            json!({"metadata": {"name": "grpc-0", "namespace": "istio-app", "labels": {"kubernetes.io/service-name": "grpc"}},
+            "endpoints": [{"addresses": [at.ip().to_string()]}], "ports": [{"name": "http2", "port": at.port()}]}),
+        )],
         revision,
         ..MeshInput::default()
     }
@@ -85,14 +96,18 @@ pub async fn flaky_app(tasks: &mut JoinSet<()>) -> SocketAddr {
         while let Ok((stream, _)) = listener.accept().await {
             connections.spawn(async move {
                 let service = hyper::service::service_fn(flaky);
-                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     });
     address
 }
 
-async fn flaky(request: http::Request<hyper::body::Incoming>) -> Result<http::Response<Full<bytes::Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+async fn flaky(
+    request: http::Request<hyper::body::Incoming>,
+) -> Result<http::Response<Full<bytes::Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
     let attempt: u32 = request.headers()["x-envoy-attempt-count"].to_str()?.parse()?;
     let path = request.uri().path().to_string();
     let (what, times) = path.strip_prefix("/once").unwrap_or(&path)[1..].split_once('/').unwrap_or_default();
@@ -115,7 +130,10 @@ pub type RawFrame = (u8, u8, &'static [u8]);
 
 /// An app that answers the one stream of each connection with these frames, or closes where there are none. It tells when a connection
 /// has ended.
-pub async fn raw_app(tasks: &mut JoinSet<()>, frames: &'static [RawFrame]) -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
+pub async fn raw_app(
+    tasks: &mut JoinSet<()>,
+    frames: &'static [RawFrame],
+) -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
     let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (ended, ends) = mpsc::unbounded_channel();
@@ -144,7 +162,11 @@ async fn answer_raw(stream: &mut TcpStream, frames: &[RawFrame]) -> std::io::Res
                 let frame = [&[0, 0, payload.len() as u8, *kind, *flags], &head[5..], payload].concat();
                 stream.write_all(&frame).await?;
             }
-            return if frames.is_empty() { Ok(()) } else { tokio::io::copy(stream, &mut tokio::io::sink()).await.map(drop) };
+            return if frames.is_empty() {
+                Ok(())
+            } else {
+                tokio::io::copy(stream, &mut tokio::io::sink()).await.map(drop)
+            };
         }
     }
 }

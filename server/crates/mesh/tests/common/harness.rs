@@ -40,7 +40,8 @@ impl App {
     /// Written by hand so that tests see the bytes: answers `version method target host body`, keeps connections.
     pub async fn start_at(version: &'static str, address: SocketAddr) -> App {
         let listener = TcpListener::bind(address).await.unwrap();
-        let (address, stop, requests) = (listener.local_addr().unwrap(), CancellationToken::new(), Arc::new(AtomicU64::new(0)));
+        let (address, stop, requests) =
+            (listener.local_addr().unwrap(), CancellationToken::new(), Arc::new(AtomicU64::new(0)));
         let mut tasks = JoinSet::new();
         let held = CancellationToken::new();
         let (token, counter, hold) = (stop.clone(), requests.clone(), held.clone());
@@ -79,7 +80,13 @@ impl App {
     }
 }
 
-async fn app_connection(mut stream: TcpStream, version: &'static str, requests: Arc<AtomicU64>, stop: CancellationToken, held: CancellationToken) {
+async fn app_connection(
+    mut stream: TcpStream,
+    version: &'static str,
+    requests: Arc<AtomicU64>,
+    stop: CancellationToken,
+    held: CancellationToken,
+) {
     let mut buffer = Vec::new();
     loop {
         let head_end = loop {
@@ -93,7 +100,11 @@ async fn app_connection(mut stream: TcpStream, version: &'static str, requests: 
         };
         let head = String::from_utf8_lossy(&buffer[..head_end]).to_string();
         buffer.drain(..head_end);
-        let header = |name: &str| head.lines().find_map(|l| l.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.to_string()));
+        let header = |name: &str| {
+            head.lines().find_map(|l| {
+                l.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.to_string())
+            })
+        };
         requests.fetch_add(1, Ordering::SeqCst);
         let mut body = Vec::new();
         if let Some(length) = header("content-length").and_then(|l| l.parse::<usize>().ok()) {
@@ -212,7 +223,10 @@ impl Mesh {
     }
 
     pub async fn page(&self, port: u16, path: &str) -> Answer {
-        Client::connect(SocketAddr::new(self.pod_ip, port)).await.ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await
+        Client::connect(SocketAddr::new(self.pod_ip, port))
+            .await
+            .ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"))
+            .await
     }
 
     pub async fn dump(&self) -> Value {
@@ -228,7 +242,9 @@ impl Mesh {
     pub async fn end(mut self) {
         self.stop.cancel();
         self.serving.cancel();
-        tokio::time::timeout(PATIENCE, async { while self.tasks.join_next().await.is_some() {} }).await.expect("the sidecar does not end");
+        tokio::time::timeout(PATIENCE, async { while self.tasks.join_next().await.is_some() {} })
+            .await
+            .expect("the sidecar does not end");
     }
 }
 

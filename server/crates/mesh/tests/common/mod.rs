@@ -44,15 +44,21 @@ pub fn input(revision: u64, versions: &[Version<'_>]) -> MeshInput {
 }
 
 pub fn service(namespace: &str, name: &str, ports: Value) -> Arc<Value> {
-    Arc::new(json!({"metadata": {"name": name, "namespace": namespace}, "spec": {"clusterIP": "127.64.0.9", "ports": ports}}))
+    Arc::new(
+        json!({"metadata": {"name": name, "namespace": namespace}, "spec": {"clusterIP": "127.64.0.9", "ports": ports}}),
+    )
 }
 
 pub fn rule(spec: Value) -> Arc<Value> {
-    Arc::new(json!({"metadata": {"name": "flaskapp", "namespace": "istio-app", "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec}))
+    Arc::new(
+        json!({"metadata": {"name": "flaskapp", "namespace": "istio-app", "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec}),
+    )
 }
 
 pub fn route(spec: Value) -> Arc<Value> {
-    Arc::new(json!({"metadata": {"name": "flaskapp-vs", "namespace": "istio-app", "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec}))
+    Arc::new(
+        json!({"metadata": {"name": "flaskapp-vs", "namespace": "istio-app", "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec}),
+    )
 }
 
 /// The slider's VirtualService.

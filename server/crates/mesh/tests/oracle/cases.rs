@@ -67,7 +67,17 @@ impl Row {
 }
 
 fn row(line: &'static str, headers: &[(&'static str, &'static str)], check: Check) -> Row {
-    Row { line, headers: headers.to_vec(), body: "", port: 7777, check, arrivals: 0, own_words: false, any_version: false, late_body: false }
+    Row {
+        line,
+        headers: headers.to_vec(),
+        body: "",
+        port: 7777,
+        check,
+        arrivals: 0,
+        own_words: false,
+        any_version: false,
+        late_body: false,
+    }
 }
 
 /// A request, its headers, and how its story begins.
@@ -93,7 +103,10 @@ fn policy(host: &'static str, policy: Value, rows: Vec<Row>) -> Group {
 
 /// To subsets of a host by weight.
 fn to(host: &str, weights: &[(&str, u32)]) -> Value {
-    weights.iter().map(|(subset, weight)| json!({"destination": {"host": host, "subset": subset}, "weight": weight})).collect()
+    weights
+        .iter()
+        .map(|(subset, weight)| json!({"destination": {"host": host, "subset": subset}, "weight": weight}))
+        .collect()
 }
 
 fn only(host: &str, subset: &str) -> Value {
@@ -101,7 +114,21 @@ fn only(host: &str, subset: &str) -> Value {
 }
 
 pub fn groups() -> Vec<Group> {
-    let mut all = vec![plain(), paths(), uris(), methods(), headers_matched(), without(), queries(), order(), redirects(), rewrites(), regex_rewrites(), changes(), timeouts()];
+    let mut all = vec![
+        plain(),
+        paths(),
+        uris(),
+        methods(),
+        headers_matched(),
+        without(),
+        queries(),
+        order(),
+        redirects(),
+        rewrites(),
+        regex_rewrites(),
+        changes(),
+        timeouts(),
+    ];
     all.extend([retries(), unreachable(), faults(), fault_shares(), mirrors(), direct(), nowhere()]);
     all.extend(weights());
     all.extend(balancers());
@@ -109,93 +136,107 @@ pub fn groups() -> Vec<Group> {
 }
 
 fn plain() -> Group {
-    group("plain", Value::Null, vec![
-        is("GET /", &[], "200").any(),
-        is("GET /a/b?c=d&e=f", &[], "200").any(),
-        is("HEAD /", &[], "200").any(),
-        is("POST /p", &[("content-type", "text/x")], "200").body("hello").any(),
-        is("PUT /p", &[], "200").body("{}").any(),
-        is("DELETE /p", &[], "200").any(),
-        is("OPTIONS /p", &[], "200").any(),
-        is("PATCH /p", &[], "200").body("x").any(),
-        is("GET /", &[("x-request-id", "mine")], "200").any(),
-        is("GET /", &[("X-Mixed-Case", "Kept As It Is"), ("user-agent", "curl/8"), ("accept", "*/*")], "200").any(),
-        is("GET /", &[("connection", "x-hop"), ("x-hop", "1")], "200").any(),
-        is("GET /", &[("te", "gzip")], "200").any(),
-        is("GET /", &[("te", "trailers")], "200").any(),
-        is("GET /", &[("proxy-connection", "keep-alive")], "200").any(),
-        is("GET /", &[("keep-alive", "timeout=5")], "200").any(),
-        is("GET /", &[("x-forwarded-for", "10.1.2.3")], "200").any(),
-        is("GET /", &[("x-forwarded-for", "10.1.2.3, 8.8.8.8")], "200").any(),
-        is("GET /", &[("x-forwarded-proto", "https")], "200").any(),
-        is("GET /", &[("x-envoy-max-retries", "3"), ("x-envoy-retry-on", "5xx"), ("x-do", "status=503")], "503").any(),
-        is("GET /", &[("x-envoy-upstream-rq-timeout-ms", "1"), ("x-do", "delay=30")], "200").any(),
-        is("GET /", &[("x-envoy-internal", "true"), ("x-envoy-original-path", "/x")], "200").any(),
-        is("GET /", &[("x-envoy-expected-rq-timeout-ms", "7"), ("x-envoy-attempt-count", "9")], "200").any(),
-        is("GET /", &[("cookie", "a=b; c=d"), ("accept", "a"), ("accept", "b")], "200").any(),
-        is("GET /", &[("x-do", "header=server:theirs header=x-own:yes header=x-envoy-upstream-service-time:9")], "200").any(),
-        is("GET /", &[("x-do", "header=date:then")], "200").any(),
-        is("GET /", &[("x-do", "status=204")], "204").any(),
-        is("GET /", &[("x-do", "status=304")], "304").any(),
-        is("GET /", &[("x-do", "status=404")], "404").any(),
-        is("GET /", &[("x-do", "status=500")], "500").any(),
-        is("GET /", &[("x-do", "status=503")], "503").any().arrivals(1),
-        is("GET /", &[("x-do", "break")], "503").any().arrivals(1),
-        is("GET /", &[("host", "PLAIN:7777")], "200").any(),
-        is("GET /", &[("host", "plain.istio-app:7777")], "200").any(),
-        is("GET /", &[("host", "plain.istio-app.svc.cluster.local:7777")], "200").any(),
-        is("GET /", &[], "200").port(80).any(),
-        is("GET /", &[("host", "nobody:7777")], "403").own_words(),
-        is("GET /", &[("host", "plain.other:7777")], "403").own_words(),
-        is("GET http://plain:7777/abs?x=1", &[("host", "ignored")], "200").any(),
-    ])
+    group(
+        "plain",
+        Value::Null,
+        vec![
+            is("GET /", &[], "200").any(),
+            is("GET /a/b?c=d&e=f", &[], "200").any(),
+            is("HEAD /", &[], "200").any(),
+            is("POST /p", &[("content-type", "text/x")], "200").body("hello").any(),
+            is("PUT /p", &[], "200").body("{}").any(),
+            is("DELETE /p", &[], "200").any(),
+            is("OPTIONS /p", &[], "200").any(),
+            is("PATCH /p", &[], "200").body("x").any(),
+            is("GET /", &[("x-request-id", "mine")], "200").any(),
+            is("GET /", &[("X-Mixed-Case", "Kept As It Is"), ("user-agent", "curl/8"), ("accept", "*/*")], "200").any(),
+            is("GET /", &[("connection", "x-hop"), ("x-hop", "1")], "200").any(),
+            is("GET /", &[("te", "gzip")], "200").any(),
+            is("GET /", &[("te", "trailers")], "200").any(),
+            is("GET /", &[("proxy-connection", "keep-alive")], "200").any(),
+            is("GET /", &[("keep-alive", "timeout=5")], "200").any(),
+            is("GET /", &[("x-forwarded-for", "10.1.2.3")], "200").any(),
+            is("GET /", &[("x-forwarded-for", "10.1.2.3, 8.8.8.8")], "200").any(),
+            is("GET /", &[("x-forwarded-proto", "https")], "200").any(),
+            is("GET /", &[("x-envoy-max-retries", "3"), ("x-envoy-retry-on", "5xx"), ("x-do", "status=503")], "503")
+                .any(),
+            is("GET /", &[("x-envoy-upstream-rq-timeout-ms", "1"), ("x-do", "delay=30")], "200").any(),
+            is("GET /", &[("x-envoy-internal", "true"), ("x-envoy-original-path", "/x")], "200").any(),
+            is("GET /", &[("x-envoy-expected-rq-timeout-ms", "7"), ("x-envoy-attempt-count", "9")], "200").any(),
+            is("GET /", &[("cookie", "a=b; c=d"), ("accept", "a"), ("accept", "b")], "200").any(),
+            is(
+                "GET /",
+                &[("x-do", "header=server:theirs header=x-own:yes header=x-envoy-upstream-service-time:9")],
+                "200",
+            )
+            .any(),
+            is("GET /", &[("x-do", "header=date:then")], "200").any(),
+            is("GET /", &[("x-do", "status=204")], "204").any(),
+            is("GET /", &[("x-do", "status=304")], "304").any(),
+            is("GET /", &[("x-do", "status=404")], "404").any(),
+            is("GET /", &[("x-do", "status=500")], "500").any(),
+            is("GET /", &[("x-do", "status=503")], "503").any().arrivals(1),
+            is("GET /", &[("x-do", "break")], "503").any().arrivals(1),
+            is("GET /", &[("host", "PLAIN:7777")], "200").any(),
+            is("GET /", &[("host", "plain.istio-app:7777")], "200").any(),
+            is("GET /", &[("host", "plain.istio-app.svc.cluster.local:7777")], "200").any(),
+            is("GET /", &[], "200").port(80).any(),
+            is("GET /", &[("host", "nobody:7777")], "403").own_words(),
+            is("GET /", &[("host", "plain.other:7777")], "403").own_words(),
+            is("GET http://plain:7777/abs?x=1", &[("host", "ignored")], "200").any(),
+        ],
+    )
 }
 
 fn paths() -> Group {
     let route = |name: &str, uri: Value, subset: &str| json!({"name": name, "match": [{"uri": uri}], "route": only("paths", subset)});
     let http = json!([route("admin", json!({"prefix": "/admin"}), "v2"), route("exact", json!({"exact": "/a b"}), "v3"), {"route": only("paths", "v1")}]);
-    group("paths", http, vec![
-        is("GET /a/../admin", &[], "200 v2 /admin"),
-        is("GET /a/./b", &[], "200 v1 /a/b"),
-        is("GET /x/%2e%2e/admin", &[], "200 v2 /admin"),
-        is("GET /%61dmin", &[], "200 v2 /admin"),
-        is("GET /adm%69n?q=%61", &[], "200 v2 /admin?q=%61"),
-        is("GET //admin", &[], "200 v1 //admin"),
-        is("GET /a//b", &[], "200 v1 /a//b"),
-        is("GET /a%2fb", &[], "200 v1"),
-        is("GET /a%2Fb", &[], "200 v1"),
-        is("GET /..", &[], "200 v1 /"),
-        is("GET /../../admin", &[], "200 v2 /admin"),
-        is("GET /a/b/..", &[], "200 v1 /a/"),
-        is("GET /a/.", &[], "200 v1 /a/"),
-        is("GET /a\\b", &[], "200 v1"),
-        is("GET /x\\..\\admin", &[], "200"),
-        is("GET /a%20b", &[], "200"),
-        is("GET /a%zzb", &[], ""),
-        is("GET /a%00b", &[], "400").own_words(),
-        is("GET /%7Euser", &[], "200"),
-        is("GET /a?x=/../b", &[], "200 v1 /a?x=/../b"),
-        is("GET /...", &[], "200 v1 /..."),
-        is("GET /a/.b/..c", &[], "200 v1 /a/.b/..c"),
-        is("GET /a;b=c/d", &[], "200 v1"),
-        is("GET /%C3%A4", &[], "200"),
-        is("GET /a#b", &[], "400").own_words(),
-        is("GET /a\"b", &[], ""),
-        is("GET /a{b}c", &[], ""),
-        is("GET /a|b^c", &[], ""),
-        is("GET /a'b", &[], ""),
-        is("GET /a!$&()*+,:=@b", &[], ""),
-        is("GET /%21%24%26%27%28%29%2a%2b%2c%3a%3b%3d%40", &[], ""),
-        is("GET /%2D%2E%5F%5f%7e%41%5a%61%7a%30", &[], ""),
-        is("GET /%09%20%22%23%25%3c%7f%80%ff", &[], ""),
-        is("GET /a%2e./b", &[], ""),
-        is("GET /x/.%2E/admin", &[], "200 v2 /admin"),
-        is("GET /a%5cb", &[], ""),
-        is("GET /ä", &[], "400").own_words(),
-        is("GET /a%", &[], ""),
-        is("GET /a%4", &[], ""),
-        is("GET /a/..?x", &[], ""),
-    ])
+    group(
+        "paths",
+        http,
+        vec![
+            is("GET /a/../admin", &[], "200 v2 /admin"),
+            is("GET /a/./b", &[], "200 v1 /a/b"),
+            is("GET /x/%2e%2e/admin", &[], "200 v2 /admin"),
+            is("GET /%61dmin", &[], "200 v2 /admin"),
+            is("GET /adm%69n?q=%61", &[], "200 v2 /admin?q=%61"),
+            is("GET //admin", &[], "200 v1 //admin"),
+            is("GET /a//b", &[], "200 v1 /a//b"),
+            is("GET /a%2fb", &[], "200 v1"),
+            is("GET /a%2Fb", &[], "200 v1"),
+            is("GET /..", &[], "200 v1 /"),
+            is("GET /../../admin", &[], "200 v2 /admin"),
+            is("GET /a/b/..", &[], "200 v1 /a/"),
+            is("GET /a/.", &[], "200 v1 /a/"),
+            is("GET /a\\b", &[], "200 v1"),
+            is("GET /x\\..\\admin", &[], "200"),
+            is("GET /a%20b", &[], "200"),
+            is("GET /a%zzb", &[], ""),
+            is("GET /a%00b", &[], "400").own_words(),
+            is("GET /%7Euser", &[], "200"),
+            is("GET /a?x=/../b", &[], "200 v1 /a?x=/../b"),
+            is("GET /...", &[], "200 v1 /..."),
+            is("GET /a/.b/..c", &[], "200 v1 /a/.b/..c"),
+            is("GET /a;b=c/d", &[], "200 v1"),
+            is("GET /%C3%A4", &[], "200"),
+            is("GET /a#b", &[], "400").own_words(),
+            is("GET /a\"b", &[], ""),
+            is("GET /a{b}c", &[], ""),
+            is("GET /a|b^c", &[], ""),
+            is("GET /a'b", &[], ""),
+            is("GET /a!$&()*+,:=@b", &[], ""),
+            is("GET /%21%24%26%27%28%29%2a%2b%2c%3a%3b%3d%40", &[], ""),
+            is("GET /%2D%2E%5F%5f%7e%41%5a%61%7a%30", &[], ""),
+            is("GET /%09%20%22%23%25%3c%7f%80%ff", &[], ""),
+            is("GET /a%2e./b", &[], ""),
+            is("GET /x/.%2E/admin", &[], "200 v2 /admin"),
+            is("GET /a%5cb", &[], ""),
+            is("GET /ä", &[], "400").own_words(),
+            is("GET /a%", &[], ""),
+            is("GET /a%4", &[], ""),
+            is("GET /a/..?x", &[], ""),
+        ],
+    )
 }
 
 fn uris() -> Group {
@@ -209,28 +250,32 @@ fn uris() -> Group {
         r(json!({"uri": {"prefix": "/PFold"}, "ignoreUriCase": true}), "v3"),
         r(json!({"uri": {"regex": "/RFold.*"}, "ignoreUriCase": true}), "v1"),
     ]);
-    group("uris", http, vec![
-        is("GET /exact", &[], "200 v1"),
-        is("GET /exact?x=1", &[], "200 v1 /exact?x=1"),
-        is("GET /exact/", &[], "404"),
-        is("GET /Exact", &[], "404"),
-        is("GET /prefix", &[], "200 v2"),
-        is("GET /prefixed", &[], "200 v2"),
-        is("GET /prefix/a", &[], "200 v2"),
-        is("GET /PREFIX", &[], "404"),
-        is("GET /r12", &[], "200 v3"),
-        is("GET /r12?x", &[], "200 v3"),
-        is("GET /r12x", &[], "404"),
-        is("GET /xr12", &[], "404"),
-        is("GET /r/a/b.html", &[], "200 v1"),
-        is("GET /r/a/b.htm", &[], "404"),
-        is("GET /fOLD", &[], "200 v2"),
-        is("GET /pfold/x", &[], "200 v3"),
-        is("GET /RFoldx", &[], "200 v1"),
-        is("GET /rfoldx", &[], "404"),
-        is("GET /", &[], "404"),
-        is("HEAD /nothing", &[], "404"),
-    ])
+    group(
+        "uris",
+        http,
+        vec![
+            is("GET /exact", &[], "200 v1"),
+            is("GET /exact?x=1", &[], "200 v1 /exact?x=1"),
+            is("GET /exact/", &[], "404"),
+            is("GET /Exact", &[], "404"),
+            is("GET /prefix", &[], "200 v2"),
+            is("GET /prefixed", &[], "200 v2"),
+            is("GET /prefix/a", &[], "200 v2"),
+            is("GET /PREFIX", &[], "404"),
+            is("GET /r12", &[], "200 v3"),
+            is("GET /r12?x", &[], "200 v3"),
+            is("GET /r12x", &[], "404"),
+            is("GET /xr12", &[], "404"),
+            is("GET /r/a/b.html", &[], "200 v1"),
+            is("GET /r/a/b.htm", &[], "404"),
+            is("GET /fOLD", &[], "200 v2"),
+            is("GET /pfold/x", &[], "200 v3"),
+            is("GET /RFoldx", &[], "200 v1"),
+            is("GET /rfoldx", &[], "404"),
+            is("GET /", &[], "404"),
+            is("HEAD /nothing", &[], "404"),
+        ],
+    )
 }
 
 fn methods() -> Group {
@@ -247,20 +292,24 @@ fn methods() -> Group {
         r(json!({"sourceNamespace": "other"}), "v2"),
         r(json!({"sourceNamespace": "istio-app", "uri": {"prefix": "/mine"}}), "v1"),
     ]);
-    group("methods", http, vec![
-        is("POST /", &[], "200 v1"),
-        is("PUT /", &[], "200 v2"),
-        is("PATCH /", &[], "200 v2"),
-        is("DELETE /", &[], "200 v3"),
-        is("GET /", &[], "404"),
-        is("GET /port", &[], "200 v1"),
-        is("GET /port", &[("host", "methods")], "200").port(80),
-        is("GET /", &[("host", "methods.istio-app.svc:7777")], "200 v2"),
-        is("GET /", &[("host", "methods.istio-app.svc.cluster.local:7777")], "200 v2"),
-        is("GET /", &[("x-forwarded-proto", "https")], ""),
-        is("GET /", &[], "200 v3").port(80),
-        is("GET /mine", &[], "200 v1"),
-    ])
+    group(
+        "methods",
+        http,
+        vec![
+            is("POST /", &[], "200 v1"),
+            is("PUT /", &[], "200 v2"),
+            is("PATCH /", &[], "200 v2"),
+            is("DELETE /", &[], "200 v3"),
+            is("GET /", &[], "404"),
+            is("GET /port", &[], "200 v1"),
+            is("GET /port", &[("host", "methods")], "200").port(80),
+            is("GET /", &[("host", "methods.istio-app.svc:7777")], "200 v2"),
+            is("GET /", &[("host", "methods.istio-app.svc.cluster.local:7777")], "200 v2"),
+            is("GET /", &[("x-forwarded-proto", "https")], ""),
+            is("GET /", &[], "200 v3").port(80),
+            is("GET /mine", &[], "200 v1"),
+        ],
+    )
 }
 
 fn headers_matched() -> Group {
@@ -275,33 +324,37 @@ fn headers_matched() -> Group {
         r(json!({"x-twice": {"exact": "a,b"}}), "v1"),
         r(json!({"user-agent": {"regex": ".*Firefox.*"}}), "v2"),
     ]);
-    group("headers", http, vec![
-        is("GET /", &[("end-user", "jason")], "200 v1"),
-        is("GET /", &[("END-USER", "jason")], "200 v1"),
-        is("GET /", &[("end-user", "Jason")], "404"),
-        is("GET /", &[("end-user", " jason ")], "200 v1"),
-        is("GET /", &[("end-user", "jason2")], "404"),
-        is("GET /", &[("x-pre", "abc")], "200 v2"),
-        is("GET /", &[("x-pre", "xab")], "404"),
-        is("GET /", &[("x-re", "aaab")], "200 v3"),
-        is("GET /", &[("x-re", "aaabc")], "404"),
-        is("GET /", &[("x-there", "")], "200 v1"),
-        is("GET /", &[("x-there", "x")], "200 v1"),
-        is("GET /", &[("cookie", "user=beta")], "200 v2"),
-        is("GET /", &[("cookie", "a=b; user=beta; c=d")], "200 v2"),
-        is("GET /", &[("cookie", "user=betamax")], "404"),
-        is("GET /", &[("cookie", "a=b"), ("cookie", "user=beta")], ""),
-        is("GET /", &[("x-one", "1"), ("x-two", "2")], "200 v3"),
-        is("GET /", &[("x-one", "1")], "404"),
-        is("GET /", &[("x-twice", "a"), ("x-twice", "b")], ""),
-        is("GET /", &[("end-user", "jack"), ("end-user", "jason")], ""),
-        is("GET /", &[("end-user", "jason"), ("end-user", "jack")], ""),
-        is("GET /", &[("x-pre", "xx"), ("x-pre", "abc")], ""),
-        is("GET /", &[("x-re", "x"), ("x-re", "aab")], ""),
-        is("GET /", &[("cookie", "user=beta"), ("cookie", "a=b")], ""),
-        is("GET /", &[("x-twice", "a, b")], "404"),
-        is("GET /", &[("user-agent", "Mozilla/5.0 Firefox/1")], "200 v2"),
-    ])
+    group(
+        "headers",
+        http,
+        vec![
+            is("GET /", &[("end-user", "jason")], "200 v1"),
+            is("GET /", &[("END-USER", "jason")], "200 v1"),
+            is("GET /", &[("end-user", "Jason")], "404"),
+            is("GET /", &[("end-user", " jason ")], "200 v1"),
+            is("GET /", &[("end-user", "jason2")], "404"),
+            is("GET /", &[("x-pre", "abc")], "200 v2"),
+            is("GET /", &[("x-pre", "xab")], "404"),
+            is("GET /", &[("x-re", "aaab")], "200 v3"),
+            is("GET /", &[("x-re", "aaabc")], "404"),
+            is("GET /", &[("x-there", "")], "200 v1"),
+            is("GET /", &[("x-there", "x")], "200 v1"),
+            is("GET /", &[("cookie", "user=beta")], "200 v2"),
+            is("GET /", &[("cookie", "a=b; user=beta; c=d")], "200 v2"),
+            is("GET /", &[("cookie", "user=betamax")], "404"),
+            is("GET /", &[("cookie", "a=b"), ("cookie", "user=beta")], ""),
+            is("GET /", &[("x-one", "1"), ("x-two", "2")], "200 v3"),
+            is("GET /", &[("x-one", "1")], "404"),
+            is("GET /", &[("x-twice", "a"), ("x-twice", "b")], ""),
+            is("GET /", &[("end-user", "jack"), ("end-user", "jason")], ""),
+            is("GET /", &[("end-user", "jason"), ("end-user", "jack")], ""),
+            is("GET /", &[("x-pre", "xx"), ("x-pre", "abc")], ""),
+            is("GET /", &[("x-re", "x"), ("x-re", "aab")], ""),
+            is("GET /", &[("cookie", "user=beta"), ("cookie", "a=b")], ""),
+            is("GET /", &[("x-twice", "a, b")], "404"),
+            is("GET /", &[("user-agent", "Mozilla/5.0 Firefox/1")], "200 v2"),
+        ],
+    )
 }
 
 fn without() -> Group {
@@ -312,20 +365,24 @@ fn without() -> Group {
         r("/regex", json!({"x-skip": {"regex": "a.*"}}), "v3"),
         r("/both", json!({"x-a": {}, "x-b": {}}), "v1"),
     ]);
-    group("without", http, vec![
-        is("GET /absent", &[], "200 v1"),
-        is("GET /absent", &[("x-skip", "")], "404"),
-        is("GET /absent", &[("x-skip", "1")], "404"),
-        is("GET /exact", &[], "200 v2"),
-        is("GET /exact", &[("x-skip", "2")], "200 v2"),
-        is("GET /exact", &[("x-skip", "1")], "404"),
-        is("GET /regex", &[("x-skip", "b")], "200 v3"),
-        is("GET /regex", &[("x-skip", "ab")], "404"),
-        is("GET /exact", &[("x-skip", "1"), ("x-skip", "2")], ""),
-        is("GET /exact", &[("x-skip", "2"), ("x-skip", "1")], ""),
-        is("GET /both", &[("x-b", "1")], "404"),
-        is("GET /both", &[], "200 v1"),
-    ])
+    group(
+        "without",
+        http,
+        vec![
+            is("GET /absent", &[], "200 v1"),
+            is("GET /absent", &[("x-skip", "")], "404"),
+            is("GET /absent", &[("x-skip", "1")], "404"),
+            is("GET /exact", &[], "200 v2"),
+            is("GET /exact", &[("x-skip", "2")], "200 v2"),
+            is("GET /exact", &[("x-skip", "1")], "404"),
+            is("GET /regex", &[("x-skip", "b")], "200 v3"),
+            is("GET /regex", &[("x-skip", "ab")], "404"),
+            is("GET /exact", &[("x-skip", "1"), ("x-skip", "2")], ""),
+            is("GET /exact", &[("x-skip", "2"), ("x-skip", "1")], ""),
+            is("GET /both", &[("x-b", "1")], "404"),
+            is("GET /both", &[], "200 v1"),
+        ],
+    )
 }
 
 fn queries() -> Group {
@@ -340,26 +397,30 @@ fn queries() -> Group {
         r(json!({"s": {"exact": "a b"}}), "v1"),
         r(json!({"t": {"exact": "a%20b"}}), "v2"),
     ]);
-    group("queries", http, vec![
-        is("GET /?v=a", &[], "200 v1"),
-        is("GET /?x=1&v=a", &[], "200 v1"),
-        is("GET /?v=b&v=a", &[], "404"),
-        is("GET /?v=A", &[], "404"),
-        is("GET /?w=42", &[], "200 v2"),
-        is("GET /?w=42x", &[], "404"),
-        is("GET /?w=", &[], "404"),
-        is("GET /?p=xyz", &[], "200 v3"),
-        is("GET /?there", &[], "200 v1"),
-        is("GET /?there=x", &[], "200 v1"),
-        is("GET /?e=", &[], "200 v2"),
-        is("GET /?e", &[], "200 v2"),
-        is("GET /?a=1&b=2", &[], "200 v3"),
-        is("GET /?b=2", &[], "404"),
-        is("GET /?s=a%20b", &[], ""),
-        is("GET /?t=a%20b", &[], ""),
-        is("GET /?%76=a", &[], ""),
-        is("GET /", &[], "404"),
-    ])
+    group(
+        "queries",
+        http,
+        vec![
+            is("GET /?v=a", &[], "200 v1"),
+            is("GET /?x=1&v=a", &[], "200 v1"),
+            is("GET /?v=b&v=a", &[], "404"),
+            is("GET /?v=A", &[], "404"),
+            is("GET /?w=42", &[], "200 v2"),
+            is("GET /?w=42x", &[], "404"),
+            is("GET /?w=", &[], "404"),
+            is("GET /?p=xyz", &[], "200 v3"),
+            is("GET /?there", &[], "200 v1"),
+            is("GET /?there=x", &[], "200 v1"),
+            is("GET /?e=", &[], "200 v2"),
+            is("GET /?e", &[], "200 v2"),
+            is("GET /?a=1&b=2", &[], "200 v3"),
+            is("GET /?b=2", &[], "404"),
+            is("GET /?s=a%20b", &[], ""),
+            is("GET /?t=a%20b", &[], ""),
+            is("GET /?%76=a", &[], ""),
+            is("GET /", &[], "404"),
+        ],
+    )
 }
 
 fn order() -> Group {
@@ -369,14 +430,18 @@ fn order() -> Group {
         {"route": only("order", "v3")},
         {"match": [{"uri": {"exact": "/never"}}], "route": only("order", "v1")},
     ]);
-    group("order", http, vec![
-        is("GET /a", &[("x", "1")], "200 v1"),
-        is("GET /b", &[], "200 v1"),
-        is("GET /a", &[], "200 v2"),
-        is("GET /a", &[("x", "2")], "200 v2"),
-        is("GET /c", &[], "200 v3"),
-        is("GET /never", &[], "200 v3"),
-    ])
+    group(
+        "order",
+        http,
+        vec![
+            is("GET /a", &[("x", "1")], "200 v1"),
+            is("GET /b", &[], "200 v1"),
+            is("GET /a", &[], "200 v2"),
+            is("GET /a", &[("x", "2")], "200 v2"),
+            is("GET /c", &[], "200 v3"),
+            is("GET /never", &[], "200 v3"),
+        ],
+    )
 }
 
 fn redirects() -> Group {
@@ -396,34 +461,39 @@ fn redirects() -> Group {
         r("/prefix", json!({"prefixRewrite": "/other"})),
         {"match": [{"uri": {"prefix": "/with"}}], "headers": {"response": {"set": {"x-set": "s"}, "add": {"x-add": "a"}}}, "redirect": {"uri": "/x"}},
     ]);
-    group("redirects", http, vec![
-        is("GET /uri/a", &[], "301"),
-        is("GET /uri?a=b", &[], "301"),
-        is("GET /uri?", &[], "301"),
-        is("GET /query?a=b", &[], "301"),
-        is("GET /authority/p?q=1", &[], "301"),
-        is("GET /host-port", &[], "301"),
-        is("GET /scheme", &[], "301"),
-        is("GET /scheme", &[], "301").port(80),
-        is("GET /scheme", &[("host", "redirects:80")], "301").port(80),
-        is("GET /scheme", &[("x-forwarded-proto", "https")], "301"),
-        is("GET /port", &[], "301"),
-        is("GET /port", &[], "301").port(80),
-        is("GET /all?q", &[], "308"),
-        is("GET /302", &[], "302"),
-        is("GET /303", &[], "303"),
-        is("POST /307", &[], "307").body("hello"),
-        is("GET /derive", &[], "301"),
-        is("GET /derive", &[], "301").port(80),
-        is("GET /prefix/a?b=c", &[], "301"),
-        is("GET /prefix", &[], "301"),
-        is("GET /with", &[], "301"),
-        is("HEAD /uri", &[], "301"),
-    ])
+    group(
+        "redirects",
+        http,
+        vec![
+            is("GET /uri/a", &[], "301"),
+            is("GET /uri?a=b", &[], "301"),
+            is("GET /uri?", &[], "301"),
+            is("GET /query?a=b", &[], "301"),
+            is("GET /authority/p?q=1", &[], "301"),
+            is("GET /host-port", &[], "301"),
+            is("GET /scheme", &[], "301"),
+            is("GET /scheme", &[], "301").port(80),
+            is("GET /scheme", &[("host", "redirects:80")], "301").port(80),
+            is("GET /scheme", &[("x-forwarded-proto", "https")], "301"),
+            is("GET /port", &[], "301"),
+            is("GET /port", &[], "301").port(80),
+            is("GET /all?q", &[], "308"),
+            is("GET /302", &[], "302"),
+            is("GET /303", &[], "303"),
+            is("POST /307", &[], "307").body("hello"),
+            is("GET /derive", &[], "301"),
+            is("GET /derive", &[], "301").port(80),
+            is("GET /prefix/a?b=c", &[], "301"),
+            is("GET /prefix", &[], "301"),
+            is("GET /with", &[], "301"),
+            is("HEAD /uri", &[], "301"),
+        ],
+    )
 }
 
 fn rewrites() -> Group {
-    let r = |m: Value, rewrite: Value| json!({"match": [{"uri": m}], "rewrite": rewrite, "route": only("rewrites", "v1")});
+    let r =
+        |m: Value, rewrite: Value| json!({"match": [{"uri": m}], "rewrite": rewrite, "route": only("rewrites", "v1")});
     let http = json!([
         r(json!({"prefix": "/re/"}), json!({"uri": "/"})),
         r(json!({"prefix": "/cut"}), json!({"uri": "/"})),
@@ -435,21 +505,25 @@ fn rewrites() -> Group {
         {"match": [{"uri": {"prefix": "/FOLD"}, "ignoreUriCase": true}], "rewrite": {"uri": "/f"}, "route": only("rewrites", "v1")},
         {"rewrite": {"uri": "/all/"}, "route": only("rewrites", "v2")},
     ]);
-    group("rewrites", http, vec![
-        is("GET /re/a", &[], "200 v1 /a"),
-        is("GET /re/", &[], "200 v1 /"),
-        is("GET /re/a?b=c", &[], "200 v1 /a?b=c"),
-        is("GET /cut", &[], "200 v1 /"),
-        is("GET /cut/a", &[], "200 v1 //a"),
-        is("GET /long/a", &[], "200 v1 /much/longer/a"),
-        is("GET /exact?x=y", &[], "200 v1 /other?x=y"),
-        is("GET /rx/a/b?c", &[], "200 v1 /whole?c"),
-        is("GET /auth", &[], "200 v1 /auth"),
-        is("GET /both/y", &[], "200 v1 /x/y"),
-        is("GET /fold/x", &[], "200 v1 /f/x"),
-        is("GET /any/thing", &[], "200 v2 /all/any/thing"),
-        is("GET /re/a", &[("x-envoy-original-path", "/forged")], "200 v1 /a"),
-    ])
+    group(
+        "rewrites",
+        http,
+        vec![
+            is("GET /re/a", &[], "200 v1 /a"),
+            is("GET /re/", &[], "200 v1 /"),
+            is("GET /re/a?b=c", &[], "200 v1 /a?b=c"),
+            is("GET /cut", &[], "200 v1 /"),
+            is("GET /cut/a", &[], "200 v1 //a"),
+            is("GET /long/a", &[], "200 v1 /much/longer/a"),
+            is("GET /exact?x=y", &[], "200 v1 /other?x=y"),
+            is("GET /rx/a/b?c", &[], "200 v1 /whole?c"),
+            is("GET /auth", &[], "200 v1 /auth"),
+            is("GET /both/y", &[], "200 v1 /x/y"),
+            is("GET /fold/x", &[], "200 v1 /f/x"),
+            is("GET /any/thing", &[], "200 v2 /all/any/thing"),
+            is("GET /re/a", &[("x-envoy-original-path", "/forged")], "200 v1 /a"),
+        ],
+    )
 }
 
 fn regex_rewrites() -> Group {
@@ -461,14 +535,18 @@ fn regex_rewrites() -> Group {
         r("/dollar/", "/dollar", "/$1\\0"),
         r("/none/", "nothing", "x"),
     ]);
-    group("rerewrites", http, vec![
-        is("GET /a/b/c/d", &[], "200 v1 /c/d/b"),
-        is("GET /a/b/c?q=/a/x/y", &[], "200 v1 /c/b?q=/a/x/y"),
-        is("GET /all/foo", &[], "200 v1 /all/f00"),
-        is("GET /start/x", &[], "200 v1 /end/x"),
-        is("GET /dollar/x", &[], "200 v1 /$1/dollar/x"),
-        is("GET /none/x", &[], "200 v1 /none/x"),
-    ])
+    group(
+        "rerewrites",
+        http,
+        vec![
+            is("GET /a/b/c/d", &[], "200 v1 /c/d/b"),
+            is("GET /a/b/c?q=/a/x/y", &[], "200 v1 /c/b?q=/a/x/y"),
+            is("GET /all/foo", &[], "200 v1 /all/f00"),
+            is("GET /start/x", &[], "200 v1 /end/x"),
+            is("GET /dollar/x", &[], "200 v1 /$1/dollar/x"),
+            is("GET /none/x", &[], "200 v1 /none/x"),
+        ],
+    )
 }
 
 fn changes() -> Group {
@@ -488,20 +566,24 @@ fn changes() -> Group {
         {"match": [{"uri": {"prefix": "/none"}}], "headers": {"response": {"set": {"x-answer": "yes"}}}, "route": only("changes", "none")},
         {"match": [{"uri": {"prefix": "/slow"}}], "timeout": "0.05s", "headers": {"response": {"set": {"x-answer": "yes"}}}, "route": only("changes", "v1")},
     ]);
-    group("changes", http, vec![
-        is("GET /set", &[], "200 v1"),
-        is("GET /set", &[("x-set", "old"), ("x-add", "b"), ("x-gone", "1")], "200 v1"),
-        is("GET /set", &[("x-set", "old"), ("X-SET", "older")], "200 v1"),
-        is("GET /set", &[("x-do", "header=x-own:theirs header=x-more:t header=x-del:1")], "200 v1"),
-        is("GET /levels", &[], "200 v2"),
-        is("GET /levels", &[("x-both", "c"), ("x-list", "c"), ("x-dest", "c")], "200 v2"),
-        is("GET /levels", &[("x-do", "header=x-both:t header=x-list:t")], "200 v2"),
-        is("GET /dest", &[("x-gone", "1"), ("x-do", "header=x-own:theirs")], "200 v3"),
-        is("GET /server", &[], "200 v1"),
-        is("GET /id", &[("user-agent", "x")], "200 v1"),
-        is("GET /none", &[], "503"),
-        is("GET /slow", &[("x-do", "delay=400")], "504"),
-    ])
+    group(
+        "changes",
+        http,
+        vec![
+            is("GET /set", &[], "200 v1"),
+            is("GET /set", &[("x-set", "old"), ("x-add", "b"), ("x-gone", "1")], "200 v1"),
+            is("GET /set", &[("x-set", "old"), ("X-SET", "older")], "200 v1"),
+            is("GET /set", &[("x-do", "header=x-own:theirs header=x-more:t header=x-del:1")], "200 v1"),
+            is("GET /levels", &[], "200 v2"),
+            is("GET /levels", &[("x-both", "c"), ("x-list", "c"), ("x-dest", "c")], "200 v2"),
+            is("GET /levels", &[("x-do", "header=x-both:t header=x-list:t")], "200 v2"),
+            is("GET /dest", &[("x-gone", "1"), ("x-do", "header=x-own:theirs")], "200 v3"),
+            is("GET /server", &[], "200 v1"),
+            is("GET /id", &[("user-agent", "x")], "200 v1"),
+            is("GET /none", &[], "503"),
+            is("GET /slow", &[("x-do", "delay=400")], "504"),
+        ],
+    )
 }
 
 fn timeouts() -> Group {
@@ -513,21 +595,25 @@ fn timeouts() -> Group {
         {"match": [{"uri": {"prefix": "/reset"}}], "retries": {"attempts": 1, "perTryTimeout": "0.5s", "retryOn": "reset"}, "route": only("timeouts", "v1")},
         {"match": [{"uri": {"prefix": "/whole"}}], "timeout": "0.75s", "retries": {"attempts": 5, "perTryTimeout": "0.5s", "retryOn": "5xx"}, "route": only("timeouts", "v1")},
     ]);
-    group("timeouts", http, vec![
-        is("GET /short", &[], "200 v1"),
-        is("GET /short", &[("x-do", "delay=2000")], "504 v1").arrivals(1),
-        is("POST /short", &[("x-do", "delay=2000")], "504 v1").body("hello").arrivals(1),
-        is("GET /none", &[("x-do", "delay=150")], "200 v1"),
-        is("POST /short", &[], "200 v1").body("hello").late(),
-        is("POST /short", &[("x-do", "delay=2000")], "504 v1").body("hello").late().arrivals(1),
-        is("POST /try", &[], "200 v1").body("hello").late().arrivals(1),
-        is("POST /try", &[("x-do", "late=1")], "200 v1").body("hello").late().arrivals(2),
-        is("GET /try", &[("x-do", "late=1")], "200 v1").arrivals(2),
-        is("GET /try", &[("x-do", "late=9")], "504 v1").arrivals(3),
-        is("GET /once", &[("x-do", "late=1")], "200 v1").arrivals(2),
-        is("GET /reset", &[("x-do", "late=1")], "").arrivals(2),
-        is("GET /whole", &[("x-do", "late=9")], "504 v1").arrivals(2),
-    ])
+    group(
+        "timeouts",
+        http,
+        vec![
+            is("GET /short", &[], "200 v1"),
+            is("GET /short", &[("x-do", "delay=2000")], "504 v1").arrivals(1),
+            is("POST /short", &[("x-do", "delay=2000")], "504 v1").body("hello").arrivals(1),
+            is("GET /none", &[("x-do", "delay=150")], "200 v1"),
+            is("POST /short", &[], "200 v1").body("hello").late(),
+            is("POST /short", &[("x-do", "delay=2000")], "504 v1").body("hello").late().arrivals(1),
+            is("POST /try", &[], "200 v1").body("hello").late().arrivals(1),
+            is("POST /try", &[("x-do", "late=1")], "200 v1").body("hello").late().arrivals(2),
+            is("GET /try", &[("x-do", "late=1")], "200 v1").arrivals(2),
+            is("GET /try", &[("x-do", "late=9")], "504 v1").arrivals(3),
+            is("GET /once", &[("x-do", "late=1")], "200 v1").arrivals(2),
+            is("GET /reset", &[("x-do", "late=1")], "").arrivals(2),
+            is("GET /whole", &[("x-do", "late=9")], "504 v1").arrivals(2),
+        ],
+    )
 }
 
 fn retries() -> Group {
@@ -547,43 +633,47 @@ fn retries() -> Group {
         r("/mixed", json!({"attempts": 4, "retryOn": "connect-failure,refused-stream,503"})),
         {"match": [{"uri": {"prefix": "/unsaid"}}], "route": only("retries", "v1")},
     ]);
-    group("retries", http, vec![
-        is("GET /gateway", &[("x-do", "fail=2:503")], "200 v1").arrivals(3),
-        is("GET /gateway", &[("x-do", "fail=9:502")], "502 v1").arrivals(4),
-        is("GET /gateway", &[("x-do", "status=500")], "500 v1").arrivals(1),
-        is("GET /gateway", &[("x-do", "break=1")], "").arrivals(2),
-        is("POST /gateway", &[("x-do", "fail=1:504")], "200 v1").body("hello").arrivals(2),
-        is("GET /5xx", &[("x-do", "fail=1:500")], "200 v1").arrivals(2),
-        is("POST /5xx", &[("x-do", "fail=1:500")], "200 v1").body("hello").late().arrivals(2),
-        is("POST /5xx", &[("x-do", "break=1")], "200 v1").body("hello").late().arrivals(2),
-        is("GET /grpc", &[("x-do", "header=grpc-status:14")], "200 v1").arrivals(3),
-        is("GET /grpc", &[("x-do", "header=grpc-status:1")], "200 v1").arrivals(1),
-        is("GET /grpc", &[("x-do", "header=grpc-status:0")], "200 v1").arrivals(1),
-        is("GET /every-grpc", &[("x-do", "header=grpc-status:4")], "200 v1").arrivals(2),
-        is("GET /every-grpc", &[("x-do", "header=grpc-status:8")], "200 v1").arrivals(2),
-        is("GET /every-grpc", &[("x-do", "header=grpc-status:13")], "200 v1").arrivals(2),
-        is("GET /unsaid", &[("x-do", "header=grpc-status:14")], "200 v1").arrivals(3),
-        is("GET /default", &[("x-do", "header=grpc-status:1")], "200 v1").arrivals(2),
-        is("GET /empty", &[("x-do", "header=grpc-status:14")], "200 v1").arrivals(1),
-        is("GET /5xx", &[("x-do", "status=501")], "501 v1").arrivals(3),
-        is("GET /5xx", &[("x-do", "break=1")], "200 v1").arrivals(2),
-        is("GET /5xx", &[("x-do", "break")], "503 v1").arrivals(3),
-        is("GET /5xx", &[("x-do", "status=404")], "404 v1").arrivals(1),
-        is("GET /codes", &[("x-do", "fail=1:418")], "200 v1").arrivals(2),
-        is("GET /codes", &[("x-do", "fail=9:429")], "429 v1").arrivals(3),
-        is("GET /codes", &[("x-do", "status=503")], "503 v1").arrivals(1),
-        is("GET /4xx", &[("x-do", "fail=1:409")], "200 v1").arrivals(2),
-        is("GET /4xx", &[("x-do", "status=404")], "404 v1").arrivals(1),
-        is("GET /reset", &[("x-do", "break=1")], "200 v1").arrivals(2),
-        is("GET /reset", &[("x-do", "status=503")], "503 v1").arrivals(1),
-        is("GET /connect", &[("x-do", "status=503")], "503 v1").arrivals(1),
-        is("GET /connect", &[("x-do", "break=1")], "").arrivals(1),
-        is("GET /zero", &[("x-do", "fail=1:503")], "503 v1").arrivals(1),
-        is("GET /default", &[("x-do", "fail=1:503")], "503 v1").arrivals(1),
-        is("GET /mixed", &[("x-do", "fail=3:503")], "200 v1").arrivals(4),
-        is("GET /unsaid", &[("x-do", "fail=1:503")], "503 v1").arrivals(1),
-        is("GET /unsaid", &[("x-do", "break=1")], "").arrivals(1),
-    ])
+    group(
+        "retries",
+        http,
+        vec![
+            is("GET /gateway", &[("x-do", "fail=2:503")], "200 v1").arrivals(3),
+            is("GET /gateway", &[("x-do", "fail=9:502")], "502 v1").arrivals(4),
+            is("GET /gateway", &[("x-do", "status=500")], "500 v1").arrivals(1),
+            is("GET /gateway", &[("x-do", "break=1")], "").arrivals(2),
+            is("POST /gateway", &[("x-do", "fail=1:504")], "200 v1").body("hello").arrivals(2),
+            is("GET /5xx", &[("x-do", "fail=1:500")], "200 v1").arrivals(2),
+            is("POST /5xx", &[("x-do", "fail=1:500")], "200 v1").body("hello").late().arrivals(2),
+            is("POST /5xx", &[("x-do", "break=1")], "200 v1").body("hello").late().arrivals(2),
+            is("GET /grpc", &[("x-do", "header=grpc-status:14")], "200 v1").arrivals(3),
+            is("GET /grpc", &[("x-do", "header=grpc-status:1")], "200 v1").arrivals(1),
+            is("GET /grpc", &[("x-do", "header=grpc-status:0")], "200 v1").arrivals(1),
+            is("GET /every-grpc", &[("x-do", "header=grpc-status:4")], "200 v1").arrivals(2),
+            is("GET /every-grpc", &[("x-do", "header=grpc-status:8")], "200 v1").arrivals(2),
+            is("GET /every-grpc", &[("x-do", "header=grpc-status:13")], "200 v1").arrivals(2),
+            is("GET /unsaid", &[("x-do", "header=grpc-status:14")], "200 v1").arrivals(3),
+            is("GET /default", &[("x-do", "header=grpc-status:1")], "200 v1").arrivals(2),
+            is("GET /empty", &[("x-do", "header=grpc-status:14")], "200 v1").arrivals(1),
+            is("GET /5xx", &[("x-do", "status=501")], "501 v1").arrivals(3),
+            is("GET /5xx", &[("x-do", "break=1")], "200 v1").arrivals(2),
+            is("GET /5xx", &[("x-do", "break")], "503 v1").arrivals(3),
+            is("GET /5xx", &[("x-do", "status=404")], "404 v1").arrivals(1),
+            is("GET /codes", &[("x-do", "fail=1:418")], "200 v1").arrivals(2),
+            is("GET /codes", &[("x-do", "fail=9:429")], "429 v1").arrivals(3),
+            is("GET /codes", &[("x-do", "status=503")], "503 v1").arrivals(1),
+            is("GET /4xx", &[("x-do", "fail=1:409")], "200 v1").arrivals(2),
+            is("GET /4xx", &[("x-do", "status=404")], "404 v1").arrivals(1),
+            is("GET /reset", &[("x-do", "break=1")], "200 v1").arrivals(2),
+            is("GET /reset", &[("x-do", "status=503")], "503 v1").arrivals(1),
+            is("GET /connect", &[("x-do", "status=503")], "503 v1").arrivals(1),
+            is("GET /connect", &[("x-do", "break=1")], "").arrivals(1),
+            is("GET /zero", &[("x-do", "fail=1:503")], "503 v1").arrivals(1),
+            is("GET /default", &[("x-do", "fail=1:503")], "503 v1").arrivals(1),
+            is("GET /mixed", &[("x-do", "fail=3:503")], "200 v1").arrivals(4),
+            is("GET /unsaid", &[("x-do", "fail=1:503")], "503 v1").arrivals(1),
+            is("GET /unsaid", &[("x-do", "break=1")], "").arrivals(1),
+        ],
+    )
 }
 
 /// Endpoints where nobody listens, alone and among others.
@@ -597,16 +687,20 @@ fn unreachable() -> Group {
         {"match": [{"uri": {"prefix": "/half"}}], "route": to("unreachable", &[("v1", 50), ("none", 50)])},
         {"route": [{"destination": {"host": "unreachable"}}]},
     ]);
-    let mut all = group("unreachable", http, vec![
-        is("GET /closed", &[], "503"),
-        is("GET /no-retry", &[], "503"),
-        is("GET /before", &[], "503"),
-        is("GET /none", &[], "503"),
-        is("HEAD /none", &[], "503"),
-        is("GET /missing", &[], "503").own_words(),
-        row("GET /half", &[], Check::Shares(400, vec![("v1", 50.0), ("503", 50.0)])),
-        row("GET /all", &[], Check::Shares(200, vec![("503", 0.0)])),
-    ]);
+    let mut all = group(
+        "unreachable",
+        http,
+        vec![
+            is("GET /closed", &[], "503"),
+            is("GET /no-retry", &[], "503"),
+            is("GET /before", &[], "503"),
+            is("GET /none", &[], "503"),
+            is("HEAD /none", &[], "503"),
+            is("GET /missing", &[], "503").own_words(),
+            row("GET /half", &[], Check::Shares(400, vec![("v1", 50.0), ("503", 50.0)])),
+            row("GET /all", &[], Check::Shares(200, vec![("503", 0.0)])),
+        ],
+    );
     all.with_closed = true;
     all
 }
@@ -627,22 +721,26 @@ fn faults() -> Group {
         {"match": [{"uri": {"prefix": "/retried"}}], "retries": {"attempts": 3, "retryOn": "5xx"}, "fault": {"abort": abort(503, 100.0)}, "route": only("faults", "v1")},
         {"match": [{"uri": {"prefix": "/changed"}}], "headers": {"response": {"set": {"x-answer": "yes"}}}, "fault": {"abort": abort(503, 100.0)}, "route": only("faults", "v1")},
     ]);
-    group("faults", http, vec![
-        is("GET /abort", &[], "555"),
-        is("HEAD /abort", &[], "555"),
-        is("POST /abort", &[], "555").body("hello"),
-        is("GET /never", &[], "200 v1"),
-        is("GET /400", &[], "400"),
-        is("GET /late", &[], "200 v1"),
-        is("GET /both", &[], "503"),
-        is("GET /unsaid", &[], "200 v1"),
-        row("GET /unsaid-delay", &[], Check::Shares(5, vec![("v1", 100.0), ("slow", 0.0)])),
-        is("GET /short", &[], ""),
-        is("GET /retried", &[], "503"),
-        is("GET /changed", &[], "503"),
-        row("GET /late", &[], Check::Shares(20, vec![("v1", 100.0), ("slow", 100.0)])),
-        row("GET /both", &[], Check::Shares(20, vec![("503", 100.0), ("slow", 100.0)])),
-    ])
+    group(
+        "faults",
+        http,
+        vec![
+            is("GET /abort", &[], "555"),
+            is("HEAD /abort", &[], "555"),
+            is("POST /abort", &[], "555").body("hello"),
+            is("GET /never", &[], "200 v1"),
+            is("GET /400", &[], "400"),
+            is("GET /late", &[], "200 v1"),
+            is("GET /both", &[], "503"),
+            is("GET /unsaid", &[], "200 v1"),
+            row("GET /unsaid-delay", &[], Check::Shares(5, vec![("v1", 100.0), ("slow", 0.0)])),
+            is("GET /short", &[], ""),
+            is("GET /retried", &[], "503"),
+            is("GET /changed", &[], "503"),
+            row("GET /late", &[], Check::Shares(20, vec![("v1", 100.0), ("slow", 100.0)])),
+            row("GET /both", &[], Check::Shares(20, vec![("503", 100.0), ("slow", 100.0)])),
+        ],
+    )
 }
 
 fn fault_shares() -> Group {
@@ -651,11 +749,15 @@ fn fault_shares() -> Group {
         {"match": [{"uri": {"prefix": "/late"}}], "fault": {"delay": {"fixedDelay": "2s", "percentage": {"value": 40}}}, "route": only("shares", "v1")},
         {"match": [{"uri": {"prefix": "/fine"}}], "fault": {"abort": {"httpStatus": 503, "percentage": {"value": 0.5}}}, "route": only("shares", "v1")},
     ]);
-    group("shares", http, vec![
-        row("GET /abort", &[], Check::Shares(1000, vec![("503", 30.0), ("v1", 70.0)])),
-        row("GET /late", &[], Check::Shares(150, vec![("v1", 100.0), ("slow", 40.0)])),
-        row("GET /fine", &[], Check::Shares(2000, vec![("503", 0.5), ("v1", 99.5)])),
-    ])
+    group(
+        "shares",
+        http,
+        vec![
+            row("GET /abort", &[], Check::Shares(1000, vec![("503", 30.0), ("v1", 70.0)])),
+            row("GET /late", &[], Check::Shares(150, vec![("v1", 100.0), ("slow", 40.0)])),
+            row("GET /fine", &[], Check::Shares(2000, vec![("503", 0.5), ("v1", 99.5)])),
+        ],
+    )
 }
 
 fn mirrors() -> Group {
@@ -670,21 +772,28 @@ fn mirrors() -> Group {
         r("/none", json!({"mirror": copy, "mirrorPercentage": {"value": 0}})),
         r("/some", json!({"mirror": copy, "mirrorPercentage": {"value": 50}})),
         r("/two", json!({"mirrors": [{"destination": copy}, {"destination": {"host": "mirrors", "subset": "v3"}}]})),
-        r("/changed", json!({"mirror": copy, "rewrite": {"uri": "/x", "authority": "other:80"}, "headers": {"request": {"set": {"x-a": "b"}}}})),
+        r(
+            "/changed",
+            json!({"mirror": copy, "rewrite": {"uri": "/x", "authority": "other:80"}, "headers": {"request": {"set": {"x-a": "b"}}}})
+        ),
         r("/gone", json!({"mirror": {"host": "mirrors", "subset": "none"}})),
     ]);
-    group("mirrors", http, vec![
-        is("GET /one", &[], "200 v1").arrivals(2),
-        is("POST /one", &[], "200 v1").body("hello").arrivals(2),
-        is("GET /one", &[("host", "mirrors.istio-app:7777")], "200 v1").arrivals(2),
-        is("GET /one", &[], "200 v1").port(80).arrivals(2),
-        is("GET /one", &[("x-do", "only=v2 status=500")], "200 v1").arrivals(2),
-        is("GET /none", &[], "200 v1").arrivals(1),
-        is("GET /two", &[], "200 v1").arrivals(3),
-        is("GET /changed/y", &[], "200 v1 /x/y").arrivals(2),
-        is("GET /gone", &[], "200 v1").arrivals(1),
-        row("GET /some", &[], Check::Shares(400, vec![("v1", 100.0), ("shadow", 50.0)])),
-    ])
+    group(
+        "mirrors",
+        http,
+        vec![
+            is("GET /one", &[], "200 v1").arrivals(2),
+            is("POST /one", &[], "200 v1").body("hello").arrivals(2),
+            is("GET /one", &[("host", "mirrors.istio-app:7777")], "200 v1").arrivals(2),
+            is("GET /one", &[], "200 v1").port(80).arrivals(2),
+            is("GET /one", &[("x-do", "only=v2 status=500")], "200 v1").arrivals(2),
+            is("GET /none", &[], "200 v1").arrivals(1),
+            is("GET /two", &[], "200 v1").arrivals(3),
+            is("GET /changed/y", &[], "200 v1 /x/y").arrivals(2),
+            is("GET /gone", &[], "200 v1").arrivals(1),
+            row("GET /some", &[], Check::Shares(400, vec![("v1", 100.0), ("shadow", 50.0)])),
+        ],
+    )
 }
 
 fn direct() -> Group {
@@ -695,23 +804,27 @@ fn direct() -> Group {
         r("/ok", json!({"status": 200, "body": {"string": "{}"}})),
         {"match": [{"uri": {"prefix": "/with"}}], "headers": {"response": {"set": {"x-set": "s", "content-type": "application/json"}}}, "directResponse": {"status": 200, "body": {"string": "{}"}}},
     ]);
-    group("direct", http, vec![
-        is("GET /tea", &[], "418"),
-        is("HEAD /tea", &[], "418"),
-        is("POST /tea", &[], "418").body("x"),
-        is("GET /empty", &[], "503"),
-        is("GET /ok", &[], "200"),
-        is("GET /with", &[], "200"),
-    ])
+    group(
+        "direct",
+        http,
+        vec![
+            is("GET /tea", &[], "418"),
+            is("HEAD /tea", &[], "418"),
+            is("POST /tea", &[], "418").body("x"),
+            is("GET /empty", &[], "503"),
+            is("GET /ok", &[], "200"),
+            is("GET /with", &[], "200"),
+        ],
+    )
 }
 
 /// A route list that fits nothing but one path.
 fn nowhere() -> Group {
-    group("nowhere", json!([{"match": [{"uri": {"exact": "/only"}}], "route": only("nowhere", "v1")}]), vec![
-        is("GET /", &[], "404"),
-        is("POST /", &[], "404").body("hello"),
-        is("GET /only", &[], "200 v1"),
-    ])
+    group(
+        "nowhere",
+        json!([{"match": [{"uri": {"exact": "/only"}}], "route": only("nowhere", "v1")}]),
+        vec![is("GET /", &[], "404"), is("POST /", &[], "404").body("hello"), is("GET /only", &[], "200 v1")],
+    )
 }
 
 fn weights() -> Vec<Group> {
@@ -732,7 +845,13 @@ fn weights() -> Vec<Group> {
 
 fn balancers() -> Vec<Group> {
     let thirds = vec![("v1", 100.0 / 3.0), ("v2", 100.0 / 3.0), ("v3", 100.0 / 3.0)];
-    let simple = |host: &'static str, kind: &str| policy(host, json!({"loadBalancer": {"simple": kind}}), vec![row("GET /", &[], Check::Shares(600, thirds.clone()))]);
+    let simple = |host: &'static str, kind: &str| {
+        policy(
+            host,
+            json!({"loadBalancer": {"simple": kind}}),
+            vec![row("GET /", &[], Check::Shares(600, thirds.clone()))],
+        )
+    };
     let hashed = |host: &'static str, hash: Value, line: &'static str, header: &'static str| {
         policy(host, json!({"loadBalancer": {"consistentHash": hash}}), vec![row(line, &[], Check::Sticky(header))])
     };
@@ -742,12 +861,20 @@ fn balancers() -> Vec<Group> {
         simple("least-request", "LEAST_REQUEST"),
         hashed("hash-header", json!({"httpHeaderName": "X-User"}), "GET /", "x-user: u#"),
         hashed("hash-cookie", json!({"httpCookie": {"name": "user"}}), "GET /", "cookie: a=b; user=u#"),
-        policy("hash-given", json!({"loadBalancer": {"consistentHash": {"httpCookie": {"name": "user", "ttl": "60s", "path": "/p"}}}}), vec![
-            is("GET /", &[], "200").any(),
-            is("GET /", &[("cookie", "user=x")], "200").any(),
-            is("GET /", &[("cookie", "user=\"x\"")], "200").any(),
-        ]),
-        policy("hash-source", json!({"loadBalancer": {"consistentHash": {"useSourceIp": true}}}), vec![row("GET /", &[], Check::OneOf(12))]),
+        policy(
+            "hash-given",
+            json!({"loadBalancer": {"consistentHash": {"httpCookie": {"name": "user", "ttl": "60s", "path": "/p"}}}}),
+            vec![
+                is("GET /", &[], "200").any(),
+                is("GET /", &[("cookie", "user=x")], "200").any(),
+                is("GET /", &[("cookie", "user=\"x\"")], "200").any(),
+            ],
+        ),
+        policy(
+            "hash-source",
+            json!({"loadBalancer": {"consistentHash": {"useSourceIp": true}}}),
+            vec![row("GET /", &[], Check::OneOf(12))],
+        ),
         hashed("hash-query", json!({"httpQueryParameterName": "user"}), "GET /?a=b&user=u%23", "x-nothing: #"),
     ]
 }
@@ -766,7 +893,11 @@ pub fn limited() -> Vec<Group> {
         one("queue", 1, json!({"tcp": {"maxConnections": 1, "connectTimeout": "0.3s"}})),
         one("two-requests", 2, json!({"http": {"http2MaxRequests": 2}})),
         one("single-use", 1, json!({"http": {"maxRequestsPerConnection": 1}})),
-        one("single-use-of-one", 1, json!({"tcp": {"maxConnections": 1}, "http": {"maxRequestsPerConnection": 1, "http1MaxPendingRequests": 4}})),
+        one(
+            "single-use-of-one",
+            1,
+            json!({"tcp": {"maxConnections": 1}, "http": {"maxRequestsPerConnection": 1, "http1MaxPendingRequests": 4}}),
+        ),
     ]
 }
 
@@ -778,7 +909,8 @@ pub fn failing() -> Vec<Group> {
         group.http = json!([{"route": [{"destination": {"host": host}}], "retries": {"attempts": 0}}]);
         group
     };
-    let long = json!({"consecutive5xxErrors": 3, "interval": "60s", "baseEjectionTime": "60s", "maxEjectionPercent": 100});
+    let long =
+        json!({"consecutive5xxErrors": 3, "interval": "60s", "baseEjectionTime": "60s", "maxEjectionPercent": 100});
     let with = |changes: Value| {
         let mut rule = long.clone();
         changes.as_object().unwrap().iter().for_each(|(k, v)| rule[k] = v.clone());
@@ -791,15 +923,32 @@ pub fn failing() -> Vec<Group> {
     };
     let mut all = vec![
         one("out-5xx", "only=v1 status=500", 0, long.clone()),
-        one("out-gateway", "only=v2 status=503", 0, with(json!({"consecutive5xxErrors": 0, "consecutiveGatewayErrors": 2}))),
-        one("out-not-gateway", "only=v2 status=500", 0, with(json!({"consecutive5xxErrors": 0, "consecutiveGatewayErrors": 2}))),
+        one(
+            "out-gateway",
+            "only=v2 status=503",
+            0,
+            with(json!({"consecutive5xxErrors": 0, "consecutiveGatewayErrors": 2})),
+        ),
+        one(
+            "out-not-gateway",
+            "only=v2 status=500",
+            0,
+            with(json!({"consecutive5xxErrors": 0, "consecutiveGatewayErrors": 2})),
+        ),
         one("out-break", "only=v3 break", 0, long.clone()),
         one("out-all", "status=500", 0, long.clone()),
         one("out-some", "status=500", 0, with(json!({"maxEjectionPercent": 34}))),
         one("out-half", "status=500", 0, with(json!({"maxEjectionPercent": 67}))),
         one("out-default-share", "status=500", 0, json!({"consecutive5xxErrors": 2, "interval": "60s"})),
         one("out-panic", "status=500", 0, with(json!({"minHealthPercent": 50}))),
-        one("out-split", "only=v1 break", 0, with(json!({"consecutive5xxErrors": 3, "splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 2}))),
+        one(
+            "out-split",
+            "only=v1 break",
+            0,
+            with(
+                json!({"consecutive5xxErrors": 3, "splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 2}),
+            ),
+        ),
         one("out-and-back", "only=v1 status=500", 4500, with(json!({"interval": "0.1s", "baseEjectionTime": "3s"}))),
         four("out-50-of-4", with(json!({"maxEjectionPercent": 50}))),
         four("out-75-of-4", with(json!({"maxEjectionPercent": 75}))),
@@ -808,9 +957,21 @@ pub fn failing() -> Vec<Group> {
     ];
     let mut closed = one("out-closed", "", 0, long.clone());
     closed.with_closed = true;
-    let mut split = one("out-split-closed", "", 0, with(json!({"splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 2})));
+    let mut split = one(
+        "out-split-closed",
+        "",
+        0,
+        with(json!({"splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 2})),
+    );
     split.with_closed = true;
-    let mut never = one("out-split-many", "", 0, with(json!({"consecutive5xxErrors": 6, "splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 2})));
+    let mut never = one(
+        "out-split-many",
+        "",
+        0,
+        with(
+            json!({"consecutive5xxErrors": 6, "splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 2}),
+        ),
+    );
     never.with_closed = true;
     all.extend([closed, split, never]);
     all

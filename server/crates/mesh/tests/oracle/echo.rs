@@ -43,7 +43,9 @@ impl Echo {
                 let book = book.clone();
                 connections.spawn(async move {
                     let service = hyper::service::service_fn(move |request| answer(version, book.clone(), request));
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
@@ -52,13 +54,18 @@ impl Echo {
 }
 
 /// `x-do: status=503`, `delay=300`, `fail=2:503` (the first two of this case fail so), `break` (no answer), `only=v1` before any of them.
-async fn answer(version: &'static str, book: Book, request: Request<Incoming>) -> Result<Response<Full<bytes::Bytes>>, &'static str> {
+async fn answer(
+    version: &'static str,
+    book: Book,
+    request: Request<Incoming>,
+) -> Result<Response<Full<bytes::Bytes>>, &'static str> {
     let (head, body) = request.into_parts();
     let header = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("").to_string();
     let (case, todo) = (header("x-case"), header("x-do"));
     let mut headers = BTreeMap::new();
     for name in head.headers.keys() {
-        let values: Vec<String> = head.headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).collect();
+        let values: Vec<String> =
+            head.headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).collect();
         headers.insert(name.to_string(), values.join(","));
     }
     let body = body.collect().await.map_err(|_| "no body")?.to_bytes();

@@ -22,7 +22,9 @@ pub struct Envoy {
 #[allow(clippy::disallowed_methods)] // A test is told by its environment what to test against.
 fn program() -> PathBuf {
     let Some(given) = std::env::var_os("ENVOY") else {
-        panic!("no Envoy to compare with: run `cargo xtask test`, which fetches one, or set ENVOY to the path of an Envoy 1.40");
+        panic!(
+            "no Envoy to compare with: run `cargo xtask test`, which fetches one, or set ENVOY to the path of an Envoy 1.40"
+        );
     };
     let given = PathBuf::from(given);
     assert!(given.is_file(), "ENVOY={} is no file: run `cargo xtask test`, which fetches one", given.display());
@@ -33,13 +35,15 @@ impl Envoy {
     pub async fn start(bootstrap: &Value) -> Envoy {
         let program = program();
         let folder = tempfile::tempdir().unwrap();
-        let (config, address, log) = (folder.path().join("envoy.json"), folder.path().join("admin"), folder.path().join("log"));
+        let (config, address, log) =
+            (folder.path().join("envoy.json"), folder.path().join("admin"), folder.path().join("log"));
         std::fs::write(&config, serde_json::to_string_pretty(bootstrap).unwrap()).unwrap();
         let mut command = Command::new(program);
         command.arg("-c").arg(&config).arg("--admin-address-path").arg(&address);
         command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning", "--log-path"]).arg(&log);
         let child = command.kill_on_drop(true).spawn().unwrap();
-        let mut envoy = Envoy { _child: child, folder, admin: "127.0.0.1:0".parse().unwrap(), listeners: BTreeMap::new() };
+        let mut envoy =
+            Envoy { _child: child, folder, admin: "127.0.0.1:0".parse().unwrap(), listeners: BTreeMap::new() };
         envoy.admin = envoy.wait("its admin address", || read_address(&address)).await;
         let deadline = Instant::now() + PATIENCE;
         while super::ask(envoy.admin, "GET /ready HTTP/1.1\r\nhost: a\r\n\r\n").await.is_none_or(|a| a.status != 200) {

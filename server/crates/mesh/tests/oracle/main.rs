@@ -3,11 +3,11 @@
 //! Where they differ ours is wrong. What is not compared, and why, stands in [`forgiven`].
 
 mod cases;
+#[path = "../common/mod.rs"]
+mod common;
 mod echo;
 mod envoy;
 mod render;
-#[path = "../common/mod.rs"]
-mod common;
 
 use cases::{Check, Group, Row};
 use common::harness::{Answer, Client, Mesh, PATIENCE};
@@ -119,7 +119,9 @@ fn input(groups: &[Group], upstreams: &[Echo]) -> MeshInput {
     }
     // An address where nobody listens.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    input.pods.push(Arc::new(json!({"metadata": {"name": "closed", "namespace": "istio-app", "labels": {"version": "closed"}}})));
+    input.pods.push(Arc::new(
+        json!({"metadata": {"name": "closed", "namespace": "istio-app", "labels": {"version": "closed"}}}),
+    ));
     for group in groups {
         let name = group.host;
         if group.with_closed {
@@ -128,13 +130,19 @@ fn input(groups: &[Group], upstreams: &[Echo]) -> MeshInput {
                 "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": true}, "targetRef": {"kind": "Pod", "name": "closed", "namespace": "istio-app"}}],
                 "ports": [{"name": "http", "port": closed.port()}]})));
         }
-        input.services.push(common::service("istio-app", name, json!([{"name": "http", "port": 7777}, {"name": "http-web", "port": 80}])));
+        input.services.push(common::service(
+            "istio-app",
+            name,
+            json!([{"name": "http", "port": 7777}, {"name": "http-web", "port": 80}]),
+        ));
         let subset = |version: &str| json!({"name": version, "labels": {"version": version}});
         let mut rule = json!({"host": name, "subsets": [subset("v1"), subset("v2"), subset("v3"), subset("none"), subset("closed")]});
         if !group.policy.is_null() {
             rule["trafficPolicy"] = group.policy.clone();
         }
-        let named = |kind: &str, spec: Value| Arc::new(json!({"metadata": {"name": format!("{name}-{kind}"), "namespace": "istio-app"}, "spec": spec}));
+        let named = |kind: &str, spec: Value| {
+            Arc::new(json!({"metadata": {"name": format!("{name}-{kind}"), "namespace": "istio-app"}, "spec": spec}))
+        };
         input.destination_rules.push(named("dr", rule));
         if !group.http.is_null() {
             input.virtual_services.push(named("vs", json!({"hosts": [name], "http": group.http})));
@@ -153,12 +161,15 @@ impl Story {
     /// `200 v1 /path`, as the table's expectations are written.
     fn short(&self, arrived: &[Arrived]) -> String {
         let real = arrived.iter().rev().find(|a| !a.host.contains("-shadow"));
-        real.map_or(self.status.to_string(), |a| format!("{} {} {}", self.status, a.version, a.line.split(' ').nth(1).unwrap_or("")))
+        real.map_or(self.status.to_string(), |a| {
+            format!("{} {} {}", self.status, a.version, a.line.split(' ').nth(1).unwrap_or(""))
+        })
     }
 }
 
 /// Headers that are compared by being there, not by their value: drawn, timed, or about the proxy itself.
-const BY_PRESENCE: [&str; 4] = ["x-request-id", "x-envoy-upstream-service-time", "date", "x-envoy-expected-rq-timeout-ms"];
+const BY_PRESENCE: [&str; 4] =
+    ["x-request-id", "x-envoy-upstream-service-time", "date", "x-envoy-expected-rq-timeout-ms"];
 
 /// What is not compared.
 /// - `x-b3-*`: Envoy makes them only with a tracer configured, and then as ours.
@@ -185,13 +196,19 @@ fn told<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 
 fn tell(row: &Row, answer: &Answer, arrived: &[Arrived]) -> Story {
     let mut text = format!("status {}", answer.status);
-    let kept = |name: &str| !(row.own_words && ["content-type", "content-length"].contains(&name.to_ascii_lowercase().as_str()));
+    let kept = |name: &str| {
+        !(row.own_words && ["content-type", "content-length"].contains(&name.to_ascii_lowercase().as_str()))
+    };
     let head = answer.head.lines().skip(1).filter_map(|l| l.split_once(": ")).filter(|(n, _)| kept(n));
     text.push_str(&told(head));
     if !row.own_words {
         // Why the system refused a connection is told in words of its own.
         let body = answer.text();
-        let body = if answer.header("x-version").is_some() { body.get(2..).unwrap_or("") } else { body.split(", transport failure reason").next().unwrap_or("") };
+        let body = if answer.header("x-version").is_some() {
+            body.get(2..).unwrap_or("")
+        } else {
+            body.split(", transport failure reason").next().unwrap_or("")
+        };
         let _ = write!(text, "\n    body {body:?}");
     }
     let mut arrived: Vec<&Arrived> = arrived.iter().collect();
@@ -199,10 +216,18 @@ fn tell(row: &Row, answer: &Answer, arrived: &[Arrived]) -> Story {
     for a in arrived {
         let version = if row.any_version { "any" } else { a.version };
         // A copy says who sent it.
-        let headers = a.headers.iter().map(|(n, v)| (n.as_str(), if n == "x-forwarded-for" && a.host.contains("-shadow") { "(the proxy)" } else { v.as_str() }));
+        let headers = a.headers.iter().map(|(n, v)| {
+            (n.as_str(), if n == "x-forwarded-for" && a.host.contains("-shadow") { "(the proxy)" } else { v.as_str() })
+        });
         let _ = write!(text, "\n    arrived at {version}: {} body {:?}{}", a.line, a.body, told(headers));
     }
-    Story { status: answer.status, text: text.replace("x-version: v1", "x-version: v").replace("x-version: v2", "x-version: v").replace("x-version: v3", "x-version: v") }
+    Story {
+        status: answer.status,
+        text: text
+            .replace("x-version: v1", "x-version: v")
+            .replace("x-version: v2", "x-version: v")
+            .replace("x-version: v3", "x-version: v"),
+    }
 }
 
 fn wire(row: &Row, host: &str, port: u16, case: &str) -> String {
@@ -256,18 +281,26 @@ async fn check(pair: &Pair, group: &Group, number: usize, row: &Row) -> Vec<Stri
             for (who, to) in pair.addresses(row.port) {
                 let case = format!("{}-{number}-{who}", group.host);
                 let timed = expected.iter().any(|(label, _)| *label == "slow");
-                let shares = if timed { delays(row, group.host, to, &case, *times).await } else { shares(row, group.host, to, &case, *times).await };
+                let shares = if timed {
+                    delays(row, group.host, to, &case, *times).await
+                } else {
+                    shares(row, group.host, to, &case, *times).await
+                };
                 let mut copies = 0;
                 if expected.iter().any(|(l, _)| *l == "shadow") {
-                    let wanted = times + times * expected.iter().find(|(l, _)| *l == "shadow").map_or(0, |(_, p)| *p as usize) / 200;
+                    let wanted = times
+                        + times * expected.iter().find(|(l, _)| *l == "shadow").map_or(0, |(_, p)| *p as usize) / 200;
                     let all = pair.settled(&case, wanted).await;
                     copies = all.iter().filter(|a| a.host.contains("-shadow")).count();
                 }
                 for (label, percent) in expected.iter() {
-                    let hits = if *label == "shadow" { copies } else { shares.get(*label).copied().unwrap_or(0) } as f64;
+                    let hits =
+                        if *label == "shadow" { copies } else { shares.get(*label).copied().unwrap_or(0) } as f64;
                     let (n, p) = (*times as f64, percent / 100.0);
                     if (hits - n * p).abs() > 4.5 * (n * p * (1.0 - p)).sqrt() {
-                        wrong.push(format!("{name}: {who} gives {label} {hits} of {n}, expected {percent} %: {shares:?}"));
+                        wrong.push(format!(
+                            "{name}: {who} gives {label} {hits} of {n}, expected {percent} %: {shares:?}"
+                        ));
                     }
                 }
             }
@@ -286,7 +319,8 @@ async fn check(pair: &Pair, group: &Group, number: usize, row: &Row) -> Vec<Stri
                 for key in 0..12 {
                     let case = format!("{}-{number}-{key}-{who}", group.host);
                     for _ in 0..4 {
-                        let line = wire(row, group.host, row.port, &case).replace("\r\nx-case", &format!("\r\n{}\r\nx-case", header.replace('#', &key.to_string())));
+                        let line = wire(row, group.host, row.port, &case)
+                            .replace("\r\nx-case", &format!("\r\n{}\r\nx-case", header.replace('#', &key.to_string())));
                         let line = line.replace("%23", &key.to_string());
                         assert_eq!(ask(to, &line).await.unwrap().status, 200, "{name}: {who}");
                     }
@@ -367,7 +401,15 @@ async fn our_sidecar_answers_as_envoy_does() {
 
 /// So many requests at once, but for the first ones, which are under way when the others come: while a connection is made, requests count
 /// as waiting for it, and how long that takes is chance. How each ended.
-async fn at_once(pair: &Pair, host: &str, to: SocketAddr, case: &str, first: usize, requests: usize, todo: &str) -> BTreeMap<String, usize> {
+async fn at_once(
+    pair: &Pair,
+    host: &str,
+    to: SocketAddr,
+    case: &str,
+    first: usize,
+    requests: usize,
+    todo: &str,
+) -> BTreeMap<String, usize> {
     let mut asking = tokio::task::JoinSet::new();
     for number in 0..requests {
         if (1..=first).contains(&number) {
@@ -379,7 +421,10 @@ async fn at_once(pair: &Pair, host: &str, to: SocketAddr, case: &str, first: usi
     let mut all = BTreeMap::new();
     while let Some(answer) = asking.join_next().await {
         let answer = answer.unwrap();
-        let told = answer.header("x-version").map_or_else(|| format!("{}, overloaded {:?}", answer.text(), answer.header("x-envoy-overloaded")), |_| "answered".into());
+        let told = answer.header("x-version").map_or_else(
+            || format!("{}, overloaded {:?}", answer.text(), answer.header("x-envoy-overloaded")),
+            |_| "answered".into(),
+        );
         *all.entry(format!("{} {told}", answer.status)).or_default() += 1;
     }
     all
@@ -393,10 +438,23 @@ async fn limits_of_connections_hold_as_envoys() {
     for group in &groups {
         // Some connections are kept from before: a limit counts them, too. The first ones last until the others have come, also where the
         // machine is busy.
-        for (round, (requests, todo)) in [(6, "delay=500"), (6, "delay=500"), (1, ""), (3, "delay=500")].into_iter().enumerate() {
+        for (round, (requests, todo)) in
+            [(6, "delay=500"), (6, "delay=500"), (1, ""), (3, "delay=500")].into_iter().enumerate()
+        {
             let mut seen = Vec::new();
             for (who, to) in pair.addresses(7777) {
-                seen.push(at_once(&pair, group.host, to, &format!("{}-{round}-{who}", group.host), group.rows[0].arrivals, requests, todo).await);
+                seen.push(
+                    at_once(
+                        &pair,
+                        group.host,
+                        to,
+                        &format!("{}-{round}-{who}", group.host),
+                        group.rows[0].arrivals,
+                        requests,
+                        todo,
+                    )
+                    .await,
+                );
             }
             if seen[0] != seen[1] {
                 wrong.push(format!("{} round {round}\n  ours  {:?}\n  envoy {:?}", group.host, seen[0], seen[1]));
@@ -417,7 +475,17 @@ async fn failing_endpoints_are_left_out_as_by_envoy() {
         let mut seen = Vec::new();
         for (who, to) in pair.addresses(7777) {
             let case = format!("{}-{who}", group.host);
-            let row = Row { line: "GET /", headers: vec![("x-do", todo)], body: "", port: 7777, check: Check::OneOf(0), arrivals: 0, own_words: false, any_version: true, late_body: false };
+            let row = Row {
+                line: "GET /",
+                headers: vec![("x-do", todo)],
+                body: "",
+                port: 7777,
+                check: Check::OneOf(0),
+                arrivals: 0,
+                own_words: false,
+                any_version: true,
+                late_body: false,
+            };
             let mut told = Vec::new();
             for _ in 0..2 {
                 // Enough requests for every endpoint to reach its threshold.
@@ -438,7 +506,8 @@ async fn failing_endpoints_are_left_out_as_by_envoy() {
             seen.push(told);
         }
         // Envoy's worker hears of an ejection from its main thread: a few requests slip through meanwhile.
-        let alike = |(a, b): (&(usize, usize, bool), &(usize, usize, bool))| a.0.abs_diff(b.0) <= 4 && (a.1, a.2) == (b.1, b.2);
+        let alike =
+            |(a, b): (&(usize, usize, bool), &(usize, usize, bool))| a.0.abs_diff(b.0) <= 4 && (a.1, a.2) == (b.1, b.2);
         if !seen[0].iter().zip(&seen[1]).all(alike) {
             wrong.push(format!("{} (failed, left, nobody)\n  ours  {:?}\n  envoy {:?}", group.host, seen[0], seen[1]));
         }

@@ -1,6 +1,9 @@
 //! A RouteTable as the static configuration of an Envoy: what Istio's control plane would have sent it. Pure.
 
-use mesh::{Action, Balance, Cluster, Destination, Fault, HeaderOps, Host, Match, Policy, Protocol, Retries, RetryOn, Route, RouteTable, StringMatch, cluster_name};
+use mesh::{
+    Action, Balance, Cluster, Destination, Fault, HeaderOps, Host, Match, Policy, Protocol, Retries, RetryOn, Route,
+    RouteTable, StringMatch, cluster_name,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -10,7 +13,8 @@ const TYPE: &str = "type.googleapis.com/envoy";
 pub fn bootstrap(table: &RouteTable, namespace: &str) -> Value {
     let ports: BTreeSet<u16> = table.hosts.values().flat_map(|h| &h.ports).map(|p| p.port).collect();
     let listeners: Vec<Value> = ports.iter().map(|port| listener(table, *port, namespace)).collect();
-    let clusters: Vec<Value> = table.hosts.iter().flat_map(|(name, host)| host.clusters.iter().map(move |c| cluster(name, host, c))).collect();
+    let clusters: Vec<Value> =
+        table.hosts.iter().flat_map(|(name, host)| host.clusters.iter().map(move |c| cluster(name, host, c))).collect();
     json!({
         "admin": {"address": socket("127.0.0.1", 0)},
         "static_resources": {"listeners": listeners, "clusters": clusters},
@@ -41,7 +45,8 @@ fn listener(table: &RouteTable, port: u16, namespace: &str) -> Value {
 }
 
 fn routes(table: &RouteTable, port: u16, namespace: &str) -> Value {
-    let known = table.hosts.iter().filter(|(_, h)| h.ports.iter().any(|p| p.port == port && p.protocol != Protocol::Tcp));
+    let known =
+        table.hosts.iter().filter(|(_, h)| h.ports.iter().any(|p| p.port == port && p.protocol != Protocol::Tcp));
     let mut hosts: Vec<Value> = known.map(|(name, host)| virtual_host(table, name, host, port, namespace)).collect();
     // Istio's REGISTRY_ONLY, with the status this proxy gives.
     hosts.push(json!({"name": "block_all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 403}}]}));
@@ -49,11 +54,18 @@ fn routes(table: &RouteTable, port: u16, namespace: &str) -> Value {
 }
 
 fn virtual_host(table: &RouteTable, name: &str, host: &Host, port: u16, namespace: &str) -> Value {
-    let mut domains = vec![name.to_string(), format!("{}.{}", host.name, host.namespace), format!("{}.{}.svc", host.name, host.namespace)];
+    let mut domains = vec![
+        name.to_string(),
+        format!("{}.{}", host.name, host.namespace),
+        format!("{}.{}.svc", host.name, host.namespace),
+    ];
     if host.namespace == namespace {
         domains.push(host.name.clone());
     }
-    let plain = Route { action: Action::Forward(vec![Destination { host: name.into(), ..Destination::default() }]), ..Route::default() };
+    let plain = Route {
+        action: Action::Forward(vec![Destination { host: name.into(), ..Destination::default() }]),
+        ..Route::default()
+    };
     let written = if host.routes.is_empty() { std::slice::from_ref(&plain) } else { &host.routes };
     let routes: Vec<Value> = written.iter().flat_map(|r| route(table, r, port, namespace)).collect();
     json!({"name": name, "domains": domains, "routes": routes, "include_request_attempt_count": true})
@@ -61,9 +73,13 @@ fn virtual_host(table: &RouteTable, name: &str, host: &Host, port: u16, namespac
 
 /// One of Envoy's for each match; what is decided by port or namespace is decided here, as Istio does.
 fn route(table: &RouteTable, route: &Route, port: u16, namespace: &str) -> Vec<Value> {
-    let here = |m: &&Match| m.port.is_none_or(|p| p == port) && m.source_namespace.as_deref().is_none_or(|n| n == namespace);
-    let matches: Vec<Value> =
-        if route.matches.is_empty() { vec![json!({"prefix": "/"})] } else { route.matches.iter().filter(here).map(route_match).collect() };
+    let here =
+        |m: &&Match| m.port.is_none_or(|p| p == port) && m.source_namespace.as_deref().is_none_or(|n| n == namespace);
+    let matches: Vec<Value> = if route.matches.is_empty() {
+        vec![json!({"prefix": "/"})]
+    } else {
+        route.matches.iter().filter(here).map(route_match).collect()
+    };
     let one = |fits: Value| {
         let mut out = json!({"match": fits});
         action(table, route, port, &mut out);
@@ -140,7 +156,9 @@ fn action(table: &RouteTable, route: &Route, port: u16, out: &mut Value) {
                 _ => "MOVED_PERMANENTLY",
             };
             out["redirect"] = json!({"response_code": code});
-            for (key, value) in [("path_redirect", &to.uri), ("host_redirect", &to.authority), ("scheme_redirect", &to.scheme)] {
+            for (key, value) in
+                [("path_redirect", &to.uri), ("host_redirect", &to.authority), ("scheme_redirect", &to.scheme)]
+            {
                 if let Some(value) = value {
                     out["redirect"][key] = value.clone().into();
                 }
@@ -163,7 +181,9 @@ fn action(table: &RouteTable, route: &Route, port: u16, out: &mut Value) {
 }
 
 fn forward(table: &RouteTable, route: &Route, destinations: &[Destination], port: u16) -> Value {
-    let resolved = |host: &str, written: Option<u16>| table.hosts.get(host).map_or(written.unwrap_or(port), |h| h.destination_port(written, port));
+    let resolved = |host: &str, written: Option<u16>| {
+        table.hosts.get(host).map_or(written.unwrap_or(port), |h| h.destination_port(written, port))
+    };
     let named = |d: &Destination| cluster_name(resolved(&d.host, d.port), &d.subset, &d.host);
     let mut out = json!({"timeout": seconds(route.timeout_ms.unwrap_or(0))});
     match destinations {
@@ -195,7 +215,8 @@ fn forward(table: &RouteTable, route: &Route, destinations: &[Destination], port
     if !mirrors.is_empty() {
         out["request_mirror_policies"] = mirrors.into();
     }
-    let hashed = destinations.iter().filter_map(|d| table.hosts.get(&d.host)?.cluster(resolved(&d.host, d.port), &d.subset));
+    let hashed =
+        destinations.iter().filter_map(|d| table.hosts.get(&d.host)?.cluster(resolved(&d.host, d.port), &d.subset));
     let hashes: Vec<Value> = hashed.filter_map(|c| hash_policy(&c.policy)).collect();
     if !hashes.is_empty() {
         out["hash_policy"] = hashes.into();
@@ -210,20 +231,24 @@ fn retry_policy(retries: Option<&Retries>) -> Option<Value> {
     if retries.attempts == 0 {
         return None;
     }
-    let mut on: Vec<&str> = retries.on.iter().map(|on| match on {
-        RetryOn::ServerError => "5xx",
-        RetryOn::GatewayError => "gateway-error",
-        RetryOn::Reset => "reset",
-        RetryOn::ResetBeforeRequest => "reset-before-request",
-        RetryOn::ConnectFailure => "connect-failure",
-        RetryOn::Retriable4xx => "retriable-4xx",
-        RetryOn::Grpc(1) => "cancelled",
-        RetryOn::Grpc(4) => "deadline-exceeded",
-        RetryOn::Grpc(8) => "resource-exhausted",
-        RetryOn::Grpc(13) => "internal",
-        RetryOn::RefusedStream => "refused-stream",
-        RetryOn::Grpc(_) => "unavailable",
-    }).collect();
+    let mut on: Vec<&str> = retries
+        .on
+        .iter()
+        .map(|on| match on {
+            RetryOn::ServerError => "5xx",
+            RetryOn::GatewayError => "gateway-error",
+            RetryOn::Reset => "reset",
+            RetryOn::ResetBeforeRequest => "reset-before-request",
+            RetryOn::ConnectFailure => "connect-failure",
+            RetryOn::Retriable4xx => "retriable-4xx",
+            RetryOn::Grpc(1) => "cancelled",
+            RetryOn::Grpc(4) => "deadline-exceeded",
+            RetryOn::Grpc(8) => "resource-exhausted",
+            RetryOn::Grpc(13) => "internal",
+            RetryOn::RefusedStream => "refused-stream",
+            RetryOn::Grpc(_) => "unavailable",
+        })
+        .collect();
     if !retries.codes.is_empty() {
         on.push("retriable-status-codes");
     }
@@ -260,7 +285,12 @@ fn hash_policy(policy: &Policy) -> Option<Value> {
 
 fn headers(side: &str, ops: &HeaderOps, out: &mut Value) {
     let one = |(name, value): &(String, String), action: &str| json!({"header": {"key": name, "value": value}, "append_action": action});
-    let added: Vec<Value> = ops.set.iter().map(|h| one(h, "OVERWRITE_IF_EXISTS_OR_ADD")).chain(ops.add.iter().map(|h| one(h, "APPEND_IF_EXISTS_OR_ADD"))).collect();
+    let added: Vec<Value> = ops
+        .set
+        .iter()
+        .map(|h| one(h, "OVERWRITE_IF_EXISTS_OR_ADD"))
+        .chain(ops.add.iter().map(|h| one(h, "APPEND_IF_EXISTS_OR_ADD")))
+        .collect();
     if !added.is_empty() {
         out[format!("{side}_headers_to_add")] = added.into();
     }
@@ -295,8 +325,11 @@ fn seconds(ms: u64) -> String {
 }
 
 fn cluster(name: &str, host: &Host, cluster: &Cluster) -> Value {
-    let endpoints: Vec<Value> =
-        cluster.endpoints.iter().map(|e| json!({"endpoint": {"address": socket(&e.address.ip().to_string(), e.address.port())}})).collect();
+    let endpoints: Vec<Value> = cluster
+        .endpoints
+        .iter()
+        .map(|e| json!({"endpoint": {"address": socket(&e.address.ip().to_string(), e.address.port())}}))
+        .collect();
     let full = cluster.name(name);
     let policy = match cluster.policy.balance {
         Balance::LeastRequest => "LEAST_REQUEST",
@@ -315,7 +348,8 @@ fn cluster(name: &str, host: &Host, cluster: &Cluster) -> Value {
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
     });
     limits(&cluster.policy, &mut options, &mut out);
-    out["typed_extension_protocol_options"] = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options});
+    out["typed_extension_protocol_options"] =
+        json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options});
     out
 }
 

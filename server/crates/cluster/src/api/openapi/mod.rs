@@ -16,12 +16,15 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
 pub(super) fn index(kinds: &Kinds) -> Answer {
-    let paths: Map<String, Value> = group_versions(kinds).iter().map(|(group, version)| {
-        let path = root(group, version);
-        // The hash lets clients cache a document for ever; the program's version changes it.
-        let url = format!("/openapi/v3/{path}?hash={}", env!("CARGO_PKG_VERSION"));
-        (path, json!({"serverRelativeURL": url}))
-    }).collect();
+    let paths: Map<String, Value> = group_versions(kinds)
+        .iter()
+        .map(|(group, version)| {
+            let path = root(group, version);
+            // The hash lets clients cache a document for ever; the program's version changes it.
+            let url = format!("/openapi/v3/{path}?hash={}", env!("CARGO_PKG_VERSION"));
+            (path, json!({"serverRelativeURL": url}))
+        })
+        .collect();
     respond::json(StatusCode::OK, &json!({"paths": paths}))
 }
 
@@ -30,9 +33,13 @@ pub(super) fn index(kinds: &Kinds) -> Answer {
 pub(super) fn old(headers: &HeaderMap) -> Answer {
     const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
     let (title, version) = ("Kubernetes", format!("v1.{}.0", super::discovery::MINOR));
-    let wants_json = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("json"));
+    let wants_json =
+        headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("json"));
     if wants_json {
-        return respond::json(StatusCode::OK, &json!({"swagger": "2.0", "info": {"title": title, "version": version}, "paths": {}}));
+        return respond::json(
+            StatusCode::OK,
+            &json!({"swagger": "2.0", "info": {"title": title, "version": version}, "paths": {}}),
+        );
     }
     let field = |number: u8, value: &[u8]| [&[number << 3 | 2, value.len() as u8], value].concat();
     let info = [field(1, title.as_bytes()), field(2, version.as_bytes())].concat();
@@ -49,7 +56,8 @@ pub(super) fn document(kinds: &Kinds, group: &str, version: &str, headers: &Head
     negotiate::form(headers)?;
     let crd = crds::kind();
     let known = kinds.iter().map(|kind| &**kind).chain([&crd]);
-    let own: Vec<&Kind> = known.filter(|kind| kind.group == group && kind.versions.iter().any(|v| v == version)).collect();
+    let own: Vec<&Kind> =
+        known.filter(|kind| kind.group == group && kind.versions.iter().any(|v| v == version)).collect();
     if own.is_empty() && !group_versions(kinds).iter().any(|(g, v)| g == group && v == version) {
         return Err(no_such_path());
     }
@@ -58,12 +66,15 @@ pub(super) fn document(kinds: &Kinds, group: &str, version: &str, headers: &Head
         add_paths(&mut paths, kind, version);
         schemas::add(&mut schemas, kind, version);
     }
-    Ok(respond::json(StatusCode::OK, &json!({
-        "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": format!("v1.{}.0", super::discovery::MINOR)},
-        "paths": paths,
-        "components": {"schemas": schemas},
-    })))
+    Ok(respond::json(
+        StatusCode::OK,
+        &json!({
+            "openapi": "3.0.0",
+            "info": {"title": "Kubernetes", "version": format!("v1.{}.0", super::discovery::MINOR)},
+            "paths": paths,
+            "components": {"schemas": schemas},
+        }),
+    ))
 }
 
 fn add_paths(paths: &mut Map<String, Value>, kind: &Kind, version: &str) {
@@ -77,15 +88,22 @@ fn add_paths(paths: &mut Map<String, Value>, kind: &Kind, version: &str) {
         })
     };
     let writing = json!([parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation")]);
-    let patching = json!([parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation"), parameter("force")]);
+    let patching =
+        json!([parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation"), parameter("force")]);
     let deleting = json!([parameter("dryRun"), parameter("gracePeriodSeconds"), parameter("propagationPolicy")]);
     paths.insert(collection, json!({"get": operation("list", json!([])), "post": operation("post", writing.clone())}));
-    paths.insert(object.clone(), json!({
-        "get": operation("get", json!([])), "put": operation("put", writing.clone()),
-        "patch": operation("patch", patching.clone()), "delete": operation("delete", deleting),
-    }));
+    paths.insert(
+        object.clone(),
+        json!({
+            "get": operation("get", json!([])), "put": operation("put", writing.clone()),
+            "patch": operation("patch", patching.clone()), "delete": operation("delete", deleting),
+        }),
+    );
     if kind.has("status") {
-        paths.insert(format!("{object}/status"), json!({"put": operation("put", writing), "patch": operation("patch", patching)}));
+        paths.insert(
+            format!("{object}/status"),
+            json!({"put": operation("put", writing), "patch": operation("patch", patching)}),
+        );
     }
 }
 

@@ -57,17 +57,24 @@ fn add_referred(schemas: &mut Map<String, Value>, shape: &Shape, version: &str) 
         Shape::Type(of) => add_type(schemas, of, version),
         Shape::List(of, _) | Shape::Map(of, _) => add_referred(schemas, of, version),
         Shape::IntOrText => {
-            schemas.insert(INT_OR_STRING.to_owned(), json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}));
+            schemas.insert(
+                INT_OR_STRING.to_owned(),
+                json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}),
+            );
         }
         Shape::Quantity => {
-            schemas.insert(QUANTITY.to_owned(), json!({"oneOf": [{"type": "string"}, {"type": "number"}], "description": "Such as 100m or 1Gi."}));
+            schemas.insert(
+                QUANTITY.to_owned(),
+                json!({"oneOf": [{"type": "string"}, {"type": "number"}], "description": "Such as 100m or 1Gi."}),
+            );
         }
         _ => {}
     }
 }
 
 fn object(of: &TypeDef, version: &str) -> Value {
-    let properties: Map<String, Value> = of.fields.iter().map(|field| (field.name.to_owned(), value(&field.shape, version))).collect();
+    let properties: Map<String, Value> =
+        of.fields.iter().map(|field| (field.name.to_owned(), value(&field.shape, version))).collect();
     let required: Vec<&str> = of.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
     let mut schema = json!({"type": "object", "properties": properties});
     if !required.is_empty() {
@@ -144,7 +151,12 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let kinds = Kinds::builtin().with(vec![Kind::custom("networking.istio.io", &["v1"], "VirtualService", "virtualservices")]);
+        let kinds = Kinds::builtin().with(vec![Kind::custom(
+            "networking.istio.io",
+            &["v1"],
+            "VirtualService",
+            "virtualservices",
+        )]);
         for kind in kinds.iter() {
             let mut schemas = Map::new();
             add(&mut schemas, kind, "v1");

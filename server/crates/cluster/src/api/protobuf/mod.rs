@@ -38,7 +38,8 @@ pub(super) fn object(bytes: &[u8]) -> Result<Value, Status> {
     let Some((name, _)) = TYPES.get_key_value(kind.as_str()) else {
         return Err(Status::unsupported_media_type(format!("{kind} is not read from protobuf: send application/json")));
     };
-    let mut object = Map::from_iter([("kind".to_owned(), Value::from(kind.clone())), ("apiVersion".to_owned(), api_version.into())]);
+    let mut object =
+        Map::from_iter([("kind".to_owned(), Value::from(kind.clone())), ("apiVersion".to_owned(), api_version.into())]);
     message(name, raw, &mut object, MAX_DEPTH)?;
     Ok(Value::Object(object))
 }
@@ -188,17 +189,25 @@ mod tests {
         // replicas is a pointer: its 0 counts; minReadySeconds is not: its 0 does not
         let spec = [&[1 << 3, 0][..], &part(3, &template), &[5 << 3, 0]].concat();
         let read = object(&enveloped("apps/v1", "Deployment", &[part(1, &metadata), part(2, &spec)].concat())).unwrap();
-        assert_eq!(read, json!({
-            "kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "d", "labels": {"app": "x"}},
-            "spec": {"replicas": 0, "template": {"spec": {"containers": [
-                {"name": "app", "ports": [{"containerPort": 97, "protocol": "TCP"}], "livenessProbe": {"httpGet": {"path": "/healthz", "port": 80}}},
-            ]}}},
-        }));
+        assert_eq!(
+            read,
+            json!({
+                "kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "d", "labels": {"app": "x"}},
+                "spec": {"replicas": 0, "template": {"spec": {"containers": [
+                    {"name": "app", "ports": [{"containerPort": 97, "protocol": "TCP"}], "livenessProbe": {"httpGet": {"path": "/healthz", "port": 80}}},
+                ]}}},
+            })
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_said() {
-        for (bytes, code) in [(b"{}".to_vec(), 400), (enveloped("v1", "Unicorn", b""), 415), (enveloped("v1", "Pod", &[0x0a, 0x7f]), 400), (enveloped("v1", "Pod", &[0x08, 0x01]), 400)] {
+        for (bytes, code) in [
+            (b"{}".to_vec(), 400),
+            (enveloped("v1", "Unicorn", b""), 415),
+            (enveloped("v1", "Pod", &[0x0a, 0x7f]), 400),
+            (enveloped("v1", "Pod", &[0x08, 0x01]), 400),
+        ] {
             assert_eq!(object(&bytes).unwrap_err().code, code, "{bytes:?}");
         }
     }

@@ -31,7 +31,8 @@ pub(super) struct Field {
 }
 
 /// Every type, by its name.
-pub(super) static TYPES: LazyLock<HashMap<&'static str, Vec<Field>>> = LazyLock::new(|| table(include_str!("table.txt")));
+pub(super) static TYPES: LazyLock<HashMap<&'static str, Vec<Field>>> =
+    LazyLock::new(|| table(include_str!("table.txt")));
 
 fn table(lines: &'static str) -> HashMap<&'static str, Vec<Field>> {
     let mut types: HashMap<&'static str, Vec<Field>> = HashMap::new();
@@ -49,7 +50,12 @@ fn table(lines: &'static str) -> HashMap<&'static str, Vec<Field>> {
 fn field(word: &'static str) -> Option<Field> {
     let (name, rest) = word.split_once('=')?;
     let (number, shape) = rest.split_once(':')?;
-    Some(Field { number: number.parse().ok()?, name, shape: Shape::parse(shape.trim_end_matches('?')), pointer: shape.ends_with('?') })
+    Some(Field {
+        number: number.parse().ok()?,
+        name,
+        shape: Shape::parse(shape.trim_end_matches('?')),
+        pointer: shape.ends_with('?'),
+    })
 }
 
 impl Shape {

@@ -11,17 +11,35 @@ const FIN: u8 = 1;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame {
     /// A new stream; its headers are compressed.
-    SynStream { id: u32, fin: bool, headers: Bytes },
+    SynStream {
+        id: u32,
+        fin: bool,
+        headers: Bytes,
+    },
     /// Its acceptance.
-    SynReply { id: u32, headers: Bytes },
+    SynReply {
+        id: u32,
+        headers: Bytes,
+    },
     /// Its end, at once and in both directions.
-    Reset { id: u32, status: u32 },
-    Ping { id: u32 },
+    Reset {
+        id: u32,
+        status: u32,
+    },
+    Ping {
+        id: u32,
+    },
     GoAway,
-    Data { id: u32, fin: bool, bytes: Bytes },
+    Data {
+        id: u32,
+        fin: bool,
+        bytes: Bytes,
+    },
     /// SETTINGS, WINDOW_UPDATE, HEADERS and what else may be ignored. A HEADERS block would still have to pass through
     /// the shared decompressor.
-    Headers { headers: Bytes },
+    Headers {
+        headers: Bytes,
+    },
     Ignored,
 }
 

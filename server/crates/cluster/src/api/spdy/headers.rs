@@ -168,7 +168,10 @@ mod tests {
         let (mut writer, mut reader) = (Writer::new(), Reader::new());
         for port in ["7777", "15000", "7777"] {
             let block = writer.write(&[("streamType", "data"), ("port", port)]).unwrap();
-            assert_eq!(reader.read(block).unwrap(), [("streamtype".to_owned(), "data".to_owned()), ("port".into(), port.into())]);
+            assert_eq!(
+                reader.read(block).unwrap(),
+                [("streamtype".to_owned(), "data".to_owned()), ("port".into(), port.into())]
+            );
         }
     }
 

@@ -32,7 +32,14 @@ pub(in crate::api) async fn run(socket: Socket, pod: Pod) {
         }
         ws::close(&mut sink).await;
     };
-    let session = Session { pod, out, reader: Reader::new(), writer: Writer::new(), pairs: HashMap::new(), inputs: HashMap::new() };
+    let session = Session {
+        pod,
+        out,
+        reader: Reader::new(),
+        writer: Writer::new(),
+        pairs: HashMap::new(),
+        inputs: HashMap::new(),
+    };
     let receive = async move {
         if let Err(e) = session.run(source).await {
             tracing::debug!("a port-forward was cut off: {e}");
@@ -157,7 +164,13 @@ impl Session {
         Ok(None)
     }
 
-    async fn stream(&mut self, id: u32, fin: bool, headers: Bytes, open: usize) -> Result<Option<BoxFuture<'static, u32>>, Malformed> {
+    async fn stream(
+        &mut self,
+        id: u32,
+        fin: bool,
+        headers: Bytes,
+        open: usize,
+    ) -> Result<Option<BoxFuture<'static, u32>>, Malformed> {
         let headers = self.reader.read(headers)?;
         self.forget_half_open();
         let header = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
@@ -168,7 +181,8 @@ impl Session {
             return Ok(None);
         };
         // Clients before Kubernetes 1.3 sent no request id: their data stream's number follows the error stream's.
-        let request = header("requestid").map_or_else(|| if kind == "error" { id } else { id.saturating_sub(2) }.to_string(), str::to_owned);
+        let request = header("requestid")
+            .map_or_else(|| if kind == "error" { id } else { id.saturating_sub(2) }.to_string(), str::to_owned);
         let reply = Frame::SynReply { id, headers: self.writer.write(&[])? };
         self.send(&reply).await;
         let new = || Pair { error: None, data: None, since: Instant::now() };
@@ -197,7 +211,8 @@ impl Session {
 
     /// A client that gave up on a pair need not say so.
     fn forget_half_open(&mut self) {
-        let old: Vec<Pair> = self.pairs.extract_if(|_, pair| pair.since.elapsed() >= HALF_OPEN).map(|(_, pair)| pair).collect();
+        let old: Vec<Pair> =
+            self.pairs.extract_if(|_, pair| pair.since.elapsed() >= HALF_OPEN).map(|(_, pair)| pair).collect();
         for data in old.into_iter().filter_map(|pair| pair.data) {
             self.inputs.remove(&data.id);
         }
@@ -231,7 +246,12 @@ async fn forward(pod: Pod, port: u16, error: u32, data: Data, out: mpsc::Sender<
     data
 }
 
-async fn copy(stream: Box<dyn crate::kubelet::Duplex>, data: u32, mut input: mpsc::Receiver<Bytes>, out: &mpsc::Sender<Bytes>) {
+async fn copy(
+    stream: Box<dyn crate::kubelet::Duplex>,
+    data: u32,
+    mut input: mpsc::Receiver<Bytes>,
+    out: &mpsc::Sender<Bytes>,
+) {
     let (mut from_pod, mut to_pod) = tokio::io::split(stream);
     let write = async {
         while let Some(bytes) = input.recv().await {
@@ -271,13 +291,28 @@ mod tests {
 
     #[async_trait::async_trait]
     impl crate::kubelet::Kubelet for NoNode {
-        async fn logs(&self, _: &str, _: &str, _: crate::kubelet::LogOptions) -> Result<crate::kubelet::LogStream, crate::Status> {
+        async fn logs(
+            &self,
+            _: &str,
+            _: &str,
+            _: crate::kubelet::LogOptions,
+        ) -> Result<crate::kubelet::LogStream, crate::Status> {
             Err(crate::Status::internal("none"))
         }
-        async fn exec(&self, _: &str, _: &str, _: crate::kubelet::ExecOptions) -> Result<crate::kubelet::Exec, crate::Status> {
+        async fn exec(
+            &self,
+            _: &str,
+            _: &str,
+            _: crate::kubelet::ExecOptions,
+        ) -> Result<crate::kubelet::Exec, crate::Status> {
             Err(crate::Status::internal("none"))
         }
-        async fn port_forward(&self, _: &str, _: &str, _: u16) -> Result<Box<dyn crate::kubelet::Duplex>, crate::Status> {
+        async fn port_forward(
+            &self,
+            _: &str,
+            _: &str,
+            _: u16,
+        ) -> Result<Box<dyn crate::kubelet::Duplex>, crate::Status> {
             Err(crate::Status::internal("none"))
         }
     }
@@ -286,7 +321,14 @@ mod tests {
     async fn pairs_that_never_came_about_make_room_for_others() {
         let pod = Pod { kubelet: std::sync::Arc::new(NoNode), namespace: "n".to_owned(), name: "p".to_owned() };
         let (out, mut sent) = mpsc::channel(8);
-        let mut session = Session { pod, out, reader: Reader::new(), writer: Writer::new(), pairs: HashMap::new(), inputs: HashMap::new() };
+        let mut session = Session {
+            pod,
+            out,
+            reader: Reader::new(),
+            writer: Writer::new(),
+            pairs: HashMap::new(),
+            inputs: HashMap::new(),
+        };
         let mut client = Writer::new();
         let mut answers = Vec::new();
         for i in 0..3 * MAX_PAIRS as u32 {

@@ -2,16 +2,19 @@
 //!
 //! [`plan`] is pure; it looks at the Deployment, its ReplicaSets and (for `Recreate`) their pods.
 //! Source: Kubernetes documentation, "Deployments".
-mod want;
-mod template;
-mod sets;
 mod rollout;
+mod sets;
 mod status;
+mod template;
 #[cfg(test)]
 mod tests;
+mod want;
 
 use super::claim::{Claim, adopt, claim, claimants, release};
-use super::object::{self, DEPLOYMENTS, PODS, REPLICA_SETS, annotation, controller_of, int, is_controlled_by, is_deleting, name, namespace, text};
+use super::object::{
+    self, DEPLOYMENTS, PODS, REPLICA_SETS, annotation, controller_of, int, is_controlled_by, is_deleting, name,
+    namespace, text,
+};
 use super::shell::{Controller, Key, Source, View};
 use super::step::{How, Step};
 use crate::Object;
@@ -103,7 +106,15 @@ fn claimed(seen: &Seen) -> Vec<Step> {
 /// A report on a Deployment that does not roll.
 fn report<'a>(seen: &'a Seen, rollout: &'a Rollout) -> Report<'a> {
     let Rollout { want, new, old, .. } = rollout;
-    Report { deployment: &seen.deployment, want, new: new.as_ref(), old, is_created: false, is_rolling: false, now: seen.now }
+    Report {
+        deployment: &seen.deployment,
+        want,
+        new: new.as_ref(),
+        old,
+        is_created: false,
+        is_rolling: false,
+        now: seen.now,
+    }
 }
 
 /// ReplicaSets first, then what is said about them, then the Deployment's own revision and status.
@@ -113,7 +124,8 @@ fn close(seen: &Seen, rollout: &Rollout, first: Vec<Step>, judged: status::Judge
     steps.extend(rollout.old.iter().chain(&rollout.new).filter_map(Set::write));
     steps.extend(rollout.said.iter().cloned());
     let revision = rollout.new.as_ref().and_then(|s| annotation(&s.object, REVISION));
-    if let Some(revision) = revision.filter(|r| annotation(deployment, REVISION) != Some(r) && !is_deleting(deployment)) {
+    if let Some(revision) = revision.filter(|r| annotation(deployment, REVISION) != Some(r) && !is_deleting(deployment))
+    {
         let patch = serde_json::json!({"metadata": {"annotations": {REVISION: revision}}});
         steps.push(Step::Merge(DEPLOYMENTS, deployment.clone(), patch));
     }
@@ -142,10 +154,13 @@ fn cleanup(rollout: &Rollout) -> Vec<Step> {
 /// What a Deployment of the same name left behind is no collision: it is about to be collected, and its end is an event.
 fn collision(seen: &Seen, set: &Set) -> Option<Vec<Step>> {
     let taken = seen.sets.iter().chain(&seen.others).find(|s| name(s) == set.name())?;
-    if !seen.sets.iter().any(|s| name(s) == set.name()) && controller_of(taken).is_some_and(|r| text(r, "/name") == name(&seen.deployment)) {
+    if !seen.sets.iter().any(|s| name(s) == set.name())
+        && controller_of(taken).is_some_and(|r| text(r, "/name") == name(&seen.deployment))
+    {
         return Some(Vec::new());
     }
-    let mut status = seen.deployment.get("status").filter(|s| s.is_object()).cloned().unwrap_or_else(|| serde_json::json!({}));
+    let mut status =
+        seen.deployment.get("status").filter(|s| s.is_object()).cloned().unwrap_or_else(|| serde_json::json!({}));
     status["collisionCount"] = (int(&seen.deployment, "/status/collisionCount").unwrap_or(0) + 1).into();
     Some(vec![Step::Status(DEPLOYMENTS, seen.deployment.clone(), status)])
 }

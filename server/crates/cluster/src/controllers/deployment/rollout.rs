@@ -106,7 +106,8 @@ impl Rollout<'_> {
 
     /// Whether the Deployment was scaled since its ReplicaSets were. `Recreate` needs no such step: it knows two sizes, all and none.
     pub fn was_scaled(&self) -> bool {
-        self.want.strategy != Strategy::Recreate && self.all().any(|s| s.replicas > 0 && s.desired().is_some_and(|d| d != self.want.replicas))
+        self.want.strategy != Strategy::Recreate
+            && self.all().any(|s| s.replicas > 0 && s.desired().is_some_and(|d| d != self.want.replicas))
     }
 
     /// Brings a scaled Deployment's ReplicaSets to size without moving its rollout.
@@ -185,7 +186,9 @@ mod tests {
             (0, 3, vec![8, 5], 13, vec![0, 0]),
             (4, 1, vec![1, 1], 3, vec![2, 3]),
         ] {
-            let want_read = Want::read(&json!({"spec": {"replicas": replicas, "strategy": {"rollingUpdate": {"maxSurge": surge}}}}));
+            let want_read = Want::read(
+                &json!({"spec": {"replicas": replicas, "strategy": {"rollingUpdate": {"maxSurge": surge}}}}),
+            );
             let age = |i: i64| jiff::Timestamp::from_second(i).ok();
             let sets: Vec<_> = sizes.iter().enumerate().map(|(i, s)| (*s, Some(max), age(i as i64))).collect();
             assert_eq!(proportional(&sets, &want_read), want, "{sizes:?} to {replicas}");

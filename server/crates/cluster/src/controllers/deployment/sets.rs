@@ -111,7 +111,9 @@ impl Set {
             self.is_changed = true;
         }
         let ready_s = deployment["spec"].get("minReadySeconds").cloned();
-        if int(&self.object, "/spec/minReadySeconds").unwrap_or(0) != ready_s.as_ref().and_then(Value::as_i64).unwrap_or(0) {
+        if int(&self.object, "/spec/minReadySeconds").unwrap_or(0)
+            != ready_s.as_ref().and_then(Value::as_i64).unwrap_or(0)
+        {
             self.object["spec"]["minReadySeconds"] = ready_s.unwrap_or_else(|| 0.into());
             self.is_changed = true;
         }
@@ -128,7 +130,8 @@ impl Set {
 pub(super) fn split(deployment: &Object, all: &[Arc<Object>]) -> (Option<Set>, Vec<Set>) {
     let mut sets: Vec<Set> = all.iter().map(|rs| Set::read(rs)).collect();
     sets.sort_by(|a, b| (a.created, a.name()).cmp(&(b.created, b.name())));
-    let current = sets.iter().position(|s| template::same(&s.object["spec"]["template"], &deployment["spec"]["template"]));
+    let current =
+        sets.iter().position(|s| template::same(&s.object["spec"]["template"], &deployment["spec"]["template"]));
     let current = current.map(|i| sets.remove(i));
     (current, sets)
 }

@@ -92,7 +92,10 @@ impl Report<'_> {
     /// A ReplicaSet that cannot make its pods says why; the Deployment repeats it.
     fn say_failure(&self, conditions: &mut Vec<Value>) {
         let failed = self.new.into_iter().chain(self.old).find_map(|s| {
-            list(&s.object, "/status/conditions").iter().find(|c| c["type"] == "ReplicaFailure" && c["status"] == "True").cloned()
+            list(&s.object, "/status/conditions")
+                .iter()
+                .find(|c| c["type"] == "ReplicaFailure" && c["status"] == "True")
+                .cloned()
         });
         let before = conditions.iter().position(|c| c["type"] == "ReplicaFailure");
         match (failed, before) {
@@ -188,7 +191,8 @@ fn set(conditions: &mut Vec<Value>, kind: &str, status: &str, (reason, message):
     if before.is_some_and(|i| conditions[i]["status"] == status && conditions[i]["reason"] == reason) {
         return;
     }
-    let since = before.filter(|&i| conditions[i]["status"] == status).map(|i| conditions[i]["lastTransitionTime"].clone());
+    let since =
+        before.filter(|&i| conditions[i]["status"] == status).map(|i| conditions[i]["lastTransitionTime"].clone());
     if let Some(i) = before {
         conditions.remove(i);
     }
@@ -200,7 +204,10 @@ fn set(conditions: &mut Vec<Value>, kind: &str, status: &str, (reason, message):
 
 /// Progress is noted with its time even where the condition's status and reason stay: the deadline counts from here.
 fn progress(conditions: &mut Vec<Value>, message: String, now: Timestamp) {
-    let since = conditions.iter().find(|c| c["type"] == "Progressing" && c["status"] == "True").map(|c| c["lastTransitionTime"].clone());
+    let since = conditions
+        .iter()
+        .find(|c| c["type"] == "Progressing" && c["status"] == "True")
+        .map(|c| c["lastTransitionTime"].clone());
     conditions.retain(|c| c["type"] != "Progressing");
     conditions.push(json!({
         "type": "Progressing", "status": "True", "lastUpdateTime": stamp(now),

@@ -111,12 +111,22 @@ mod tests {
 
     #[test]
     fn a_template_that_a_typed_client_wrote_back_is_the_same() {
-        let written = json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+        let written =
+            json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
         for (back, is_same) in [
-            (json!({"spec": {"containers": [{"image": "i", "name": "c", "resources": {}}]}, "metadata": {"labels": {"app": "a"}, "creationTimestamp": null}}), true),
+            (
+                json!({"spec": {"containers": [{"image": "i", "name": "c", "resources": {}}]}, "metadata": {"labels": {"app": "a"}, "creationTimestamp": null}}),
+                true,
+            ),
             (with_hash(&written, "abc"), true),
-            (json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "j"}]}}), false),
-            (json!({"metadata": {"labels": {"app": "a"}, "annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}), false),
+            (
+                json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "j"}]}}),
+                false,
+            ),
+            (
+                json!({"metadata": {"labels": {"app": "a"}, "annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}),
+                false,
+            ),
         ] {
             assert_eq!(same(&written, &back), is_same, "{back}");
             assert_eq!(hash(&written, 0) == hash(&back, 0), is_same, "{back}");

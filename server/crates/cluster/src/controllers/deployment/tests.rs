@@ -29,12 +29,26 @@ struct World {
 impl World {
     fn new(deployment: Value) -> World {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        World { deployment, sets: Vec::new(), available: Vec::new(), others: Vec::new(), pods: Vec::new(), now, said: Vec::new() }
+        World {
+            deployment,
+            sets: Vec::new(),
+            available: Vec::new(),
+            others: Vec::new(),
+            pods: Vec::new(),
+            now,
+            said: Vec::new(),
+        }
     }
 
     fn plan(&self) -> Vec<Step> {
         let arcs = |objects: &[Value]| objects.iter().cloned().map(Arc::new).collect::<Vec<_>>();
-        plan(&Seen { deployment: Arc::new(self.deployment.clone()), sets: arcs(&self.sets), others: arcs(&self.others), pods: arcs(&self.pods), now: self.now })
+        plan(&Seen {
+            deployment: Arc::new(self.deployment.clone()),
+            sets: arcs(&self.sets),
+            others: arcs(&self.others),
+            pods: arcs(&self.pods),
+            now: self.now,
+        })
     }
 
     /// One plan, carried out. Gives the steps but for statuses and times, as lines.
@@ -61,7 +75,8 @@ impl World {
                     self.available.remove(i);
                 }
                 Step::Merge(_, _, patch) => {
-                    self.deployment["metadata"]["annotations"][REVISION] = patch["metadata"]["annotations"][REVISION].clone();
+                    self.deployment["metadata"]["annotations"][REVISION] =
+                        patch["metadata"]["annotations"][REVISION].clone();
                 }
                 Step::Status(_, _, status) => self.deployment["status"] = status.clone(),
                 Step::Say(said) => self.said.push(said.message.clone()),
@@ -69,7 +84,10 @@ impl World {
                 other => panic!("{other}"),
             }
         }
-        show(&steps).into_iter().filter(|s| !s.starts_with("status") && !s.starts_with("again") && !s.starts_with("Scaling")).collect()
+        show(&steps)
+            .into_iter()
+            .filter(|s| !s.starts_with("status") && !s.starts_with("again") && !s.starts_with("Scaling"))
+            .collect()
     }
 
     /// The ReplicaSets report what is.
@@ -105,7 +123,8 @@ impl World {
     }
 
     fn reason(&self, kind: &str) -> String {
-        object::condition(&self.deployment, kind).map_or_else(String::new, |c| format!("{} {}", text(c, "/status"), text(c, "/reason")))
+        object::condition(&self.deployment, kind)
+            .map_or_else(String::new, |c| format!("{} {}", text(c, "/status"), text(c, "/reason")))
     }
 
     fn sizes(&self) -> Vec<i64> {
@@ -121,13 +140,19 @@ fn a_new_deployment_gets_a_replica_set_and_says_so() {
     assert_eq!(lines[0], format!("create replicasets {set} to 2"));
     assert_eq!(world.said, [format!("Scaled up replica set {set} from 0 to 2")]);
     assert_eq!(world.deployment["metadata"]["annotations"][REVISION], "1");
-    assert_eq!((world.reason("Progressing"), world.reason("Available")), ("True NewReplicaSetCreated".into(), "False MinimumReplicasUnavailable".into()));
+    assert_eq!(
+        (world.reason("Progressing"), world.reason("Available")),
+        ("True NewReplicaSetCreated".into(), "False MinimumReplicasUnavailable".into())
+    );
     let annotations = &world.sets[0]["metadata"]["annotations"];
     assert_eq!(annotations["kubernetes.io/change-cause"], "first");
     assert_eq!(world.sets[0]["spec"]["selector"]["matchLabels"]["pod-template-hash"], set["web-".len()..]);
     assert_eq!(world.sets[0]["spec"]["template"]["metadata"]["labels"]["pod-template-hash"], set["web-".len()..]);
     world.settle();
-    assert_eq!((world.reason("Progressing"), world.reason("Available")), ("True NewReplicaSetAvailable".into(), "True MinimumReplicasAvailable".into()));
+    assert_eq!(
+        (world.reason("Progressing"), world.reason("Available")),
+        ("True NewReplicaSetAvailable".into(), "True MinimumReplicasAvailable".into())
+    );
     assert_eq!(world.deployment["status"]["observedGeneration"], 1);
     assert_eq!(world.deployment["status"]["updatedReplicas"], 2);
 }
@@ -177,7 +202,9 @@ fn recreate_waits_for_the_last_old_pod() {
     wanted["spec"]["strategy"] = json!({"type": "Recreate"});
     let mut world = World::new(wanted);
     world.settle();
-    world.pods = vec![json!({"metadata": {"name": "p", "ownerReferences": [{"uid": "rs0", "controller": true}]}, "status": {"phase": "Running"}})];
+    world.pods = vec![
+        json!({"metadata": {"name": "p", "ownerReferences": [{"uid": "rs0", "controller": true}]}, "status": {"phase": "Running"}}),
+    ];
     world.image("two");
     world.step();
     assert_eq!(world.sizes(), [0]);
@@ -244,7 +271,9 @@ fn a_name_that_is_taken_gives_another_hash_and_what_is_being_collected_is_waited
     let taken = name(&world.sets[0]).to_owned();
     for (left_by, waits) in [("web", true), ("another", false)] {
         let mut world = World::new(deployment(1));
-        world.others = vec![json!({"metadata": {"name": taken, "ownerReferences": [{"kind": "Deployment", "name": left_by, "uid": "x", "controller": true}]}})];
+        world.others = vec![
+            json!({"metadata": {"name": taken, "ownerReferences": [{"kind": "Deployment", "name": left_by, "uid": "x", "controller": true}]}}),
+        ];
         world.step();
         world.step();
         assert_eq!(world.sets.is_empty(), waits, "{left_by}");

@@ -43,7 +43,8 @@ impl Want {
             strategy: strategy(deployment, replicas),
             paused: deployment.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
             // The largest 32-bit number is Kubernetes' "no deadline".
-            deadline_s: Some(int(deployment, "/spec/progressDeadlineSeconds").unwrap_or(600)).filter(|&s| s < i64::from(i32::MAX)),
+            deadline_s: Some(int(deployment, "/spec/progressDeadlineSeconds").unwrap_or(600))
+                .filter(|&s| s < i64::from(i32::MAX)),
             history: int(deployment, "/spec/revisionHistoryLimit").and_then(|n| usize::try_from(n).ok()).unwrap_or(10),
         }
     }

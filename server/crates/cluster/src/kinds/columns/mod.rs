@@ -1,6 +1,6 @@
 //! Cells of `kubectl get`, as the API server prints them.
-mod pod;
 mod others;
+mod pod;
 mod text;
 
 pub(super) use others::*;

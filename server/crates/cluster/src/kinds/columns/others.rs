@@ -36,7 +36,10 @@ pub(crate) fn images(o: &Object) -> Value {
 }
 
 pub(crate) fn workload_selector(o: &Object) -> Value {
-    LabelSelector::from_json(&o["spec"]["selector"]).map(|s| s.to_string()).unwrap_or_else(|_| "<error>".to_owned()).into()
+    LabelSelector::from_json(&o["spec"]["selector"])
+        .map(|s| s.to_string())
+        .unwrap_or_else(|_| "<error>".to_owned())
+        .into()
 }
 
 pub(crate) fn service_type(o: &Object) -> Value {
@@ -140,7 +143,8 @@ pub(crate) fn slice_ports(o: &Object) -> Value {
 }
 
 pub(crate) fn slice_endpoints(o: &Object) -> Value {
-    let addresses = items(&o["endpoints"]).flat_map(|e| items(&e["addresses"])).filter_map(|a| a.as_str().map(str::to_owned));
+    let addresses =
+        items(&o["endpoints"]).flat_map(|e| items(&e["addresses"])).filter_map(|a| a.as_str().map(str::to_owned));
     or(&first_three(addresses.collect()).into(), "<unset>")
 }
 
@@ -151,7 +155,8 @@ fn first_three(all: Vec<String>) -> String {
 }
 
 pub(crate) fn last_seen(o: &Object) -> Value {
-    let last = [&o["series"]["lastObservedTime"], &o["lastTimestamp"], &o["eventTime"]].into_iter().find(|t| t.is_string());
+    let last =
+        [&o["series"]["lastObservedTime"], &o["lastTimestamp"], &o["eventTime"]].into_iter().find(|t| t.is_string());
     match last {
         Some(time) => since(time).into(),
         None => age(o),

@@ -39,7 +39,8 @@ impl Restarts {
 pub(crate) fn pod_summary(pod: &Object) -> PodSummary {
     let (spec, status) = (&pod["spec"], &pod["status"]);
     let phase = status["phase"].as_str().unwrap_or("Unknown");
-    let sidecar = |name: &Value| items(&spec["initContainers"]).any(|c| &c["name"] == name && c["restartPolicy"] == "Always");
+    let sidecar =
+        |name: &Value| items(&spec["initContainers"]).any(|c| &c["name"] == name && c["restartPolicy"] == "Always");
     let sidecars = items(&spec["initContainers"]).filter(|c| c["restartPolicy"] == "Always").count();
 
     let mut shown = status["reason"].as_str().filter(|r| !r.is_empty()).unwrap_or(phase).to_owned();
@@ -152,7 +153,9 @@ pub(crate) fn readiness_gates(pod: &Object) -> Value {
     }
     let total = gates.len();
     let open = gates
-        .filter(|gate| items(&pod["status"]["conditions"]).any(|c| c["type"] == gate["conditionType"] && c["status"] == "True"))
+        .filter(|gate| {
+            items(&pod["status"]["conditions"]).any(|c| c["type"] == gate["conditionType"] && c["status"] == "True")
+        })
         .count();
     format!("{open}/{total}").into()
 }
@@ -166,10 +169,13 @@ mod tests {
     fn pods_read_as_kubectl_prints_them() {
         let running = json!({"name": "app", "ready": true, "restartCount": 0, "state": {"running": {}}});
         let one = json!({"containers": [{"name": "app"}]});
-        let with_sidecar = json!({"initContainers": [{"name": "proxy", "restartPolicy": "Always"}], "containers": [{"name": "app"}]});
+        let with_sidecar =
+            json!({"initContainers": [{"name": "proxy", "restartPolicy": "Always"}], "containers": [{"name": "app"}]});
         let crash = json!({"name": "app", "ready": false, "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}});
-        let proxy = json!({"name": "proxy", "ready": true, "started": true, "restartCount": 1, "state": {"running": {}}});
-        let proxy_starting = json!({"name": "proxy", "ready": false, "started": false, "restartCount": 0, "state": {"running": {}}});
+        let proxy =
+            json!({"name": "proxy", "ready": true, "started": true, "restartCount": 1, "state": {"running": {}}});
+        let proxy_starting =
+            json!({"name": "proxy", "ready": false, "started": false, "restartCount": 0, "state": {"running": {}}});
         let proxy_failed = json!({"name": "proxy", "restartCount": 0, "state": {"terminated": {"exitCode": 2}}});
         let ended = |code: i64, reason: &str| json!({"name": "app", "restartCount": 0, "state": {"terminated": {"exitCode": code, "reason": reason}}});
         for (spec, status, deleting, line) in [
@@ -177,12 +183,32 @@ mod tests {
             (&one, json!({"phase": "Running", "containerStatuses": [running]}), false, "1/1 Running 0"),
             (&one, json!({"phase": "Running", "containerStatuses": [running]}), true, "1/1 Terminating 0"),
             (&one, json!({"phase": "Running", "containerStatuses": [crash]}), false, "0/1 CrashLoopBackOff 3"),
-            (&one, json!({"phase": "Succeeded", "containerStatuses": [ended(0, "Completed")]}), false, "0/1 Completed 0"),
+            (
+                &one,
+                json!({"phase": "Succeeded", "containerStatuses": [ended(0, "Completed")]}),
+                false,
+                "0/1 Completed 0",
+            ),
             (&one, json!({"phase": "Failed", "containerStatuses": [ended(1, "")]}), false, "0/1 ExitCode:1 0"),
             (&one, json!({"phase": "Failed", "reason": "Evicted"}), false, "0/1 Evicted 0"),
-            (&with_sidecar, json!({"phase": "Running", "initContainerStatuses": [proxy], "containerStatuses": [running]}), false, "2/2 Running 1"),
-            (&with_sidecar, json!({"phase": "Pending", "initContainerStatuses": [proxy_starting]}), false, "0/2 Init:0/1 0"),
-            (&with_sidecar, json!({"phase": "Pending", "initContainerStatuses": [proxy_failed]}), false, "0/2 Init:ExitCode:2 0"),
+            (
+                &with_sidecar,
+                json!({"phase": "Running", "initContainerStatuses": [proxy], "containerStatuses": [running]}),
+                false,
+                "2/2 Running 1",
+            ),
+            (
+                &with_sidecar,
+                json!({"phase": "Pending", "initContainerStatuses": [proxy_starting]}),
+                false,
+                "0/2 Init:0/1 0",
+            ),
+            (
+                &with_sidecar,
+                json!({"phase": "Pending", "initContainerStatuses": [proxy_failed]}),
+                false,
+                "0/2 Init:ExitCode:2 0",
+            ),
         ] {
             let mut pod = json!({"metadata": {}, "spec": spec, "status": status});
             if deleting {

@@ -15,7 +15,9 @@ pub fn age(object: &Object) -> Value {
 
 /// How long ago an RFC 3339 time was.
 pub(super) fn since(time: &Value) -> String {
-    let Some(then) = time.as_str().and_then(|text| text.parse::<Timestamp>().ok()) else { return "<unknown>".to_owned() };
+    let Some(then) = time.as_str().and_then(|text| text.parse::<Timestamp>().ok()) else {
+        return "<unknown>".to_owned();
+    };
     human(Timestamp::now().as_second() - then.as_second())
 }
 
@@ -67,9 +69,25 @@ mod tests {
     #[test]
     fn durations_read_as_kubectl_prints_them() {
         for (seconds, text) in [
-            (0, "0s"), (119, "119s"), (120, "2m"), (121, "2m1s"), (599, "9m59s"), (600, "10m"), (10_799, "179m"),
-            (10_800, "3h"), (10_860, "3h1m"), (28_800, "8h"), (172_799, "47h"), (172_800, "2d"), (176_400, "2d1h"),
-            (691_200, "8d"), (63_072_000, "2y"), (63_158_400, "2y1d"), (252_288_000, "8y"), (-1, "0s"), (-5, "<invalid>"),
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (121, "2m1s"),
+            (599, "9m59s"),
+            (600, "10m"),
+            (10_799, "179m"),
+            (10_800, "3h"),
+            (10_860, "3h1m"),
+            (28_800, "8h"),
+            (172_799, "47h"),
+            (172_800, "2d"),
+            (176_400, "2d1h"),
+            (691_200, "8d"),
+            (63_072_000, "2y"),
+            (63_158_400, "2y1d"),
+            (252_288_000, "8y"),
+            (-1, "0s"),
+            (-5, "<invalid>"),
         ] {
             assert_eq!(human(seconds), text, "{seconds}");
         }

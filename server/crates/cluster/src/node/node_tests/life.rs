@@ -16,7 +16,9 @@ async fn a_pod_becomes_ready_and_answers() {
     assert_eq!(bed.get(&pod, "/env/CARGO_MANIFEST_DIR").await, "", "the environment leaks");
     let status = &pod["status"]["containerStatuses"][0];
     assert!(status["containerID"].as_str().unwrap().starts_with("process://"));
-    let told = |reasons: &[String]| ["Pulled", "Created", "Started"].iter().all(|one| reasons.iter().any(|reason| reason == one));
+    let told = |reasons: &[String]| {
+        ["Pulled", "Created", "Started"].iter().all(|one| reasons.iter().any(|reason| reason == one))
+    };
     let deadline = Instant::now() + PATIENCE;
     while !told(&bed.event_reasons("web")) {
         assert!(Instant::now() < deadline, "{:?}", bed.event_reasons("web"));
@@ -68,12 +70,20 @@ async fn a_pod_that_somebody_holds_is_said_to_have_ended() {
     bed.serving("held").await;
     let finalizers = |list: Value| crate::Patch::Merge(json!({"metadata": {"finalizers": list}}));
     let patch = async |list: Value| {
-        bed.registry.patch(kind, Some("default"), "held", crate::Subresource::None, finalizers(list), &WriteOptions::by("test")).await.unwrap();
+        bed.registry
+            .patch(kind, Some("default"), "held", crate::Subresource::None, finalizers(list), &WriteOptions::by("test"))
+            .await
+            .unwrap();
     };
     patch(json!(["x/y"])).await;
     bed.delete("held", Some(1)).await;
-    let pod = bed.until("held", "ended", |pod| !pod["status"]["containerStatuses"][0]["state"]["terminated"].is_null()).await;
-    assert!(matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) && !is_ready(&pod), "{:#}", pod["status"]);
+    let pod =
+        bed.until("held", "ended", |pod| !pod["status"]["containerStatuses"][0]["state"]["terminated"].is_null()).await;
+    assert!(
+        matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) && !is_ready(&pod),
+        "{:#}",
+        pod["status"]
+    );
     patch(json!([])).await;
     bed.gone("held").await;
 }
@@ -82,7 +92,8 @@ async fn a_pod_that_somebody_holds_is_said_to_have_ended() {
 async fn a_start_that_fails_is_no_restart_and_keeps_the_log_of_the_crash() {
     let bed = Bed::start().await;
     let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "b"}});
-    let (kind, pods) = (bed.registry.kinds().find("", "configmaps").unwrap(), bed.registry.kinds().find("", "pods").unwrap());
+    let (kind, pods) =
+        (bed.registry.kinds().find("", "configmaps").unwrap(), bed.registry.kinds().find("", "pods").unwrap());
     bed.registry.create(kind, Some("default"), config, &WriteOptions::by("test")).await.unwrap();
     let env = json!([{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "a"}}}]);
     let ports = json!([{"containerPort": 7777}]);
@@ -110,7 +121,10 @@ async fn another_image_replaces_what_runs_and_mends_what_does_not() {
     let kind = bed.registry.kinds().find("", "pods").unwrap();
     let set = async |name: &str, image: &str| {
         let patch = crate::Patch::Strategic(json!({"spec": {"containers": [{"name": "app", "image": image}]}}));
-        bed.registry.patch(kind, Some("default"), name, crate::Subresource::None, patch, &WriteOptions::by("test")).await.unwrap();
+        bed.registry
+            .patch(kind, Some("default"), name, crate::Subresource::None, patch, &WriteOptions::by("test"))
+            .await
+            .unwrap();
     };
     bed.pod("broken", json!({"containers": [{"name": "app", "image": "nginx"}]})).await;
     bed.until("broken", "without an image", |pod| state(pod) == "ErrImagePull").await;
@@ -155,8 +169,18 @@ async fn what_cannot_start_says_why() {
     };
     for (name, change, reason, words) in [
         ("image", json!({"image": "nginx:1"}), "ErrImagePull", "nginx:1"),
-        ("program", json!({"command": ["sh"]}), "RunContainerError", "exec: \"sh\": executable file not found in $PATH"),
-        ("preload", json!({"env": [{"name": "LD_PRELOAD", "value": "x"}]}), "CreateContainerConfigError", "LD_PRELOAD is refused"),
+        (
+            "program",
+            json!({"command": ["sh"]}),
+            "RunContainerError",
+            "exec: \"sh\": executable file not found in $PATH",
+        ),
+        (
+            "preload",
+            json!({"env": [{"name": "LD_PRELOAD", "value": "x"}]}),
+            "CreateContainerConfigError",
+            "LD_PRELOAD is refused",
+        ),
     ] {
         bed.pod(name, container(change)).await;
         let pod = bed.until(name, reason, |pod| state(pod) == reason).await;
@@ -173,7 +197,8 @@ async fn a_taken_port_is_named_until_it_is_free() {
     let port = other.local_addr().unwrap().port();
     let ports = json!([{"containerPort": port}]);
     let command = json!(["serve", port.to_string()]);
-    bed.pod("late", json!({"containers": [{"name": "app", "image": "test", "ports": ports, "command": command}]})).await;
+    bed.pod("late", json!({"containers": [{"name": "app", "image": "test", "ports": ports, "command": command}]}))
+        .await;
     let reason = format!("Port{port}InUse");
     bed.until("late", &reason, |pod| state(pod) == reason).await;
 }
@@ -206,7 +231,10 @@ async fn the_sidecar_starts_first_owns_the_address_and_stops_last() {
     let ip = pod["status"]["podIP"].as_str().unwrap();
     let bind = bed.get(&pod, "/env/APP_BIND_IP").await;
     assert_ne!(bind, ip);
-    assert_eq!(bed.logs("meshed", LogOptions { container: Some("istio-proxy".into()), ..LogOptions::default() }).await, "proxying 7777\n");
+    assert_eq!(
+        bed.logs("meshed", LogOptions { container: Some("istio-proxy".into()), ..LogOptions::default() }).await,
+        "proxying 7777\n"
+    );
     bed.delete("meshed", Some(5)).await;
     bed.gone("meshed").await;
     assert_eq!(bed.children(), [0_i32; 0]);
@@ -254,14 +282,16 @@ async fn pods_run_again_after_a_restart_of_the_node() {
 
 /// Whether a process is there and is no zombie.
 fn runs(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim().starts_with('Z'))
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim().starts_with('Z'))
 }
 
 #[tokio::test]
 async fn no_child_survives_a_killed_panel() {
     let state = tempfile::tempdir().unwrap();
     let program = tokio::task::spawn_blocking(testpod).await.unwrap();
-    let mut panel = tokio::process::Command::new(program).arg("node").arg(state.path()).kill_on_drop(true).spawn().unwrap();
+    let mut panel =
+        tokio::process::Command::new(program).arg("node").arg(state.path()).kill_on_drop(true).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     let children = loop {
         assert!(Instant::now() < deadline, "the children did not start");

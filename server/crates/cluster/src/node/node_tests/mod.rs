@@ -79,7 +79,12 @@ impl Bed {
         let program = tokio::task::spawn_blocking(testpod).await.unwrap();
         let network = Network::claim(state.path()).unwrap();
         let store = Store::open(state.path().join("store")).unwrap();
-        let registry = Registry::open(store, Kinds::builtin(), vec![ignored_fields_admission(), service_ip_admission(network.clone())]).unwrap();
+        let registry = Registry::open(
+            store,
+            Kinds::builtin(),
+            vec![ignored_fields_admission(), service_ip_admission(network.clone())],
+        )
+        .unwrap();
         registry.ensure_namespaces(&["default"]).await.unwrap();
         let (recorder, writer) = events(registry.clone());
         let config = NodeConfig {
@@ -127,7 +132,11 @@ impl Bed {
         // On a busy machine an answer may take longer than the second that is the default.
         let probe = json!({"httpGet": {"path": "/healthz", "port": 7777}, "periodSeconds": 1, "timeoutSeconds": 60, "failureThreshold": 1});
         let ports = json!([{"containerPort": 7777}]);
-        self.pod(name, json!({"containers": [{"name": "app", "image": "test", "ports": ports, "readinessProbe": probe}]})).await;
+        self.pod(
+            name,
+            json!({"containers": [{"name": "app", "image": "test", "ports": ports, "readinessProbe": probe}]}),
+        )
+        .await;
         self.until(name, "ready", is_ready).await
     }
 
@@ -151,7 +160,12 @@ impl Bed {
                 panic!("the watch ended");
             })
             .await;
-            met.unwrap_or_else(|_| panic!("{place}: pod {name} is not {what}:\n{:#}", last.map_or(Value::Null, |pod| pod["status"].clone())))
+            met.unwrap_or_else(|_| {
+                panic!(
+                    "{place}: pod {name} is not {what}:\n{:#}",
+                    last.map_or(Value::Null, |pod| pod["status"].clone())
+                )
+            })
         }
     }
 
@@ -212,7 +226,8 @@ impl Bed {
 
 async fn drain(mut exec: Exec) -> (i32, String, String) {
     let (mut out, mut err) = (String::new(), String::new());
-    let (code, _, _) = tokio::join!(exec.exit, exec.stdout.read_to_string(&mut out), exec.stderr.read_to_string(&mut err));
+    let (code, _, _) =
+        tokio::join!(exec.exit, exec.stdout.read_to_string(&mut out), exec.stderr.read_to_string(&mut err));
     (code, out, err)
 }
 
@@ -233,7 +248,11 @@ async fn http_get(to: &str, request: &str) -> String {
             }
             continue;
         };
-        let wanted = head.to_lowercase().split("content-length: ").nth(1).map_or(0, |rest| rest.lines().next().unwrap().trim().parse().unwrap());
+        let wanted = head
+            .to_lowercase()
+            .split("content-length: ")
+            .nth(1)
+            .map_or(0, |rest| rest.lines().next().unwrap().trim().parse().unwrap());
         if body.len() >= wanted || count == 0 {
             return body.to_owned();
         }

@@ -6,7 +6,11 @@ use tokio::io::AsyncWriteExt;
 async fn logs_are_followed_to_the_end_of_the_container() {
     let bed = Bed::start().await;
     let pod = bed.serving("web").await;
-    let mut stream = bed.node.logs("default", "web", LogOptions { follow: true, tail_lines: Some(0), ..LogOptions::default() }).await.unwrap();
+    let mut stream = bed
+        .node
+        .logs("default", "web", LogOptions { follow: true, tail_lines: Some(0), ..LogOptions::default() })
+        .await
+        .unwrap();
     bed.get(&pod, "/marked").await;
     let mut seen = String::new();
     while !seen.contains("GET /marked 200\n") {
@@ -20,9 +24,12 @@ async fn logs_are_followed_to_the_end_of_the_container() {
 #[tokio::test]
 async fn logs_of_what_is_not_there_are_refused_in_kubelets_words() {
     let bed = Bed::start().await;
-    bed.pod("two", json!({"containers": [
-        {"name": "a", "image": "test", "command": ["sleep", "600"]}, {"name": "b", "image": "nginx"},
-    ]}))
+    bed.pod(
+        "two",
+        json!({"containers": [
+            {"name": "a", "image": "test", "command": ["sleep", "600"]}, {"name": "b", "image": "nginx"},
+        ]}),
+    )
     .await;
     bed.until("two", "half up", |pod| state(pod) == "running").await;
     for (container, previous, words) in [
@@ -42,11 +49,15 @@ async fn logs_of_what_is_not_there_are_refused_in_kubelets_words() {
 async fn exec_runs_applets_with_the_containers_environment() {
     let bed = Bed::start().await;
     let env = json!([{"name": "version", "value": "v1"}]);
-    bed.pod("web", json!({"containers": [{"name": "app", "image": "test", "command": ["sleep", "600"], "env": env}]})).await;
+    bed.pod("web", json!({"containers": [{"name": "app", "image": "test", "command": ["sleep", "600"], "env": env}]}))
+        .await;
     bed.until("web", "running", |pod| state(pod) == "running").await;
     let (code, out, _) = bed.exec("web", &["env"]).await;
     assert_eq!(code, 0);
-    assert!(out.contains("version=v1\n") && out.contains("POD_NAME=web\n") && out.contains("http_proxy=http://127."), "{out}");
+    assert!(
+        out.contains("version=v1\n") && out.contains("POD_NAME=web\n") && out.contains("http_proxy=http://127."),
+        "{out}"
+    );
     assert_eq!(bed.exec("web", &["fail", "7", "oh"]).await, (7, String::new(), "oh\n".to_owned()));
     let (code, _, err) = bed.exec("web", &["sh", "-c", "ls"]).await;
     assert_eq!(code, 127);

@@ -6,7 +6,13 @@ impl Bed {
     /// A Service over these ready pods; the slice is written as its controller would.
     async fn service(&self, name: &str, pods: &[&Arc<Object>]) -> Arc<Object> {
         let spec = json!({"ports": [{"port": 7777}]});
-        let service = self.create("", "services", json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec})).await;
+        let service = self
+            .create(
+                "",
+                "services",
+                json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}),
+            )
+            .await;
         self.create("discovery.k8s.io", "endpointslices", slice(name, pods)).await;
         service
     }
@@ -26,7 +32,8 @@ impl Bed {
 }
 
 fn slice(name: &str, pods: &[&Arc<Object>]) -> Value {
-    let endpoints: Vec<Value> = pods.iter().map(|pod| json!({"addresses": [pod["status"]["podIP"]], "conditions": {"ready": true}})).collect();
+    let endpoints: Vec<Value> =
+        pods.iter().map(|pod| json!({"addresses": [pod["status"]["podIP"]], "conditions": {"ready": true}})).collect();
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
         "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},

@@ -28,7 +28,9 @@ async fn a_slow_admission_holds_up_no_other_clients_write() {
         }
         go.send(()).unwrap();
     };
-    tokio::time::timeout(HANG, async { futures::join!(slow, others) }).await.expect("the other writes waited for the slow one");
+    tokio::time::timeout(HANG, async { futures::join!(slow, others) })
+        .await
+        .expect("the other writes waited for the slow one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,10 +73,13 @@ async fn no_object_comes_into_a_namespace_that_has_ended() {
         let (kind, namespaces) = (t.kind("configmaps"), t.kind("namespaces"));
         let creates = (0..10).map(|i| {
             let (t, kind) = (&t, kind.clone());
-            async move { t.registry.create(&kind, Some("mine"), config(&format!("c{i}"), "1"), &WriteOptions::default()).await }
+            async move {
+                t.registry.create(&kind, Some("mine"), config(&format!("c{i}"), "1"), &WriteOptions::default()).await
+            }
         });
         let o = DeleteOptions::default();
-        let (made, deleted) = futures::join!(futures::future::join_all(creates), t.registry.delete(&namespaces, None, "mine", &o));
+        let (made, deleted) =
+            futures::join!(futures::future::join_all(creates), t.registry.delete(&namespaces, None, "mine", &o));
         let at = |object: &Object| object["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap();
         let end = at(deleted.unwrap().object());
         for made in made {
@@ -93,10 +98,13 @@ async fn what_a_hook_took_is_given_back_where_the_object_is_not_stored() {
     let hook: AdmissionHook = Arc::new(move |request, _| {
         count.fetch_add(1, Ordering::Relaxed);
         let count = count.clone();
-        request.on_failure(move || { count.fetch_sub(1, Ordering::Relaxed); });
+        request.on_failure(move || {
+            count.fetch_sub(1, Ordering::Relaxed);
+        });
         Ok(Vec::new())
     });
-    let refuse: AdmissionHook = Arc::new(|_, object| if object["data"]["x"] == "bad" { Err(Status::forbidden("no")) } else { Ok(Vec::new()) });
+    let refuse: AdmissionHook =
+        Arc::new(|_, object| if object["data"]["x"] == "bad" { Err(Status::forbidden("no")) } else { Ok(Vec::new()) });
     let t = Fixture::with(vec![hook, refuse]).await;
     let before = taken.load(Ordering::Relaxed);
     t.create("configmaps", config("a", "bad")).await.unwrap_err();
@@ -107,7 +115,9 @@ async fn what_a_hook_took_is_given_back_where_the_object_is_not_stored() {
 
 #[tokio::test]
 async fn warnings_of_one_write_are_bounded_and_counted_once() {
-    let hook: AdmissionHook = Arc::new(|request, _| Ok(if request.kind.kind == "ConfigMap" { vec!["w".repeat(10_000); 1000] } else { Vec::new() }));
+    let hook: AdmissionHook = Arc::new(|request, _| {
+        Ok(if request.kind.kind == "ConfigMap" { vec!["w".repeat(10_000); 1000] } else { Vec::new() })
+    });
     let t = Fixture::with(vec![hook]).await;
     let kind = t.kind("configmaps");
     let written = t.registry.create(&kind, Some("default"), config("a", "1"), &WriteOptions::default()).await.unwrap();

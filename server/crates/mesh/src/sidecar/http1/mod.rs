@@ -70,9 +70,24 @@ mod tests {
     /// Bytes that look like heads, with the mistakes that matter.
     fn head() -> impl Strategy<Value = Vec<u8>> {
         let part = prop_oneof![
-            Just("GET / HTTP/1.1\r\n"), Just("POST http://a/ HTTP/1.1\r\n"), Just("Host: a\r\n"), Just("Content-Length: 3\r\n"), Just("Content-Length: 3,3\r\n"),
-            Just("Transfer-Encoding: chunked\r\n"), Just("transfer-encoding:\tchunked \r\n"), Just("X: y\n"), Just(" fold\r\n"), Just("\r\n"), Just("\n"), Just("\0"),
-            Just("Connection: close, x\r\n"), Just("Expect: 100-continue\r\n"), Just("Upgrade: h2c\r\n"), Just(":"), Just("\r"), Just("HTTP/1.1 200 OK\r\n"),
+            Just("GET / HTTP/1.1\r\n"),
+            Just("POST http://a/ HTTP/1.1\r\n"),
+            Just("Host: a\r\n"),
+            Just("Content-Length: 3\r\n"),
+            Just("Content-Length: 3,3\r\n"),
+            Just("Transfer-Encoding: chunked\r\n"),
+            Just("transfer-encoding:\tchunked \r\n"),
+            Just("X: y\n"),
+            Just(" fold\r\n"),
+            Just("\r\n"),
+            Just("\n"),
+            Just("\0"),
+            Just("Connection: close, x\r\n"),
+            Just("Expect: 100-continue\r\n"),
+            Just("Upgrade: h2c\r\n"),
+            Just(":"),
+            Just("\r"),
+            Just("HTTP/1.1 200 OK\r\n"),
         ];
         prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat().into_bytes())
     }

@@ -102,9 +102,20 @@ pub(crate) fn known(name: &str) -> Known {
 /// `x-envoy-…` headers that Envoy takes away from requests that do not come from itself, and those it writes anew.
 fn internal(rest: &str) -> Known {
     const INTERNAL: [&str; 14] = [
-        "internal", "max-retries", "retry-on", "retry-grpc-on", "retriable-status-codes", "retriable-header-names", "upstream-alt-stat-name",
-        "upstream-rq-timeout-ms", "upstream-rq-per-try-timeout-ms", "upstream-rq-timeout-alt-response", "expected-rq-timeout-ms", "force-trace",
-        "ip-tags", "hedge-on-per-try-timeout",
+        "internal",
+        "max-retries",
+        "retry-on",
+        "retry-grpc-on",
+        "retriable-status-codes",
+        "retriable-header-names",
+        "upstream-alt-stat-name",
+        "upstream-rq-timeout-ms",
+        "upstream-rq-per-try-timeout-ms",
+        "upstream-rq-timeout-alt-response",
+        "expected-rq-timeout-ms",
+        "force-trace",
+        "ip-tags",
+        "hedge-on-per-try-timeout",
     ];
     if rest.eq_ignore_ascii_case("attempt-count") {
         Known::Attempt
@@ -132,7 +143,10 @@ impl crate::table::Headers for Request<'_> {
 
 impl<'b> Request<'b> {
     fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b str> + 's {
-        self.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).filter_map(|h| std::str::from_utf8(h.value).ok())
+        self.headers
+            .iter()
+            .filter(move |h| h.name.eq_ignore_ascii_case(name))
+            .filter_map(|h| std::str::from_utf8(h.value).ok())
     }
 }
 
@@ -207,7 +221,9 @@ fn check<'b>(method: &'b str, target: &'b str, version: u8, headers: &'b [Header
                 expects_continue = true;
             }
             // Old clients of proxies mean Connection by it.
-            Known::Hop if header.name.eq_ignore_ascii_case("proxy-connection") => keep |= has_token(header.value, "keep-alive"),
+            Known::Hop if header.name.eq_ignore_ascii_case("proxy-connection") => {
+                keep |= has_token(header.value, "keep-alive")
+            }
             _ => {}
         }
     }
@@ -232,7 +248,18 @@ fn check<'b>(method: &'b str, target: &'b str, version: u8, headers: &'b [Header
     let framing = if chunked { Framing::Chunked(Chunks::new()) } else { Framing::length(length.unwrap_or(0)) };
     let keep_alive = if version == 1 { !close } else { keep && !close };
     let expects_continue = expects_continue && version == 1 && has_body;
-    Ok(Request { method, target, version, headers, host, framing, keep_alive, upgrade, expects_continue, connection_names_more })
+    Ok(Request {
+        method,
+        target,
+        version,
+        headers,
+        host,
+        framing,
+        keep_alive,
+        upgrade,
+        expects_continue,
+        connection_names_more,
+    })
 }
 
 #[cfg(test)]

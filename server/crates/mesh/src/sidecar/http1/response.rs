@@ -23,7 +23,10 @@ pub(crate) fn parse_response<T>(head: &[u8], to_head: bool, then: impl FnOnce(&R
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
-    if !matches!(config.parse_response_with_uninit_headers(&mut parsed, head, &mut headers), Ok(httparse::Status::Complete(_))) {
+    if !matches!(
+        config.parse_response_with_uninit_headers(&mut parsed, head, &mut headers),
+        Ok(httparse::Status::Complete(_))
+    ) {
         return None;
     }
     let (status, version) = (parsed.code?, parsed.version?);
@@ -32,7 +35,13 @@ pub(crate) fn parse_response<T>(head: &[u8], to_head: bool, then: impl FnOnce(&R
     Some(then(&response))
 }
 
-fn check<'b>(status: u16, version: u8, reason: &'b str, headers: &'b [Header<'b>], to_head: bool) -> Option<Response<'b>> {
+fn check<'b>(
+    status: u16,
+    version: u8,
+    reason: &'b str,
+    headers: &'b [Header<'b>],
+    to_head: bool,
+) -> Option<Response<'b>> {
     let (mut length, mut chunked, mut close, mut keep) = (None, false, false, false);
     let mut connection_names_more = false;
     let mut named = 0;

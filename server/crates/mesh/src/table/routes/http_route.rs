@@ -3,7 +3,8 @@
 use crate::json::{fields, list, present, text};
 use crate::table::build::{Reporter, full_name};
 use crate::table::{
-    Action, Destination, Fault, HeaderChanges, HeaderOps, Match, Mirror, Pattern, Redirect, Retries, RetryOn, Rewrite, Route, StringMatch, duration_ms, is_visible,
+    Action, Destination, Fault, HeaderChanges, HeaderOps, Match, Mirror, Pattern, Redirect, Retries, RetryOn, Rewrite,
+    Route, StringMatch, duration_ms, is_visible,
 };
 use serde_json::Value;
 
@@ -12,7 +13,23 @@ pub(super) fn read(value: &Value, path: &str, namespace: &str, report: &mut Repo
     report.only(
         value,
         path,
-        &["name", "match", "route", "redirect", "directResponse", "timeout", "retries", "rewrite", "headers", "fault", "mirror", "mirrors", "mirrorPercentage", "mirrorPercent", "mirror_percent"],
+        &[
+            "name",
+            "match",
+            "route",
+            "redirect",
+            "directResponse",
+            "timeout",
+            "retries",
+            "rewrite",
+            "headers",
+            "fault",
+            "mirror",
+            "mirrors",
+            "mirrorPercentage",
+            "mirrorPercent",
+            "mirror_percent",
+        ],
     );
     let mut matches = Vec::new();
     let written = list(value, "match");
@@ -38,7 +55,11 @@ pub(super) fn read(value: &Value, path: &str, namespace: &str, report: &mut Repo
 
 fn action(value: &Value, path: &str, namespace: &str, report: &mut Reporter<'_>) -> Action {
     if let Some(redirect) = present(value, "redirect") {
-        report.only(redirect, &format!("{path}.redirect"), &["uri", "prefixRewrite", "authority", "scheme", "port", "derivePort", "redirectCode"]);
+        report.only(
+            redirect,
+            &format!("{path}.redirect"),
+            &["uri", "prefixRewrite", "authority", "scheme", "port", "derivePort", "redirectCode"],
+        );
         let part = |key: &str| Some(text(redirect, key).to_string()).filter(|s| !s.is_empty());
         let code = number(redirect, "redirectCode").filter(|c| *c != 0).unwrap_or(301);
         if ![301, 302, 303, 307, 308].contains(&code) {
@@ -89,9 +110,15 @@ fn mirrors(route: &Value, path: &str, namespace: &str, report: &mut Reporter<'_>
         subset: text(to, "subset").into(),
         percent: percent.unwrap_or(100.0),
     };
-    let percent = route.pointer("/mirrorPercentage/value").or(route.get("mirrorPercent")).or(route.get("mirror_percent")).and_then(Value::as_f64);
+    let percent = route
+        .pointer("/mirrorPercentage/value")
+        .or(route.get("mirrorPercent"))
+        .or(route.get("mirror_percent"))
+        .and_then(Value::as_f64);
     let first = present(route, "mirror").map(|to| one(to, percent));
-    let rest = list(route, "mirrors").iter().filter_map(|m| Some(one(present(m, "destination")?, m.pointer("/percentage/value").and_then(Value::as_f64))));
+    let rest = list(route, "mirrors")
+        .iter()
+        .filter_map(|m| Some(one(present(m, "destination")?, m.pointer("/percentage/value").and_then(Value::as_f64))));
     first.into_iter().chain(rest).collect()
 }
 
@@ -101,7 +128,18 @@ fn number(value: &Value, key: &str) -> Option<u16> {
 
 fn read_match(value: &Value, path: &str, report: &mut Reporter<'_>) -> Option<Match> {
     const KNOWN: [&str; 12] = [
-        "name", "uri", "ignoreUriCase", "method", "scheme", "authority", "port", "headers", "withoutHeaders", "queryParams", "sourceNamespace", "gateways",
+        "name",
+        "uri",
+        "ignoreUriCase",
+        "method",
+        "scheme",
+        "authority",
+        "port",
+        "headers",
+        "withoutHeaders",
+        "queryParams",
+        "sourceNamespace",
+        "gateways",
     ];
     report.only(value, path, &KNOWN);
     let gateways: Vec<&str> = crate::json::texts(value, "gateways").collect();
@@ -109,16 +147,22 @@ fn read_match(value: &Value, path: &str, report: &mut Reporter<'_>) -> Option<Ma
         return None;
     }
     // A condition that cannot be checked must not be left out: the match would take more than was meant.
-    let unknown = value.as_object()?.iter().any(|(k, v)| !KNOWN.contains(&k.as_str()) && k != "statPrefix" && !v.is_null());
+    let unknown =
+        value.as_object()?.iter().any(|(k, v)| !KNOWN.contains(&k.as_str()) && k != "statPrefix" && !v.is_null());
     if unknown {
         return None;
     }
-    let patterns = ["uri", "method", "scheme", "authority"].into_iter().filter_map(|key| Some((key.to_string(), present(value, key)?)));
-    let maps = ["headers", "withoutHeaders", "queryParams"].into_iter().flat_map(|key| fields(value, key).map(move |(name, v)| (format!("{key}.{name}"), v)));
+    let patterns = ["uri", "method", "scheme", "authority"]
+        .into_iter()
+        .filter_map(|key| Some((key.to_string(), present(value, key)?)));
+    let maps = ["headers", "withoutHeaders", "queryParams"]
+        .into_iter()
+        .flat_map(|key| fields(value, key).map(move |(name, v)| (format!("{key}.{name}"), v)));
     let mut unreadable = false;
     for (place, pattern) in patterns.chain(maps) {
         report.only(pattern, &format!("{path}.{place}"), &["exact", "prefix", "regex"]);
-        unreadable |= pattern.as_object().is_some_and(|o| o.keys().any(|k| !["exact", "prefix", "regex"].contains(&k.as_str())));
+        unreadable |=
+            pattern.as_object().is_some_and(|o| o.keys().any(|k| !["exact", "prefix", "regex"].contains(&k.as_str())));
     }
     if unreadable {
         return None;
@@ -134,7 +178,8 @@ fn read_match(value: &Value, path: &str, report: &mut Reporter<'_>) -> Option<Ma
             })
             .collect::<Vec<_>>()
     };
-    let (headers, without_headers, query) = (many("headers", true), many("withoutHeaders", true), many("queryParams", false));
+    let (headers, without_headers, query) =
+        (many("headers", true), many("withoutHeaders", true), many("queryParams", false));
     if let Some(error) = invalid {
         report.add("Invalid", format!("{path} is not used: {error}"));
         return None;
@@ -162,7 +207,9 @@ fn string_match(value: &Value) -> Result<StringMatch, String> {
     }
     match value.get("regex").and_then(Value::as_str) {
         // `*` alone is what Istio's documents once used for "is there".
-        Some(regex) if regex != "*" => Pattern::new(regex).map(StringMatch::Regex).map_err(|e| format!("pattern {regex}: {e}")),
+        Some(regex) if regex != "*" => {
+            Pattern::new(regex).map(StringMatch::Regex).map_err(|e| format!("pattern {regex}: {e}"))
+        }
         _ => Ok(StringMatch::Present),
     }
 }
@@ -223,7 +270,8 @@ fn rewrite(value: &Value, path: &str, report: &mut Reporter<'_>) -> Rewrite {
         Some(written.to_string()).filter(|s| !s.is_empty())
     };
     let (uri, authority) = (part(value, "uri", path), part(value, "authority", path));
-    let with = present(value, "uriRegexRewrite").and_then(|r| Some((r, part(r, "rewrite", &format!("{path}.uriRegexRewrite"))?)));
+    let with = present(value, "uriRegexRewrite")
+        .and_then(|r| Some((r, part(r, "rewrite", &format!("{path}.uriRegexRewrite"))?)));
     let regex = with.and_then(|(r, with)| match Pattern::new(text(r, "match")) {
         Ok(pattern) => Some((pattern, with)),
         Err(error) => {
@@ -269,8 +317,14 @@ fn headers(holder: &Value, path: &str, report: &mut Reporter<'_>) -> HeaderChang
     }
     let side = |side: &str| {
         let ops = holder.get("headers").and_then(|h| h.get(side)).unwrap_or(&Value::Null);
-        let pairs = |key: &str| fields(ops, key).filter_map(|(n, v)| Some((n.to_ascii_lowercase(), v.as_str()?.to_string()))).collect();
-        HeaderOps { set: pairs("set"), add: pairs("add"), remove: crate::json::texts(ops, "remove").map(str::to_ascii_lowercase).collect() }
+        let pairs = |key: &str| {
+            fields(ops, key).filter_map(|(n, v)| Some((n.to_ascii_lowercase(), v.as_str()?.to_string()))).collect()
+        };
+        HeaderOps {
+            set: pairs("set"),
+            add: pairs("add"),
+            remove: crate::json::texts(ops, "remove").map(str::to_ascii_lowercase).collect(),
+        }
     };
     HeaderChanges { request: side("request"), response: side("response") }
 }
