@@ -2,7 +2,7 @@
 //!
 //! Istio's `istio_requests_total` where it is there, else Envoy's counters of the route's clusters (shown by the annotation on the
 //! client's pods). Source: Istio's "Standard Metrics"; Envoy's "Cluster manager statistics"; the Prometheus text format.
-use super::conditions::{Scene, is};
+use super::conditions::scene::{Scene, is};
 use super::proxies::client_proxies;
 use super::space::Space;
 use crate::k8s::{Forwarded, ROUTE_HOST};

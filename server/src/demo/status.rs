@@ -1,6 +1,7 @@
 //! What the page shows of a namespace, put together again whenever something changes.
 use super::commands;
-use super::conditions::{Scene, conditions, is_ready};
+use super::conditions::scene::Scene;
+use super::conditions::{conditions, is_ready};
 use super::facts::{Facts, Line};
 use super::observe::{demo_pods, observe};
 use super::route;

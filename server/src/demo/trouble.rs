@@ -2,7 +2,7 @@
 //!
 //! Sources: kubelet's waiting reasons; the scheduler's `PodScheduled` condition; a Deployment's `ReplicaFailure`, which has the
 //! words of its ReplicaSet's `FailedCreate` event.
-use super::conditions::{Scene, is};
+use super::conditions::scene::{Scene, is};
 use super::lease::{Held, clock};
 use super::pods::{PodSeen, Stuck};
 use crate::k8s::{Id, KindName, World};

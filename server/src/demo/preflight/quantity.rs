@@ -7,7 +7,7 @@ pub fn quantity(text: &str) -> Option<f64> {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let (number, suffix) = match text.strip_prefix(number) {
         // An exponent: `1e3`.
-        Some(rest) if rest.is_empty() => (text, ""),
+        Some("") => (text, ""),
         Some(rest) => (number, rest),
         None => (text, ""),
     };

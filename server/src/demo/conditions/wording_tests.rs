@@ -1,9 +1,11 @@
 //! Conditions and log lines as people read them, from real objects, in both languages.
 use super::*;
+use crate::demo::facts::Facts;
 use crate::demo::facts::{Line, now_ms};
 use crate::demo::observe::{demo_pods, observe};
 use crate::demo::plan::Goal;
 use crate::demo::pods::tests::pod;
+use crate::k8s::{Id, Reach, World};
 use app::types::Verb;
 use serde_json::{Value, json};
 

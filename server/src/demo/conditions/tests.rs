@@ -1,7 +1,10 @@
 //! Objects and facts in, conditions out.
 use super::*;
+use crate::demo::facts::Facts;
 use crate::demo::observe::{demo_pods, observe};
 use crate::demo::pods::tests::pod;
+use crate::demo::route;
+use crate::k8s::{Reach, World};
 use serde_json::{Value, json};
 
 /// The condition of a kind: its reason and message.
