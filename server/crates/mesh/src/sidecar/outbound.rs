@@ -1,16 +1,14 @@
 //! The first two phases of a request from the app: route, and pick.
 
-use super::balance::hash;
 use super::changes::Levels;
+use super::hash_key::hash_key;
 use super::metrics::{Flag, Peer};
 use super::path::normalized;
 use super::reply::Reply;
+use super::rewrite::{redirect, rewrite};
 use super::routing::{LiveCluster, LiveHost};
 use super::shared::Shared;
-use crate::table::{
-    Action, Balance, Destination, Headers, Match, Matched, Mirror, Redirect, RequestView, Rewrite, Route, StringMatch,
-    is_visible, pick_weighted, route_for,
-};
+use crate::table::{Action, Destination, Headers, Matched, Mirror, RequestView, Route, pick_weighted, route_for};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -244,7 +242,7 @@ pub(crate) fn decide(
     let destinations = match &route.action {
         Action::Forward(destinations) => destinations,
         Action::Redirect(to) => {
-            let location = Some(redirect(to, &target, &path, scheme, port, by));
+            let location = Some(redirect(to, target.authority, &path, scheme, port, by));
             return Decision::Reply(Reply {
                 status: to.code,
                 flag: Flag::None,
@@ -357,112 +355,6 @@ fn own_address(shared: &Shared, name: &str, port: u16) -> Option<Result<SocketAd
         _ if [ports.admin, ports.stats, ports.health].contains(&port) => Ok(SocketAddr::new(config.pod_ip, port)),
         _ => Ok(SocketAddr::new(config.app_ip, port)),
     })
-}
-
-/// Where a redirect leads, as Envoy puts it together.
-fn redirect(
-    to: &Redirect,
-    target: &Target<'_>,
-    path: &str,
-    scheme: &str,
-    requested: u16,
-    by: Option<&Match>,
-) -> String {
-    let new_scheme = to.scheme.as_deref().unwrap_or(scheme);
-    let port = to.port.or(to.request_port.then_some(requested)).map_or(String::new(), |p| format!(":{p}"));
-    let host = match &to.authority {
-        Some(authority) => authority.as_str(),
-        None => own_host(target.authority, scheme, new_scheme, &port),
-    };
-    let path = match (&to.uri, &to.prefix) {
-        // A query of its own takes the place of the request's.
-        (Some(uri), _) if uri.contains('?') => uri.clone(),
-        (Some(uri), _) => format!("{uri}{}", path.find('?').map_or("", |at| &path[at..])),
-        (None, Some(prefix)) => {
-            rewrite(&Rewrite { uri: Some(prefix.clone()), ..Rewrite::default() }, by, path).unwrap_or_default()
-        }
-        (None, None) => path.to_string(),
-    };
-    format!("{new_scheme}://{host}{port}{path}")
-}
-
-/// The request's host: without its port where another one is given, or where it was its scheme's own and the scheme is another.
-fn own_host<'h>(authority: &'h str, scheme: &str, new_scheme: &str, new_port: &str) -> &'h str {
-    let Some(at) = authority.rfind(':').filter(|at| !authority[*at..].contains(']')) else { return authority };
-    let own_port = matches!((scheme, &authority[at..]), ("http", ":80") | ("https", ":443"));
-    if !new_port.is_empty() || (scheme != new_scheme && own_port) { &authority[..at] } else { authority }
-}
-
-/// The path to send; `None` where it stays as it is. A table from elsewhere is not believed to be free of line ends, either.
-fn rewrite(rewrite: &Rewrite, by: Option<&Match>, target: &str) -> Option<String> {
-    let rewritten = spelled(rewrite, by, target).filter(|path| is_visible(path))?;
-    // A pattern may leave nothing of a path.
-    Some(if rewritten.is_empty() || rewritten.starts_with('?') { format!("/{rewritten}") } else { rewritten })
-}
-
-fn spelled(rewrite: &Rewrite, by: Option<&Match>, target: &str) -> Option<String> {
-    let (path, query) = target.find('?').map_or((target, ""), |at| target.split_at(at));
-    if let Some((pattern, with)) = &rewrite.regex {
-        // RE2 writes groups as \1, this engine as ${1}.
-        let mut replacement = String::new();
-        let mut chars = with.chars();
-        while let Some(c) = chars.next() {
-            match (c, chars.as_str().chars().next()) {
-                ('\\', Some(d)) if d.is_ascii_digit() => {
-                    replacement.push_str(&format!("${{{d}}}"));
-                    chars.next();
-                }
-                ('$', _) => replacement.push_str("$$"),
-                _ => replacement.push(c),
-            }
-        }
-        return Some(format!("{}{query}", pattern.replace_all(path, &replacement)?));
-    }
-    let uri = rewrite.uri.as_deref()?;
-    let rest = match by.and_then(|m| m.uri.as_ref()) {
-        Some(StringMatch::Prefix(prefix)) => path.get(prefix.len()..).unwrap_or(""),
-        Some(StringMatch::Exact(_) | StringMatch::Regex(_)) => "",
-        // Everything matches the prefix "/".
-        Some(StringMatch::Present) | None => path.get(1..).unwrap_or(""),
-    };
-    Some(format!("{uri}{rest}{query}"))
-}
-
-/// The key of consistent hashing, and the cookie it was made up for where the client has none and is to be given one.
-fn hash_key(
-    shared: &Shared,
-    cluster: &LiveCluster,
-    headers: &dyn Headers,
-    path: &str,
-) -> (Option<u64>, Option<String>) {
-    let key = |value: &str| Some(hash(value.as_bytes()));
-    match &cluster.policy.balance {
-        Balance::HashHeader(name) => (headers.value(name).and_then(|v| key(&v)), None),
-        Balance::HashQuery(name) => (
-            path.split_once('?').and_then(|(_, query)| crate::table::query_value(query, name)).and_then(|v| key(&v)),
-            None,
-        ),
-        // Everything that goes out comes from this pod.
-        Balance::HashSourceIp => (key("this pod"), None),
-        Balance::HashCookie(cookie) => match (cookie_value(headers, &cookie.name), cookie.ttl_ms) {
-            (Some(value), _) => (key(&value), None),
-            (None, Some(ttl_ms)) => {
-                let value = format!("{:016x}", shared.draw());
-                let age = if ttl_ms >= 1000 { format!("; Max-Age={}", ttl_ms / 1000) } else { String::new() };
-                let path = if cookie.path.is_empty() { String::new() } else { format!("; Path={}", cookie.path) };
-                let text = format!("{}=\"{value}\"{age}{path}; HttpOnly", cookie.name);
-                (key(&value), Some(text).filter(|t| http::HeaderValue::from_str(t).is_ok()))
-            }
-            (None, None) => (None, None),
-        },
-        Balance::LeastRequest | Balance::RoundRobin | Balance::Random => (None, None),
-    }
-}
-
-fn cookie_value(headers: &dyn Headers, name: &str) -> Option<String> {
-    let all = headers.value("cookie")?;
-    let mut pairs = all.split([';', ',']).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(n, _)| *n == name).map(|(_, v)| v.trim_matches('"').to_string())
 }
 
 #[cfg(test)]
