@@ -1,5 +1,7 @@
 //! What stops for everybody: a real cluster's API server, and the mesh's control plane. The panel says so within seconds, keeps what it
 //! saw last, and goes on by itself when they are back. Last of the tests on a real cluster, one at a time: nothing else works meanwhile.
+// The environment says where the programs and the cluster of the tests are.
+#![allow(clippy::disallowed_methods)]
 mod common;
 #[path = "browser/driver.rs"]
 mod driver;
@@ -63,6 +65,8 @@ impl Drop for Stopped<'_> {
     }
 }
 
+// The lock keeps the tests of this file apart; nothing else waits for it.
+#[allow(clippy::await_holding_lock)]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_stops_is_told_and_comes_back_by_itself() {
     let Some(admin) = Admin::here() else { return };

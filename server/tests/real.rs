@@ -1,4 +1,6 @@
 //! What only a real cluster can show: the panel inside it, as its manifests install it. Runs where `DEMO_PANEL_TEST_KUBECONFIG` names one.
+// The environment says where the programs and the cluster of the tests are.
+#![allow(clippy::disallowed_methods)]
 mod common;
 
 use common::programs::{Following, Ran, workspace};

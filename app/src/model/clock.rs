@@ -12,7 +12,7 @@ pub fn age(created_s: u64, now_ms: u64) -> String {
     let s = (now_ms / 1000).saturating_sub(created_s);
     match s {
         0..120 => format!("{s}s"),
-        120..600 if s % 60 > 0 => format!("{}m{}s", s / 60, s % 60),
+        120..600 if !s.is_multiple_of(60) => format!("{}m{}s", s / 60, s % 60),
         120..10_800 => format!("{}m", s / 60),
         10_800..172_800 => format!("{}h", s / 3600),
         _ => format!("{}d", s / 86_400),

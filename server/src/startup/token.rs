@@ -48,7 +48,7 @@ fn check_mode(file: &Path) -> Result<(), StartError> {
     let shown = file.display();
     Err(StartError::new(
         format!("the token in {shown} has mode {mode:04o}: other users of this machine can read it"),
-        &format!("Close it with `chmod 600 {shown}`."),
+        format!("Close it with `chmod 600 {shown}`."),
     ))
 }
 

@@ -1,4 +1,6 @@
 //! A real Chromium, driven through its WebDriver: what a person does with mouse and keyboard, and what the page says of itself.
+// The environment says where the programs and the cluster of the tests are.
+#![allow(clippy::disallowed_methods)]
 #![allow(dead_code)]
 
 use fantoccini::actions::{InputSource as _, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};

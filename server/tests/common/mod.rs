@@ -1,4 +1,6 @@
 //! The whole program under test: started on a folder of its own, spoken to over HTTP, gone without a trace at the end.
+// The environment says where the programs and the cluster of the tests are.
+#![allow(clippy::disallowed_methods)]
 #![allow(dead_code)]
 
 pub mod programs;

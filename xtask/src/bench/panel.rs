@@ -178,10 +178,10 @@ impl Panel {
             let line = line.context("read the live stream")?;
             if let Some(name) = line.strip_prefix("event:") {
                 event = name.trim().to_owned();
-            } else if let Some(data) = line.strip_prefix("data:").filter(|_| event == "traffic") {
-                if enough(&serde_json::from_str(data).context("read a frame")?) {
-                    return Ok(());
-                }
+            } else if let Some(data) = line.strip_prefix("data:").filter(|_| event == "traffic")
+                && enough(&serde_json::from_str(data).context("read a frame")?)
+            {
+                return Ok(());
             }
         }
         Err(error("the live stream ended"))

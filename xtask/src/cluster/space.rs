@@ -187,10 +187,10 @@ fn left_over(place: &Place) -> Vec<String> {
     if let Some(pid) = place.holder() {
         left.push(format!("process {pid}"));
     }
-    if let Ok(device) = std::fs::read_to_string(place.file("link")) {
-        if Path::new("/sys/class/net").join(device.trim()).exists() {
-            left.push(format!("link {device}"));
-        }
+    if let Ok(device) = std::fs::read_to_string(place.file("link"))
+        && Path::new("/sys/class/net").join(device.trim()).exists()
+    {
+        left.push(format!("link {device}"));
     }
     let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
     for top in hierarchies.chain(["/sys/fs/cgroup".into()]) {

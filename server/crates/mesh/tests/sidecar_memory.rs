@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 fn resident() -> usize {
     let pages =
         std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse::<usize>().unwrap();
-    pages * 4096 >> 20
+    (pages * 4096) >> 20
 }
 
 /// A connection from `from` with a head of 60 KB that does not end. `None` where the sidecar does not take it.

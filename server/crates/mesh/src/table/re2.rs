@@ -123,7 +123,7 @@ impl Translation<'_> {
                 Some('[') if self.rest.peek() == Some(&':') => {
                     // `[:alpha:]`; both know the same names.
                     self.out.push('[');
-                    while let Some(c) = self.rest.next() {
+                    for c in self.rest.by_ref() {
                         self.out.push(c);
                         if c == ']' {
                             break;

@@ -22,10 +22,8 @@ pub fn virtual_service(object: &Value) -> Result<(), String> {
     if ["http", "tcp", "tls"].iter().all(|kind| list(spec, kind).is_empty()) {
         errors.add("http, tcp or tls must be provided in virtual service");
     }
-    if let Err(words) = crate::table::check_patterns(spec) {
-        // Before any of them is looked at more closely.
-        return Err(words);
-    }
+    // Before any pattern is looked at more closely.
+    crate::table::check_patterns(spec)?;
     for (index, route) in list(spec, "http").iter().enumerate() {
         if route.is_null() {
             errors.add("http route may not be null");

@@ -5,7 +5,6 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -107,6 +106,5 @@ async fn answer(
         }
     }
     let text = format!("{version} {target}");
-    let done: Result<_, Infallible> = Ok(response.status(status).body(Full::from(text)).unwrap());
-    Ok(done.unwrap())
+    Ok(response.status(status).body(Full::from(text)).unwrap())
 }
