@@ -67,8 +67,11 @@ impl Test {
         let real =
             if self.args.is_empty() && self.only != Some(Only::Embedded) { Some(RealSuite::choose()) } else { None };
         let embedded = self.only != Some(Only::Real);
-        let mut steps = Steps::new(7 + usize::from(embedded) + real.as_ref().map_or(0, RealSuite::steps));
+        let linted = embedded && self.args.is_empty();
+        let own = 8 + usize::from(linted) + usize::from(embedded);
+        let mut steps = Steps::new(own + real.as_ref().map_or(0, RealSuite::steps));
         steps.step("Rules of the house", tidy::check)?;
+        steps.step("Format", || checked_by("fmt", "rustfmt", &["--all", "--check"]))?;
         let programs = Programs {
             chromium: steps.step("Chromium and its driver", tools::chromium)?,
             kubectl: steps.step("kubectl", tools::kubectl)?,
@@ -79,6 +82,11 @@ impl Test {
         steps.step("Browser's half: wasm, JavaScript, CSS (the first time 2 to 3 min on two cores)", || {
             browser_half::build(&tools::wasm_compiler()?, Profile::Release)
         })?;
+        if linted {
+            steps.step("Lints (the first time 3 to 4 min on two cores)", || {
+                checked_by("clippy", "clippy", &["--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])
+            })?;
+        }
         if embedded {
             steps.step("Tests (the first time 5 to 7 min to build on two cores)", || {
                 let mut command = programs.cargo_test();
@@ -95,6 +103,17 @@ impl Test {
         }
         steps.save()
     }
+}
+
+/// Runs `cargo <command>`. A tool chain without it (Debian's has it in a package of its own) is no failure of what is tested, so that is
+/// printed: the workflow on GitHub has both.
+fn checked_by(command: &str, component: &str, args: &[&str]) -> Result<()> {
+    let installed = cargo().args([command, "--version"]).output().is_ok_and(|output| output.status.success());
+    if !installed {
+        println!("    not checked: no `cargo {command}` here. Install it: rustup component add {component}");
+        return Ok(());
+    }
+    run(cargo().arg(command).args(args))
 }
 
 #[cfg(test)]

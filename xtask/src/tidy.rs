@@ -13,8 +13,8 @@ impl Tidy {
     }
 }
 
-/// Longest file of ours, tests aside; look again at 400.
-const MOST_LINES: usize = 450;
+/// Longest file of ours, tests aside.
+const MOST_LINES: usize = 420;
 
 /// Which words a folder's sources must not hold: the direction of dependency inside the server's crate.
 const UNKNOWN_TO: [(&str, &[&str]); 4] = [
@@ -34,11 +34,15 @@ pub fn check() -> Result<()> {
     for file in &files {
         let text = std::fs::read_to_string(file).context(format!("read {}", file.display()))?;
         let name = file.strip_prefix(workspace()).unwrap_or(file).to_string_lossy().into_owned();
-        let test = name.contains("/tests/") || name.ends_with("tests.rs") || name.contains("/benches/");
+        let test = name.contains("/tests/")
+            || name.ends_with("tests.rs")
+            || name.contains("/benches/")
+            || name.contains("/examples/");
         if !text.starts_with("//!") && !text.starts_with("#![") {
             breaches.push(format!("{name}: does not open with a `//!` line that says its job"));
         }
-        let lines = text.lines().count();
+        // A module of tests stands at the end of its file.
+        let lines = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines().count();
         if lines > MOST_LINES && !test {
             breaches.push(format!("{name}: {lines} lines, more than {MOST_LINES}"));
         }
