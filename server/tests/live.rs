@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
-/// A client that keeps the status as the README describes it.
+/// A client that keeps the status as docs/api.md describes it.
 struct Client<'a> {
     panel: &'a TestPanel,
     lines: std::io::Lines<BufReader<TcpStream>>,
@@ -88,7 +88,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Applies a patch by the README's rules, knowing nothing of the panel's types.
+/// Applies a patch by the rules of docs/api.md, knowing nothing of the panel's types.
 fn patch(status: &mut Value, patch: &Value) {
     for (field, new) in patch.as_object().unwrap() {
         match field.as_str() {

@@ -22,7 +22,7 @@ const NOT_HERE: [(&str, &str); 13] = [
     ("zero_failed", "asks of our own sidecar that no request is lost; there the sidecars are Envoy's"),
     ("roles", "starts the program's roles by themselves: no cluster takes part"),
     ("bad_input", "is about requests and state folders that are refused before a cluster is asked"),
-    ("readme", "runs the README's lines, which are about the embedded cluster"),
+    ("docs", "runs the lines of docs/api.md, which are about the embedded cluster"),
     ("host", "is about what the embedded cluster's pods reach of the host"),
     ("listeners", "floods the listeners of the panel and of the embedded cluster"),
     ("live", "is about the panel's own stream"),

@@ -31,7 +31,7 @@ fn chinese(code: Code) -> (&'static str, &'static str) {
         Code::ForeignOrigin => ("请求来自别处，已被拒绝", "请从面板自己的地址打开本页。"),
         Code::Forbidden => ("集群拒绝了当前用户", "请使用具有相应权限的用户。"),
         Code::NotFound => ("没有这个对象", "它可能已被移除；请重新部署。"),
-        Code::MethodNotAllowed => ("不支持此 HTTP 方法", "请使用 README 中的命令。"),
+        Code::MethodNotAllowed => ("不支持此 HTTP 方法", "请参阅 docs/api.md。"),
         Code::NotDeployed => ("演示尚未部署", "请先部署。"),
         Code::NoClient => ("没有可产生负载的客户端", "请部署客户端。"),
         Code::WeightOwned => ("权重由他人管理", "请采纳该修改，或将其还原。"),

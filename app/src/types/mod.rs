@@ -1,6 +1,6 @@
 //! What crosses the wire between browser and server: serde types alone, no Leptos, no I/O.
 //!
-//! A type here is a promise to curl users too: see the HTTP part of the README. Integers are fixed-width,
+//! A type here is a promise to curl users too: see docs/api.md. Integers are fixed-width,
 //! because `usize` differs in wasm.
 mod condition;
 mod error;

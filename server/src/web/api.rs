@@ -71,8 +71,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Decoded<T> {
             .await
             .map_err(|e| failure(Code::BadRequest, e.body_text(), "Try again."))?;
         let read = serde_json::from_slice(&bytes);
-        read.map(Decoded)
-            .map_err(|e| failure(Code::BadRequest, sentence(&words(&e)), "The README shows each verb's body."))
+        read.map(Decoded).map_err(|e| failure(Code::BadRequest, sentence(&words(&e)), "See the bodies in docs/api.md."))
     }
 }
 
@@ -237,5 +236,5 @@ pub async fn not_found() -> Failure {
 
 /// Another method than the route's.
 pub async fn wrong_method() -> Failure {
-    failure(Code::MethodNotAllowed, "This address takes another method.", "See the README.")
+    failure(Code::MethodNotAllowed, "This address takes another method.", "See docs/api.md.")
 }

@@ -182,7 +182,7 @@ fn turned_away(parts: &http::request::Parts) -> Response {
 
 async fn read_body(parts: &http::request::Parts, body: Body) -> Result<bytes::Bytes, super::failure::Failure> {
     let too_large = || {
-        failure(Code::TooLarge, "The body is larger than 1 MiB.", "Send what the README shows: a few bytes of JSON.")
+        failure(Code::TooLarge, "The body is larger than 1 MiB.", "Send what docs/api.md shows: a few bytes of JSON.")
     };
     let (path, headers) = (parts.uri.path(), &parts.headers);
     let length =

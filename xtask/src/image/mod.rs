@@ -135,7 +135,7 @@ fn static_program() -> Result<PathBuf> {
     let host = said.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned();
     if !host.ends_with("-linux-gnu") || which("gzip").is_none() {
         return Err(error(format!(
-            "the image is built on Linux with glibc and needs `gzip`; this is {host}. Use kubernetes/Dockerfile."
+            "the image is built on Linux with glibc and needs `gzip`; this is {host}. Build it in such a container."
         )));
     }
     let mut command = cargo();

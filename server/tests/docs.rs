@@ -1,4 +1,4 @@
-//! The README's curl journey, run from the README's own text.
+//! The curl journey of docs/api.md, run from its own text.
 mod common;
 use common::programs::{Ran, objects_of_ours, workspace};
 use common::{TestPanel, holds};
@@ -6,18 +6,18 @@ use std::process::Command;
 
 /// The fenced `sh` block below `## With curl`.
 fn curl_lines() -> String {
-    let text = std::fs::read_to_string(workspace().join("README.md")).expect("the README is readable");
+    let text = std::fs::read_to_string(workspace().join("docs/api.md")).expect("docs/api.md is readable");
     let section = text.split("## With curl").nth(1).expect("a section `With curl`");
     let block = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
     block.expect("a block of sh").to_owned()
 }
 
 #[test]
-fn the_curl_lines_of_the_readme_do_the_whole_journey() {
+fn the_curl_lines_of_the_documentation_do_the_whole_journey() {
     let panel = TestPanel::start();
     let url = format!("http://{}", panel.address);
     let script = curl_lines().replace("http://127.0.0.1:3000", &url);
-    assert!(script.contains(&url), "the README says where the panel is");
+    assert!(script.contains(&url), "docs/api.md says where the panel is");
     let ran = Ran::of(Command::new("timeout").args(["240", "bash", "-euc", &script]));
     assert!(ran.ok, "{ran:?}\n{:#}", panel.status());
 
