@@ -16,14 +16,17 @@ use crate::kubelet::{LogOptions, LogStream};
 const CHUNK: usize = 64 * 1024;
 
 /// Opens the log in the file at `path`; follows `live` where it is given and asked for. What is there is read on a thread of its
-/// own, a few chunks ahead of the reader.
+/// own, a few chunks ahead of the reader. What is written after this call is shown whatever `tail_lines` says, however late that thread
+/// comes to it.
 pub fn open(path: &Path, live: Option<&LogFile>, options: &LogOptions, now: Timestamp) -> LogStream {
     let since = options.since_seconds.map(|seconds| now.as_second().saturating_sub(seconds));
+    let follow = live.filter(|_| options.follow).map(LogFile::progress);
     let past = Past {
         path: path.to_owned(),
+        end: follow.as_ref().map(|progress| *progress.borrow()),
         filter: Filter { since, timestamps: options.timestamps },
         tail: options.tail_lines,
-        follow: live.filter(|_| options.follow).map(LogFile::progress),
+        follow,
     };
     let (chunks, read) = mpsc::channel(2);
     let reading = tokio::task::spawn_blocking(move || past.read(&chunks));
@@ -41,8 +44,9 @@ pub fn open(path: &Path, live: Option<&LogFile>, options: &LogOptions, now: Time
 struct Past {
     path: PathBuf,
     filter: Filter,
-    /// Only the last so many lines.
+    /// Only the last so many lines of what had been written up to `end`.
     tail: Option<usize>,
+    end: Option<Progress>,
     follow: Option<watch::Receiver<Progress>>,
 }
 
@@ -51,14 +55,20 @@ impl Past {
     fn read(self, to: &mpsc::Sender<Bytes>) -> Option<Follower> {
         let (old, current, rotations) = open_files(&self.path, self.follow.as_ref());
         let mut lines = VecDeque::new();
-        let (mut chunk, mut partial) = (Vec::new(), Vec::new());
+        let (mut chunk, mut partial, mut fresh) = (Vec::new(), Vec::new(), Vec::new());
         let mut current = current.map(BufReader::new);
-        for reader in old.map(BufReader::new).as_mut().into_iter().chain(current.as_mut()) {
+        let mut old = old.map(BufReader::new);
+        let files = [(old.as_mut(), rotations.checked_sub(1)), (current.as_mut(), Some(rotations))];
+        for (reader, number) in files.into_iter().filter_map(|(reader, number)| Some((reader?, number))) {
+            let mut at = 0;
             while read_line(reader, &mut partial) {
                 let line = self.filter.show(&partial);
+                let is_fresh = self.end.is_some_and(|end| (number, at) >= (Some(end.rotations), end.size));
+                at += partial.len() as u64;
                 partial.clear();
                 match self.tail {
                     None => chunk.extend(line.unwrap_or_default()),
+                    Some(_) if is_fresh => fresh.extend(line.unwrap_or_default()),
                     Some(most) => {
                         lines.extend(line);
                         if lines.len() > most {
@@ -73,6 +83,7 @@ impl Past {
             }
         }
         lines.iter().for_each(|line| chunk.extend_from_slice(line));
+        chunk.append(&mut fresh);
         if !chunk.is_empty() {
             to.blocking_send(Bytes::from(chunk)).ok()?;
         }
@@ -222,5 +233,30 @@ mod tests {
         assert_eq!(stream.next().await.unwrap().unwrap(), "after\n");
         log.end();
         assert!(stream.next().await.is_none());
+    }
+
+    /// The thread that reads what is there may come late: the end of the past is when the log was opened.
+    #[test]
+    fn what_is_written_after_the_call_is_no_part_of_the_tail() {
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            for (tail, seen) in [(0, "after\n"), (1, "before\nafter\n"), (9, "long before\nbefore\nafter\n")] {
+                let folder = tempfile::tempdir().unwrap();
+                let log = LogFile::create(folder.path(), 0).unwrap();
+                log.line("stdout", true, b"long before");
+                log.line("stdout", true, b"before");
+                let (free, wait) = std::sync::mpsc::channel::<()>();
+                let busy = tokio::task::spawn_blocking(move || wait.recv());
+                let options = options(|o| (o.follow, o.tail_lines) = (true, Some(tail)));
+                let stream = open(log.path(), Some(&log), &options, Timestamp::now());
+                log.line("stdout", true, b"after");
+                log.end();
+                drop(free);
+                busy.await.unwrap().unwrap_err();
+                let chunks: Vec<_> = stream.collect().await;
+                let bytes: Vec<u8> = chunks.into_iter().flat_map(|chunk| chunk.unwrap().to_vec()).collect();
+                assert_eq!(String::from_utf8(bytes).unwrap(), seen, "--tail={tail}");
+            }
+        });
     }
 }
