@@ -230,6 +230,7 @@ async fn follow(
                     asked.give_up_run(space);
                     // The old pod may live on where somebody scaled the client.
                     let _ = follower.hand_over().await;
+                    asked.handed_over();
                     return Ok(());
                 }
             }

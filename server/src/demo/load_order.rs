@@ -34,6 +34,11 @@ impl Asked {
         }
     }
 
+    /// The agent was told to stop because another pod takes over. Should its pod become the newest again, the load goes on from there.
+    pub fn handed_over(&mut self) {
+        (self.agent, self.run) = (0, 0);
+    }
+
     /// Nothing is asked for any more.
     pub fn stopped(&mut self) {
         *self = Asked { agent: self.agent, run: self.run, stops: self.stops, ..Asked::default() };
@@ -106,5 +111,23 @@ pub fn cut(spec: LoadSpec, wanted: Rate, granted: Rate) -> LoadSpec {
             ..spec
         },
         None => LoadSpec { rate: wanted.min(granted).per_second(), limit: None, ..spec },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_known_by_its_start_or_else_by_its_run() {
+        for (agent, run, seen_agent, seen_run, another) in
+            [(5, 5, 5, 9, false), (5, 9, 6, 9, true), (0, 9, 0, 9, false), (0, 9, 0, 8, true), (5, 9, 0, 9, false)]
+        {
+            let mut asked = Asked { agent, run, ..Asked::default() };
+            let seen = Snapshot { agent: seen_agent, run: seen_run, ..Snapshot::default() };
+            assert_eq!(asked.is_of_another_agent(&seen), another, "{agent} {run}, {seen_agent} {seen_run}");
+            asked.handed_over();
+            assert!(asked.is_of_another_agent(&seen), "after it was handed over: {seen_agent} {seen_run}");
+        }
     }
 }
