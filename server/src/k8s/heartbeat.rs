@@ -49,9 +49,7 @@ pub async fn heartbeat(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reac
         failures = if answer.is_ok() { 0 } else { failures.saturating_add(1) };
         let back = answer.is_ok() && out.borrow().failing.is_some();
         // Before anything else is asked: what follows is held back otherwise.
-        cluster
-            .breaker
-            .set(answer.as_ref().err().map(|(refused, _)| if *refused { Open::Unauthorized } else { Open::NoAnswer }));
+        cluster.breaker.set(answer.as_ref().err().map(|(open, _)| *open));
         let due = looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
         let about = if answer.is_ok() && (due || back) {
             looked = Some(tokio::time::Instant::now());
@@ -81,22 +79,24 @@ pub async fn heartbeat(cluster: &Cluster, now_ms: fn() -> u64, out: &Sender<Reac
     }
 }
 
-/// Errors: whether the credentials are refused, and why there is no answer.
+/// Errors: what opens the breaker, and why.
 async fn ask(
     cluster: &Cluster,
     slow: &Receiver<u64>,
     now_ms: fn() -> u64,
     out: &Sender<Reach>,
-) -> Result<String, (bool, String)> {
+) -> Result<String, (Open, String)> {
     match tokio::time::timeout(TIMEOUT, cluster.client.apiserver_version()).await {
         Ok(Ok(info)) => Ok(info.git_version),
-        Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err((true, Open::Unauthorized.to_string())),
+        Ok(Err(kube::Error::Api(status))) if status.code == 401 => {
+            Err((Open::Unauthorized, Open::Unauthorized.to_string()))
+        }
         // A cluster that does not tell its version to everybody does answer.
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => Ok(out.borrow().version.clone()),
-        Ok(Err(error)) => Err((false, reason_of(&error))),
+        Ok(Err(error)) => Err((Open::NoAnswer, reason_of(&error))),
         // It was asked to slow down, and so the heartbeat itself waits.
         Err(_) if *slow.borrow() > now_ms() => Ok(out.borrow().version.clone()),
-        Err(_) => Err((false, format!("no answer within {} s", TIMEOUT.as_secs()))),
+        Err(_) => Err((Open::NoAnswer, format!("no answer within {} s", TIMEOUT.as_secs()))),
     }
 }
 
@@ -108,7 +108,7 @@ fn backoff(failures: u32, random: f64) -> Duration {
 
 fn report(
     out: &Sender<Reach>,
-    answer: Result<String, (bool, String)>,
+    answer: Result<String, (Open, String)>,
     last_answer_ms: u64,
     about: Option<(Option<String>, Option<String>)>,
 ) {
@@ -116,9 +116,9 @@ fn report(
         let before = reach.clone();
         match answer {
             Ok(version) => (reach.failing, reach.refused, reach.version) = (None, false, version),
-            Err((refused, why)) => {
+            Err((open, why)) => {
                 let since = reach.failing.as_ref().map_or(last_answer_ms, |(since, _)| *since);
-                (reach.failing, reach.refused) = (Some((since, why)), refused);
+                (reach.failing, reach.refused) = (Some((since, why)), open == Open::Unauthorized);
             }
         }
         if let Some((user, mesh)) = about {
@@ -129,7 +129,7 @@ fn report(
     });
 }
 
-fn log_change(failing: &Option<(u64, String)>, answer: &Result<String, (bool, String)>) {
+fn log_change(failing: &Option<(u64, String)>, answer: &Result<String, (Open, String)>) {
     match (failing, answer) {
         (None, Err((_, why))) => warn!("The cluster does not answer: {why}"),
         (Some(_), Ok(version)) => info!(version, "The cluster answers again"),
