@@ -49,7 +49,14 @@ impl Args {
         let engine = Engine::start(config).map_err(|e| e.to_string())?;
         println!("client: control API at {at}");
         let agent = engine.clone();
-        life::until_asked_to_end(async move |stop| serve_agent(listener, agent, stop).await).await;
+        let served = life::until_asked_to_end(async move |stop| {
+            tokio::select! {
+                () = serve_agent(listener, agent.clone(), stop) => Ok(()),
+                // Whoever runs this starts it again.
+                () = agent.ended() => Err("the load engine ended early".to_owned()),
+            }
+        });
+        served.await?;
         engine.stop().await;
         Ok(())
     }

@@ -128,6 +128,19 @@ async fn stopping_lets_requests_on_their_way_finish_and_sends_no_more() {
 }
 
 #[tokio::test]
+async fn the_end_of_the_thread_is_noticed() {
+    let engine = load::Engine::start(load::EngineConfig::default()).unwrap();
+    let watcher = engine.clone();
+    tokio::select! {
+        biased;
+        () = watcher.ended() => panic!("the thread runs"),
+        () = std::future::ready(()) => {}
+    }
+    engine.stop().await;
+    watcher.ended().await;
+}
+
+#[tokio::test]
 async fn failures_are_told_apart() {
     for (mood, kind) in [(Mood::Unavailable, "status_503"), (Mood::HangUp, "reset"), (Mood::Stalled, "timeout")] {
         let server = Server::start();

@@ -485,7 +485,7 @@ async fn without_a_table_it_is_not_ready_and_says_so() {
     let (ports, stop) = (sidecar.ports(), tokio_util::sync::CancellationToken::new());
     let mut tasks = tokio::task::JoinSet::new();
     let token = stop.clone();
-    tasks.spawn(async move { sidecar.run(token).await });
+    tasks.spawn(async move { sidecar.run(token).await.unwrap() });
     let ready = Client::connect(SocketAddr::new(ip, ports.health))
         .await
         .ask("GET /healthz/ready HTTP/1.1\r\nhost: a\r\n\r\n")

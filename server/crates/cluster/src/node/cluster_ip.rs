@@ -1,5 +1,5 @@
 //! Listens on every Service's ClusterIP and forwards connections to a random ready endpoint, as kube-proxy does.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::net::Network;
 use super::services::{Services, pick};
+
+/// A ClusterIP and one of its Service's ports.
+type Address = (Ipv4Addr, u16);
 
 /// How often an address that could not be listened on is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -31,18 +34,12 @@ pub async fn serve(
     mut services: watch::Receiver<Arc<Services>>,
     stop: CancellationToken,
 ) {
-    let mut open: BTreeMap<(Ipv4Addr, u16), CancellationToken> = BTreeMap::new();
-    let mut refused: BTreeMap<(Ipv4Addr, u16), String> = BTreeMap::new();
+    let mut open: BTreeMap<Address, CancellationToken> = BTreeMap::new();
+    let mut refused: BTreeMap<Address, String> = BTreeMap::new();
     let mut listeners = JoinSet::new();
     loop {
         let wanted = wanted(&network, &services.borrow_and_update());
-        open.retain(|at, running| {
-            let keep = wanted.contains(at);
-            if !keep {
-                running.cancel();
-            }
-            keep
-        });
+        retain_running(&mut open, &wanted);
         refused.retain(|at, _| wanted.contains(at));
         for (ip, port) in wanted {
             if open.contains_key(&(ip, port)) {
@@ -69,12 +66,25 @@ pub async fn serve(
             () = stop.cancelled() => return,
             changed = services.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(RETRY), if !refused.is_empty() => {}
-            Some(_) = listeners.join_next(), if !listeners.is_empty() => {}
+            Some(ended) = listeners.join_next(), if !listeners.is_empty() => if let Err(error) = ended {
+                tracing::error!(%error, "The listener of a ClusterIP panicked; it is opened again");
+            },
         }
     }
 }
 
-fn wanted(network: &Network, services: &Services) -> std::collections::BTreeSet<(Ipv4Addr, u16)> {
+/// Stops the listeners of addresses that are not wanted. Drops those whose task has ended by itself, so that they are opened again.
+fn retain_running(open: &mut BTreeMap<Address, CancellationToken>, wanted: &BTreeSet<Address>) {
+    open.retain(|at, running| {
+        let keep = wanted.contains(at) && !running.is_cancelled();
+        if !keep {
+            running.cancel();
+        }
+        keep
+    });
+}
+
+fn wanted(network: &Network, services: &Services) -> BTreeSet<Address> {
     services
         .iter()
         .filter_map(|service| Some((service.cluster_ip.filter(|ip| network.is_service_ip(*ip))?, service)))
@@ -90,6 +100,8 @@ async fn accept(
     services: watch::Receiver<Arc<Services>>,
     stop: CancellationToken,
 ) {
+    // Cancels the token however this ends, by a panic too: `serve` opens the address again.
+    let _ended = stop.clone().drop_guard();
     let running = policy.run(listener, CancellationToken::new(), |client, conn| {
         let endpoints =
             services.borrow().find(&ip.to_string(), "").and_then(|service| service.endpoints(port).map(<[_]>::to_vec));
@@ -111,5 +123,42 @@ async fn forward(mut client: Guarded<TcpStream>, conn: Conn, mut endpoints: Vec<
             return;
         }
         endpoints.retain(|other| *other != endpoint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn a_listener_that_ends_by_itself_is_opened_again() {
+        let books = listen::Books::default();
+        let policy = Listener::new("cluster-ip", limits(), &books);
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (_publish, services) = watch::channel(Arc::default());
+        let running = CancellationToken::new();
+        let at = (Ipv4Addr::LOCALHOST, socket.local_addr().unwrap().port());
+        let mut open = BTreeMap::from([(at, running.clone())]);
+        retain_running(&mut open, &BTreeSet::from([at]));
+        assert!(open.contains_key(&at), "it runs");
+
+        let mut task = JoinSet::new();
+        task.spawn(accept(socket, policy, at.0, at.1, services, running.clone()));
+        // Without an endpoint it closes the connection, which shows that it runs.
+        let mut client = TcpStream::connect(at).await.unwrap();
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        // As a panic does, this drops the future and runs no code after it.
+        task.shutdown().await;
+        retain_running(&mut open, &BTreeSet::from([at]));
+        assert!(open.is_empty(), "its address counts as open");
+    }
+
+    #[test]
+    fn a_listener_that_is_not_wanted_is_stopped() {
+        let running = CancellationToken::new();
+        let mut open = BTreeMap::from([((Ipv4Addr::LOCALHOST, 1), running.clone())]);
+        retain_running(&mut open, &BTreeSet::new());
+        assert!(open.is_empty() && running.is_cancelled());
     }
 }

@@ -146,13 +146,16 @@ impl Node {
     }
 
     /// Runs pods until stopped; returns within about five seconds then, when no child is left.
-    /// Errors: the kinds that a node needs are not served.
+    /// Errors: the kinds that a node needs are not served, or no process can be started any more.
     pub async fn run(self, stop: CancellationToken) -> Result<(), String> {
         let shared = self.shared.clone();
         // Traffic goes on while pods end.
         let traffic = CancellationToken::new();
         let pods = async {
-            let ended = agent::run(shared.clone(), stop).await;
+            let ended = tokio::select! {
+                ended = agent::run(shared.clone(), stop) => ended.map_err(|status| status.message),
+                () = shared.spawner.ended() => Err("the thread that starts processes has ended".to_owned()),
+            };
             traffic.cancel();
             ended
         };
@@ -168,7 +171,7 @@ impl Node {
             node_object::run(shared.clone(), traffic.clone()),
             reach::serve(shared.clone(), traffic.clone()),
         );
-        ended.map_err(|status| status.message)
+        ended
     }
 }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::leftovers::Records;
 use super::process::Process;
@@ -82,6 +82,8 @@ struct Request {
 #[derive(Clone, Debug)]
 pub struct Spawner {
     requests: mpsc::Sender<Request>,
+    /// The thread holds the sender.
+    running: watch::Receiver<()>,
 }
 
 impl Spawner {
@@ -92,6 +94,7 @@ impl Spawner {
         let (lifeline, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
         fcntl(&lifeline, FcntlArg::F_SETFD(FdFlag::empty()))?;
         let own = std::env::current_exe().ok();
+        let (runs, running) = watch::channel(());
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
             // Children inherit it. A failure leaves them as quick as the panel.
             // SAFETY: a system call with plain values; 0 is the calling thread.
@@ -101,9 +104,15 @@ impl Spawner {
                 // Where nobody waits any more, dropping `Started` kills the child.
                 let _ = request.reply.send(started);
             }
-            drop(held);
+            drop((held, runs));
         })?;
-        Ok(Spawner { requests })
+        Ok(Spawner { requests, running })
+    }
+
+    /// Resolves when the thread has ended. It ends with the last handle, so this resolves only after a panic.
+    pub async fn ended(&self) {
+        let mut running = self.running.clone();
+        while running.changed().await.is_ok() {}
     }
 
     /// Starts a program. The error is the operating system's: no such file, out of processes.
@@ -238,4 +247,24 @@ pub fn resize(master: BorrowedFd<'_>, columns: u16, rows: u16) {
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: TIOCSWINSZ reads a winsize; a failure only leaves the old size.
     unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_the_thread_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let spawner = Spawner::start(Records::open(folder.path().to_owned()).unwrap()).unwrap();
+        let watcher = Spawner { requests: mpsc::channel().0, running: spawner.running.clone() };
+        tokio::select! {
+            biased;
+            () = watcher.ended() => panic!("the thread runs"),
+            () = std::future::ready(()) => {}
+        }
+        // The thread ends when nobody can send to it any more.
+        drop(spawner);
+        watcher.ended().await;
+    }
 }

@@ -128,6 +128,12 @@ impl Engine {
         self.shared.status.clone()
     }
 
+    /// Resolves when the thread has ended: it was stopped, or it failed.
+    pub async fn ended(&self) {
+        let mut status = self.shared.status.clone();
+        while status.changed().await.is_ok() {}
+    }
+
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, EngineError> {
         let (reply, answer) = oneshot::channel();
         self.shared.send(command(reply));

@@ -118,7 +118,7 @@ impl SidecarConfig {
     }
 }
 
-/// Why a sidecar did not start.
+/// Why a sidecar did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum SidecarError {
     /// A port is taken, or the address is not this machine's.
@@ -129,4 +129,7 @@ pub enum SidecarError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A listener or another part of it ended that should have run on: a defect.
+    #[error("a part of the sidecar ended early: {0}")]
+    EndedEarly(String),
 }

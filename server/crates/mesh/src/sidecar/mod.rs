@@ -67,8 +67,7 @@ pub struct Sidecar {
 
 /// Binds and runs a sidecar until `stop`, then drains it.
 pub async fn run_sidecar(config: SidecarConfig, stop: CancellationToken) -> Result<(), SidecarError> {
-    Sidecar::bind(config).await?.run(stop).await;
-    Ok(())
+    Sidecar::bind(config).await?.run(stop).await
 }
 
 impl Sidecar {
@@ -96,7 +95,10 @@ impl Sidecar {
 
     /// Serves until `stop`, then drains: takes connections a little longer, ends answers with `connection: close`, lets requests under
     /// way finish, all within the times of the configuration.
-    pub async fn run(self, stop: CancellationToken) {
+    ///
+    /// # Errors
+    /// A listener or another part ended before `stop`. The other parts are drained and stopped; the caller starts a new sidecar.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), SidecarError> {
         let Sidecar { shared, outbound, inbound, pages } = self;
         let ended = CancellationToken::new();
         let mut beside = JoinSet::new();
@@ -129,7 +131,11 @@ impl Sidecar {
             serve(listener.clone(), socket, inbound_side(&shared, port));
         }
 
-        stop.cancelled().await;
+        let outcome = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            Some(ended) = beside.join_next() => Err(ended_early(ended)),
+            Some(ended) = traffic.join_next() => Err(ended_early(ended)),
+        };
         shared.draining.store(true, Ordering::Relaxed);
         tokio::time::sleep(shared.config.linger).await;
         shared.closing.cancel();
@@ -147,7 +153,12 @@ impl Sidecar {
         if let Some(log) = &shared.log {
             log.flush().await;
         }
+        outcome
     }
+}
+
+fn ended_early(ended: Result<(), tokio::task::JoinError>) -> SidecarError {
+    SidecarError::EndedEarly(ended.map_or_else(|error| error.to_string(), |()| "it returned".to_owned()))
 }
 
 fn inbound_side(shared: &Shared, port: u16) -> Side {
@@ -210,5 +221,27 @@ async fn sweep(shared: Arc<Shared>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = every.tick() => shared.routing().upstreams().for_each(|u| u.sweep()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parts end by a panic or, as here, because something stops them.
+    #[tokio::test]
+    async fn a_part_that_ends_early_ends_the_sidecar() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        let config = SidecarConfig {
+            ports: Ports { admin: 0, outbound: 0, stats: 0, health: 0 },
+            linger: Duration::ZERO,
+            ..SidecarConfig::new("a", "pod", local, local, folder.path().join("control"))
+        };
+        let sidecar = Sidecar::bind(config).await.unwrap();
+        let closing = sidecar.shared.closing.clone();
+        closing.cancel();
+        let error = sidecar.run(CancellationToken::new()).await.unwrap_err();
+        assert!(matches!(error, SidecarError::EndedEarly(_)), "{error}");
     }
 }

@@ -195,7 +195,7 @@ impl Mesh {
         let (served, token) = (control.clone(), serving.clone());
         tasks.spawn(async move { served.serve(listener, token).await });
         let token = stop.clone();
-        tasks.spawn(async move { sidecar.run(token).await });
+        tasks.spawn(async move { sidecar.run(token).await.unwrap() });
         let mesh = Mesh { control, ports, pod_ip, stop, socket, serving, tasks, _folder: folder };
         mesh.publish(input).await;
         mesh
