@@ -40,8 +40,8 @@ impl<B: Body> Body for Tracked<B> {
     }
 }
 
-/// Answers a request with `answer`, tracked. The request carries the [`Conn`] in its extensions. For HTTP/2; [`serve_http1`] does it by itself.
-pub async fn track<B, E, F>(
+/// Answers a request with `answer`, tracked. The request carries the [`Conn`] in its extensions.
+pub(crate) async fn track<B, E, F>(
     conn: Conn,
     mut request: Request<Incoming>,
     answer: impl FnOnce(Request<Incoming>) -> F,

@@ -4,7 +4,12 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use listen::{BodyError, BodyLimits, Books, Conn, Limits, Listener, Reason, Reserve, collect, serve_http1};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use listen::{
+    BodyError, BodyLimits, Books, Conn, Limits, Listener, Paced, Reason, Reserve, collect, run_stream, serve_http1,
+    track_stream,
+};
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 /// Far above every deadline of [`quick`]: reached only where something hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,29 +83,37 @@ struct Server {
 
 impl Server {
     async fn start(limits: Limits) -> Server {
-        let (books, stop) = (Books::default(), CancellationToken::new());
+        let stop = CancellationToken::new();
+        let ending = stop.clone();
+        let serve = move |io, conn: Conn| {
+            let stop = ending.clone();
+            async move {
+                let answer = |request| async { Ok::<_, Infallible>(answer(request).await) };
+                let _ = serve_http1(io, &conn, answer, &stop).await;
+            }
+        };
+        Server::start_until(stop, limits, serve).await
+    }
+
+    async fn start_with<F: Future<Output = ()> + Send + 'static>(
+        limits: Limits,
+        serve: impl Fn(listen::Guarded<TcpStream>, Conn) -> F + Send + 'static,
+    ) -> Server {
+        Server::start_until(CancellationToken::new(), limits, serve).await
+    }
+
+    async fn start_until<F: Future<Output = ()> + Send + 'static>(
+        stop: CancellationToken,
+        limits: Limits,
+        serve: impl Fn(listen::Guarded<TcpStream>, Conn) -> F + Send + 'static,
+    ) -> Server {
+        let books = Books::default();
         let policy = Listener::new("test", limits, &books);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
         let (running, stopping) = (policy.clone(), stop.clone());
-        tasks.spawn(async move {
-            let ending = stopping.clone();
-            running
-                .run(listener, stopping, |io, conn| {
-                    let stop = ending.clone();
-                    async move {
-                        let _ = serve_http1(
-                            io,
-                            &conn,
-                            |request| async { Ok::<_, Infallible>(answer(request).await) },
-                            &stop,
-                        )
-                        .await;
-                    }
-                })
-                .await;
-        });
+        tasks.spawn(async move { running.run(listener, stopping, serve).await });
         Server { address, policy, books, _stop: stop.clone().drop_guard(), stop, tasks }
     }
 
@@ -399,4 +413,59 @@ async fn a_unix_socket_has_the_same_policy() {
     let mut rest = Vec::new();
     tokio::time::timeout(PATIENCE, client.read_to_end(&mut rest)).await.unwrap().unwrap();
     std::fs::remove_file(&folder).unwrap();
+}
+
+#[derive(Clone)]
+struct Streams(Conn, TaskTracker);
+
+impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Streams {
+    fn execute(&self, work: F) {
+        self.1.spawn(run_stream(self.0.clone(), work));
+    }
+}
+
+/// `GET /<n>` over HTTP/2: n bytes.
+async fn serve_http2(io: listen::Guarded<TcpStream>, conn: Conn, streams: TaskTracker) {
+    conn.multiplexed();
+    let service = service_fn(|request: Request<Incoming>| {
+        track_stream(conn.clone(), request, |request| async move {
+            let size = request.uri().path()[1..].parse().unwrap();
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![b'x'; size]))))
+        })
+    });
+    let executor = Streams(conn.clone(), streams);
+    let io = TokioIo::new(Paced::new(io, &conn));
+    let _ = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_grants_no_window_is_reset_and_its_connection_lives_on() {
+    let streams = TaskTracker::new();
+    let of_server = streams.clone();
+    let server = Server::start_with(quick(), move |io, conn| serve_http2(io, conn, of_server.clone())).await;
+    let socket = TcpStream::connect(server.address).await.unwrap();
+    let (mut client, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(40_000)
+        .handshake::<_, Full<Bytes>>(TokioIo::new(socket))
+        .await
+        .unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { drop(connection.await) });
+    let mut get = |size: usize| {
+        let request = Request::get(format!("http://test/{size}")).body(Full::default()).unwrap();
+        client.send_request(request)
+    };
+    // The window is granted as the body is read: these two are not. The second one lacks a single byte of window.
+    let (unread, last_byte) = (get(1_000_000).await.unwrap(), get(40_001).await.unwrap());
+    for size in [0, 1, 1024, 1025, 16 * 1024, 16 * 1024 + 1, 1_000_000] {
+        let answer = get(size).await.unwrap();
+        assert!(size == 0 || answer.headers()["content-length"] == *size.to_string());
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), vec![b'x'; size]);
+    }
+    streams.close();
+    tokio::time::timeout(PATIENCE, streams.wait()).await.expect("a stream lives on that nobody reads");
+    assert_eq!(server.refused(Reason::Stalled), 2);
+    for stalled in [unread, last_byte] {
+        assert!(stalled.into_body().collect().await.is_err(), "it was not reset");
+    }
 }

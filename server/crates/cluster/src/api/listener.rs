@@ -5,7 +5,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use listen::{Conn, Guarded, Limits, Listener, Paced, Reserve, serve_http1, track};
+use listen::{Conn, Guarded, Limits, Listener, Paced, Reserve, run_stream, serve_http1, track_stream};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
@@ -65,11 +65,16 @@ impl Tasks {
     }
 }
 
-impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Tasks {
+/// Runs the streams of one HTTP/2 connection.
+#[derive(Clone)]
+struct Streams {
+    tasks: Tasks,
+    conn: Conn,
+}
+
+impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Streams {
     fn execute(&self, work: F) {
-        self.spawn(async move {
-            work.await;
-        });
+        self.tasks.spawn(run_stream(self.conn.clone(), work));
     }
 }
 
@@ -126,14 +131,14 @@ async fn connection<H: Handler>(
         return;
     }
     conn.multiplexed();
-    let mut http = http2::Builder::new(tasks);
+    let mut http = http2::Builder::new(Streams { tasks, conn: conn.clone() });
     http.timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(conn.limits().head_bytes).unwrap_or(u32::MAX))
         .max_send_buf_size(64 * 1024)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG);
-    let tracked = service_fn(|request| track(conn.clone(), request, answer.clone()));
+    let tracked = service_fn(|request| track_stream(conn.clone(), request, answer.clone()));
     let mut connection = pin!(http.serve_connection(TokioIo::new(Paced::new(stream, &conn)), tracked));
     tokio::select! {
         _ = connection.as_mut() => return,
