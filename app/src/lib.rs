@@ -7,7 +7,6 @@ pub mod components;
 pub mod model;
 mod pages;
 pub mod text;
-pub mod types;
 
 #[cfg(feature = "ssr")]
 mod shell;

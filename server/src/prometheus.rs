@@ -1,13 +1,13 @@
 //! The demo's requests of the last hour, asked of a Prometheus that scrapes the sidecars. What the panel measures itself never comes from here.
 //!
 //! Source: Prometheus, "HTTP API", range queries; Istio, "Standard Metrics"; Envoy, "Cluster manager statistics".
-use app::types::{ApiError, Code, Namespace, Past, PastMoment};
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use wire::{ApiError, Code, Namespace, Past, PastMoment};
 
 /// How far back is asked for, and in which steps: a chart's width, and the usual interval of scraping.
 const BACK_S: u64 = 3_600;

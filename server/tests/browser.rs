@@ -100,7 +100,7 @@ async fn the_whole_demo_with_the_mouse() {
     browser.says("share-v1", "80").await;
     second.says("share-v1", "80").await;
     second.says("share-v2", "20").await;
-    panel.until("80/20 is wished and acknowledged", |s| s["wished"]["v2"] == 20 && holds(s, "RouteAcknowledged"));
+    panel.until("80/20 is desired and acknowledged", |s| s["desired"]["v2"] == 20 && holds(s, "RouteAcknowledged"));
     let (v1, v2) = next_requests(&panel, 2_000);
     assert_share(v2, v1 + v2, 20.0);
     browser.screenshots("05-80-20").await;
@@ -108,9 +108,9 @@ async fn the_whole_demo_with_the_mouse() {
 
     // All to v2: after the acknowledgement not one request goes to v1.
     browser.click("preset-0-100").await;
-    panel.until("0/100 is wished and acknowledged", |s| s["wished"]["v1"] == 0 && holds(s, "RouteAcknowledged"));
+    panel.until("0/100 is desired and acknowledged", |s| s["desired"]["v1"] == 0 && holds(s, "RouteAcknowledged"));
     let frame = panel.until_frame("a thousand requests on these weights", |f| {
-        f["wished"]["v2"] == 100 && f["verdict"]["requests"].as_u64() >= Some(1_000)
+        f["desired"]["v2"] == 100 && f["verdict"]["requests"].as_u64() >= Some(1_000)
     });
     assert_eq!(
         frame["verdict"]["observed"], 100.0,
@@ -161,16 +161,16 @@ async fn chinese_dark_projector_and_keyboard() {
     // The slider by keyboard alone; the thumb is v1's share.
     let slider = browser.find("slider").await;
     slider.send_keys("\u{e014}").await.expect("arrow right");
-    panel.until("51/49 by an arrow key", |s| s["wished"]["v1"] == 51);
+    panel.until("51/49 by an arrow key", |s| s["desired"]["v1"] == 51);
     slider.send_keys("\u{e010}").await.expect("End");
-    panel.until("100/0 by End", |s| s["wished"]["v1"] == 100);
+    panel.until("100/0 by End", |s| s["desired"]["v1"] == 100);
 
     // A weight that is none is refused in words, and nothing moves.
     browser.type_into("weight-v2", "101").await;
     browser.find("weight-error").await;
-    assert_eq!(panel.status()["wished"]["v1"], 100);
+    assert_eq!(panel.status()["desired"]["v1"], 100);
     browser.type_into("weight-v2", "30").await;
-    panel.until("70/30 as typed", |s| s["wished"]["v2"] == 30);
+    panel.until("70/30 as typed", |s| s["desired"]["v2"] == 30);
     assert!(!browser.has("weight-error").await, "the error went with the wrong share");
 
     // What is typed stays while others move the weights.
@@ -178,7 +178,7 @@ async fn chinese_dark_projector_and_keyboard() {
     panel.ask("weights", r#"{"v1": 20, "v2": 80}"#);
     browser.says("share-v2", "80").await;
     browser.press_here("5\u{e007}").await;
-    panel.until("55/45 as typed", |s| s["wished"]["v2"] == 45);
+    panel.until("55/45 as typed", |s| s["desired"]["v2"] == 45);
 
     browser.press("l").await;
     panel.until("load by the key l", |s| s["load"]["rate"].as_u64() > Some(0));
@@ -193,9 +193,9 @@ async fn chinese_dark_projector_and_keyboard() {
 
     // Digits are the share of v2 and Enter applies them, also where the mouse has left the focus on a button.
     browser.click("preset-50-50").await;
-    panel.until("50/50 by a preset", |s| s["wished"]["v1"] == 50);
+    panel.until("50/50 by a preset", |s| s["desired"]["v1"] == 50);
     browser.press_here("15\u{e007}").await;
-    panel.until("85/15 as typed", |s| s["wished"]["v2"] == 15);
+    panel.until("85/15 as typed", |s| s["desired"]["v2"] == 15);
     browser.press_here("?").await;
     browser
         .until("the keys are shown", || async {
@@ -289,7 +289,7 @@ async fn states_that_others_make_are_told_and_can_be_mended() {
     first.screenshots("22-changed-by-kubectl").await;
     is_sound(&first, "changed by kubectl").await;
     first.click("adopt").await;
-    panel.until("the route is the panel's again", |s| holds(s, "RouteOurs") && s["wished"]["v1"] == 75);
+    panel.until("the route is the panel's again", |s| holds(s, "RouteOurs") && s["desired"]["v1"] == 75);
 
     // A weighted version without a ready pod, and a client that somebody scaled to 0.
     kubectl(&panel, &["-n", &panel.namespace, "scale", "deploy/flaskapp-v2", "--replicas=0"]).must();
@@ -337,22 +337,22 @@ async fn three_versions_have_a_slider_and_a_lock_each() {
     browser.says("share-v3", "0").await;
     browser.click("adopt").await;
     panel.until_true("RouteOurs");
-    let wished = |v1: u32, v2: u32, v3: u32| {
-        panel.until(&format!("{v1}/{v2}/{v3}"), |s| s["wished"] == serde_json::json!({"v1": v1, "v2": v2, "v3": v3}))
+    let desired = |v1: u32, v2: u32, v3: u32| {
+        panel.until(&format!("{v1}/{v2}/{v3}"), |s| s["desired"] == serde_json::json!({"v1": v1, "v2": v2, "v3": v3}))
     };
     // 100 to v3 and back to 40 in one drag: the others keep their proportion, whatever was between.
     browser.drag("slider-v3", 16.0, &[100.0, 40.0]).await;
-    wished(36, 24, 40);
+    desired(36, 24, 40);
     // A locked version stays, and its slider cannot be moved.
     browser.click("keep-v1").await;
     browser.type_into("weight-v3", "50").await;
-    wished(36, 14, 50);
+    desired(36, 14, 50);
     assert!(!browser.find("slider-v1").await.is_enabled().await.expect("a state"), "a locked version's slider is off");
     browser.click("keep-v1").await;
     browser.screenshots("25-three-versions").await;
     is_sound(&browser, "three versions").await;
     browser.click("weights-even").await;
-    wished(34, 33, 33);
+    desired(34, 33, 33);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,15 +55,15 @@ fn every_printed_command_of_the_walkthrough_does_what_its_button_does() {
 
     // Weights where there is no route make one; with a route they change it.
     run(&panel, "weights", &[("%v1%", "70"), ("%v2%", "30")]);
-    panel.until("70/30 by kubectl", |s| s["wished"] == json!({"v1": 70, "v2": 30}) && holds(s, "RouteAcknowledged"));
+    panel.until("70/30 by kubectl", |s| s["desired"] == json!({"v1": 70, "v2": 30}) && holds(s, "RouteAcknowledged"));
     run(&panel, "weights", &[("%v1%", "0"), ("%v2%", "100")]);
-    panel.until("0/100 by kubectl", |s| s["wished"] == json!({"v1": 0, "v2": 100}) && holds(s, "RouteAcknowledged"));
+    panel.until("0/100 by kubectl", |s| s["desired"] == json!({"v1": 0, "v2": 100}) && holds(s, "RouteAcknowledged"));
     run(&panel, "adopt", &[]);
     panel.until_true("RouteOurs");
     run(&panel, "unroute", &[]);
     panel.until_reason("RoutePresent", "NoRoute");
     run(&panel, "route", &[]);
-    panel.until("50/50 by kubectl", |s| s["wished"] == json!({"v1": 50, "v2": 50}));
+    panel.until("50/50 by kubectl", |s| s["desired"] == json!({"v1": 50, "v2": 50}));
 
     run(&panel, "load", &[("%rate%", "50")]);
     panel.until("load by kubectl", |s| s["load"]["rate"] == 50);

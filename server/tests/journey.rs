@@ -49,7 +49,7 @@ fn the_walkthrough_by_http() {
 
     panel.shift(0, 100);
     let frame = panel.until_frame("only v2 is asked", |f| {
-        f["wished"]["v2"] == 100 && f["verdict"]["requests"].as_u64().unwrap_or(0) >= 500
+        f["desired"]["v2"] == 100 && f["verdict"]["requests"].as_u64().unwrap_or(0) >= 500
     });
     assert_eq!(
         frame["verdict"]["observed"], 100.0,
@@ -103,7 +103,7 @@ fn a_killed_panel_leaves_no_child_and_comes_back_with_its_objects() {
         let pods = s["pods"].as_array().unwrap();
         pods.len() == 3 && pods.iter().all(|p| p["restarts"].as_u64() >= Some(1)) && reason(s, "Deployed") == "Deployed"
     });
-    assert_eq!(status["wished"], json!({"v1": 70, "v2": 30}));
+    assert_eq!(status["desired"], json!({"v1": 70, "v2": 30}));
     assert_eq!(status["load"]["rate"], 0, "load never restarts by itself");
     panel.ask("teardown", "");
     panel.until_reason("Clean", "Clean");
@@ -122,9 +122,9 @@ fn another_panel_drives_the_same_cluster_by_its_kubeconfig() {
     guest.ask("load", r#"{"rate": 100}"#);
     // Both see the same: objects, weights, who set them, and the load that only one of them has asked for.
     let status = home.until("the other panel's weights are seen", |s| {
-        s["wished"] == json!({"v1": 30, "v2": 70}) && s["load"]["rate"] == 100
+        s["desired"] == json!({"v1": 30, "v2": 70}) && s["load"]["rate"] == 100
     });
-    assert_eq!(status["wished_by"], "curl");
+    assert_eq!(status["desired_by"], "curl");
     assert_eq!(reason(&status, "RouteOurs"), "RouteOurs");
     let seen = |f: &serde_json::Value| count(f, "v1") + count(f, "v2") > 100;
     home.until_frame("its traffic is seen", seen);
@@ -132,7 +132,7 @@ fn another_panel_drives_the_same_cluster_by_its_kubeconfig() {
     // Each has told the client where to count from; the later mark serves both.
     for panel in [&home, &guest, &home] {
         panel.until_frame("the split is judged", |f| {
-            f["verdict"]["requests"].as_u64().unwrap_or(0) >= 100 && f["wished"]["v1"] == 30
+            f["verdict"]["requests"].as_u64().unwrap_or(0) >= 100 && f["desired"]["v1"] == 30
         });
     }
     // What one of them stops the other one does not start again, however quickly it went.
@@ -166,8 +166,8 @@ fn two_namespaces_do_not_meet() {
         });
     }
     ask(one, "weights", r#"{"v1": 90, "v2": 10}"#);
-    panel.until("one has its weights", |_| status(one)["wished"] == json!({"v1": 90, "v2": 10}));
-    assert_eq!(status(two)["wished"], json!(null));
+    panel.until("one has its weights", |_| status(one)["desired"] == json!({"v1": 90, "v2": 10}));
+    assert_eq!(status(two)["desired"], json!(null));
     ask(one, "teardown", "{}");
     panel.until("one is clean", |_| reason(&status(one), "Clean") == "Clean" && status(one)["operation"].is_null());
     assert_eq!(reason(&status(two), "Deployed"), "Deployed");

@@ -67,7 +67,7 @@ fn the_walkthrough_with_kubectl() {
     let to = r#"{"spec":{"http":[{"route":[{"destination":{"host":"flaskapp","subset":"v1"},"weight":100}]}]}}"#;
     run(&["patch", "vs", "flaskapp-vs", "--type", "merge", "-p", to]);
     panel.until("the panel shows kubectl's weights, acknowledged", |s| {
-        s["wished"]["v1"] == 100 && holds(s, "RouteAcknowledged")
+        s["desired"]["v1"] == 100 && holds(s, "RouteAcknowledged")
     });
     for _ in 0..10 {
         let version = run(&[

@@ -175,10 +175,10 @@ fn who_comes_again_sees_what_is_so_and_a_page_hears_words_instead_of_figures() {
     for (v1, query) in [(70, ""), (60, "lang=en"), (50, "lang=zh")] {
         panel.ask("weights", &format!(r#"{{"v1": {v1}, "v2": {}}}"#, 100 - v1));
         // The answer is the API server's; `GET status` has it once the watch does.
-        panel.until(&format!("{v1} is observed"), |status| status["wished"]["v1"] == v1);
+        panel.until(&format!("{v1} is observed"), |status| status["desired"]["v1"] == v1);
         let mut client = Client::connect(&panel, query);
         client.until("a status", |c| c.wholes == 1);
-        assert_eq!(client.status["wished"]["v1"], v1, "the first status is the newest");
+        assert_eq!(client.status["desired"]["v1"], v1, "the first status is the newest");
         let mut names: Vec<String> = (0..30).map(|_| client.hear()).collect();
         let figures = |c: &Client| c.frame.get("recent").is_some();
         if query.is_empty() {

@@ -88,7 +88,7 @@ async fn an_api_server_that_stops_is_told_and_comes_back_by_itself() {
     let mut stopped = Stopped::now(&admin, &command);
     let status = panel.until("it is told", |s| reason(s, "ClusterReachable") == "Unreachable");
     assert_eq!(
-        (&status["pods"], &status["wished"]),
+        (&status["pods"], &status["desired"]),
         (&pods, &json!({"v1": 80, "v2": 20})),
         "what was seen last is kept"
     );
@@ -167,7 +167,7 @@ fn a_control_plane_that_stops_is_named_where_it_matters() {
     admin.kubectl(&["-n", &ns, "delete", "pod", "-l", "version=v2,app=flaskapp", "--wait=false"]).must();
     let status = panel.until("pods are not made", |s| reason(s, "PodsRun") == "WebhookRefuses");
     assert!(message(&status, "PodsRun").contains("istiod"), "{status}");
-    assert_eq!(status["wished"], json!({"v1": 80, "v2": 20}));
+    assert_eq!(status["desired"], json!({"v1": 80, "v2": 20}));
     let checks = panel.get(&panel.path("preflight")).json()["checks"].clone();
     let check = |id: &str| checks.as_array().unwrap().iter().find(|c| c["id"] == id).unwrap().clone();
     assert_eq!(

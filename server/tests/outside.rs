@@ -53,21 +53,22 @@ async fn a_route_that_others_change_is_theirs_until_somebody_clicks() {
 
     patch(&routes, "flaskapp-vs", "kubectl-edit", http(60, 20)).await;
     let status = panel.until("the claim is shown", |s| s["claim"]["manager"] == "kubectl-edit");
-    assert_eq!(status["wished"], json!({"v1": 75, "v2": 25}), "60/20 means 75/25");
+    assert_eq!(status["desired"], json!({"v1": 75, "v2": 25}), "60/20 means 75/25");
     assert_eq!(status["claim"]["ours"], json!({"v1": 80, "v2": 20}));
     assert_eq!(reason(&status, "RouteOurs"), "ChangedByOther");
     let refused = panel.post("weights", r#"{"v1": 10, "v2": 90}"#);
     assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("weight_owned")), "{}", refused.text);
 
     panel.ask("revert", "");
-    panel
-        .until("ours is back", |s| s["wished"] == json!({"v1": 80, "v2": 20}) && reason(s, "RouteOurs") == "RouteOurs");
+    panel.until("ours is back", |s| {
+        s["desired"] == json!({"v1": 80, "v2": 20}) && reason(s, "RouteOurs") == "RouteOurs"
+    });
 
     patch(&routes, "flaskapp-vs", "kubectl-edit", http(60, 20)).await;
     panel.until("the claim is shown again", |s| s["claim"]["manager"] == "kubectl-edit");
     panel.ask("adopt", "");
     panel.until("theirs is ours", |s| {
-        s["wished"] == json!({"v1": 75, "v2": 25}) && reason(s, "RouteOurs") == "RouteOurs"
+        s["desired"] == json!({"v1": 75, "v2": 25}) && reason(s, "RouteOurs") == "RouteOurs"
     });
 
     let shifted = panel.post("weights", r#"{"v1": 10, "v2": 90}"#);
@@ -103,7 +104,7 @@ async fn what_others_add_to_a_route_of_ours_stays() {
     panel.until("the claim is shown", |s| s["claim"]["manager"] == "kubectl-edit");
     panel.ask("adopt", "");
     panel.until("theirs is ours", |s| {
-        s["wished"] == json!({"v1": 75, "v2": 25}) && reason(s, "RouteOurs") == "RouteOurs"
+        s["desired"] == json!({"v1": 75, "v2": 25}) && reason(s, "RouteOurs") == "RouteOurs"
     });
     assert_eq!(routes.get("flaskapp-vs").await.unwrap().data["spec"]["hosts"], hosts);
 

@@ -285,7 +285,7 @@ async fn weights_that_the_cluster_refuses_are_refused_in_its_words() {
         })
         .await;
     browser.screenshots("31-weights-refused").await;
-    assert_eq!(panel.status()["wished"]["v2"], 50, "nothing has moved");
+    assert_eq!(panel.status()["desired"]["v2"], 50, "nothing has moved");
     browser.says("share-v1", "50").await;
 
     // A webhook that cannot be asked: the cluster runs, and says which it is.

@@ -15,12 +15,12 @@ fn status(panel: &TestPanel, ns: &str) -> Value {
     answer.json()
 }
 
-/// Waits until the status of a namespace is as wished.
-fn until(panel: &TestPanel, ns: &str, what: &str, wished: impl Fn(&Value) -> bool) -> Value {
+/// Waits until the status of a namespace is as desired.
+fn until(panel: &TestPanel, ns: &str, what: &str, desired: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + Duration::from_secs(180);
     loop {
         let now = status(panel, ns);
-        if wished(&now) {
+        if desired(&now) {
             return now;
         }
         assert!(Instant::now() < deadline, "never: {what} in {ns}\n{now:#}\n{}", panel.log());
@@ -35,9 +35,9 @@ fn metric(panel: &TestPanel, name: &str, label: &str) -> f64 {
     samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
-fn until_metric(panel: &TestPanel, name: &str, wished: impl Fn(f64) -> bool) {
+fn until_metric(panel: &TestPanel, name: &str, desired: impl Fn(f64) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !wished(metric(panel, name, "")) {
+    while !desired(metric(panel, name, "")) {
         assert!(Instant::now() < deadline, "never: {name} is {}", metric(panel, name, ""));
         std::thread::sleep(Duration::from_millis(50));
     }

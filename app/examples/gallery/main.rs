@@ -104,7 +104,7 @@ async fn live(State(gallery): State<Arc<Gallery>>, Query(query): Query<HashMap<S
 fn async_stream(gallery: Arc<Gallery>, ns: String) -> impl futures::Stream<Item = Result<Event, axum::Error>> {
     futures::stream::unfold((0_u64, gallery, ns), |(i, gallery, ns)| async move {
         let event = match i {
-            0 => Event::default().event("hello").json_data(app::types::Hello { build: plane::BUILD.to_owned() }),
+            0 => Event::default().event("hello").json_data(wire::Hello { build: plane::BUILD.to_owned() }),
             1 => Event::default().event("history").json_data(gallery.world(&ns, |w| {
                 w.frame();
                 w.history()

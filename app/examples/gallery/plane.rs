@@ -1,10 +1,10 @@
 //! A control plane without a cluster: it believes every verb at once.
 use crate::worlds::World;
 use app::api::ControlPlane;
-use app::types::*;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use wire::*;
 
 /// Id of this "build".
 pub const BUILD: &str = "gallery";
@@ -49,6 +49,25 @@ impl Gallery {
     }
 }
 
+impl Gallery {
+    async fn weights(&self, ns: &Namespace, by: &str, split: Split) -> Result<Shifted, ApiError> {
+        if ns.as_str() == "refused" {
+            return Err(ApiError::new(
+                Code::WeightOwned,
+                "The route is owned by kubectl-edit.",
+                "Adopt its weights, or revert them.",
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(9)).await;
+        let times = TimesMs { accepted: Some(6.2), acknowledged: Some(9.1), first_request: Some(13.8) };
+        self.world(ns.as_str(), |w| {
+            w.set_desired(Some(split.clone()), by);
+            w.log(by, Verb::Weights, &split.to_string(), Some((split.clone(), times)));
+        });
+        Ok(Shifted { revision: "1".to_owned(), acknowledged: true, pending: vec![], times })
+    }
+}
+
 #[async_trait::async_trait]
 impl ControlPlane for Gallery {
     fn build(&self) -> String {
@@ -89,59 +108,35 @@ impl ControlPlane for Gallery {
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
         Ok(crate::preflight::told(ns))
     }
-    async fn deploy(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        self.did(ns, by, Verb::Deploy, "deployed 3 workloads", |w| *w = World::named("deployed"))
-    }
-    async fn client(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        self.did(ns, by, Verb::Client, "client", |_| {})
-    }
-    async fn inject(&self, ns: &Namespace, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {
-        self.did(ns, by, Verb::Inject, if request.inject { "sidecars added" } else { "sidecars removed" }, |w| {
-            w.inject(request.inject)
-        })
-    }
-    async fn route(&self, ns: &Namespace, by: &str, request: RouteRequest) -> Result<Operation, ApiError> {
-        self.did(ns, by, Verb::Route, "route", |w| w.wish(request.present.then(|| Split::v1_v2(50).ok()).flatten(), by))
-    }
-    async fn weights(&self, ns: &Namespace, by: &str, split: Split) -> Result<Shifted, ApiError> {
-        if ns.as_str() == "refused" {
-            return Err(ApiError::new(
-                Code::WeightOwned,
-                "The route is owned by kubectl-edit.",
-                "Adopt its weights, or revert them.",
-            ));
-        }
-        tokio::time::sleep(Duration::from_millis(9)).await;
-        let times = TimesMs { accepted: Some(6.2), acknowledged: Some(9.1), first_request: Some(13.8) };
-        self.world(ns.as_str(), |w| {
-            w.wish(Some(split.clone()), by);
-            w.log(by, Verb::Weights, &split.to_string(), Some((split.clone(), times)));
-        });
-        Ok(Shifted { revision: "1".to_owned(), acknowledged: true, pending: vec![], times })
-    }
-    async fn adopt(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        self.did(ns, by, Verb::Adopt, "adopted", |w| w.status.claim = None)
-    }
-    async fn revert(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        self.did(ns, by, Verb::Revert, "reverted", |w| w.status.claim = None)
-    }
-    async fn load(&self, ns: &Namespace, by: &str, order: LoadOrder) -> Result<Operation, ApiError> {
-        let what = format!("load {}/s", order.rate.per_second());
-        self.did(ns, by, Verb::Load, &what, |w| w.load(order.rate))
-    }
-    async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        self.did(ns, by, Verb::Verify, "/env/PATH answered in 2 ms", |w| {
-            w.say(
-                kinds::VERIFIED,
-                "True",
-                reasons::VERIFIED,
-                "/env/PATH answered in 2 ms",
-                &[("path", "/env/PATH"), ("ms", "2")],
-            )
-        })
-    }
-    async fn take_over(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        self.did(ns, by, Verb::Takeover, "took over", |w| w.say(kinds::HELD, "True", reasons::HELD_HERE, "", &[]))
+    async fn run(&self, ns: &Namespace, by: &str, command: Command) -> Result<Outcome, ApiError> {
+        let verb = command.verb();
+        let did = |what: &str, act: &dyn Fn(&mut World)| self.did(ns, by, verb, what, act);
+        let operation = match command {
+            Command::Deploy => did("deployed 3 workloads", &|w| *w = World::named("deployed")),
+            Command::Client => did("client", &|_| {}),
+            Command::Inject(InjectRequest { inject, .. }) => {
+                did(if inject { "sidecars added" } else { "sidecars removed" }, &|w| w.inject(inject))
+            }
+            Command::Route(RouteRequest { present }) => {
+                did("route", &|w| w.set_desired(present.then(|| Split::v1_v2(50).ok()).flatten(), by))
+            }
+            Command::Weights(split) => return self.weights(ns, by, split).await.map(Outcome::Shifted),
+            Command::Adopt => did("adopted", &|w| w.status.claim = None),
+            Command::Revert => did("reverted", &|w| w.status.claim = None),
+            Command::Load(order) => did(&format!("load {}/s", order.rate.per_second()), &|w| w.load(order.rate)),
+            Command::Verify => did("/env/PATH answered in 2 ms", &|w| {
+                w.say(
+                    kinds::VERIFIED,
+                    "True",
+                    reasons::VERIFIED,
+                    "/env/PATH answered in 2 ms",
+                    &[("path", "/env/PATH"), ("ms", "2")],
+                );
+            }),
+            Command::Takeover => did("took over", &|w| w.say(kinds::HELD, "True", reasons::HELD_HERE, "", &[])),
+            Command::Teardown => did("clean-up", &|w| *w = World::named("nothing")),
+        };
+        operation.map(Outcome::Accepted)
     }
     async fn stop_all(&self, by: &str) -> Result<StoppedAll, ApiError> {
         let names: Vec<String> = self.0.lock().map(|worlds| worlds.keys().cloned().collect()).unwrap_or_default();
@@ -153,8 +148,5 @@ impl ControlPlane for Gallery {
             }
         }
         Ok(told)
-    }
-    async fn teardown(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        self.did(ns, by, Verb::Teardown, "clean-up", |w| *w = World::named("nothing"))
     }
 }

@@ -1,6 +1,6 @@
 //! Preflights, invented: by the namespace's name a cluster in order, one with troubles, one where little can be told.
 use app::text::{Lang, check};
-use app::types::*;
+use wire::*;
 
 /// What the page is told of a namespace.
 pub fn told(ns: &Namespace) -> Preflight {

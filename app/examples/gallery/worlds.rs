@@ -1,7 +1,7 @@
 //! Every state of the page, each made by changing the one before.
 use crate::plane::now_ms;
-use app::types::*;
 use std::collections::{BTreeMap, VecDeque};
+use wire::*;
 
 /// Every state, by the name of its namespace.
 pub const NAMES: [&str; 30] = [
@@ -44,7 +44,7 @@ pub struct World {
     frames: VecDeque<Frame>,
     rate: u32,
     run: u64,
-    /// Share of v2 that requests really get; nothing: as wished.
+    /// Share of v2 that requests really get; nothing: as desired.
     really: Option<f64>,
     /// Share of requests that fail.
     failing: f64,
@@ -112,7 +112,7 @@ impl World {
             return w;
         }
         if name == "no-load" {
-            w.wish(Split::v1_v2(50).ok(), "browser 77aa");
+            w.set_desired(Split::v1_v2(50).ok(), "browser 77aa");
             return w;
         }
         let rate = if name == "limited" { 20_000 } else { 200 };
@@ -183,7 +183,7 @@ impl World {
                 w.say(kinds::DEPLOYED, "False", reasons::NOT_DEPLOYED, "Not deployed.", &[]);
                 w.load(Rate::default());
                 w.status.pods.truncate(2);
-                w.status.wished = None;
+                w.status.desired = None;
                 for pod in &mut w.status.pods {
                     pod.phase = "Terminating".into();
                 }
@@ -236,7 +236,7 @@ impl World {
             "many" => {
                 self.inject(true);
                 self.load(Rate::try_from(200.0).unwrap_or_default());
-                self.wish(Split::normalised([("v1", 60), ("v2", 30), ("v3", 10)]).ok(), "kubectl-edit");
+                self.set_desired(Split::normalised([("v1", 60), ("v2", 30), ("v3", 10)]).ok(), "kubectl-edit");
                 self.say(kinds::ROUTE_PRESENT, "True", reasons::ROUTE_SAYS_MORE, "the route says more than weights: 1 rule(s) above it are for matching requests only, and stay as they are", &[]);
                 self.say(kinds::SIDECARS_COUNT, "True", reasons::COUNTED, "v1 8,012 · v2 4,010 (12 ✕) · v3 1,331", &[]);
             }
@@ -258,8 +258,8 @@ impl World {
                 namespace: Namespace::default(),
                 conditions: vec![],
                 pods: vec![],
-                wished: None,
-                wished_by: String::new(),
+                desired: None,
+                desired_by: String::new(),
                 claim: None,
                 load: LoadView::default(),
                 generators: Generators::default(),
@@ -380,7 +380,7 @@ impl World {
 
     fn judge(&mut self) {
         let sidecar = self.status.pods.last().is_some_and(|p| p.sidecar);
-        match (&self.status.wished, sidecar) {
+        match (&self.status.desired, sidecar) {
             (None, _) => self.say(kinds::WEIGHTS_APPLY, "False", reasons::NO_ROUTE, "There is no route.", &[]),
             (_, true) => self.say(kinds::WEIGHTS_APPLY, "True", reasons::WEIGHTS_APPLY, "Weights decide.", &[]),
             _ => self.say(kinds::WEIGHTS_APPLY, "False", reasons::CLIENT_HAS_NO_SIDECAR, "The client has no sidecar, so it ignores the route: its requests are balanced plainly, about half each.", &[("pod", "simple-flask-app-client-6c4f9d8b7-zt9hj")]),
@@ -388,11 +388,11 @@ impl World {
     }
 
     /// Sets the weights.
-    pub fn wish(&mut self, split: Option<Split>, by: &str) {
-        self.status.wished = split;
-        self.status.wished_by = by.to_owned();
+    pub fn set_desired(&mut self, split: Option<Split>, by: &str) {
+        self.status.desired = split;
+        self.status.desired_by = by.to_owned();
         self.changed = self.frames.len();
-        match self.status.wished {
+        match self.status.desired {
             Some(_) => self.say(kinds::ROUTE_PRESENT, "True", reasons::ROUTE_PRESENT, "The route is there.", &[]),
             None => self.say(kinds::ROUTE_PRESENT, "False", reasons::NO_ROUTE, "There is no route.", &[]),
         }
@@ -447,7 +447,7 @@ impl World {
     fn change(&mut self, v2: Option<u8>, seconds: u64, by: &str) {
         let split = v2.and_then(|v2| Split::v1_v2(v2).ok());
         let times = TimesMs { accepted: Some(6.2), acknowledged: Some(9.1), first_request: Some(13.8) };
-        self.wish(split.clone(), by);
+        self.set_desired(split.clone(), by);
         if let Some(split) = split {
             self.log(by, Verb::Weights, &split.to_string(), Some((split.clone(), times)));
         }
@@ -477,10 +477,10 @@ impl World {
         let mut frame = self.frames.back().cloned().unwrap_or_default();
         frame.run = self.run;
         frame.at_ms = at_ms;
-        frame.wished.clone_from(&self.status.wished);
+        frame.desired.clone_from(&self.status.desired);
         let v2 = self
             .really
-            .unwrap_or_else(|| self.status.wished.as_ref().map_or(0.5, |s| f64::from(s.percent("v2")) / 100.0));
+            .unwrap_or_else(|| self.status.desired.as_ref().map_or(0.5, |s| f64::from(s.percent("v2")) / 100.0));
         let mut n = u64::from(self.rate) * for_ms / 1000;
         if let Some(limit) = self.limit {
             n = n.min(limit.saturating_sub(frame.counts.values().sum()));
@@ -521,7 +521,7 @@ impl World {
         let (v1, v2) = (since("v1"), since("v2"));
         let n = v1 + v2;
         let observed = if n == 0 { 0.0 } else { v2 as f64 * 100.0 / n as f64 };
-        let wished = frame.wished.as_ref().map_or(50.0, |s| f64::from(s.percent("v2")));
+        let desired = frame.desired.as_ref().map_or(50.0, |s| f64::from(s.percent("v2")));
         let margin = if n == 0 {
             0.0
         } else {
@@ -529,20 +529,20 @@ impl World {
         };
         let kind = match () {
             () if n == 0 => VerdictKind::NoTraffic,
-            () if frame.wished.is_none() => VerdictKind::NoRoute,
+            () if frame.desired.is_none() => VerdictKind::NoRoute,
             () if !self.status.pods.last().is_some_and(|p| p.sidecar) => VerdictKind::ClientHasNoSidecar,
             () if n < 60 => VerdictKind::TooFew,
-            () if (observed - wished).abs() <= margin * 1.5 => VerdictKind::InKeeping,
+            () if (observed - desired).abs() <= margin * 1.5 => VerdictKind::InKeeping,
             () => VerdictKind::OffTarget,
         };
-        let versus = if n < 60 { 50.0 } else { (wished + 5.0).min(100.0) };
+        let versus = if n < 60 { 50.0 } else { (desired + 5.0).min(100.0) };
         Some(Verdict {
             kind,
             version: "v2".into(),
             requests: n,
             observed,
             margin,
-            wished,
+            desired,
             needed: 380_u64.saturating_sub(n / 4),
             versus,
             chi_square: Some(ChiSquare { statistic: Some(0.4), degrees: 1, p_value: 0.53 }),

@@ -1,6 +1,6 @@
 //! The page's first state: read by the server, drawn into the HTML, and handed to the browser in the same HTML.
-use crate::types::{Frame, Status, Traffic};
 use serde::{Deserialize, Serialize};
+use wire::{Frame, Status, Traffic};
 
 /// Id of the element that carries the first state as JSON.
 pub const HAND_OVER: &str = "first";
@@ -33,9 +33,9 @@ pub enum First {
         past: bool,
     },
     /// The last hour.
-    Past(crate::types::Past),
+    Past(wire::Past),
     /// What stands between the cluster and the demo.
-    Preflight(crate::types::Preflight),
+    Preflight(wire::Preflight),
     /// Nobody has signed in.
     SignIn {
         /// Why the last token was not taken.
@@ -44,7 +44,7 @@ pub enum First {
         query: String,
     },
     /// The panel cannot be shown.
-    Failed(crate::types::ApiError),
+    Failed(wire::ApiError),
     /// There is no such page.
     NotFound,
 }
@@ -58,7 +58,7 @@ pub fn prepare() {
 /// Reads what the page at `uri` begins with: `/`, `/preflight` or `/history`, with the namespace in `?namespace=`.
 #[cfg(feature = "ssr")]
 pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
-    use crate::types::{ApiError, Code, Namespace};
+    use wire::{ApiError, Code, Namespace};
     prepare();
     if !matches!(uri.path(), "/" | "/preflight" | "/history") {
         return First::NotFound;

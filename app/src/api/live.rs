@@ -5,12 +5,12 @@
 use super::Snapshot;
 use crate::model::History;
 use crate::text::Lang;
-use crate::types::{ConditionStatus, Frame, Hello, Namespace, Split, Status, StatusPatch, kinds};
 use leptos::prelude::*;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{EventSource, MessageEvent};
+use wire::{ConditionStatus, Frame, Hello, Namespace, Split, Status, StatusPatch, kinds};
 
 /// How the stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Live {
     /// The demo's state.
     pub status: RwSignal<Status>,
     /// The weights, from whichever event was last.
-    pub wished: RwSignal<Option<Split>>,
+    pub desired: RwSignal<Option<Split>>,
     /// Newest frame, ten a second.
     pub frame: RwSignal<Frame>,
     /// The same, four a second: figures that change faster cannot be read.
@@ -70,7 +70,7 @@ impl Live {
         // The frame that was least delayed tells the server's clock best.
         let skew = browser_now_ms() - i64::try_from(frame.at_ms).unwrap_or(0);
         self.skew_ms.update_value(|known| *known = (*known).min(skew));
-        self.take_wished(&frame.wished);
+        self.set_desired(&frame.desired);
         if frame.at_ms >= self.figures.with_untracked(|shown| shown.at_ms) + 250 {
             self.figures.set(frame.clone());
         }
@@ -78,9 +78,9 @@ impl Live {
         self.frame.set(frame);
     }
 
-    fn take_wished(&self, wished: &Option<Split>) {
-        if self.wished.with_untracked(|known| known != wished) {
-            self.wished.set(wished.clone());
+    fn set_desired(&self, desired: &Option<Split>) {
+        if self.desired.with_untracked(|known| known != desired) {
+            self.desired.set(desired.clone());
         }
     }
 }
@@ -89,7 +89,7 @@ impl Live {
 pub fn use_live(ns: Namespace, first: Snapshot) -> Live {
     let history = History::new(first.history);
     let mut frame = history.last().cloned().unwrap_or_default();
-    frame.wished.clone_from(&first.status.wished);
+    frame.desired.clone_from(&first.status.desired);
     let lang = super::prefs().lang;
     // In the browser they are in the page already.
     #[cfg(feature = "ssr")]
@@ -97,7 +97,7 @@ pub fn use_live(ns: Namespace, first: Snapshot) -> Live {
     #[cfg(not(feature = "ssr"))]
     let (main, whole) = (String::new(), String::new());
     let live = Live {
-        wished: RwSignal::new(first.status.wished.clone()),
+        desired: RwSignal::new(first.status.desired.clone()),
         status: RwSignal::new(first.status),
         frame: RwSignal::new(frame.clone()),
         figures: RwSignal::new(frame),
@@ -201,7 +201,7 @@ impl Wiring {
             "status",
             Box::new(|wiring, data| {
                 if let Ok(status) = read::<Status>(&data) {
-                    wiring.live.take_wished(&status.wished);
+                    wiring.live.set_desired(&status.desired);
                     wiring.live.status.set(status);
                 }
             }),
@@ -210,8 +210,8 @@ impl Wiring {
             "status-patch",
             Box::new(|wiring, data| {
                 if let Ok(patch) = read::<StatusPatch>(&data) {
-                    if let Some(wished) = &patch.wished {
-                        wiring.live.take_wished(wished);
+                    if let Some(desired) = &patch.desired {
+                        wiring.live.set_desired(desired);
                     }
                     wiring.live.status.update(|status| patch.apply(status));
                 }

@@ -11,6 +11,7 @@ pub(crate) mod ssr;
 mod verbs;
 
 pub use browser::{browser_id, copy, keep_prefs};
+pub use error::CallError;
 #[cfg(feature = "ssr")]
 pub use first::{First, first, prepare};
 pub use first::{HAND_OVER, Snapshot};
@@ -18,4 +19,4 @@ pub use live::{Link, Live, browser_now_ms, use_live};
 #[cfg(feature = "ssr")]
 pub use port::{ControlPlane, Plane};
 pub use prefs::{Prefs, Theme, prefs};
-pub use verbs::{Ask, ask, shift};
+pub use verbs::{run, stop_all};

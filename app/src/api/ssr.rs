@@ -1,8 +1,9 @@
 //! What server functions need of the server they run in.
 use super::Plane;
-use crate::types::{ApiError, Code};
+use super::error::CallError;
 use leptos::prelude::use_context;
 use std::time::{SystemTime, UNIX_EPOCH};
+use wire::{ApiError, Code};
 
 /// The port, out of Leptos' context. Errors: the server did not put it there.
 pub fn plane() -> Result<Plane, ApiError> {
@@ -23,12 +24,13 @@ pub fn by(browser: &str) -> String {
 }
 
 /// Answers with the HTTP status of the error's code instead of 500.
-pub fn answer_with(error: &ApiError) {
+pub fn answer_with(error: ApiError) -> CallError {
     if let (Some(response), Ok(status)) =
         (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(error.code.http_status()))
     {
         response.set_status(status);
     }
+    CallError(error)
 }
 
 /// Marks the page that is being rendered as not found.

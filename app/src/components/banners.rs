@@ -2,15 +2,15 @@
 use super::page::{flag, say};
 use super::rail::label;
 use super::{Page, Same};
-use crate::api::{Ask, Link};
+use crate::api::Link;
 use crate::model::{Action, banners, wall_clock};
 use crate::text::{self, Key};
-use crate::types::{Rate, reasons};
 use leptos::prelude::*;
+use wire::{Command, Rate, reasons};
 
 /// Every banner that applies, gravest first.
 #[component]
-pub fn Banners(page: Page, ask: Callback<Ask>) -> impl IntoView {
+pub fn Banners(page: Page, ask: Callback<Command>) -> impl IntoView {
     let told = Memo::new(move |_| page.live.status.with(banners));
     let stale = move || match page.live.link.get() {
         Link::Stale(since_ms) => Some(wall_clock(since_ms, page.zone_min.get())),
@@ -38,7 +38,7 @@ pub fn Banners(page: Page, ask: Callback<Ask>) -> impl IntoView {
 }
 
 #[component]
-fn Mend(page: Page, ask: Callback<Ask>, action: Action) -> impl IntoView {
+fn Mend(page: Page, ask: Callback<Command>, action: Action) -> impl IntoView {
     view! {
         <button type="button" data-testid="banner-mend" disabled=flag(move || !page.ready_for(action.verb())) on:click=move |_| ask.run(action.ask(Rate::default()))>
             {say(move || label(page, action, 0))}
@@ -49,9 +49,8 @@ fn Mend(page: Page, ask: Callback<Ask>, action: Action) -> impl IntoView {
 
 /// Adopt and revert: what to do about somebody else's weights.
 #[component]
-fn Claim(page: Page, ask: Callback<Ask>) -> impl IntoView {
-    let split =
-        |split: &Option<crate::types::Split>| split.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
+fn Claim(page: Page, ask: Callback<Command>) -> impl IntoView {
+    let split = |split: &Option<wire::Split>| split.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
     let title = move |key: Key| {
         page.live.status.with(|s| {
             s.claim.as_ref().map(|claim| {
@@ -71,10 +70,10 @@ fn Claim(page: Page, ask: Callback<Ask>) -> impl IntoView {
     };
     view! {
         <span class="pair">
-            <button type="button" data-testid="adopt" title=move || title(Key::AdoptTitle) disabled=flag(move || !page.may("adopt")) on:click=move |_| ask.run(Ask::Adopt)>
+            <button type="button" data-testid="adopt" title=move || title(Key::AdoptTitle) disabled=flag(move || !page.may("adopt")) on:click=move |_| ask.run(Command::Adopt)>
                 {page.t(Key::Adopt)} {move || value(true)}
             </button>
-            <button type="button" data-testid="revert" title=move || title(Key::RevertTitle) disabled=flag(move || !page.may("revert")) on:click=move |_| ask.run(Ask::Revert)>
+            <button type="button" data-testid="revert" title=move || title(Key::RevertTitle) disabled=flag(move || !page.may("revert")) on:click=move |_| ask.run(Command::Revert)>
                 {page.t(Key::Revert)} {move || value(false)}
             </button>
             <Same page text=say(move || page.command("adopt"))/>

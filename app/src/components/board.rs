@@ -3,8 +3,8 @@ use super::Symbol;
 use super::symbol::colour;
 use crate::model::{fixed, versions};
 use crate::text::{self, FigureWord as Word, Lang, thousands};
-use crate::types::{Part, Status, Traffic, kinds};
 use leptos::prelude::*;
+use wire::{Part, Status, Traffic, kinds};
 
 /// Two parts of the figures, so that what somebody has opened stays open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

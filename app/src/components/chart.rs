@@ -1,4 +1,4 @@
-//! The last minute: share seen over share wished, each change a line in time, one mark a request.
+//! The last minute: share seen over share desired, each change a line in time, one mark a request.
 //!
 //! The server draws it once, in a box of its own proportions. In the browser a frame of animation moves it along, and
 //! new paths are set when new figures have come: attributes are written past the reactive graph, sixty times a second.
@@ -6,13 +6,14 @@ use super::page::{flag, say};
 use super::symbol::{PLACES, Symbol, colour};
 use super::weights::short_times;
 use super::{LoadBar, Page, Rates};
-use crate::api::{Ask, Link};
+use crate::api::Link;
 use crate::model::{SPAN_MS, Scene, Size, fixed, scene, versions};
 use crate::text::{self, Key, thousands};
 use leptos::prelude::*;
 use std::cell::Cell;
 use std::rc::Rc;
 use web_sys::{Element, SvgElement};
+use wire::Command;
 
 /// The right edge shows the moment this long ago, milliseconds: what happened since may still be under way to here.
 const LAG_MS: u64 = 150;
@@ -26,7 +27,7 @@ fn size(width: f64, height: f64) -> Size {
 
 /// The chart with its legend, and the controls of the load.
 #[component]
-pub fn Chart(page: Page, rates: Rates, ask: Callback<Ask>) -> impl IntoView {
+pub fn Chart(page: Page, rates: Rates, ask: Callback<Command>) -> impl IntoView {
     let live = page.live;
     let names = Memo::new(move |_| live.status.with(versions));
     let per_mark = RwSignal::new(1_u64);
@@ -93,7 +94,7 @@ fn Drawing(page: Page, names: Signal<Vec<String>>, per_mark: RwSignal<u64>) -> i
             <path class="grid" d=say(move || [0.25, 0.5, 0.75].map(grid).concat())/>
             <g class="data">
                 {(1..PLACES).map(|i| view! { <path class=format!("edge {}", colour(i)) d=d(&first.edges, i - 1)/> }).collect_view()}
-                <path class="wished" d=first.wished.clone()/>
+                <path class="desired" d=first.desired.clone()/>
                 {(0..PLACES).map(|i| view! { <path class=format!("mark {}", colour(i)) class:dot=i == 0 d=d(&first.marks, i)/> }).collect_view()}
                 <path class="failed" d=first.failed.clone()/>
             </g>
@@ -285,7 +286,7 @@ fn write(svg: &SvgElement, scene: &Scene) {
             let _ = path.set_attribute("d", paths.get(i).map_or("", String::as_str));
         });
     }
-    for (selector, d) in [("path.wished", &scene.wished), ("path.failed", &scene.failed)] {
+    for (selector, d) in [("path.desired", &scene.desired), ("path.failed", &scene.failed)] {
         each(svg, selector, |_, path| {
             let _ = path.set_attribute("d", d);
         });

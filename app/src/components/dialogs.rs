@@ -2,9 +2,9 @@
 use super::page::{flag, say};
 use super::{Page, Same};
 use crate::text::Key;
-use crate::types::kinds;
 use leptos::html::Dialog;
 use leptos::prelude::*;
+use wire::kinds;
 
 fn close(node: NodeRef<Dialog>) {
     if let Some(dialog) = node.get_untracked() {

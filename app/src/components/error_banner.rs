@@ -1,7 +1,7 @@
 //! The one place where errors are shown: what failed, and what to do about it.
 use crate::text::{self, Key, Lang};
-use crate::types::ApiError;
 use leptos::prelude::*;
+use wire::ApiError;
 
 /// An error, where there is one.
 #[component]

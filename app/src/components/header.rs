@@ -3,8 +3,8 @@ use super::page::{flag, say};
 use super::{Page, Rates};
 use crate::api::{Link, Theme};
 use crate::text::Key;
-use crate::types::kinds;
 use leptos::prelude::*;
+use wire::kinds;
 
 /// The top of the page.
 #[component]

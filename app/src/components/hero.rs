@@ -1,15 +1,14 @@
 //! Nothing deployed: one big button, what it will make, and where. Deploying and cleaning up: what is being waited for.
 use super::page::{flag, say};
 use super::{Page, Same};
-use crate::api::Ask;
 use crate::model::{StepState, steps};
 use crate::text::{self, Key};
-use crate::types::{kinds, reasons};
 use leptos::prelude::*;
+use wire::{Command, kinds, reasons};
 
 /// What stands where there is nothing to split.
 #[component]
-pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
+pub fn Hero(page: Page, ask: Callback<Command>) -> impl IntoView {
     let reason =
         move |kind: &str| page.live.status.with(|s| s.condition(kind).map_or(String::new(), |c| c.reason.clone()));
     let state = Memo::new(move |_| {
@@ -48,7 +47,7 @@ pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
                 </ul>
             </Show>
             <Show when=move || fresh() || failed()>
-                <button type="button" class="primary huge" data-testid="hero-deploy" disabled=flag(move || !page.ready_for("deploy")) on:click=move |_| ask.run(Ask::Deploy)>
+                <button type="button" class="primary huge" data-testid="hero-deploy" disabled=flag(move || !page.ready_for("deploy")) on:click=move |_| ask.run(Command::Deploy)>
                     {say(move || page.lang.get().t(if failed() { Key::DoDeployAgain } else { Key::DoDeploy }))}
                 </button>
                 <Same page text=say(move || page.command("deploy"))/>
@@ -74,7 +73,7 @@ pub fn Hero(page: Page, ask: Callback<Ask>) -> impl IntoView {
 }
 
 /// Share of the pods that are ready, as an SVG length.
-fn ready_share(status: &crate::types::Status) -> String {
+fn ready_share(status: &wire::Status) -> String {
     let ready = status.pods.iter().filter(|pod| pod.ready.split_once('/').is_some_and(|(a, b)| a == b)).count();
     format!("{}%", ready * 100 / status.pods.len().max(3))
 }

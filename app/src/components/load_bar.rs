@@ -1,10 +1,9 @@
 //! The rate: chosen by slider or typed, started, and changed while it runs; and runs of so many requests.
 use super::page::{flag, say};
 use super::{Page, Rates};
-use crate::api::Ask;
 use crate::text::{Key, thousands};
-use crate::types::{LoadRequest, Rate};
 use leptos::prelude::*;
+use wire::{Command, LoadOrder, Rate};
 
 /// Rates on the slider, requests per second: even steps to the eye, as on a logarithmic scale.
 const RATES: [u32; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
@@ -14,7 +13,7 @@ const RATES: [u32; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 
 pub fn LoadBar(
     page: Page,
     rates: Rates,
-    ask: Callback<Ask>,
+    ask: Callback<Command>,
     /// Whether the button that starts is here; else it stands elsewhere.
     start: Signal<bool>,
 ) -> impl IntoView {
@@ -49,7 +48,7 @@ pub fn LoadBar(
         // A second at least, so that there is something to see.
         let most = u64::from(rates.shown.get_untracked());
         if let Ok(rate) = Rate::try_from(requests.min(most) as f64) {
-            ask.run(Ask::Load(LoadRequest { rate, requests: Some(requests) }));
+            ask.run(Command::Load(LoadOrder::new(rate, Some(requests))));
         }
     };
     view! {

@@ -4,8 +4,8 @@ use super::weights::{short_times, three_times};
 use super::{Command, Page};
 use crate::model::wall_clock;
 use crate::text::{self, Key};
-use crate::types::LogEntry;
 use leptos::prelude::*;
+use wire::LogEntry;
 
 /// The log, newest first.
 #[component]

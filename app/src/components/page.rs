@@ -2,8 +2,8 @@
 use crate::api::{Link, Live, Theme};
 use crate::model::is_off;
 use crate::text::{Key, Lang};
-use crate::types::{ApiError, Namespace, Split};
 use leptos::prelude::*;
+use wire::{ApiError, Namespace, Split};
 
 /// A text that follows its signals. One type for all of them: every other type of closure is another copy of the code that draws it.
 pub fn say<T: Into<String>>(words: impl Fn() -> T + Send + Sync + 'static) -> Signal<String> {
@@ -56,7 +56,7 @@ impl Page {
         !self.off() && !self.live.status.with(|s| is_off(s, verb))
     }
 
-    /// The kubectl command for what a button does; see [`crate::types::Status::commands`].
+    /// The kubectl command for what a button does; see [`wire::Status::commands`].
     pub fn command(self, name: &str) -> String {
         self.live.status.with(|s| s.commands.get(name).cloned().unwrap_or_default())
     }
@@ -90,9 +90,9 @@ impl Page {
 /// Moves the weights. Shares are percentages of v1.
 #[derive(Clone, Copy)]
 pub struct Shifter {
-    /// The draft's share of v1, else what is wished; nothing without a route.
+    /// The draft's share of v1, else what is desired; nothing without a route.
     pub share: Signal<Option<u8>>,
-    /// The draft, else what is wished: all versions.
+    /// The draft, else what is desired: all versions.
     pub split: Signal<Option<Split>>,
     /// Why the last change was refused, in the cluster's words.
     pub refused: RwSignal<Option<ApiError>>,

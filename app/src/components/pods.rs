@@ -3,8 +3,8 @@ use super::Page;
 use super::page::say;
 use crate::model::age;
 use crate::text::Key;
-use crate::types::PodView;
 use leptos::prelude::*;
+use wire::PodView;
 
 /// The table of pods.
 #[component]

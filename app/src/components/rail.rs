@@ -1,15 +1,14 @@
 //! The walkthrough: each step with its state in words, the current one with its one button.
 use super::page::{flag, say};
 use super::{Page, Rates, Same};
-use crate::api::Ask;
 use crate::model::{Action, Step, StepName, StepState, steps};
 use crate::text::{self, Key};
-use crate::types::{Rate, kinds};
 use leptos::prelude::*;
+use wire::{Command, Rate, kinds};
 
 /// The rail.
 #[component]
-pub fn Rail(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>) -> impl IntoView {
+pub fn Rail(page: Page, rates: Rates, ask: Callback<Command>, clean_up: Callback<()>) -> impl IntoView {
     let rail = Memo::new(move |_| page.live.status.with(steps));
     view! {
         <ol class="steps card">
@@ -22,7 +21,7 @@ pub fn Rail(page: Page, rates: Rates, ask: Callback<Ask>, clean_up: Callback<()>
 fn StepLine(
     page: Page,
     rates: Rates,
-    ask: Callback<Ask>,
+    ask: Callback<Command>,
     clean_up: Callback<()>,
     number: usize,
     step: Signal<Step>,

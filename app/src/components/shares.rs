@@ -5,8 +5,8 @@ use super::weights::name_at;
 use super::{Page, Shifter};
 use crate::model::with_share;
 use crate::text::Key;
-use crate::types::Split;
 use leptos::prelude::*;
+use wire::Split;
 
 /// What all the fields share.
 #[derive(Clone, Copy)]

@@ -13,8 +13,8 @@ pub fn Slider(
     shifter: Shifter,
     /// Versions, in order.
     versions: Signal<Vec<String>>,
-    /// What is wished, by version; nothing where nothing is.
-    wished: Signal<Option<Vec<f64>>>,
+    /// What is desired, by version; nothing where nothing is.
+    desired: Signal<Option<Vec<f64>>>,
     /// What was seen, by version; nothing where nothing was.
     seen: Signal<Option<Vec<f64>>>,
     /// Whether it may be moved.
@@ -38,7 +38,7 @@ pub fn Slider(
                         <rect class="hatch-line" width="5" height="14"/>
                     </pattern>
                 </defs>
-                <Segments versions shares=wished/>
+                <Segments versions shares=desired/>
             </svg>
             <Show when=move || thumb.get()>
                 <input

@@ -1,22 +1,21 @@
-//! What is wished, what is seen: the numbers, the slider and the presets.
+//! What is desired, what is seen: the numbers, the slider and the presets.
 use super::page::{flag, say};
 use super::rail::label;
 use super::shares::Shares;
 use super::symbol::colour;
 use super::{ErrorBanner, Page, Same, Shifter, Slider, Symbol};
-use crate::api::Ask;
 use crate::model::{Action, SliderMode, fixed, presets, shares, versions, wall_clock, with_share};
 use crate::text::{self, Key, thousands};
-use crate::types::{LogEntry, Rate};
 use leptos::prelude::*;
+use wire::{Command, LogEntry, Rate};
 
 /// The card that the page is about.
 #[component]
-pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<SliderMode>) -> impl IntoView {
+pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Command>, mode: Signal<SliderMode>) -> impl IntoView {
     let live = page.live;
     let names = Memo::new(move |_| live.status.with(versions));
     let names = Signal::derive(move || names.get());
-    let wished = Signal::derive(move || {
+    let desired = Signal::derive(move || {
         let share = shifter.share.get()?;
         names.with(|names| match names.len() {
             2 => Some(vec![f64::from(share), f64::from(100 - share)]),
@@ -51,16 +50,16 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
     view! {
         <section class="card weights" aria-label=page.t(Key::Weights) data-testid="weights" data-mode=say(move || mode_name(mode.get()))>
             <div class="split">
-                <Side page place=0 name=Signal::derive(move || name_at(names, 0)) wished seen/>
+                <Side page place=0 name=Signal::derive(move || name_at(names, 0)) desired seen/>
                 <div class="between">
                     {page.t(Key::Last60)} <br/>
                     <b data-testid="requests">{say(move || minute.with(|w| thousands(w.answers() + w.errors)))}</b> " " {page.t(Key::Requests)}
                 </div>
                 {move || (1..names.with(Vec::len)).map(|place| view! {
-                    <Side page place name=Signal::derive(move || name_at(names, place)) wished seen/>
+                    <Side page place name=Signal::derive(move || name_at(names, place)) desired seen/>
                 }).collect_view()}
             </div>
-            <Slider page shifter versions=names wished seen=bar disabled thumb=Signal::derive(move || mode.get() != SliderMode::Many)/>
+            <Slider page shifter versions=names desired seen=bar disabled thumb=Signal::derive(move || mode.get() != SliderMode::Many)/>
             <div class="ticks">
                 <span>{page.t(Key::WhatWasSeen)}</span>
                 <Times page/>
@@ -78,7 +77,7 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Ask>, mode: Signal<Sl
             <Settings page shifter names disabled/>
             <ErrorBanner lang=page.lang.into() error=shifter.refused.into() dismiss=Callback::new(move |()| shifter.refused.set(None))/>
             <Same page text=say(move || shifter.split.with(|split| {
-                let set = |text: String, (name, weight): (&str, crate::types::Weight)| text.replace(&format!("%{name}%"), &weight.percent().to_string());
+                let set = |text: String, (name, weight): (&str, wire::Weight)| text.replace(&format!("%{name}%"), &weight.percent().to_string());
                 split.as_ref().unwrap_or(&with_share(50)).iter().fold(page.command("weights"), set)
             }))/>
         </section>
@@ -89,13 +88,13 @@ pub fn name_at(names: Signal<Vec<String>>, place: usize) -> String {
     names.with(|names| names.get(place).cloned().unwrap_or_default())
 }
 
-/// One version: its name, the share wished, the share seen.
+/// One version: its name, the share desired, the share seen.
 #[component]
 fn Side(
     page: Page,
     place: usize,
     name: Signal<String>,
-    wished: Signal<Option<Vec<f64>>>,
+    desired: Signal<Option<Vec<f64>>>,
     seen: Signal<Option<Vec<f64>>>,
 ) -> impl IntoView {
     let at = move |shares: Signal<Option<Vec<f64>>>| shares.with(|s| s.as_ref().and_then(|s| s.get(place).copied()));
@@ -104,8 +103,8 @@ fn Side(
     view! {
         <div class=format!("one {}", colour(place))>
             <div class="who"><Symbol place/>"flaskapp " {name}</div>
-            <div class="big" class:none=flag(move || at(wished).is_none()) data-testid=format!("share-{id}")>
-                {say(move || at(wished).map_or_else(|| "–".to_owned(), |share| fixed(share, 0).to_string()))}
+            <div class="big" class:none=flag(move || at(desired).is_none()) data-testid=format!("share-{id}")>
+                {say(move || at(desired).map_or_else(|| "–".to_owned(), |share| fixed(share, 0).to_string()))}
                 <small>"%"</small>
             </div>
             <div class="seen">
@@ -125,7 +124,7 @@ fn Times(page: Page) -> impl IntoView {
     });
     view! {
         <span class="times" data-testid="times">
-            {move || last.get().filter(|_| page.live.wished.with(Option::is_some)).map(|entry| {
+            {move || last.get().filter(|_| page.live.desired.with(Option::is_some)).map(|entry| {
                 let who = text::who(page.lang.get(), &entry.by, &page.me.get());
                 let another = entry.by.strip_prefix("browser ").is_some_and(|id| !page.me.with(|me| me.is_empty() || id == me));
                 view! {

@@ -65,7 +65,7 @@ impl<T> Coalescer<T> {
 mod tests {
     use super::*;
 
-    /// Plays `(time, event)` and lists what was sent when. A number is a wish, `ack N` an answer, `-` the passing of time.
+    /// Plays `(time, event)` and lists what was sent when. A number is a desired value, `ack N` an answer, `-` the passing of time.
     fn play(gap_ms: u64, events: &[(u64, &str)]) -> Vec<(u64, i32)> {
         let mut coalescer = Coalescer::new(gap_ms);
         let mut sent = Vec::new();

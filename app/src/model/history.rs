@@ -1,6 +1,6 @@
 //! The last minute of frames, and what they come to.
-use crate::types::Frame;
 use std::collections::{BTreeMap, VecDeque};
+use wire::Frame;
 
 /// How much is kept: the minute on show, and what the chart needs just left of it. Milliseconds.
 const KEPT_MS: u64 = 64_000;
@@ -98,15 +98,15 @@ pub fn between(before: &Frame, after: &Frame) -> Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Split;
+    use wire::Split;
 
-    fn frame(at_ms: u64, run: u64, v1: u64, v2: u64, errors: u64, wished_v2: u8) -> Frame {
+    fn frame(at_ms: u64, run: u64, v1: u64, v2: u64, errors: u64, desired_v2: u8) -> Frame {
         Frame {
             at_ms,
             run,
             counts: BTreeMap::from([("v1".to_owned(), v1), ("v2".to_owned(), v2)]),
             errors,
-            wished: Split::v1_v2(wished_v2).ok(),
+            desired: Split::v1_v2(desired_v2).ok(),
             ..Frame::default()
         }
     }

@@ -1,8 +1,8 @@
 //! The chart's geometry: frames in, SVG paths out. Time runs to the right; v1 lies at the bottom.
 use super::fixed::fixed;
 use super::history::{History, between};
-use crate::types::{Frame, Split};
 use std::fmt::Write as _;
+use wire::{Frame, Split};
 
 /// Time on show, milliseconds.
 pub const SPAN_MS: f64 = 60_000.0;
@@ -33,8 +33,8 @@ pub struct Scene {
     pub areas: Vec<String>,
     /// The borders between them: one less than there are versions.
     pub edges: Vec<String>,
-    /// The wished borders.
-    pub wished: String,
+    /// The desired borders.
+    pub desired: String,
     /// One mark for [`Scene::per_mark`] requests, by version.
     pub marks: Vec<String>,
     /// Marks of requests that failed.
@@ -55,7 +55,7 @@ pub fn scene(history: &History, versions: &[String], from_ms: u64, per_mark: u64
             run.iter().filter_map(|i| Some((x(history.frames()[*i].at_ms), borders(history, *i, versions)?))).collect();
         draw_run(&mut drawn, &points, y);
     }
-    drawn.wished = wished(history, versions, x, y);
+    drawn.desired = desired(history, versions, x, y);
     marks(&mut drawn, history, versions, x, size);
     drawn
 }
@@ -85,7 +85,7 @@ fn borders(history: &History, i: usize, versions: &[String]) -> Option<Vec<f64>>
     while from > 0
         && now.at_ms - frames[from - 1].at_ms <= SMOOTH_MS
         && frames[from - 1].run == now.run
-        && frames[from].wished == now.wished
+        && frames[from].desired == now.desired
     {
         from -= 1;
     }
@@ -124,8 +124,8 @@ fn path(d: &mut String, points: impl Iterator<Item = (f64, f64)>) {
     }
 }
 
-/// The wished borders as steps, one path for all. A level stretch is written when it ends.
-fn wished(history: &History, versions: &[String], x: impl Fn(u64) -> f64, y: impl Fn(f64) -> f64) -> String {
+/// The desired borders as steps, one path for all. A level stretch is written when it ends.
+fn desired(history: &History, versions: &[String], x: impl Fn(u64) -> f64, y: impl Fn(f64) -> f64) -> String {
     let mut d = String::new();
     let border =
         |split: &Split, k: usize| versions[..=k].iter().map(|v| f64::from(split.percent(v))).sum::<f64>() / 100.0;
@@ -133,7 +133,7 @@ fn wished(history: &History, versions: &[String], x: impl Fn(u64) -> f64, y: imp
         // Height of the stretch being drawn, and how far it is known to reach.
         let mut stretch: Option<(f64, u64)> = None;
         for frame in history.frames() {
-            let height = frame.wished.as_ref().map(|split| y(border(split, k)));
+            let height = frame.desired.as_ref().map(|split| y(border(split, k)));
             let (fx, gap) = (x(frame.at_ms), stretch.is_some_and(|(_, end)| frame.at_ms - end > GAP_MS));
             match (stretch, height) {
                 (Some((_, end)), next) if gap || next.is_none() => {

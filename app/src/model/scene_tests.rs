@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 const SIZE: Size = Size { width: 600.0, height: 100.0, band_top: 110.0, band_bottom: 160.0 };
 
-fn frame(at_ms: u64, v1: u64, v2: u64, wished_v2: Option<u8>) -> Frame {
+fn frame(at_ms: u64, v1: u64, v2: u64, desired_v2: Option<u8>) -> Frame {
     Frame {
         at_ms,
         run: 1,
         counts: BTreeMap::from([("v1".to_owned(), v1), ("v2".to_owned(), v2)]),
         target_rate: 10.0,
-        wished: wished_v2.and_then(|share| Split::v1_v2(share).ok()),
+        desired: desired_v2.and_then(|share| Split::v1_v2(share).ok()),
         ..Frame::default()
     }
 }
@@ -31,7 +31,7 @@ fn the_border_between_the_versions_is_the_share_of_v1() {
     assert_eq!(drawn.edges, ["M10.0 20.0L20.0 20.0L30.0 20.0"]);
     assert_eq!(drawn.areas[0], "M10.0 20.0L20.0 20.0L30.0 20.0L30.0 100.0L20.0 100.0L10.0 100.0Z");
     assert_eq!(drawn.areas[1], "M10.0 0.0L20.0 0.0L30.0 0.0L30.0 20.0L20.0 20.0L10.0 20.0Z");
-    assert_eq!(drawn.wished, "M0.0 20.0H30.0");
+    assert_eq!(drawn.desired, "M0.0 20.0H30.0");
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_change_is_a_step_and_is_not_smoothed_over() {
         .chain((11..=20).map(|i| frame(i * 100, 100, (i - 10) * 10, Some(100))));
     let drawn = scene(&History::new(frames), &two(), 0, 0, SIZE);
     assert!(drawn.edges[0].contains("L10.0 0.0L11.0 100.0"), "{}", drawn.edges[0]);
-    assert!(drawn.wished.contains("H11.0V100.0"), "{}", drawn.wished);
+    assert!(drawn.desired.contains("H11.0V100.0"), "{}", drawn.desired);
 }
 
 #[test]
@@ -62,11 +62,11 @@ fn silence_and_a_stopped_load_are_gaps() {
     ];
     let drawn = scene(&History::new(frames.into_iter().chain(more)), &two(), 0, 0, SIZE);
     assert_eq!(drawn.edges[0].matches('M').count(), 2, "{}", drawn.edges[0]);
-    assert_eq!(drawn.wished, "");
+    assert_eq!(drawn.desired, "");
 }
 
 #[test]
-fn a_wish_that_was_not_heard_of_for_a_while_is_not_drawn() {
+fn a_desired_split_that_was_not_reported_for_a_while_is_not_drawn() {
     let history = History::new([
         frame(0, 0, 0, Some(20)),
         frame(1000, 0, 0, Some(20)),
@@ -74,7 +74,7 @@ fn a_wish_that_was_not_heard_of_for_a_while_is_not_drawn() {
         frame(10_000, 0, 0, None),
         frame(11_000, 0, 0, Some(0)),
     ]);
-    assert_eq!(scene(&history, &two(), 0, 0, SIZE).wished, "M0.0 20.0H10.0M90.0 20.0H90.0M110.0 0.0H110.0");
+    assert_eq!(scene(&history, &two(), 0, 0, SIZE).desired, "M0.0 20.0H10.0M90.0 20.0H90.0M110.0 0.0H110.0");
 }
 
 #[test]

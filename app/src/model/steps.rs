@@ -1,7 +1,6 @@
 //! Where people are in the walkthrough, and what the page warns of: conditions in, steps and banners out.
-use crate::api::Ask;
-use crate::types::{
-    Condition, ConditionStatus, InjectRequest, LoadRequest, Rate, RouteRequest, Status, Verb, kinds, reasons,
+use wire::{
+    Command, Condition, ConditionStatus, InjectRequest, LoadOrder, Rate, RouteRequest, Status, Verb, kinds, reasons,
 };
 
 /// The steps of the rail, in order.
@@ -72,19 +71,19 @@ impl Action {
     }
 
     /// What it asks for. `rate`: the load that a start means. Clean-up is asked about first.
-    pub fn ask(self, rate: Rate) -> Ask {
+    pub fn ask(self, rate: Rate) -> Command {
         match self {
-            Action::Deploy | Action::DeployAgain => Ask::Deploy,
-            Action::Client => Ask::Client,
-            Action::Verify | Action::VerifyAgain => Ask::Verify,
-            Action::Inject | Action::InjectAgain => Ask::Inject(InjectRequest { inject: true, workloads: None }),
-            Action::Uninject => Ask::Inject(InjectRequest { inject: false, workloads: None }),
-            Action::LoadStart => Ask::Load(LoadRequest { rate, requests: None }),
-            Action::LoadStop => Ask::Load(LoadRequest { rate: Rate::default(), requests: None }),
-            Action::RouteCreate => Ask::Route(RouteRequest { present: true }),
-            Action::RouteRemove => Ask::Route(RouteRequest { present: false }),
-            Action::TakeOver => Ask::Takeover,
-            Action::CleanUp => Ask::Teardown,
+            Action::Deploy | Action::DeployAgain => Command::Deploy,
+            Action::Client => Command::Client,
+            Action::Verify | Action::VerifyAgain => Command::Verify,
+            Action::Inject | Action::InjectAgain => Command::Inject(InjectRequest { inject: true, workloads: None }),
+            Action::Uninject => Command::Inject(InjectRequest { inject: false, workloads: None }),
+            Action::LoadStart => Command::Load(LoadOrder::new(rate, None)),
+            Action::LoadStop => Command::Load(LoadOrder::default()),
+            Action::RouteCreate => Command::Route(RouteRequest { present: true }),
+            Action::RouteRemove => Command::Route(RouteRequest { present: false }),
+            Action::TakeOver => Command::Takeover,
+            Action::CleanUp => Command::Teardown,
         }
     }
 }
@@ -258,7 +257,7 @@ pub enum SliderMode {
 
 /// How the slider stands.
 pub fn slider_mode(status: &Status) -> SliderMode {
-    let route = status.wished.is_some();
+    let route = status.desired.is_some();
     // A rollout of what is there is no reason to take the slider away.
     let changing = running(status, Verb::Inject)
         || reason(status, kinds::INJECTED) == reasons::INJECTING
@@ -312,7 +311,7 @@ pub fn banners(status: &Status) -> Vec<Banner> {
                 reasons::HOLDER_UNKNOWN => (11, None),
                 _ if c.kind == kinds::PODS_RUN => (1, None),
                 reasons::CHANGED_BY_OTHER => (1, None),
-                reasons::CLIENT_HAS_NO_SIDECAR if c.kind == kinds::WEIGHTS_APPLY && status.wished.is_some() => {
+                reasons::CLIENT_HAS_NO_SIDECAR if c.kind == kinds::WEIGHTS_APPLY && status.desired.is_some() => {
                     (2, Some(Action::Inject))
                 }
                 reasons::SUBSET_MISSING => (2, Some(Action::RouteCreate)),

@@ -1,8 +1,8 @@
 //! Tables for the rail and the banners.
 use super::*;
-use crate::types::{ApiError, Code, Operation, PodView, Split};
+use wire::{ApiError, Code, Operation, PodView, Split};
 
-fn status(conditions: &[(&str, &str, &str)], wished: Option<u8>, sidecars: bool) -> Status {
+fn status(conditions: &[(&str, &str, &str)], desired: Option<u8>, sidecars: bool) -> Status {
     let deployed = conditions.iter().any(|(kind, status, _)| *kind == kinds::DEPLOYED && *status == "True");
     let pod = |name: &str| PodView {
         name: name.into(),
@@ -30,8 +30,8 @@ fn status(conditions: &[(&str, &str, &str)], wished: Option<u8>, sidecars: bool)
             })
             .collect(),
         pods: if deployed { vec![pod("flaskapp-v1"), pod("flaskapp-v2")] } else { vec![] },
-        wished: wished.map(|v2| Split::v1_v2(v2).unwrap()),
-        wished_by: String::new(),
+        desired: desired.map(|v2| Split::v1_v2(v2).unwrap()),
+        desired_by: String::new(),
         claim: None,
         load: Default::default(),
         generators: Default::default(),
@@ -162,7 +162,7 @@ fn an_operation_is_seen_before_its_condition() {
 
 #[test]
 fn the_slider_moves_where_weights_can_mean_something() {
-    for (conditions, wished, sidecars, mode) in [
+    for (conditions, desired, sidecars, mode) in [
         (vec![], None, false, SliderMode::Absent),
         (vec![(kinds::DEPLOYED, "False", reasons::DEPLOYING)], None, false, SliderMode::Absent),
         (vec![DEPLOYED], None, false, SliderMode::NeedsSidecars),
@@ -171,13 +171,13 @@ fn the_slider_moves_where_weights_can_mean_something() {
         // The trap is there to be seen: the slider moves, and nothing follows.
         (vec![DEPLOYED], Some(20), false, SliderMode::Live),
     ] {
-        assert_eq!(slider_mode(&status(&conditions, wished, sidecars)), mode);
+        assert_eq!(slider_mode(&status(&conditions, desired, sidecars)), mode);
     }
 }
 
 #[test]
 fn traps_are_told_with_what_mends_them() {
-    for (conditions, wished, told) in [
+    for (conditions, desired, told) in [
         (
             vec![DEPLOYED, (kinds::WEIGHTS_APPLY, "False", reasons::CLIENT_HAS_NO_SIDECAR)],
             Some(20),
@@ -216,7 +216,7 @@ fn traps_are_told_with_what_mends_them() {
             "",
         ),
     ] {
-        let shown: Vec<String> = banners(&status(&conditions, wished, true))
+        let shown: Vec<String> = banners(&status(&conditions, desired, true))
             .iter()
             .map(|b| {
                 format!(

@@ -1,6 +1,6 @@
 //! Which versions the page shows, and splits made from one share.
-use crate::types::{Split, Status};
 use std::collections::BTreeSet;
+use wire::{Split, Status};
 
 /// Shares of the second version offered as buttons.
 pub fn presets() -> [u8; 6] {
@@ -12,7 +12,7 @@ pub fn versions(status: &Status) -> Vec<String> {
     // One by one: a set of a list sorts first, which is kilobytes in the browser.
     let mut names: BTreeSet<&str> = BTreeSet::new();
     names.extend(["v1", "v2"]);
-    if let Some(split) = &status.wished {
+    if let Some(split) = &status.desired {
         names.extend(split.iter().map(|(name, _)| name));
     }
     names.extend(

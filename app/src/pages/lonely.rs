@@ -2,8 +2,8 @@
 use crate::api;
 use crate::components::ErrorBanner;
 use crate::text::Key;
-use crate::types::ApiError;
 use leptos::prelude::*;
+use wire::ApiError;
 
 /// What an unknown address gets, with status 404.
 #[component]
@@ -24,7 +24,7 @@ pub fn NotFound() -> impl IntoView {
 /// An error in place of the panel, with the status of its code.
 #[component]
 pub fn Failed(error: ApiError) -> impl IntoView {
-    api::ssr::answer_with(&error);
+    api::ssr::answer_with(error.clone());
     let lang = api::prefs().lang;
     view! {
         <main class="lonely">

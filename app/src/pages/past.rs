@@ -2,9 +2,9 @@
 use crate::api;
 use crate::components::{Symbol, colour};
 use crate::text::{Key, Lang, PastWord, thousands};
-use crate::types::{Past, PastMoment};
 use leptos::prelude::*;
 use std::fmt::Write as _;
+use wire::{Past, PastMoment};
 
 /// Width and height of a chart's own coordinates; the page stretches them.
 const WIDTH: f64 = 1_000.0;

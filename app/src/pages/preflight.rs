@@ -1,8 +1,8 @@
 //! What stands between the cluster and the demo: lines with reasons and commands. The server alone draws it; it brings no script.
 use crate::api;
 use crate::text::{Key, Lang, Word, check, troubles, verb};
-use crate::types::{Check, CheckStatus, ClusterView, Preflight};
 use leptos::prelude::*;
+use wire::{Check, CheckStatus, ClusterView, Preflight};
 
 /// The page `/preflight`.
 #[component]

@@ -1,9 +1,9 @@
 //! Setting the rate: a choice that waits while load is off, and is sent at once while it runs.
-use crate::api::{Ask, Live};
+use crate::api::Live;
 use crate::components::Rates;
-use crate::types::{LoadRequest, Rate};
 use leptos::prelude::*;
 use std::time::Duration;
+use wire::{Command, LoadOrder, Rate};
 
 /// What people start with. Source: the walkthrough's pictures show 200 requests a second.
 const FIRST_RATE: u32 = 200;
@@ -11,7 +11,7 @@ const FIRST_RATE: u32 = 200;
 const STILL_MS: u64 = 120;
 
 /// The chosen rate. `ask` sends.
-pub fn use_rates(live: Live, ask: Callback<Ask>) -> Rates {
+pub fn use_rates(live: Live, ask: Callback<Command>) -> Rates {
     let running = Memo::new(move |_| live.status.with(|s| s.load.rate.per_second()));
     let chosen = RwSignal::new(None::<u32>);
     let moves = StoredValue::new(0_u64);
@@ -22,7 +22,7 @@ pub fn use_rates(live: Live, ask: Callback<Ask>) -> Rates {
     });
     let send = move |per_second: u32| {
         if let Ok(rate) = Rate::try_from(f64::from(per_second)) {
-            ask.run(Ask::Load(LoadRequest { rate, requests: None }));
+            ask.run(Command::Load(LoadOrder::new(rate, None)));
         }
     };
     Rates {

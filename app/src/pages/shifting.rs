@@ -2,10 +2,10 @@
 use crate::api::{self, Live};
 use crate::components::Shifter;
 use crate::model::{Coalescer, with_share};
-use crate::types::{ApiError, Namespace, Split};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use std::time::Duration;
+use wire::{ApiError, Command, Namespace, Split};
 
 /// How often a waiting value is looked at, milliseconds.
 const LOOK_MS: u64 = 25;
@@ -40,7 +40,7 @@ pub fn use_shifter(ns: StoredValue<Namespace>, me: RwSignal<String>, live: Live)
         queue: StoredValue::new(Coalescer::new(gap)),
         timer: StoredValue::new(false),
     };
-    let split = Signal::derive(move || sending.draft.get().or_else(|| live.wished.get()));
+    let split = Signal::derive(move || sending.draft.get().or_else(|| live.desired.get()));
     let set = Callback::new(move |split: Split| {
         sending.draft.set(Some(split.clone()));
         sending.queue.update_value(|queue| queue.want(split));
@@ -67,9 +67,10 @@ impl Sending {
         let now = u64::try_from(api::browser_now_ms()).unwrap_or(0);
         if let Some((id, split)) = self.queue.try_update_value(|queue| queue.due(now)).flatten() {
             spawn_local(async move {
-                let answer = api::shift(self.ns.get_value(), self.me.get_untracked(), split).await;
+                let weights = Command::Weights(split);
+                let answer = api::run(self.ns.get_value(), self.me.get_untracked(), weights).await;
                 self.queue.update_value(|queue| queue.acknowledged(id));
-                self.error.set(answer.err());
+                self.error.set(answer.err().map(|error| error.0));
                 self.pump();
                 self.settle();
             });

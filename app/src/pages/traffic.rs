@@ -2,7 +2,7 @@
 use super::keys::use_keys;
 use super::rates::use_rates;
 use super::shifting::use_shifter;
-use crate::api::{self, Ask, Snapshot, use_live};
+use crate::api::{self, Snapshot, use_live};
 use crate::components::{
     Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail,
     StopAllDialog, Toast, Weights, flag, say,
@@ -11,6 +11,7 @@ use crate::model::{SliderMode, slider_mode};
 use crate::text::Key;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use wire::Command;
 
 /// The panel itself.
 #[component]
@@ -37,14 +38,18 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
     });
     Effect::new(move |_| api::keep_prefs(page.lang.get(), page.theme.get()));
 
-    let ask = Callback::new(move |what: Ask| {
+    let call = move |answer: std::pin::Pin<Box<dyn Future<Output = Result<(), api::CallError>>>>| {
         page.asking.update(|n| *n += 1);
         spawn_local(async move {
-            let answer = api::ask(page.ns.get_value(), page.me.get_untracked(), what).await;
+            let answer = answer.await;
             page.asking.update(|n| *n -= 1);
-            page.error.set(answer.err());
+            page.error.set(answer.err().map(|error| error.0));
         });
+    };
+    let ask = Callback::new(move |command: Command| {
+        call(Box::pin(api::run(page.ns.get_value(), page.me.get_untracked(), command)));
     });
+    let stop_load = Callback::new(move |()| call(Box::pin(api::stop_all(page.me.get_untracked()))));
     let shifter = use_shifter(page.ns, page.me, live);
     let rates = use_rates(live, ask);
     let help = NodeRef::<leptos::html::Dialog>::new();
@@ -97,8 +102,8 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
                 </div>
             </main>
             <Toast page/>
-            <CleanUpDialog page node=clean confirm=Callback::new(move |()| ask.run(Ask::Teardown))/>
-            <StopAllDialog page node=stop_all confirm=Callback::new(move |()| ask.run(Ask::StopAll))/>
+            <CleanUpDialog page node=clean confirm=Callback::new(move |()| ask.run(Command::Teardown))/>
+            <StopAllDialog page node=stop_all confirm=stop_load/>
             <KeysDialog page node=help/>
         </div>
     }

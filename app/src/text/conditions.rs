@@ -2,9 +2,9 @@
 use super::Lang;
 #[cfg(any(feature = "ssr", test))]
 use super::fill;
-use crate::types::Condition;
+use wire::Condition;
 #[cfg(any(feature = "ssr", test))]
-use crate::types::reasons;
+use wire::reasons;
 
 /// The sentence for a condition.
 pub fn condition(lang: Lang, condition: &Condition) -> String {
@@ -107,7 +107,7 @@ fn chinese(reason: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::ConditionStatus;
+    use wire::ConditionStatus;
 
     #[test]
     fn chinese_is_used_only_where_every_argument_is_there() {

@@ -1,6 +1,6 @@
 //! Errors in words: the server's in English; in Chinese the table's, with the server's own sentence under it.
 use super::Lang;
-use crate::types::{ApiError, Code};
+use wire::{ApiError, Code};
 
 /// What the page says about an error.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The figures' words: the verdict in one sentence with its uncertainty, the table's heads, failures by kind. The server alone draws them.
 use super::{Lang, fill, thousands};
 use crate::model::fixed;
-use crate::types::{Verdict, VerdictKind};
+use wire::{Verdict, VerdictKind};
 
 /// A text of the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,19 +48,19 @@ impl FigureWord {
                 "自上次更改以来没有请求：启动负载即可看到去向。",
             ],
             W::TooFew => [
-                "{n} requests cannot tell {wish} from {versus}: {needed} more would.",
-                "{n} 个请求无法区分 {wish} 与 {versus}：还需 {needed} 个。",
+                "{n} requests cannot tell {desired} from {versus}: {needed} more would.",
+                "{n} 个请求无法区分 {desired} 与 {versus}：还需 {needed} 个。",
             ],
             W::InKeeping => [
-                "{seen} went to {version} (± {margin}): consistent with {wish}.",
-                "{seen} 流向 {version}（± {margin}）：符合 {wish}。",
+                "{seen} went to {version} (± {margin}): consistent with {desired}.",
+                "{seen} 流向 {version}（± {margin}）：符合 {desired}。",
             ],
             W::More => {
                 ["{needed} more requests would tell it from {versus}.", "再有 {needed} 个请求即可与 {versus} 区分。"]
             }
             W::Off => [
-                "{seen} went to {version} (± {margin}): not consistent with {wish}.",
-                "{seen} 流向 {version}（± {margin}）：不符合 {wish}。",
+                "{seen} went to {version} (± {margin}): not consistent with {desired}.",
+                "{seen} 流向 {version}（± {margin}）：不符合 {desired}。",
             ],
             W::NoSidecar => [
                 "The client has no sidecar, so the weights have no effect: {seen} went to {version} (± {margin}), spread evenly.",
@@ -70,7 +70,7 @@ impl FigureWord {
                 "No route: {seen} went to {version} (± {margin}), spread evenly.",
                 "没有路由：{seen} 流向 {version}（± {margin}），属于平均分配。",
             ],
-            W::Detail => ["Against the wish: χ² {chi}, p {p}.", "与期望相比：χ² {chi}，p {p}。"],
+            W::Detail => ["Against the desired split: χ² {chi}, p {p}.", "与期望相比：χ² {chi}，p {p}。"],
             W::DetailPlain => [
                 "Spread evenly over the ready pods ({plain}), rather than by the weights: {likely} % likely.",
                 "若不是权重，而是在就绪 Pod 间平均分配（{plain}）：可能性 {likely}%。",
@@ -112,11 +112,11 @@ fn pair(share: f64) -> String {
 pub fn verdict(lang: Lang, v: &Verdict) -> String {
     let percent = format!("{} %", fixed(v.observed, 1));
     let margin = fixed(v.margin, 1).to_string();
-    let (wish, versus, n, needed) = (pair(v.wished), pair(v.versus), thousands(v.requests), thousands(v.needed));
+    let (desired, versus, n, needed) = (pair(v.desired), pair(v.versus), thousands(v.requests), thousands(v.needed));
     let args = [
         ("seen", percent.as_str()),
         ("margin", &margin),
-        ("wish", &wish),
+        ("desired", &desired),
         ("versus", &versus),
         ("n", &n),
         ("needed", &needed),
@@ -125,7 +125,7 @@ pub fn verdict(lang: Lang, v: &Verdict) -> String {
     match v.kind {
         VerdictKind::NoTraffic => FigureWord::NoTraffic.said(lang).to_owned(),
         VerdictKind::TooFew => FigureWord::TooFew.fill(lang, &args),
-        VerdictKind::InKeeping if v.needed > 0 && wish != versus => {
+        VerdictKind::InKeeping if v.needed > 0 && desired != versus => {
             let gap = if lang == Lang::En { " " } else { "" };
             format!("{}{gap}{}", FigureWord::InKeeping.fill(lang, &args), FigureWord::More.fill(lang, &args))
         }
@@ -145,7 +145,7 @@ pub fn detail(lang: Lang, v: &Verdict) -> String {
     let chi = test.statistic.map_or_else(|| "∞".to_owned(), |s| fixed(s, 1).to_string());
     let against = FigureWord::Detail.fill(lang, &[("chi", &chi), ("p", &small(test.p_value, 2, 0.01))]);
     // Where both mean the same there is nothing to tell apart.
-    if (v.wished - v.plain).abs() < 0.5 {
+    if (v.desired - v.plain).abs() < 0.5 {
         return against;
     }
     let likely = small(100.0 * v.plain_balancing, 1, 0.1);
@@ -178,7 +178,7 @@ mod tests {
             requests: 11_994,
             observed: 20.4,
             margin: 0.7,
-            wished: 20.0,
+            desired: 20.0,
             needed: 380,
             versus: 25.0,
             chi_square: None,
@@ -208,23 +208,23 @@ mod tests {
             requests: 200,
             observed: 10.0,
             margin: 4.0,
-            wished: 10.0,
+            desired: 10.0,
             needed: 0,
             versus: 20.0,
-            chi_square: Some(crate::types::ChiSquare { statistic, degrees: 1, p_value }),
+            chi_square: Some(wire::ChiSquare { statistic, degrees: 1, p_value }),
             plain_balancing: likely,
             plain,
         };
         for (v, said) in [
             (
                 verdict(Some(1.64), 0.2, 25.0, 0.000_1),
-                "Against the wish: χ² 1.6, p 0.20. Spread evenly over the ready pods (75/25), rather than by the weights: < 0.1 % likely.",
+                "Against the desired split: χ² 1.6, p 0.20. Spread evenly over the ready pods (75/25), rather than by the weights: < 0.1 % likely.",
             ),
             (
                 verdict(None, 0.0, 50.0, 0.999),
-                "Against the wish: χ² ∞, p < 0.01. Spread evenly over the ready pods (50/50), rather than by the weights: 99.9 % likely.",
+                "Against the desired split: χ² ∞, p < 0.01. Spread evenly over the ready pods (50/50), rather than by the weights: 99.9 % likely.",
             ),
-            (verdict(Some(0.0), 1.0, 10.0, 0.5), "Against the wish: χ² 0.0, p 1.00."),
+            (verdict(Some(0.0), 1.0, 10.0, 0.5), "Against the desired split: χ² 0.0, p 1.00."),
         ] {
             assert_eq!(detail(Lang::En, &v), said);
             assert!(!detail(Lang::Zh, &v).is_empty());

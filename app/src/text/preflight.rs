@@ -1,6 +1,6 @@
 //! The preflight page's words: what each check looks at, and why it came out so. The server fills in English; the page rewords.
 use super::{Lang, fill};
-use crate::types::{Check, Verb};
+use wire::{Check, Verb};
 
 /// A check's title and its reason in a language. Falls back to the server's English where an argument is missing.
 pub fn check(lang: Lang, check: &Check) -> (String, String) {
@@ -221,8 +221,8 @@ fn reasons(code: &str) -> Option<[&'static str; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::CheckStatus;
     use std::collections::BTreeMap;
+    use wire::CheckStatus;
 
     #[test]
     fn a_check_is_worded_from_its_code_or_falls_back_to_the_servers_words() {

@@ -5,11 +5,11 @@ use super::pods::INJECT_LABEL;
 use super::space::Space;
 use super::teardown;
 use crate::k8s::{ApplyError, Id, KindName, api_error, ours};
-use app::types::{ApiError, Code, Verb};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
+use wire::{ApiError, Code, Verb};
 
 /// Longest wait for pods to become ready, or objects to be gone. The conditions go on telling after that.
 const PATIENCE: Duration = Duration::from_secs(120);

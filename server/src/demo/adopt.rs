@@ -3,8 +3,8 @@
 use super::space::Space;
 use super::weights::{Force, shift};
 use super::{route, status};
-use app::types::{ApiError, Code, Operation, Split, Verb};
 use tokio::time::Instant;
+use wire::{ApiError, Code, Operation, Split, Verb};
 
 /// Theirs becomes ours.
 pub async fn adopt(space: &Space, by: &str) -> Result<Operation, ApiError> {

@@ -2,7 +2,7 @@
 use super::space::Space;
 use crate::k8s::open;
 use ::load::{AGENT_PORT, AgentClient, AgentError, AgentStatus, LoadSpec, Mark};
-use app::types::{ApiError, Code};
+use wire::{ApiError, Code};
 
 /// The connection for commands. It lies idle for long and may be closed meanwhile: then a fresh one is tried, once.
 pub struct Commands<'a> {

@@ -4,7 +4,7 @@ use super::facts::Line;
 use super::plan::Goal;
 use super::space::Space;
 use crate::k8s::Id;
-use app::types::{ApiError, Operation, Verb};
+use wire::{ApiError, Operation, Verb};
 
 /// The client's Service and Deployment.
 pub fn client(space: &Space, by: &str) -> Result<Operation, ApiError> {

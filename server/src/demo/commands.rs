@@ -8,9 +8,9 @@ use super::pods::INJECT_LABEL;
 use super::route;
 use super::space::Space;
 use crate::k8s::{Id, KindName, MANAGED_BY, MANAGER, World};
-use app::types::{ApiError, Code, Split};
 use serde_json::json;
 use std::collections::BTreeMap;
+use wire::{ApiError, Code, Split};
 
 /// How a shell on a person's machine reaches the panel.
 #[derive(Clone, Debug, Default)]

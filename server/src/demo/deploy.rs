@@ -5,7 +5,7 @@ use super::facts::Line;
 use super::plan::Goal;
 use super::space::Space;
 use crate::k8s::Id;
-use app::types::{ApiError, Operation, Verb};
+use wire::{ApiError, Operation, Verb};
 
 /// The whole demo but its route.
 pub fn deploy(space: &Space, by: &str) -> Result<Operation, ApiError> {

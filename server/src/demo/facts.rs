@@ -1,4 +1,4 @@
-//! What the panel knows of a namespace beyond its objects: wishes, operations, the log, acknowledgements.
+//! What the panel knows of a namespace beyond its objects: desired weights, operations, the log, acknowledgements.
 use super::lease::Held;
 use super::plan::Goal;
 use super::sidecars::Counts;
@@ -6,10 +6,10 @@ use super::space::Granted;
 use super::teardown::Left;
 use super::trouble::Denied;
 use app::text::sentence;
-use app::types::{ApiError, LogEntry, Operation, Rate, Split, TimesMs, Verb};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
+use wire::{ApiError, LogEntry, Operation, Rate, Split, TimesMs, Verb};
 
 /// Lines kept in the log.
 const LOG_LENGTH: usize = 50;
@@ -61,7 +61,7 @@ pub struct Ack {
 pub struct Facts {
     /// What is being done, or was done last in error.
     pub operation: Option<Operation>,
-    /// What is wished and not done; empty when there is nothing to do.
+    /// What is desired and not done; empty when there is nothing to do.
     pub goal: Goal,
     /// What was done, newest first.
     pub log: VecDeque<LogEntry>,
@@ -82,7 +82,7 @@ pub struct Facts {
     /// The weights the panel wrote last.
     pub ours: Option<Split>,
     /// Who asked for them.
-    pub wished_by: String,
+    pub desired_by: String,
     /// Whether the demo was ready once since it was deployed.
     pub was_ready: bool,
     /// What a clean-up found of others.

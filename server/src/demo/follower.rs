@@ -10,11 +10,11 @@ use super::traffic::{About, traffic};
 use super::verdict::endpoints;
 use crate::k8s::World;
 use ::load::{AgentError, AgentStatus, LoadSpec, Mark, Snapshot};
-use app::types::{ApiError, Code, Frame, LoadOrder, Rate, Split};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::{ApiError, Code, Frame, LoadOrder, Rate, Split};
 
 /// Frames of history: 60 s, two a second.
 const HISTORY: usize = 120;
@@ -46,7 +46,7 @@ pub struct Follower<'a> {
 #[derive(Default)]
 struct Scene {
     world: Option<Arc<World>>,
-    wished: Option<Split>,
+    desired: Option<Split>,
     by_version: Option<Split>,
     with_sidecar: bool,
     endpoints: BTreeMap<String, u32>,
@@ -59,8 +59,8 @@ impl Scene {
             return;
         }
         let (ns, pods) = (space.ns.as_str(), demo_pods(&world));
-        self.wished = route::find(&world, ns).and_then(|seen| route::split(&seen.object, ns));
-        self.by_version = self.wished.as_ref().and_then(|wished| route::by_version(&world, ns, wished));
+        self.desired = route::find(&world, ns).and_then(|seen| route::split(&seen.object, ns));
+        self.by_version = self.desired.as_ref().and_then(|desired| route::by_version(&world, ns, desired));
         self.with_sidecar = client_without_sidecar(&pods).is_none();
         self.endpoints = endpoints(&pods);
         self.world = Some(world);
@@ -206,7 +206,7 @@ impl<'a> Follower<'a> {
             return Err(AgentError::Lost("the agent was started anew".to_owned()));
         }
         self.scene.refresh(self.space);
-        let about = (self.scene.wished.clone(), self.scene.with_sidecar);
+        let about = (self.scene.desired.clone(), self.scene.with_sidecar);
         if self.mark.as_ref().is_some_and(|mine| is_lost(mine, &snapshot)) {
             (self.marked, self.first) = (None, None);
         }
@@ -252,7 +252,7 @@ impl<'a> Follower<'a> {
         let told = traffic(
             snapshot,
             About {
-                wished: scene.wished.as_ref(),
+                desired: scene.desired.as_ref(),
                 by_version: scene.by_version.as_ref(),
                 with_sidecar: scene.with_sidecar,
                 endpoints: scene.endpoints.clone(),

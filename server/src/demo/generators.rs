@@ -4,7 +4,6 @@ use super::share::Shares;
 use super::space::{Space, ToAgent};
 use crate::k8s::{Cluster, Id, MANAGED_BY, MANAGER, open};
 use ::load::{AGENT_PORT, AgentClient, AgentError, LoadSpec};
-use app::types::{LoadOrder, Namespace, Rate, StoppedAll, Verb};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
@@ -13,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
+use wire::{LoadOrder, Namespace, Rate, StoppedAll, Verb};
 
 /// Clients that are spoken to at a time.
 const AT_ONCE: usize = 16;

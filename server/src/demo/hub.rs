@@ -9,13 +9,13 @@ use super::load_order::{Asked, spec};
 use super::observe::{client_pod, demo_pods};
 use super::space::{Granted, Space, ToAgent};
 use ::load::{AgentError, LoadSpec};
-use app::types::{ApiError, Code, Frame, Rate, Traffic};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, info};
+use wire::{ApiError, Code, Frame, Rate, Traffic};
 
 /// An agent that says nothing for so long is asked anew.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -104,9 +104,9 @@ fn is_there(space: &Space, pod: &str) -> bool {
 fn silence(space: &Space) {
     let stale = space.frames.borrow().as_ref().is_some_and(|t| t.frame.target_rate > 0.0 || t.achieved_rate > 0.0);
     if stale {
-        let wished = space.status.borrow().wished.clone();
+        let desired = space.status.borrow().desired.clone();
         space.frames.send_replace(Some(Arc::new(Traffic {
-            frame: Frame { at_ms: now_ms(), wished, ..Frame::default() },
+            frame: Frame { at_ms: now_ms(), desired, ..Frame::default() },
             ..Traffic::default()
         })));
     }

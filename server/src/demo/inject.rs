@@ -6,7 +6,7 @@ use super::observe::observe;
 use super::plan::{Goal, Presence};
 use super::space::Space;
 use crate::k8s::Id;
-use app::types::{ApiError, Code, InjectRequest, Operation, Verb, WorkloadName};
+use wire::{ApiError, Code, InjectRequest, Operation, Verb, WorkloadName};
 
 /// The workloads that are named; without names, those of the three that are there.
 pub async fn inject(space: &Space, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {

@@ -9,7 +9,6 @@ use super::plan::Presence;
 use super::process;
 use super::space::Space;
 use crate::k8s::{MANAGED_BY, MANAGER, api_error, reason_of};
-use app::types::{ApiError, Code, Operation, Verb};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -19,6 +18,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use std::time::Duration;
 use tracing::{info, warn};
+use wire::{ApiError, Code, Operation, Verb};
 
 /// The Lease's name.
 pub const NAME: &str = "demo-panel";
@@ -121,12 +121,12 @@ async fn hold(space: &Space, me: &str, seize: Seize, known: &mut Option<Lease>) 
         if matches!(said, Held::Other { .. }) && seize == Seize::No {
             return Ok(said);
         }
-        let wished = held_by(found.clone(), me, now);
+        let desired = held_by(found.clone(), me, now);
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let written = if found.is_some() {
-            api.replace(NAME, &params, &wished).await
+            api.replace(NAME, &params, &desired).await
         } else {
-            api.create(&params, &wished).await
+            api.create(&params, &desired).await
         };
         match written {
             Ok(stored) => {

@@ -3,9 +3,9 @@
 use super::commands;
 use super::facts::Line;
 use super::space::{Space, ToAgent};
-use app::types::{ApiError, Code, LoadOrder, Operation, Verb};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use wire::{ApiError, Code, LoadOrder, Operation, Verb};
 
 /// Answers when the agent has taken it.
 pub async fn load(space: &Space, by: &str, order: LoadOrder) -> Result<Operation, ApiError> {

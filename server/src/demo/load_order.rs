@@ -3,7 +3,7 @@ use super::facts::Line;
 use super::space::{Granted, Space};
 use ::load::{LoadSpec, Snapshot};
 use app::text::thousands;
-use app::types::{ApiError, Code, LoadOrder, Rate, Verb};
+use wire::{ApiError, Code, LoadOrder, Rate, Verb};
 
 /// What is asked for, and how far a finite run of it has come.
 #[derive(Default)]

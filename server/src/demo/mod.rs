@@ -44,10 +44,6 @@ mod weights;
 use crate::k8s::{Cluster, KindName, Manifests, Reach, heartbeat};
 use crate::prometheus::Prometheus;
 use ::app::api::ControlPlane;
-use ::app::types::{
-    ApiError, Code, Frame, Generators, InjectRequest, LoadOrder, Namespace, Operation, Past, Preflight, RouteRequest,
-    Shifted, Split, Status, StoppedAll, Traffic,
-};
 use rights::Rights;
 use share::Shares;
 use space::Common;
@@ -57,6 +53,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use wire::{
+    ApiError, Code, Command, Frame, Generators, Namespace, Outcome, Past, Preflight, Status, StoppedAll, Traffic,
+};
 
 pub use commands::{Address, Part};
 pub use space::Space;
@@ -319,48 +318,23 @@ impl ControlPlane for Demo {
         Ok(told)
     }
 
-    async fn deploy(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        deploy::deploy(&*self.to_change(ns).await?, by)
-    }
-
-    async fn client(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        client::client(&*self.to_change(ns).await?, by)
-    }
-
-    async fn inject(&self, ns: &Namespace, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {
-        inject::inject(&*self.to_use(ns).await?, by, request).await
-    }
-
-    async fn route(&self, ns: &Namespace, by: &str, request: RouteRequest) -> Result<Operation, ApiError> {
-        routes::route(&*self.to_change(ns).await?, by, request)
-    }
-
-    async fn weights(&self, ns: &Namespace, by: &str, split: Split) -> Result<Shifted, ApiError> {
-        weights::weights(&*self.to_use(ns).await?, by, split).await
-    }
-
-    async fn adopt(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        adopt::adopt(&*self.to_use(ns).await?, by).await
-    }
-
-    async fn revert(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        revert::revert(&*self.to_use(ns).await?, by).await
-    }
-
-    async fn load(&self, ns: &Namespace, by: &str, order: LoadOrder) -> Result<Operation, ApiError> {
-        load::load(&*self.to_use(ns).await?, by, order).await
-    }
-
-    async fn verify(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        verify::verify(&*self.to_use(ns).await?, by).await
-    }
-
-    async fn teardown(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        teardown::teardown(&*self.to_change(ns).await?, by).await
-    }
-
-    async fn take_over(&self, ns: &Namespace, by: &str) -> Result<Operation, ApiError> {
-        lease::take_over(&*self.look(ns).await?, by).await
+    async fn run(&self, ns: &Namespace, by: &str, command: Command) -> Result<Outcome, ApiError> {
+        let operation = match command {
+            Command::Deploy => deploy::deploy(&*self.to_change(ns).await?, by)?,
+            Command::Client => client::client(&*self.to_change(ns).await?, by)?,
+            Command::Verify => verify::verify(&*self.to_use(ns).await?, by).await?,
+            Command::Inject(request) => inject::inject(&*self.to_use(ns).await?, by, request).await?,
+            Command::Route(request) => routes::route(&*self.to_change(ns).await?, by, request)?,
+            Command::Weights(split) => {
+                return weights::weights(&*self.to_use(ns).await?, by, split).await.map(Outcome::Shifted);
+            }
+            Command::Adopt => adopt::adopt(&*self.to_use(ns).await?, by).await?,
+            Command::Revert => revert::revert(&*self.to_use(ns).await?, by).await?,
+            Command::Load(order) => load::load(&*self.to_use(ns).await?, by, order).await?,
+            Command::Takeover => lease::take_over(&*self.look(ns).await?, by).await?,
+            Command::Teardown => teardown::teardown(&*self.to_change(ns).await?, by).await?,
+        };
+        Ok(Outcome::Accepted(operation))
     }
 
     async fn stop_all(&self, by: &str) -> Result<StoppedAll, ApiError> {

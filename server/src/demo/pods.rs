@@ -1,9 +1,9 @@
 //! A pod as `kubectl get pods` prints it. Pure.
 //!
 //! Source: Kubernetes' printers, `printPod`, with restartable init containers counted among the containers.
-use app::types::PodView;
 use kube::api::DynamicObject;
 use serde_json::Value;
+use wire::PodView;
 
 /// A pod with what the page does not show.
 #[derive(Clone, Debug, PartialEq, Eq)]

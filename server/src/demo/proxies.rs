@@ -6,12 +6,12 @@ use super::observe::demo_pods;
 use super::route;
 use super::space::Space;
 use crate::k8s::{Forwarded, Id, ROUTE_HOST};
-use app::types::Split;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
+use wire::Split;
 
 /// The sidecar's admin port, Envoy's as Istio sets it.
 const ADMIN_PORT: u16 = 15_000;
@@ -115,7 +115,7 @@ pub fn client_proxies(space: &Space) -> Vec<String> {
 pub async fn run(space: &Space) {
     let (mut world, mut facts) = (space.world.subscribe(), space.facts.subscribe());
     let mut links: BTreeMap<String, Forwarded> = BTreeMap::new();
-    let mut wished: (Option<Split>, Instant) = (None, Instant::now());
+    let mut desired: (Option<Split>, Instant) = (None, Instant::now());
     loop {
         let pods = client_proxies(space);
         links.retain(|pod, _| pods.contains(pod));
@@ -126,8 +126,8 @@ pub async fn run(space: &Space) {
         };
         let expected = facts.borrow_and_update().expected.clone();
         match expected {
-            Some((split, asked)) => wished = (Some(split), asked),
-            None if seen != wished.0 => wished = (seen, Instant::now()),
+            Some((split, asked)) => desired = (Some(split), asked),
+            None if seen != desired.0 => desired = (seen, Instant::now()),
             None => {}
         }
         let may_age = if space.is_attended() { LOOKED_AT } else { UNSEEN };
@@ -136,7 +136,7 @@ pub async fn run(space: &Space) {
         for pod in &pods {
             let known = space.facts.borrow().acks.get(pod).cloned().flatten();
             let has = |ack: &Ack| {
-                ack.split == wished.0 || matches!((&ack.split, &wished.0), (Some(a), Some(b)) if same(a, b))
+                ack.split == desired.0 || matches!((&ack.split, &desired.0), (Some(a), Some(b)) if same(a, b))
             };
             let hot = space.facts.borrow().expected.is_some();
             if known.as_ref().is_some_and(|a| has(a) && !hot && a.read.elapsed() < may_age) {
@@ -149,7 +149,7 @@ pub async fn run(space: &Space) {
                     let ms = if had {
                         known.as_ref().and_then(|a| a.ms)
                     } else {
-                        Some(wished.1.elapsed().as_secs_f64() * 1000.0)
+                        Some(desired.1.elapsed().as_secs_f64() * 1000.0)
                     };
                     let ack = Ack { split, ms, stamp, read: Instant::now() };
                     behind |= !has(&ack);
@@ -166,7 +166,7 @@ pub async fn run(space: &Space) {
         if !space.facts.borrow().first_look.proxies && space.now().settled() {
             space.facts.send_modify(|f| f.first_look.proxies = true);
         }
-        let waited = wished.1.elapsed();
+        let waited = desired.1.elapsed();
         let pause = match (behind || facts.borrow().expected.is_some(), waited.as_secs()) {
             (false, _) => may_age,
             (true, 0..2) => Duration::from_millis(2).max(took),

@@ -2,10 +2,10 @@
 //!
 //! `http` is one atomic list under server-side apply, so a change of weights is written as the whole list.
 use crate::k8s::{Id, KindName, ROUTE_HOST, Seen, World};
-use app::types::Split;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use wire::Split;
 
 /// Whether a VirtualService's or DestinationRule's host means the demo's Service.
 pub fn is_demo_host(host: &str, ns: &str) -> bool {

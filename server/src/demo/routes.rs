@@ -4,7 +4,7 @@ use super::commands::{Part, apply, unroute};
 use super::facts::Line;
 use super::plan::Goal;
 use super::space::Space;
-use app::types::{ApiError, Operation, RouteRequest, Verb};
+use wire::{ApiError, Operation, RouteRequest, Verb};
 
 /// The route, there or not.
 pub fn route(space: &Space, by: &str, request: RouteRequest) -> Result<Operation, ApiError> {

@@ -1,10 +1,10 @@
 //! The cap on the sum of all generators that this panel drives, and its fair division among namespaces.
 //!
 //! **Invariant:** what is granted never sums to more than the cap. What is asked for stays as it was asked for.
-use app::types::{Generators, Namespace, Rate};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
+use wire::{Generators, Namespace, Rate};
 
 /// Divides `cap` requests a second by max–min fairness: whoever asks for less than an equal part gets all of it, the others share what is
 /// left equally. Where the cap is not divisible, those that come first get one more. Grants are in the order of `asked`.

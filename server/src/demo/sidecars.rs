@@ -7,10 +7,10 @@ use super::proxies::client_proxies;
 use super::space::Space;
 use crate::k8s::{Forwarded, ROUTE_HOST};
 use app::text::thousands;
-use app::types::{Condition, ConditionStatus, kinds, reasons};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tracing::debug;
+use wire::{Condition, ConditionStatus, kinds, reasons};
 
 /// The sidecar's port for metrics.
 const STATS_PORT: u16 = 15_020;

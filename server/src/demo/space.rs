@@ -7,7 +7,6 @@ use super::share::Shares;
 use super::spaces::Spaces;
 use super::{about, actor, hub, lease, proxies, sidecars, status};
 use crate::k8s::{Cluster, Manifests, Reach, World, Writer, watch};
-use app::types::{ApiError, Code, Frame, LoadOrder, Namespace, Operation, Rate, Split, Status, Traffic, Verb};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch as latest};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use wire::{ApiError, Code, Frame, LoadOrder, Namespace, Operation, Rate, Split, Status, Traffic, Verb};
 
 /// A command to the hub, which alone speaks to the load agent.
 pub enum ToAgent {
@@ -75,7 +75,7 @@ impl Granted {
     }
 }
 
-/// Everything known and wished in one namespace.
+/// Everything known and desired in one namespace.
 pub struct Space {
     /// Which one.
     pub ns: Namespace,

@@ -4,11 +4,11 @@
 //! pollers end, its log stays. It wakes up as soon as somebody asks for it. **Invariant:** what is live is never put to rest.
 use super::lease::Held;
 use super::space::Space;
-use app::types::Namespace;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::Namespace;
 
 /// Namespaces without an object of the demo and without a viewer that are watched at a time: names that somebody makes up must not add up.
 const MOST_EMPTY: usize = 64;

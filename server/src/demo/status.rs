@@ -7,9 +7,9 @@ use super::observe::{demo_pods, observe};
 use super::route;
 use super::space::Space;
 use crate::k8s::{MANAGER, Reach, Seen, World};
-use app::types::{ClusterView, LoadView, Namespace, RouteClaim, Split, Status};
 use std::sync::Arc;
 use std::time::Duration;
+use wire::{ClusterView, LoadView, Namespace, RouteClaim, Split, Status};
 
 /// Annotation on a route of ours: the weights the panel wrote last. Survives a restart.
 pub const WEIGHTS_NOTE: &str = "demo-panel/weights";
@@ -23,8 +23,8 @@ pub fn empty(ns: &Namespace, cluster: &ClusterView) -> Status {
         namespace: ns.clone(),
         conditions: Vec::new(),
         pods: Vec::new(),
-        wished: None,
-        wished_by: String::new(),
+        desired: None,
+        desired_by: String::new(),
         claim: None,
         load: LoadView::default(),
         generators: Default::default(),
@@ -55,7 +55,7 @@ pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (S
     let name = space.ns.as_str();
     let (observed, pods) = (observe(world), demo_pods(world));
     let seen = route::find(world, name);
-    let wished = seen.and_then(|s| route::split(&s.object, name));
+    let desired = seen.and_then(|s| route::split(&s.object, name));
     let claim = seen.and_then(|s| self::claim(s, name, facts));
     let scene = Scene {
         ns: name,
@@ -64,14 +64,14 @@ pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (S
         pods: &pods,
         facts,
         reach,
-        wished: wished.as_ref(),
+        desired: desired.as_ref(),
         claim: claim.as_ref(),
     };
     let ready = is_ready(&scene);
     let conditions = conditions(&scene);
-    let wished_by = match (&claim, seen) {
+    let desired_by = match (&claim, seen) {
         (Some(claim), _) => claim.manager.clone(),
-        (None, Some(_)) if !facts.wished_by.is_empty() => facts.wished_by.clone(),
+        (None, Some(_)) if !facts.desired_by.is_empty() => facts.desired_by.clone(),
         (None, Some(seen)) => {
             seen.object.metadata.annotations.as_ref().and_then(|a| a.get(BY_NOTE)).cloned().unwrap_or_default()
         }
@@ -88,8 +88,8 @@ pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (S
         namespace: space.ns.clone(),
         conditions,
         pods: pods.into_iter().map(|p| p.view).collect(),
-        wished,
-        wished_by,
+        desired,
+        desired_by,
         claim,
         load: LoadView { rate: facts.load, granted: facts.granted.rate },
         generators: space.shares.total(),
@@ -144,8 +144,7 @@ pub fn refresh(space: &Space) -> Arc<Status> {
 
 /// What follows from a status for later ones: the demo was ready once; somebody else moved the weights.
 fn remember(space: &Space, status: &Status, ready: bool) {
-    let deployed =
-        status.condition(app::types::kinds::DEPLOYED).is_some_and(|c| c.reason != app::types::reasons::NOT_DEPLOYED);
+    let deployed = status.condition(wire::kinds::DEPLOYED).is_some_and(|c| c.reason != wire::reasons::NOT_DEPLOYED);
     let before = space.status.borrow().clone();
     let theirs = status
         .claim

@@ -7,8 +7,8 @@ use super::plan::Goal;
 use super::route;
 use super::space::{Space, ToAgent};
 use crate::k8s::{Id, Inventory, KindName, MANAGED_BY, MANAGER, inventory, inventory_of};
-use app::types::{ApiError, LoadOrder, Operation, Rate, Verb};
 use tokio::sync::oneshot;
+use wire::{ApiError, LoadOrder, Operation, Rate, Verb};
 
 /// Clean-up. It cancels what is under way.
 pub async fn teardown(space: &Space, by: &str) -> Result<Operation, ApiError> {
@@ -23,7 +23,7 @@ pub async fn teardown(space: &Space, by: &str) -> Result<Operation, ApiError> {
         f.load = Rate::default();
         f.verified = None;
         f.ours = None;
-        f.wished_by.clear();
+        f.desired_by.clear();
         f.left = Left::default();
     });
     Ok(operation)

@@ -1,20 +1,20 @@
-//! The agent's snapshot in the wire's types. Pure.
+//! From the agent's snapshot to what the page shows: rounded, with the verdict. Pure.
 use super::verdict::verdict;
-use ::load::{Mark, Part, Snapshot};
-use app::types::{Frame, Split, Traffic, Whole};
+use ::load::{Mark, Snapshot};
 use std::collections::BTreeMap;
+use wire::{Frame, Part, Recent, Split, Traffic, Whole};
 
 /// What is known beside the snapshot.
 pub struct About<'a> {
-    /// The weights that are wished, by subset.
-    pub wished: Option<&'a Split>,
+    /// The weights that are desired, by subset.
+    pub desired: Option<&'a Split>,
     /// The same by version: what answers says its version.
     pub by_version: Option<&'a Split>,
     /// Whether every client pod has a sidecar.
     pub with_sidecar: bool,
     /// Ready pods by version.
     pub endpoints: BTreeMap<String, u32>,
-    /// The newest mark that was set since these weights are wished. A later one, of another panel, is about them as well.
+    /// The newest mark that was set since these weights are desired. A later one, of another panel, is about them as well.
     pub mark: Option<&'a Mark>,
 }
 
@@ -32,7 +32,7 @@ pub fn traffic(snapshot: Snapshot, about: About<'_>) -> Traffic {
             target_rate: snapshot.target_rate,
             rates: snapshot.rates.into_iter().map(|(name, rate)| (name, tenths(rate))).collect(),
             since: since.map(|m| m.counts).unwrap_or_default(),
-            wished: about.wished.cloned(),
+            desired: about.desired.cloned(),
         },
         achieved_rate: tenths(snapshot.achieved_rate),
         p50_ms: snapshot.p50_ms.map(micros),
@@ -46,10 +46,10 @@ pub fn traffic(snapshot: Snapshot, about: About<'_>) -> Traffic {
         late: snapshot.late,
         shed: snapshot.shed,
         start_p99_ms: snapshot.start_p99_ms.map(micros),
-        recent: app::types::Recent {
+        recent: Recent {
             seconds: tenths(recent.seconds),
-            all: part(recent.all),
-            versions: recent.versions.into_iter().map(|(name, p)| (name, part(p))).collect(),
+            all: rounded(recent.all),
+            versions: recent.versions.into_iter().map(|(name, part)| (name, rounded(part))).collect(),
         },
         whole: snapshot.whole.map(|w| Whole {
             p50_ms: micros(w.p50_ms),
@@ -61,16 +61,9 @@ pub fn traffic(snapshot: Snapshot, about: About<'_>) -> Traffic {
     }
 }
 
-fn part(p: Part) -> app::types::Part {
+fn rounded(part: Part) -> Part {
     let ms = |p: Option<f64>| p.map(micros);
-    app::types::Part {
-        rate: tenths(p.rate),
-        requests: p.requests,
-        errors: p.errors,
-        p50_ms: ms(p.p50_ms),
-        p90_ms: ms(p.p90_ms),
-        p99_ms: ms(p.p99_ms),
-    }
+    Part { rate: tenths(part.rate), p50_ms: ms(part.p50_ms), p90_ms: ms(part.p90_ms), p99_ms: ms(part.p99_ms), ..part }
 }
 
 /// To one decimal. A frame is sent ten times a second to every viewer, and a rate has no more digits that mean something.
@@ -97,14 +90,14 @@ mod tests {
             "whole": {"p50_ms": 1.5, "p90_ms": 2.5, "p99_ms": 3.5, "p999_ms": 4.5, "max_ms": 5.5},
             "mark": {"id": 3, "at_us": 0, "sent": 0, "counts": {"v1": 40, "v2": 9}, "errors": 0, "first": {}}}"#;
         let snapshot: Snapshot = serde_json::from_str(json).unwrap();
-        let wished = Split::v1_v2(10).unwrap();
+        let desired = Split::v1_v2(10).unwrap();
         let mark = Mark { id: 3, ..Mark::default() };
         let endpoints = BTreeMap::from([("v1".to_owned(), 3), ("v2".to_owned(), 1)]);
         let told = traffic(
             snapshot,
             About {
-                wished: Some(&wished),
-                by_version: Some(&wished),
+                desired: Some(&desired),
+                by_version: Some(&desired),
                 with_sidecar: true,
                 endpoints,
                 mark: Some(&mark),
@@ -120,7 +113,7 @@ mod tests {
         }
         fields.extend([
             ("since".to_owned(), serde_json::json!({"v1": 40, "v2": 9})),
-            ("wished".to_owned(), serde_json::json!({"v1": 90, "v2": 10})),
+            ("desired".to_owned(), serde_json::json!({"v1": 90, "v2": 10})),
             ("verdict".to_owned(), serde_json::Value::Null),
         ]);
         assert_eq!(written, expected);

@@ -6,7 +6,7 @@ use super::conditions::scene::{Scene, is};
 use super::lease::{Held, clock};
 use super::pods::{PodSeen, Stuck};
 use crate::k8s::{Id, KindName, World};
-use app::types::{Condition, ConditionStatus, Verb, kinds, reasons};
+use wire::{Condition, ConditionStatus, Verb, kinds, reasons};
 
 use ConditionStatus::{False, True};
 
@@ -343,7 +343,7 @@ mod tests {
                 pods: &pods,
                 facts: &facts,
                 reach: &reach,
-                wished: None,
+                desired: None,
                 claim: None,
             };
             let told = pods_run(&scene);
@@ -405,7 +405,7 @@ mod tests {
                 pods: &pods,
                 facts: &facts,
                 reach: &reach,
-                wished: None,
+                desired: None,
                 claim: None,
             };
             let phase = pods[0].view.phase.clone();
@@ -429,7 +429,7 @@ mod tests {
             pods: &[],
             facts: &facts,
             reach: &reach,
-            wished: None,
+            desired: None,
             claim: None,
         };
         let mut lacks = facts.clone();
@@ -444,7 +444,7 @@ mod tests {
             pods: &[],
             facts: &facts,
             reach: &reach,
-            wished: None,
+            desired: None,
             claim: None,
         };
         assert_eq!(

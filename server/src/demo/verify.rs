@@ -5,8 +5,8 @@ use super::facts::Line;
 use super::observe::demo_pods;
 use super::space::Space;
 use crate::k8s::{api_error, exec};
-use app::types::{ApiError, Code, Operation, Verb};
 use std::time::Instant;
+use wire::{ApiError, Code, Operation, Verb};
 
 const COMMAND: [&str; 3] = ["curl", "-s", "http://127.0.0.1:7777/env/PATH"];
 

@@ -11,13 +11,13 @@ use super::proxies::{self, Expected};
 use super::space::{Space, ToAgent};
 use super::{route, status};
 use crate::k8s::{ApplyError, Id, KindName, MANAGER, ROUTE_HOST, Seen, World, ours};
-use app::types::{ApiError, Code, Shifted, Split, TimesMs, Verb};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::info;
+use wire::{ApiError, Code, Shifted, Split, TimesMs, Verb};
 
 /// How often a route that somebody else changes at the same time is read again.
 const RETRIES: usize = 5;
@@ -74,7 +74,7 @@ pub async fn shift(space: &Space, by: &str, split: &Split, asked: Instant, force
     let accepted = millis(asked);
     space.facts.send_modify(|f| {
         f.ours = Some(split.clone());
-        by.clone_into(&mut f.wished_by);
+        by.clone_into(&mut f.desired_by);
     });
     let pending = proxies::acknowledged(space, expected, ACK_PATIENCE).await;
     let acknowledged = pending.as_ref().is_some_and(Vec::is_empty);
@@ -211,7 +211,7 @@ pub async fn make_route(space: &Space) -> Result<(), ApiError> {
     write(space, &by, &split, Force::No).await?;
     space.facts.send_modify(|f| {
         f.ours = Some(split);
-        f.wished_by = by;
+        f.desired_by = by;
     });
     Ok(())
 }

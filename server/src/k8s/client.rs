@@ -1,5 +1,4 @@
 //! A cluster the panel drives, whichever it is: a client, and how the page names it.
-use app::types::{ApiError, ClusterView, Code};
 use http::{Request, Response};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tower::{BoxError, Service, ServiceBuilder};
+use wire::{ApiError, ClusterView, Code};
 
 use super::KindName;
 use super::breaker::{Breaker, Open};

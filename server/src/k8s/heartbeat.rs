@@ -270,7 +270,7 @@ mod tests {
             assert!(reach.refused, "{reach:?}");
             let namespaces = kube::Api::<k8s_openapi::api::core::v1::Namespace>::all(cluster.client.clone());
             let refused = api_error("remove a", &namespaces.delete("a", &Default::default()).await.unwrap_err());
-            assert_eq!(refused.code, app::types::Code::Forbidden, "{refused:?}");
+            assert_eq!(refused.code, wire::Code::Forbidden, "{refused:?}");
             assert!(refused.message.contains("credentials"), "{refused:?}");
             stop.cancel();
         };

@@ -2,12 +2,12 @@
 use super::tried::Tried;
 use super::{StartError, Started};
 use crate::k8s;
-use app::types::ClusterView;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
+use wire::ClusterView;
 
 /// Longest wait for the first answer, seconds.
 const PATIENCE_S: u64 = 10;

@@ -1,9 +1,9 @@
 //! The browser's half, out of the binary: `/pkg/app-<hash>.js`, `_bg.wasm`, `.css`, brotli beside them.
 use super::failure::failure;
-use app::types::Code;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use wire::Code;
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 

@@ -2,7 +2,6 @@
 use super::AppState;
 use super::failure::failure;
 use super::guard::Peer;
-use app::types::Code;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
@@ -10,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use listen::{Conn, Refused};
+use wire::Code;
 
 /// Connections of one browser's session. A browser opens six for each origin; behind a proxy that keeps its own, more are seen.
 const PER_SESSION: usize = 128;

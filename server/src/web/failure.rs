@@ -1,11 +1,11 @@
 //! Errors as HTTP answers. A handler gives an [`ApiError`]; [`statuses`] alone maps its code to a status.
-use app::types::{ApiError, Code};
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use wire::{ApiError, Code};
 
 /// An error on its way out.
 pub struct Failure(pub ApiError);
@@ -26,7 +26,7 @@ impl IntoResponse for Failure {
 }
 
 /// An answer of one sentence and its hint.
-pub fn failure(code: Code, message: impl Into<String>, hint: &str) -> Failure {
+pub fn failure(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Failure {
     Failure(ApiError::new(code, message, hint))
 }
 

@@ -4,7 +4,6 @@ use super::crowd;
 use super::failure::failure;
 use super::gate::Refused;
 use super::sign_in::{SIGN_IN, come_back};
-use app::types::Code;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
@@ -14,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use listen::{BodyError, BodyLimits};
 use std::net::IpAddr;
 use std::time::Duration;
+use wire::Code;
 
 /// Largest body: 1 MiB.
 const BODY_LIMIT: usize = 1 << 20;

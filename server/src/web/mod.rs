@@ -17,7 +17,7 @@ use axum::Router;
 use axum::extract::{FromRef, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{any, get};
+use axum::routing::get;
 use leptos::config::LeptosOptions;
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -59,18 +59,9 @@ pub fn router(state: AppState) -> Router {
     let routes = Router::new()
         // the page
         .route("/pkg/{*name}", get(assets::asset))
-        .route("/api/demo/live", get(live::live).layer(from_fn(crowd::stream)).fallback(api::wrong_method))
         .route(sign_in::SIGN_IN, get(sign_in::page).post(sign_in::enter))
         // people with curl
-        .route("/api/demo/status", get(api::status).fallback(api::wrong_method))
-        .route("/api/demo/preflight", get(api::preflight).fallback(api::wrong_method))
-        .route("/api/demo/history", get(api::past).fallback(api::wrong_method))
-        .route("/api/demo/manifests", get(api::all_manifests).fallback(api::wrong_method))
-        .route("/api/demo/manifests/{part}", get(api::manifests).fallback(api::wrong_method))
-        .route("/api/demo/stop-all", get(api::stop_all_is_a_post).post(api::stop_all).fallback(api::wrong_method))
-        .route("/api/demo/{verb}", get(api::not_a_read).post(api::verb).fallback(api::wrong_method))
-        .route("/api", any(api::not_found))
-        .route("/api/{*rest}", any(api::not_found))
+        .merge(api::routes())
         // Kubernetes' probes
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

@@ -5,13 +5,13 @@ use super::guard::Peer;
 use super::pages::render;
 use app::api::First;
 use app::text::SignInWord;
-use app::types::Namespace;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Form};
 use serde::Deserialize;
 use std::net::IpAddr;
+use wire::Namespace;
 
 /// Where people sign in.
 pub const SIGN_IN: &str = "/sign-in";

@@ -294,12 +294,12 @@ impl TestPanel {
         self.get(&self.path("status")).json()
     }
 
-    /// Waits until a status is as wished; tells the last one where it never is.
-    pub fn until(&self, what: &str, wished: impl Fn(&Value) -> bool) -> Value {
+    /// Waits until a status is as desired; tells the last one where it never is.
+    pub fn until(&self, what: &str, desired: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + patience();
         loop {
             let status = self.status();
-            if wished(&status) {
+            if desired(&status) {
                 return status;
             }
             if Instant::now() > deadline {
@@ -315,7 +315,7 @@ impl TestPanel {
     }
 
     /// The next frame of the live stream that fits.
-    pub fn until_frame(&self, what: &str, wished: impl Fn(&Value) -> bool) -> Value {
+    pub fn until_frame(&self, what: &str, desired: impl Fn(&Value) -> bool) -> Value {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(patience())).unwrap();
         write!(&stream, "GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", self.path("live"), self.address).unwrap();
@@ -327,7 +327,7 @@ impl TestPanel {
                 && event == "traffic"
             {
                 last = serde_json::from_str(data).unwrap();
-                if wished(&last) {
+                if desired(&last) {
                     return last;
                 }
             }

@@ -134,7 +134,7 @@ fn many(program: &Path, kubeconfig: &Path, kubectl: &Kubectl, results: &mut Resu
         kubectl.run(&["patch", "virtualservice", "flaskapp-vs", "--type", "merge", "-p", &patch.to_string()])?;
         let edited = Instant::now();
         for panel in &panels {
-            panel.until("it shows the change", |p| Ok(p.status()?["wished"]["v2"] == json!(v2)))?;
+            panel.until("it shows the change", |p| Ok(p.status()?["desired"]["v2"] == json!(v2)))?;
         }
         slowest = slowest.max(edited.elapsed().as_secs_f64());
     }

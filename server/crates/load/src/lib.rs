@@ -12,7 +12,7 @@ pub mod stats;
 pub use agent::{AgentListener, serve_agent};
 pub use client::{AgentClient, AgentError};
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use snapshot::{AgentStatus, FirstAnswer, Mark, Part, Recent, Snapshot, Whole};
+pub use snapshot::{AgentStatus, FirstAnswer, Mark, Snapshot};
 pub use spec::{LoadSpec, MAX_RATE, SpecError};
 
 /// Port of the agent: on a pod's loopback, or the name of its unix socket (`7070.sock`).

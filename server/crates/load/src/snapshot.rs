@@ -2,6 +2,7 @@
 use crate::LoadSpec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use wire::{Recent, Whole};
 
 /// The traffic at one moment. Counts are since the run began, so a lost snapshot loses nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,51 +60,6 @@ pub struct Snapshot {
     pub requests: Option<u64>,
     /// The newest mark, and what was seen since.
     pub mark: Option<Mark>,
-}
-
-/// The last 10 s: the service and its versions, all over the same time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Recent {
-    /// How many seconds it looks back: 9 to 10, less where the run is younger.
-    pub seconds: f64,
-    /// All requests, those that no version answered included.
-    pub all: Part,
-    /// Those that a version answered, well or not, by version.
-    pub versions: BTreeMap<String, Part>,
-}
-
-/// Requests that ended within [`Recent::seconds`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Part {
-    /// Requests a second.
-    pub rate: f64,
-    /// Requests.
-    pub requests: u64,
-    /// Those of them that failed.
-    pub errors: u64,
-    /// Median latency from the scheduled time, failures included, milliseconds; nothing without requests.
-    pub p50_ms: Option<f64>,
-    /// 90th percentile of the same.
-    pub p90_ms: Option<f64>,
-    /// 99th percentile of the same.
-    pub p99_ms: Option<f64>,
-}
-
-/// Latencies of a whole run from the scheduled time, failures included, milliseconds, right to three digits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Whole {
-    /// Median.
-    pub p50_ms: f64,
-    /// 90th percentile.
-    pub p90_ms: f64,
-    /// 99th percentile.
-    pub p99_ms: f64,
-    /// 99.9th percentile.
-    pub p999_ms: f64,
-    /// The longest.
-    pub max_ms: f64,
 }
 
 /// A moment set by `PUT /v1/mark`, and what became of the requests of the run that were *sent* after it. It outlives the run, whose counts do not.

@@ -2,15 +2,16 @@
 //!
 //! Pure: counts in, numbers out. The words are the page's.
 use std::collections::BTreeMap;
+use wire::{ChiSquare, Verdict, VerdictKind};
 
 /// Two-sided 95 %: the standard normal quantile at 0.975.
 const Z_95: f64 = 1.959_963_985;
 /// Power 80 %: the quantile at 0.80.
 const Z_POWER_80: f64 = 0.841_621_234;
-/// The wish is called missed beyond so many standard deviations. The page looks ten times a second, so the usual 1.96 would cry wolf
+/// The desired split is called missed beyond so many standard deviations. The page looks ten times a second, so the usual 1.96 would cry wolf
 /// every few seconds; the acceptance figure of the split, 4.5, would be slow to see a real miss.
 const OFF_TARGET_SIGMA: f64 = 3.5;
-/// Shares of either version that the page offers, percent; the wish is told from its neighbour among them.
+/// Shares of either version that the page offers, percent; the desired split is told from its neighbour among them.
 pub const PRESETS: [f64; 7] = [0.0, 10.0, 20.0, 50.0, 80.0, 90.0, 100.0];
 
 /// A share with its uncertainty; all three between 0 and 1.
@@ -42,18 +43,7 @@ pub fn wilson(successes: u64, n: u64) -> Interval {
     Interval { low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
 }
 
-/// Pearson's test of counts against shares.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ChiSquare {
-    /// Sum of (seen − expected)² / expected; infinite where something came that was not to come at all.
-    pub statistic: f64,
-    /// Versions with a share above 0, less one.
-    pub degrees: u32,
-    /// How often chance alone is at least so far off, 0 to 1.
-    pub p_value: f64,
-}
-
-/// χ² of `(seen, wished share)` pairs; the shares are of their sum. Nothing without requests or without any share.
+/// χ² of `(seen, desired share)` pairs; the shares are of their sum. Nothing without requests or without any share.
 pub fn chi_square(versions: &[(u64, f64)]) -> Option<ChiSquare> {
     let n: u64 = versions.iter().map(|(seen, _)| seen).sum();
     let shares: f64 = versions.iter().map(|(_, share)| share).sum();
@@ -72,7 +62,8 @@ pub fn chi_square(versions: &[(u64, f64)]) -> Option<ChiSquare> {
     let possible = versions.iter().filter(|(_, share)| *share > 0.0).count();
     let degrees = u32::try_from(possible.saturating_sub(1)).unwrap_or(u32::MAX);
     let p_value = if statistic.is_infinite() { 0.0 } else { chi_square_tail(statistic, degrees) };
-    Some(ChiSquare { statistic, degrees, p_value })
+    // JSON has no infinity.
+    Some(ChiSquare { statistic: Some(statistic).filter(|s| s.is_finite()), degrees, p_value })
 }
 
 /// P(X ≥ x) for whole degrees of freedom, by the recurrence Q(a + 1, y) = Q(a, y) + yᵃ e⁻ʸ / Γ(a + 1)
@@ -104,21 +95,21 @@ fn erfc(x: f64) -> f64 {
     polynomial.iter().fold(0.0, |sum, c| (sum + c) * t) * (-x * x).exp()
 }
 
-/// Requests it takes to tell a share of `wish` from one of `versus`, both 0 to 1: if the wish is true, a two-sided test at 95 % rules out
-/// `versus` with a power of 80 %. `n = ((z₀.₉₇₅ √(p₀q₀) + z₀.₈₀ √(p₁q₁)) / d)²`, p₀ = `versus`, p₁ = `wish`, d their distance, then
+/// Requests it takes to tell a share of `desired` from one of `versus`, both 0 to 1: if the desired share is true, a two-sided test at 95 % rules out
+/// `versus` with a power of 80 %. `n = ((z₀.₉₇₅ √(p₀q₀) + z₀.₈₀ √(p₁q₁)) / d)²`, p₀ = `versus`, p₁ = `desired`, d their distance, then
 /// `n/4 (1 + √(1 + 2/(n d)))²` for counts being whole (Fleiss, Levin, Paik, "Statistical Methods for Rates and Proportions", 3rd edition,
 /// 2.5). Where one of the two is 0 or 1, that says too little: there a single request of the other kind decides, and n makes it come with
 /// 95 % (the "rule of three"). `u64::MAX` where the two are the same.
-pub fn needed(wish: f64, versus: f64) -> u64 {
-    let distance = (wish - versus).abs();
+pub fn needed(desired: f64, versus: f64) -> u64 {
+    let distance = (desired - versus).abs();
     if !distance.is_finite() || distance < 1e-9 {
         return u64::MAX;
     }
     let certain = |p: f64| p <= 0.0 || p >= 1.0;
-    let n = if certain(wish) || certain(versus) {
+    let n = if certain(desired) || certain(versus) {
         if distance >= 1.0 { 1.0 } else { 0.05_f64.ln() / (1.0 - distance).ln() }
     } else {
-        for_whole_counts(sample_size(versus, wish, Z_95, Z_POWER_80), distance)
+        for_whole_counts(sample_size(versus, desired, Z_95, Z_POWER_80), distance)
     };
     n.ceil() as u64
 }
@@ -134,22 +125,22 @@ fn for_whole_counts(n: f64, distance: f64) -> f64 {
     n / 4.0 * (1.0 + (1.0 + 2.0 / (n * distance)).sqrt()).powi(2)
 }
 
-/// How likely it is that plain balancing made these counts rather than the wished split, 0 to 1, if either did and neither was more
-/// likely at first (Bayes' rule with even odds). `(seen, wished share, plain share)`, shares of their sums. 0.5 without requests, or where
+/// How likely it is that plain balancing made these counts rather than the desired split, 0 to 1, if either did and neither was more
+/// likely at first (Bayes' rule with even odds). `(seen, desired share, plain share)`, shares of their sums. 0.5 without requests, or where
 /// the two shares are the same everywhere.
 pub fn round_robin_likelihood(versions: &[(u64, f64, f64)]) -> f64 {
-    let (wished, plain) = versions.iter().fold((0.0, 0.0), |(w, p), (_, wished, plain)| (w + wished, p + plain));
-    if !(wished > 0.0 && plain > 0.0) {
+    let (desired, plain) = versions.iter().fold((0.0, 0.0), |(w, p), (_, desired, plain)| (w + desired, p + plain));
+    if !(desired > 0.0 && plain > 0.0) {
         return 0.5;
     }
-    // Log of P(counts | wish) and of P(counts | plain); the multinomial's coefficient is the same in both.
-    let (mut log_wish, mut log_plain) = (0.0, 0.0);
+    // Log of P(counts | desired) and of P(counts | plain); the multinomial's coefficient is the same in both.
+    let (mut log_desired, mut log_plain) = (0.0, 0.0);
     for (seen, share, evenly) in versions.iter().filter(|(seen, ..)| *seen > 0) {
-        log_wish += *seen as f64 * (share / wished).ln();
+        log_desired += *seen as f64 * (share / desired).ln();
         log_plain += *seen as f64 * (evenly / plain).ln();
     }
-    match (log_wish.is_finite(), log_plain.is_finite()) {
-        (true, true) => 1.0 / (1.0 + (log_wish - log_plain).exp()),
+    match (log_desired.is_finite(), log_plain.is_finite()) {
+        (true, true) => 1.0 / (1.0 + (log_desired - log_plain).exp()),
         (false, true) => 1.0,
         (true, false) => 0.0,
         (false, false) => 0.5,
@@ -161,63 +152,19 @@ pub fn round_robin_likelihood(versions: &[(u64, f64, f64)]) -> f64 {
 pub struct Evidence {
     /// Good answers by version, to requests *sent* since the change was acknowledged ([`crate::Mark::counts`]).
     pub counts: BTreeMap<String, u64>,
-    /// The wished shares, percent; empty where there is no route.
-    pub wished: BTreeMap<String, f64>,
+    /// The desired shares, percent; empty where there is no route.
+    pub desired: BTreeMap<String, f64>,
     /// Whether the client has a sidecar: a fact, read from its pod.
     pub client_has_sidecar: bool,
     /// Ready endpoints by version: plain balancing gives each endpoint the same. Empty where they are not known: one a version.
     pub endpoints: BTreeMap<String, u32>,
 }
 
-/// The meaning of a [`Verdict`]. Facts come before statistics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VerdictKind {
-    /// No request since the last change.
-    NoTraffic,
-    /// In keeping so far, but too few to tell the wish from plain balancing (or, where the wish is even, from its neighbour).
-    TooFew,
-    /// In keeping with the wish.
-    InKeeping,
-    /// More than 3.5 standard deviations off the wish, or something came that was to get nothing.
-    OffTarget,
-    /// A fact: the client has no sidecar, so weights are not looked at.
-    ClientHasNoSidecar,
-    /// A fact: there is no route; what is seen is plain balancing.
-    NoRoute,
-}
-
-/// What the counts say about the wish. Shares in percent.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
-    /// What it comes to.
-    pub kind: VerdictKind,
-    /// The version the numbers are about: the last of the wish, else of those seen.
-    pub version: String,
-    /// Requests since the last change.
-    pub requests: u64,
-    /// Share seen, percent; 0 without requests.
-    pub observed: f64,
-    /// Half of the 95 % Wilson interval, percentage points.
-    pub margin: f64,
-    /// Share wished, percent; without a route plain balancing's.
-    pub wished: f64,
-    /// Requests still needed to tell the wish from `versus`; 0 when there are enough.
-    pub needed: u64,
-    /// The share that the wish is told from, percent: plain balancing where the requests do not suffice for that yet, then a preset beside it.
-    pub versus: f64,
-    /// χ² against the wish; nothing without requests or without a route.
-    pub chi_square: Option<ChiSquare>,
-    /// [`round_robin_likelihood`] of the counts.
-    pub plain_balancing: f64,
-    /// Share that plain balancing would give, percent: its ready endpoints of all.
-    pub plain: f64,
-}
-
 /// Judges the evidence.
 pub fn verdict(evidence: &Evidence) -> Verdict {
-    let Evidence { counts, wished, client_has_sidecar, endpoints } = evidence;
+    let Evidence { counts, desired, client_has_sidecar, endpoints } = evidence;
     let names: Vec<&String> =
-        if wished.is_empty() { counts.keys().filter(|v| *v != "unknown").collect() } else { wished.keys().collect() };
+        if desired.is_empty() { counts.keys().filter(|v| *v != "unknown").collect() } else { desired.keys().collect() };
     let version = names.last().map(|v| (*v).clone()).unwrap_or_default();
     let seen = |name: &str| counts.get(name).copied().unwrap_or(0);
     let requests: u64 = counts.values().sum();
@@ -227,27 +174,27 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
     let plain = |name: &str| {
         if pods > 0 { f64::from(endpoints.get(name).copied().unwrap_or(0)) / f64::from(pods) } else { even }
     };
-    let total: f64 = wished.values().sum();
-    let share = |name: &str| if total > 0.0 { wished.get(name).copied().unwrap_or(0.0) / total } else { plain(name) };
+    let total: f64 = desired.values().sum();
+    let share = |name: &str| if total > 0.0 { desired.get(name).copied().unwrap_or(0.0) / total } else { plain(name) };
 
-    // What answered without being wished for counts against the wish, as a version with share 0.
-    let strangers = counts.keys().filter(|v| !wished.contains_key(*v) && !wished.is_empty());
+    // What answered without a desired share counts against the desired split, as a version with share 0.
+    let strangers = counts.keys().filter(|v| !desired.contains_key(*v) && !desired.is_empty());
     let pairs: Vec<(u64, f64)> = names.iter().copied().chain(strangers).map(|v| (seen(v), share(v))).collect();
     let triples: Vec<(u64, f64, f64)> = names.iter().map(|v| (seen(v), share(v), plain(v))).collect();
 
-    let wish = share(&version);
+    let target = share(&version);
     let interval = wilson(seen(&version), requests);
     let plainly = plain(&version);
-    let to_tell_from_plain = needed(wish, plainly);
+    let to_tell_from_plain = needed(target, plainly);
     let is_plain =
         triples.iter().all(|(_, share, plain)| (share - plain).abs() < 1e-9) || to_tell_from_plain == u64::MAX;
-    let versus = if is_plain || requests >= to_tell_from_plain { neighbour(wish) } else { plainly };
-    let enough = if is_plain { needed(wish, versus) } else { to_tell_from_plain };
+    let versus = if is_plain || requests >= to_tell_from_plain { neighbour(target) } else { plainly };
+    let enough = if is_plain { needed(target, versus) } else { to_tell_from_plain };
     let off_target = pairs.iter().any(|(seen, share)| is_off(*seen, requests, *share));
     let kind = match () {
         // A fact about requests needs requests.
         () if requests == 0 => VerdictKind::NoTraffic,
-        () if wished.is_empty() => VerdictKind::NoRoute,
+        () if desired.is_empty() => VerdictKind::NoRoute,
         () if !client_has_sidecar => VerdictKind::ClientHasNoSidecar,
         () if off_target => VerdictKind::OffTarget,
         () if requests < enough => VerdictKind::TooFew,
@@ -258,10 +205,10 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
         requests,
         observed: if requests == 0 { 0.0 } else { 100.0 * seen(&version) as f64 / requests as f64 },
         margin: 100.0 * interval.margin(),
-        wished: 100.0 * wish,
-        needed: needed(wish, versus).saturating_sub(requests),
+        desired: 100.0 * target,
+        needed: needed(target, versus).saturating_sub(requests),
         versus: 100.0 * versus,
-        chi_square: if wished.is_empty() { None } else { chi_square(&pairs) },
+        chi_square: if desired.is_empty() { None } else { chi_square(&pairs) },
         plain_balancing: round_robin_likelihood(&triples),
         plain: 100.0 * plainly,
         version,

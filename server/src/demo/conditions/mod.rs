@@ -8,10 +8,10 @@ use super::lease::clock;
 use super::plan::Presence;
 use super::sidecars::sidecars_count;
 use super::trouble::{held, namespace_free, permitted, pods_run};
-use app::types::ConditionStatus::{False, True, Unknown};
-use app::types::{Condition, kinds, reasons};
 use route::{acknowledged, route_honoured, route_ours, route_present, weights_apply};
 use scene::{Scene, is};
+use wire::ConditionStatus::{False, True, Unknown};
+use wire::{Condition, kinds, reasons};
 use workloads::{client_ready, deployed, injected};
 
 pub use route::client_without_sidecar;

@@ -5,9 +5,9 @@ use crate::demo::pods::PodSeen;
 use crate::demo::proxies::same;
 use crate::demo::route;
 use crate::k8s::{KindName, MANAGER};
-use app::types::ConditionStatus::{False, True, Unknown};
-use app::types::{Condition, Split, kinds, reasons};
 use kube::api::DynamicObject;
+use wire::ConditionStatus::{False, True, Unknown};
+use wire::{Condition, Split, kinds, reasons};
 
 pub(super) fn route_present(s: &Scene) -> Condition {
     let kind = kinds::ROUTE_PRESENT;
@@ -104,7 +104,7 @@ pub fn client_without_sidecar(pods: &[PodSeen]) -> Option<&PodSeen> {
 
 pub(super) fn acknowledged(s: &Scene) -> Condition {
     let kind = kinds::ROUTE_ACKNOWLEDGED;
-    if s.wished.is_none() {
+    if s.desired.is_none() {
         return is(kind, Unknown, reasons::NO_ROUTE, "there is no route to acknowledge", &[]);
     }
     if let Some(pod) = client_without_sidecar(s.pods) {
@@ -121,7 +121,7 @@ pub(super) fn acknowledged(s: &Scene) -> Condition {
         return is(kind, Unknown, reasons::NO_CLIENT, "there is no client to acknowledge the route", &[]);
     }
     let has = |ack: &Option<crate::demo::facts::Ack>| {
-        ack.as_ref().is_some_and(|a| matches!((&a.split, s.wished), (Some(a), Some(b)) if same(a, b)))
+        ack.as_ref().is_some_and(|a| matches!((&a.split, s.desired), (Some(a), Some(b)) if same(a, b)))
     };
     if let Some((pod, _)) = s.facts.acks.iter().find(|(_, ack)| !has(ack)) {
         return is(
@@ -145,7 +145,7 @@ pub(super) fn acknowledged(s: &Scene) -> Condition {
 
 pub(super) fn weights_apply(s: &Scene) -> Condition {
     let kind = kinds::WEIGHTS_APPLY;
-    let Some(wished) = s.wished else {
+    let Some(desired) = s.desired else {
         return is(
             kind,
             False,
@@ -163,7 +163,7 @@ pub(super) fn weights_apply(s: &Scene) -> Condition {
         let version = route::version_of(s.world, s.ns, subset);
         s.pods.iter().any(|p| p.app == "flaskapp" && p.view.version == version && p.ready)
     };
-    if let Some((version, weight)) = wished.iter().find(|(version, weight)| weight.percent() > 0 && !ready(version)) {
+    if let Some((version, weight)) = desired.iter().find(|(version, weight)| weight.percent() > 0 && !ready(version)) {
         let message =
             format!("{version} has {} % of the requests and no ready pod: those requests fail", weight.percent());
         return is(kind, False, reasons::VERSION_NOT_READY, message, &[("version", version.to_owned())]);

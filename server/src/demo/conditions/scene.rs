@@ -4,7 +4,7 @@ use crate::demo::plan::Observed;
 use crate::demo::pods::PodSeen;
 use crate::k8s::{Reach, World};
 use app::text::sentence;
-use app::types::{Condition, ConditionStatus, RouteClaim, Split};
+use wire::{Condition, ConditionStatus, RouteClaim, Split};
 
 /// All that conditions are told from.
 pub struct Scene<'a> {
@@ -21,7 +21,7 @@ pub struct Scene<'a> {
     /// Whether the cluster answers.
     pub reach: &'a Reach,
     /// The weights of the route.
-    pub wished: Option<&'a Split>,
+    pub desired: Option<&'a Split>,
     /// Another manager's claim on them.
     pub claim: Option<&'a RouteClaim>,
 }

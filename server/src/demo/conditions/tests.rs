@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 fn told(kind: &str, objects: Vec<Value>, facts: &Facts) -> (String, String) {
     let world = World::of(objects);
     let (observed, pods, reach) = (observe(&world), demo_pods(&world), Reach::default());
-    let wished = route::find(&world, "n").and_then(|seen| route::split(&seen.object, "n"));
+    let desired = route::find(&world, "n").and_then(|seen| route::split(&seen.object, "n"));
     let scene = Scene {
         ns: "n",
         world: &world,
@@ -19,7 +19,7 @@ fn told(kind: &str, objects: Vec<Value>, facts: &Facts) -> (String, String) {
         pods: &pods,
         facts,
         reach: &reach,
-        wished: wished.as_ref(),
+        desired: desired.as_ref(),
         claim: None,
     };
     let found = conditions(&scene).into_iter().find(|c| c.kind == kind).unwrap();

@@ -6,8 +6,8 @@ use crate::demo::observe::{demo_pods, observe};
 use crate::demo::plan::Goal;
 use crate::demo::pods::tests::pod;
 use crate::k8s::{Id, Reach, World};
-use app::types::Verb;
 use serde_json::{Value, json};
+use wire::Verb;
 
 fn service(ours: bool) -> Value {
     let labels = if ours { json!({"app.kubernetes.io/managed-by": "demo-panel"}) } else { json!({}) };
@@ -29,7 +29,7 @@ fn told(objects: Vec<Value>, facts: &Facts, reach: &Reach) -> Vec<Condition> {
         pods: &pods,
         facts,
         reach,
-        wished: None,
+        desired: None,
         claim: None,
     })
 }
@@ -163,7 +163,7 @@ fn every_condition_is_a_sentence_in_both_languages() {
         (
             demo(),
             facts(&|f| {
-                let rates = (app::types::Rate::at_most(10), app::types::Rate::at_most(20));
+                let rates = (wire::Rate::at_most(10), wire::Rate::at_most(20));
                 (f.agent, f.load, f.granted) = (
                     Agent::Connected { short: None },
                     rates.1,

@@ -4,8 +4,8 @@ use crate::demo::observe::{client_pod, namespace_injects};
 use crate::demo::plan::Presence;
 use crate::demo::pods::PodSeen;
 use crate::k8s::Id;
-use app::types::ConditionStatus::{False, True};
-use app::types::{Condition, kinds, reasons};
+use wire::ConditionStatus::{False, True};
+use wire::{Condition, kinds, reasons};
 
 const APP: [Id; 3] = [Id::SERVICE, Id::V1, Id::V2];
 const WORKLOADS: [Id; 3] = [Id::V1, Id::V2, Id::CLIENT];

@@ -1,7 +1,7 @@
 //! What was asked of a cluster before the demo is put into it, and what it said. Values alone.
 use crate::k8s::Istiod;
-use app::types::Verb;
 use std::collections::BTreeMap;
+use wire::Verb;
 
 /// What one question came to.
 #[derive(Clone, Debug, PartialEq, Eq)]

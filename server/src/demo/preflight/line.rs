@@ -1,6 +1,6 @@
 //! Makes one check, worded in English by the page's own table.
 use app::text::{Lang, check};
-use app::types::{Check, CheckStatus, Verb};
+use wire::{Check, CheckStatus, Verb};
 
 /// A check that is being put together.
 pub struct Line(Check);

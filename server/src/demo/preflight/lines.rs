@@ -2,8 +2,8 @@
 use super::facts::{Facts, Read, Right, Trial};
 use super::webhook::{Acts, acts};
 use super::{line::Line, room};
-use app::types::{Check, CheckStatus, Verb};
 use std::collections::BTreeMap;
+use wire::{Check, CheckStatus, Verb};
 
 use CheckStatus::{Fail, Ok, Unknown, Warn};
 

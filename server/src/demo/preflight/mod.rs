@@ -16,7 +16,7 @@ pub use shared::Shared;
 
 use super::trouble::Denied;
 use crate::k8s::{Cluster, Manifests, mesh_name};
-use app::types::{CheckStatus, Namespace, Preflight, Verb};
+use wire::{CheckStatus, Namespace, Preflight, Verb};
 
 const ALL_VERBS: &[Verb] =
     &[Verb::Deploy, Verb::Client, Verb::Inject, Verb::Route, Verb::Weights, Verb::Load, Verb::Verify, Verb::Teardown];

@@ -3,7 +3,7 @@ use super::facts::{Amount, Facts, NodeSeen, Own, Quota, Read, Trial};
 use super::line::Line;
 use super::lines::{cannot_tell, look};
 use super::quantity::{bytes, cores, shown};
-use app::types::{Check, CheckStatus, Verb};
+use wire::{Check, CheckStatus, Verb};
 
 use CheckStatus::{Fail, Ok, Warn};
 

@@ -1,10 +1,10 @@
 //! One preflight for everybody who asks at the same time, and for a moment after: each is some sixty calls to the cluster.
-use app::types::{Namespace, Preflight};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::{Namespace, Preflight};
 
 /// How long an answer serves others. Short, because people look again as soon as they have mended something.
 const FRESH: Duration = Duration::from_secs(1);
@@ -49,8 +49,8 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app::types::ClusterView;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use wire::ClusterView;
 
     #[tokio::test(start_paused = true)]
     async fn sixty_who_ask_at_once_share_one_answer() {

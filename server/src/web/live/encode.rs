@@ -5,10 +5,10 @@
 use super::sse;
 use app::components::{Board, board};
 use app::text::Lang;
-use app::types::{Frame, Hello, Status, StatusPatch, Traffic};
 use bytes::Bytes;
 use serde::Serialize;
 use std::sync::Arc;
+use wire::{Frame, Hello, Status, StatusPatch, Traffic};
 
 /// A silent stream says after so long that it is alive: page and server notice within 10 s that the other is gone. Pages hear no comments.
 pub const ALIVE_MS: u64 = 3_000;

@@ -1,9 +1,9 @@
 //! What viewers end up with, whatever changes, whenever they come and whatever they skip; and how many bytes that takes.
 use super::super::tests::{Viewer, recorded};
 use super::*;
-use app::types::{LogEntry, Split, TimesMs};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use wire::{LogEntry, Split, TimesMs};
 
 /// Something happens in the namespace.
 fn change(known: &mut Known, what: u8, n: u64) {
@@ -24,7 +24,7 @@ fn change(known: &mut Known, what: u8, n: u64) {
                 },
             );
             status.log.truncate(5);
-            status.wished = Some(split);
+            status.desired = Some(split);
         }
         1 => status
             .log
@@ -46,8 +46,8 @@ fn change(known: &mut Known, what: u8, n: u64) {
             .iter_mut()
             .filter(|c| c.kind == "SidecarsCount")
             .for_each(|c| c.message = format!("v1 {n}")),
-        7 => status.wished = None,
-        8 => status.wished_by = format!("browser {n}"),
+        7 => status.desired = None,
+        8 => status.desired_by = format!("browser {n}"),
         // An order that patches do not keep.
         9 => status.conditions.rotate_left(1),
         _ => {
@@ -164,7 +164,7 @@ fn ten_seconds(changes_per_second: u64) -> [(usize, Viewer); AUDIENCES.len()] {
                 },
             );
             status.log.truncate(50);
-            status.wished = Some(split);
+            status.desired = Some(split);
             status
                 .conditions
                 .iter_mut()
@@ -240,7 +240,7 @@ fn each_traffic_event_has_what_programs_read_and_twice_a_second_all_that_is_meas
             "p99_ms",
             "rates",
             "since",
-            "wished",
+            "desired",
         ] {
             assert!(viewer.traffic.get(field).is_some(), "`{field}` at {now_ms} ms");
         }

@@ -2,7 +2,6 @@
 use super::encode::{self, Audience, Known};
 use super::ring::{Joined, Ring};
 use crate::demo::Space;
-use app::types::{Frame, Namespace};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
+use wire::{Frame, Namespace};
 
 /// The feeds that run, by namespace.
 pub struct Feeds {

@@ -15,12 +15,12 @@ use super::AppState;
 use super::api::InNamespace;
 use super::failure::Failure;
 use app::text::Lang;
-use app::types::{ApiError, Code};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::Response;
 use std::convert::Infallible;
+use wire::{ApiError, Code};
 
 pub use feed::Feeds;
 

@@ -135,7 +135,7 @@ mod tests {
         let ring = Ring::new(known.clone(), 0);
         let mut joined = ring.join(Audience::Plain, &known, 0).unwrap();
         for n in 1..=batches {
-            Arc::make_mut(&mut known.status).wished_by = format!("browser {n}");
+            Arc::make_mut(&mut known.status).desired_by = format!("browser {n}");
             assert!(ring.publish(&known, n as u64 * 500).is_some());
         }
         ring.close();
@@ -168,7 +168,7 @@ mod tests {
         let ring = Ring::new(known.clone(), 0);
         let (mut slow, mut viewer) = (ring.join(Audience::Plain, &known, 0).unwrap(), Viewer::default());
         for n in 1..=100 {
-            Arc::make_mut(&mut known.status).wished_by = format!("browser {n}");
+            Arc::make_mut(&mut known.status).desired_by = format!("browser {n}");
             ring.publish(&known, n * 500);
         }
         // The opening, which it had not read either, and the whole state: nothing else was kept for it.
@@ -177,7 +177,7 @@ mod tests {
         }
         assert_eq!((viewer.wholes, viewer.patches), (2, 0));
         // From there on it follows by patches.
-        Arc::make_mut(&mut known.status).wished_by = "curl".to_owned();
+        Arc::make_mut(&mut known.status).desired_by = "curl".to_owned();
         ring.publish(&known, 60_000);
         while viewer.patches == 0 {
             viewer.hear(&slow.next().await.unwrap());

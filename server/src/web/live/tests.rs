@@ -1,8 +1,8 @@
 //! What the tests of the stream share: a recorded state, and a viewer.
 use super::encode::{Audience, Known};
-use app::types::{Status, StatusPatch, Traffic};
 use serde_json::Value;
 use std::sync::Arc;
+use wire::{Status, StatusPatch, Traffic};
 
 /// A deployed and injected demo under 200 requests a second, as a panel sent it.
 pub fn recorded() -> Known {

@@ -83,14 +83,14 @@ impl Viewers {
 }
 
 impl Viewer {
-    /// The desired shares of v2 (`wished` on the wire) that these bytes bring, where they differ from the one before.
+    /// The desired shares of v2 (`desired` on the wire) that these bytes bring, where they differ from the one before.
     pub fn desired(&mut self, bytes: &[u8]) -> Vec<u32> {
         self.line.extend_from_slice(bytes);
         let mut found = Vec::new();
         while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.line.drain(..=end).collect();
             let text = String::from_utf8_lossy(&line);
-            let Some(desired) = text.split_once(r#""wished":{"#).and_then(|(_, rest)| rest.split_once('}')) else {
+            let Some(desired) = text.split_once(r#""desired":{"#).and_then(|(_, rest)| rest.split_once('}')) else {
                 continue;
             };
             let desired: Option<Value> = serde_json::from_str(&format!("{{{}}}", desired.0)).ok();
@@ -190,10 +190,10 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut viewer = Viewer { stream: TcpStream::from_std(stream), open: true, line: Vec::new(), last: None };
-        let text = "event: traffic\ndata: {\"x\":1,\"wished\":{\"v1\":80,\"v2\":20}}\n\nevent: traffic\ndata: {\"wished\":{\"v1\":80,\"v2\":20}}\n\n";
+        let text = "event: traffic\ndata: {\"x\":1,\"desired\":{\"v1\":80,\"v2\":20}}\n\nevent: traffic\ndata: {\"desired\":{\"v1\":80,\"v2\":20}}\n\n";
         let (first, rest) = text.as_bytes().split_at(40);
         assert!(viewer.desired(first).is_empty());
         assert_eq!(viewer.desired(rest), [20]);
-        assert_eq!(viewer.desired(b"data: {\"wished\":{\"v1\":79,\"v2\":21}}\n"), [21]);
+        assert_eq!(viewer.desired(b"data: {\"desired\":{\"v1\":79,\"v2\":21}}\n"), [21]);
     }
 }

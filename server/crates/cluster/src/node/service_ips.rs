@@ -40,10 +40,10 @@ fn admit(network: &Arc<Network>, request: &AdmissionRequest<'_>, service: &mut O
     if spec["type"] == "ExternalName" || spec["clusterIP"] == "None" {
         return Ok(());
     }
-    let wished = spec["clusterIP"].as_str().filter(|ip| !ip.is_empty()).map(str::to_owned);
+    let desired = spec["clusterIP"].as_str().filter(|ip| !ip.is_empty()).map(str::to_owned);
     let before = request.old.map_or(&Value::Null, |old| &old["spec"]["clusterIP"]);
     let name = service["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let ip = match wished {
+    let ip = match desired {
         Some(ip) if request.operation == Operation::Update && *before == ip.as_str() => ip,
         Some(ip) => {
             let refused = |why: &str| {

@@ -1,9 +1,10 @@
 //! Counts a run and keeps the last seconds' latencies; turns them into a [`Snapshot`]. The clock is an argument.
 use super::failure::Failure;
 use super::window::{Run, Sliding, WINDOW_S};
-use crate::snapshot::{FirstAnswer, Mark, Part, Recent, Snapshot};
+use crate::snapshot::{FirstAnswer, Mark, Snapshot};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use wire::{Part, Recent};
 
 /// A request written later than this after its scheduled time counts as late.
 const LATE: Duration = Duration::from_millis(5);
@@ -131,7 +132,7 @@ impl Tally {
         self.begin_second(now);
     }
 
-    /// Forgets the last second's rates, as after a change of the wished one.
+    /// Forgets the last second's rates, as after a change of the desired one.
     pub fn begin_second(&mut self, now: Instant) {
         self.recent.clear();
         let totals = self.totals(now);

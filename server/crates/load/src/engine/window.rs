@@ -1,8 +1,8 @@
 //! Latencies of the last ten seconds, and of a whole run.
-use crate::snapshot::Whole;
 use hdrhistogram::Histogram;
 use std::collections::VecDeque;
 use std::time::Duration;
+use wire::Whole;
 
 /// Seconds that the percentiles look back.
 pub(super) const WINDOW_S: usize = 10;

@@ -1,10 +1,11 @@
 //! What stands between a cluster and the demo: one line a check, each with its reason and the command that mends it.
-use super::{ClusterView, Namespace, Verb};
+use crate::{ClusterView, Namespace, Verb};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CheckStatus {
     /// Nothing to do.
@@ -19,6 +20,7 @@ pub enum CheckStatus {
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// Which check: `api`, `rights-services`, `webhook` …
     pub id: String,
@@ -43,6 +45,7 @@ pub struct Check {
 
 /// All checks of a namespace. `GET /api/demo/preflight`, and the page `/preflight`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Preflight {
     /// Which cluster was asked.
     pub cluster: ClusterView,

@@ -1,15 +1,16 @@
 //! What the live stream carries (`GET /api/demo/live`, server-sent events).
 //!
-//! First the whole state: `hello` ([`Hello`]), `history` (the last 60 s as `Vec<Frame>`, two a second), `status` (a whole [`super::Status`]) and
-//! `traffic` (a [`Traffic`]). Then what changes: `status-patch` (a [`super::StatusPatch`]; a whole `status` where events were skipped), `traffic`
+//! First the whole state: `hello` ([`Hello`]), `history` (the last 60 s as `Vec<Frame>`, two a second), `status` (a whole [`crate::Status`]) and
+//! `traffic` (a [`Traffic`]). Then what changes: `status-patch` (a [`crate::StatusPatch`]; a whole `status` where events were skipped), `traffic`
 //! ten times a second (a [`Frame`] with the rates and percentiles of the service, and twice a second a whole [`Traffic`]), `alive` (after 3 s
 //! without another). With `lang` in the address also `board` and `whole` (the figures as HTML, when they change), and no whole [`Traffic`].
-use super::Split;
+use crate::Split;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// First event of a stream. A page built for another build reloads itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hello {
     /// Id of the server's build.
     pub build: String,
@@ -17,6 +18,7 @@ pub struct Hello {
 
 /// The traffic at one moment, as far as the page computes with it. Counts are since the load began, so a lost frame loses nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Frame {
     /// When it was measured: milliseconds since the Unix epoch, the server's clock.
     pub at_ms: u64,
@@ -34,12 +36,13 @@ pub struct Frame {
     /// Answers to requests *sent* since the weights last changed, by version.
     #[serde(default)]
     pub since: BTreeMap<String, u64>,
-    /// The weights that are wished; nothing without a route.
-    pub wished: Option<Split>,
+    /// The weights that are desired; nothing without a route.
+    pub desired: Option<Split>,
 }
 
 /// A [`Frame`] with all else that is measured: what `traffic` carries twice a second. The page gets the rest as words.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Traffic {
     /// What the page computes with.
@@ -79,6 +82,8 @@ pub struct Traffic {
 
 /// The last 10 s: the service and its versions, all over the same time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
 pub struct Recent {
     /// How many seconds it looks back: 9 to 10, less where the load is younger.
     pub seconds: f64,
@@ -90,6 +95,8 @@ pub struct Recent {
 
 /// Requests that ended within [`Recent::seconds`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
 pub struct Part {
     /// Requests a second.
     pub rate: f64,
@@ -105,8 +112,9 @@ pub struct Part {
     pub p99_ms: Option<f64>,
 }
 
-/// Latencies of a whole run from the scheduled time, failures included, milliseconds.
+/// Latencies of a whole run from the scheduled time, failures included, milliseconds, right to three digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Whole {
     /// Median.
     pub p50_ms: f64,
@@ -120,42 +128,45 @@ pub struct Whole {
     pub max_ms: f64,
 }
 
-/// What the split seen since the last change says about the one wished. The page puts it in words.
+/// What the split seen since the last change says about the one desired. The page puts it in words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Verdict {
     /// What it comes to.
     pub kind: VerdictKind,
-    /// The version the numbers are about: the last of the split, `v2` in the demo.
+    /// The version the numbers are about: the last of the desired split, else of those seen.
     pub version: String,
     /// Requests since the last change.
     pub requests: u64,
-    /// Share seen, percent.
+    /// Share seen, percent; 0 without requests.
     pub observed: f64,
     /// Half of the 95 % Wilson interval, percentage points.
     pub margin: f64,
-    /// Share wished, percent.
-    pub wished: f64,
-    /// Requests still needed to tell the wish from `versus`; 0 when there are enough.
+    /// Desired share, percent; without a route that of plain balancing.
+    pub desired: f64,
+    /// Requests still needed to tell the desired split from `versus`; 0 when there are enough.
     pub needed: u64,
-    /// The neighbouring preset the wish is told from, percent.
+    /// The share that the desired split is told from, percent: that of plain balancing while the requests do not suffice for that, then a
+    /// preset beside it.
     pub versus: f64,
-    /// Pearson's test of the counts against the wish; nothing without requests or without a route.
+    /// Pearson's test of the counts against the desired split; nothing without requests or without a route.
     #[serde(default)]
     pub chi_square: Option<ChiSquare>,
-    /// How likely it is that plain balancing made these counts rather than the wish, 0 to 1.
+    /// How likely it is that plain balancing made these counts rather than the desired split, 0 to 1.
     #[serde(default)]
     pub plain_balancing: f64,
-    /// Share that plain balancing would give: the version's ready endpoints of all, percent.
+    /// Share that plain balancing would give, percent: the version's part of all ready endpoints.
     #[serde(default)]
     pub plain: f64,
 }
 
 /// A test of counts against shares.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChiSquare {
-    /// Sum of (seen − expected)² / expected; nothing where it has no end: something came that was not to come at all.
+    /// Sum of (seen − expected)² / expected; `None` if it is infinite: a version with a desired share of 0 answered.
     pub statistic: Option<f64>,
-    /// Degrees of freedom.
+    /// Degrees of freedom: versions with a share above 0, less one.
     pub degrees: u32,
     /// How often chance alone is at least so far off, 0 to 1.
     pub p_value: f64,
@@ -163,15 +174,16 @@ pub struct ChiSquare {
 
 /// The meaning of a [`Verdict`]. Facts come before statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
     /// No request since the last change.
     NoTraffic,
-    /// Too few to tell the wish from plain balancing.
+    /// In keeping so far, but too few to tell the desired split from plain balancing (or, where the desired split is even, from its neighbour).
     TooFew,
-    /// In keeping with the wish.
+    /// In keeping with the desired split.
     InKeeping,
-    /// Not in keeping with the wish.
+    /// More than 3.5 standard deviations off the desired split, or a version with a desired share of 0 answered.
     OffTarget,
     /// A fact: the client has no sidecar, so the weights are not looked at.
     ClientHasNoSidecar,

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a patch, applied to the status that it was made from, gives the status that it was made for, or [`StatusPatch::between`]
 //! gives no patch at all: then the whole status is sent.
-use super::{
+use crate::{
     ClusterView, Condition, Generators, LoadView, LogEntry, Namespace, Operation, PodView, RouteClaim, Split, Status,
     TimesMs,
 };
@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The fields of a [`Status`] that changed; the others are left out. A list holds the elements that are new or changed, each one complete.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct StatusPatch {
     /// Only in a whole status.
@@ -30,10 +31,10 @@ pub struct StatusPatch {
     pub pods_gone: Vec<String>,
     /// Replaces the field; `null` where there is no route any more.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    pub wished: Option<Option<Split>>,
+    pub desired: Option<Option<Split>>,
     /// Replaces the field.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub wished_by: Option<String>,
+    pub desired_by: Option<String>,
     /// Replaces the field.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub claim: Option<Option<RouteClaim>>,
@@ -62,6 +63,7 @@ pub struct StatusPatch {
 
 /// New times of one log entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogTimes {
     /// The entry's id.
     pub id: u64,
@@ -93,8 +95,8 @@ impl StatusPatch {
                 .filter(|name| !new_pods.contains(*name))
                 .map(|name| (*name).to_owned())
                 .collect(),
-            wished: (old.wished != new.wished).then(|| new.wished.clone()),
-            wished_by: (old.wished_by != new.wished_by).then(|| new.wished_by.clone()),
+            desired: (old.desired != new.desired).then(|| new.desired.clone()),
+            desired_by: (old.desired_by != new.desired_by).then(|| new.desired_by.clone()),
             claim: (old.claim != new.claim).then(|| new.claim.clone()),
             load: (old.load != new.load).then_some(new.load),
             generators: (old.generators != new.generators).then_some(new.generators),
@@ -136,8 +138,8 @@ impl StatusPatch {
         }
         let older = |one: &PodView, other: &PodView| (one.created_s, &one.name) < (other.created_s, &other.name);
         merge(&mut status.pods, self.pods, |pod| stale.contains(&pod.name), older);
-        replace(&mut status.wished, self.wished);
-        replace(&mut status.wished_by, self.wished_by);
+        replace(&mut status.desired, self.desired);
+        replace(&mut status.desired_by, self.desired_by);
         replace(&mut status.claim, self.claim);
         replace(&mut status.load, self.load);
         replace(&mut status.generators, self.generators);
@@ -163,8 +165,8 @@ impl From<StatusPatch> for Status {
             namespace: Namespace::default(),
             conditions: Vec::new(),
             pods: Vec::new(),
-            wished: None,
-            wished_by: String::new(),
+            desired: None,
+            desired_by: String::new(),
             claim: None,
             load: LoadView::default(),
             generators: Generators::default(),
@@ -201,7 +203,7 @@ fn merge<T>(list: &mut Vec<T>, changed: Vec<T>, stale: impl Fn(&T) -> bool, befo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{ApiError, Code, ConditionStatus, Verb, kinds};
+    use crate::{ApiError, Code, ConditionStatus, Verb, kinds};
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 
@@ -263,7 +265,7 @@ mod tests {
             cluster in 0..2_u8,
             messages in vec(0..2_u8, 3),
             pods in btree_map(0..6_u8, (0..3_u64, 0..2_u32), 0..6),
-            wished in proptest::option::of(0..3_u8),
+            desired in proptest::option::of(0..3_u8),
             claim in proptest::option::of(0..2_u8),
             rate in 0..2_u8,
             operating in proptest::option::of(0..2_u64),
@@ -278,8 +280,8 @@ mod tests {
                 namespace: Default::default(),
                 conditions: kinds.iter().zip(messages).map(|(kind, message)| condition(kind, message)).collect(),
                 pods,
-                wished: wished.and_then(|v2| Split::v1_v2(v2).ok()),
-                wished_by: wished.map(|v2| v2.to_string()).unwrap_or_default(),
+                desired: desired.and_then(|v2| Split::v1_v2(v2).ok()),
+                desired_by: desired.map(|v2| v2.to_string()).unwrap_or_default(),
                 claim: claim.map(|v2| RouteClaim { manager: "kubectl".to_owned(), theirs: Split::v1_v2(v2).ok(), ours: None }),
                 load: LoadView { rate: f64::from(rate).try_into().unwrap(), ..LoadView::default() },
                 generators: Generators { running: rate.into(), ..Generators::default() },
@@ -336,8 +338,8 @@ mod tests {
             namespace: Default::default(),
             conditions: vec![condition(kinds::DEPLOYED, 1), condition(kinds::CLEAN, 1)],
             pods: vec![pod((1, 1, 0)), pod((2, 1, 0))],
-            wished: Split::v1_v2(20).ok(),
-            wished_by: String::new(),
+            desired: Split::v1_v2(20).ok(),
+            desired_by: String::new(),
             claim: None,
             load: LoadView::default(),
             generators: Generators::default(),
@@ -348,7 +350,7 @@ mod tests {
         let mut new = old.clone();
         let patch = |old: &Status, new: &Status| serde_json::to_string(&StatusPatch::between(old, new)).unwrap();
         assert_eq!(patch(&old, &new), "{}");
-        (new.wished, new.operation) = (None, None);
+        (new.desired, new.operation) = (None, None);
         new.pods.remove(0);
         new.log[0].times = Some(TimesMs { accepted: Some(2.5), ..TimesMs::default() });
         new.log.pop();
@@ -356,7 +358,7 @@ mod tests {
         assert_eq!(
             patch(&old, &new),
             format!(
-                r#"{{"pods_gone":["flaskapp-v1-1"],"wished":null,"operation":null,"log_times":[{times}],"log_gone":[1]}}"#
+                r#"{{"pods_gone":["flaskapp-v1-1"],"desired":null,"operation":null,"log_times":[{times}],"log_gone":[1]}}"#
             )
         );
         old = new.clone();

@@ -1,10 +1,11 @@
 //! What happened before the minute that the panel itself remembers, as a Prometheus has it.
-use super::Namespace;
+use crate::Namespace;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The demo's requests over the last hour. `GET /api/demo/history`, and the page `/history`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Past {
     /// Which namespace it is about.
     pub namespace: Namespace,
@@ -20,6 +21,7 @@ pub struct Past {
 
 /// Requests around one moment, averaged over the minute before it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PastMoment {
     /// Seconds since the Unix epoch.
     pub at_s: u64,

@@ -1,10 +1,11 @@
 //! The state of the demo in one namespace, and the bodies of the verbs.
-use super::{ApiError, Condition, Namespace, Rate, Split};
+use crate::{ApiError, Condition, Namespace, Rate, Split, Verb};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The cluster the panel drives. Named at the top of the page, always.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClusterView {
     /// `embedded`, `kubeconfig` or `in-cluster`.
     pub kind: String,
@@ -22,6 +23,7 @@ pub struct ClusterView {
 
 /// A pod as `kubectl get pods` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PodView {
     /// The pod's name.
     pub name: String,
@@ -46,36 +48,9 @@ pub struct PodView {
     pub why: String,
 }
 
-/// What people ask for. The name is the last segment of the path, `POST /api/demo/deploy`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verb {
-    /// Make Services, Deployments and the client.
-    Deploy,
-    /// Make the client alone.
-    Client,
-    /// Add or remove sidecars.
-    Inject,
-    /// Make or remove DestinationRule and VirtualService.
-    Route,
-    /// Set the weights.
-    Weights,
-    /// Take over the weights another manager wrote.
-    Adopt,
-    /// Put back the weights the panel wrote last.
-    Revert,
-    /// Start, change or stop the load.
-    Load,
-    /// Ask a pod from inside.
-    Verify,
-    /// Remove everything of ours.
-    Teardown,
-    /// Act on a namespace in another panel's place.
-    Takeover,
-}
-
 /// What is being done, or was done last in error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Operation {
     /// Counts up; a newer verb supersedes an older one.
     pub id: u64,
@@ -96,6 +71,7 @@ pub struct Operation {
 
 /// The load that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LoadView {
     /// Requests a second; 0 when stopped.
     pub rate: Rate,
@@ -106,6 +82,7 @@ pub struct LoadView {
 
 /// All load that this panel drives, in all namespaces together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Generators {
     /// Generators that run.
     pub running: u32,
@@ -117,6 +94,7 @@ pub struct Generators {
 
 /// Answer to `stop-all`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StoppedAll {
     /// Namespaces whose generator ran and is stopped.
     pub stopped: Vec<Namespace>,
@@ -126,6 +104,7 @@ pub struct StoppedAll {
 
 /// How long one change of weights took, milliseconds from the moment it was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TimesMs {
     /// Stored by the API.
     pub accepted: Option<f64>,
@@ -137,6 +116,7 @@ pub struct TimesMs {
 
 /// One line of "What just happened".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogEntry {
     /// Counts up.
     pub id: u64,
@@ -163,6 +143,7 @@ pub struct LogEntry {
 
 /// Another field manager's claim on the weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RouteClaim {
     /// Field manager, `kubectl-edit`.
     pub manager: String,
@@ -174,7 +155,8 @@ pub struct RouteClaim {
 
 /// All the page needs to draw itself, but the traffic. `GET /api/demo/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "super::StatusPatch")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(from = "crate::StatusPatch")]
 pub struct Status {
     /// Which cluster this is.
     pub cluster: ClusterView,
@@ -185,10 +167,10 @@ pub struct Status {
     /// The demo's pods, oldest first.
     pub pods: Vec<PodView>,
     /// The weights of the route as the cluster has it; nothing without a route.
-    pub wished: Option<Split>,
+    pub desired: Option<Split>,
     /// Who set them last.
     #[serde(default)]
-    pub wished_by: String,
+    pub desired_by: String,
     /// Set where somebody else changed the route.
     #[serde(default)]
     pub claim: Option<RouteClaim>,
@@ -216,12 +198,13 @@ impl Status {
 
     /// Whether the condition of this kind is True.
     pub fn is(&self, kind: &str) -> bool {
-        self.condition(kind).is_some_and(|c| c.status == super::ConditionStatus::True)
+        self.condition(kind).is_some_and(|c| c.status == crate::ConditionStatus::True)
     }
 }
 
 /// One of the demo's three workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum WorkloadName {
     /// flaskapp v1.
     #[serde(rename = "flaskapp-v1")]
@@ -236,6 +219,7 @@ pub enum WorkloadName {
 
 /// Body of `inject`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InjectRequest {
     /// `true` adds sidecars, `false` takes them away.
@@ -247,25 +231,16 @@ pub struct InjectRequest {
 
 /// Body of `route`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RouteRequest {
     /// `true` makes DestinationRule and VirtualService (50/50), `false` removes them.
     pub present: bool,
 }
 
-/// Body of `load`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LoadRequest {
-    /// Requests a second; 0 stops.
-    pub rate: Rate,
-    /// Stop by itself after so many requests; nothing: goes on until stopped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<u64>,
-}
-
 /// Answer to `weights`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Shifted {
     /// resourceVersion of the VirtualService that has the weights.
     pub revision: String,

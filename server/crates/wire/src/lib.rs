@@ -2,6 +2,7 @@
 //!
 //! A type here is a promise to curl users too: see docs/api.md. Integers are fixed-width,
 //! because `usize` differs in wasm.
+mod command;
 mod condition;
 mod error;
 mod live;
@@ -13,6 +14,7 @@ mod preflight;
 mod split;
 mod status;
 
+pub use command::{Command, Outcome, Verb};
 pub use condition::{Condition, ConditionStatus, kinds, reasons};
 pub use error::{ApiError, Code};
 pub use live::{ChiSquare, Frame, Hello, Part, Recent, Traffic, Verdict, VerdictKind, Whole};
@@ -23,6 +25,6 @@ pub use patch::{LogTimes, StatusPatch};
 pub use preflight::{Check, CheckStatus, Preflight};
 pub use split::{Split, SplitError, Subset, Weight};
 pub use status::{
-    ClusterView, Generators, InjectRequest, LoadRequest, LoadView, LogEntry, Operation, PodView, RouteClaim,
-    RouteRequest, Shifted, Status, StoppedAll, TimesMs, Verb, WorkloadName,
+    ClusterView, Generators, InjectRequest, LoadView, LogEntry, Operation, PodView, RouteClaim, RouteRequest, Shifted,
+    Status, StoppedAll, TimesMs, WorkloadName,
 };

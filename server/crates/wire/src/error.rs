@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a request was refused or failed. `snake_case` on the wire; one middleware maps it to an HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The request's content is wrong (400).
@@ -66,6 +67,7 @@ impl Code {
 
 /// An error for people: `message` says what failed, `hint` what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct ApiError {
     /// For programs, and for the page's language table.

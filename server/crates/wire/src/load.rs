@@ -1,5 +1,5 @@
 //! What load may be asked for over HTTP: the demo's service alone, checked where it enters.
-use super::{LoadRequest, Rate};
+use crate::Rate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +17,7 @@ const MOST_CONNECTIONS: u16 = 256;
 ///
 /// There is no host in it, nor a header that names one: whatever is asked for, the demo's service is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Body", into = "Body")]
 pub struct LoadOrder {
     /// Requests a second; 0 stops.
@@ -38,6 +39,7 @@ struct Shape {
 
 /// On the wire.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Body {
     rate: Rate,
@@ -66,6 +68,11 @@ impl fmt::Display for LoadError {
 }
 
 impl LoadOrder {
+    /// So many requests a second, until it is stopped or, with `requests`, has sent as many. All else stays as it runs.
+    pub fn new(rate: Rate, requests: Option<u64>) -> LoadOrder {
+        LoadOrder { rate, requests, shape: Shape::default() }
+    }
+
     /// `GET` where nothing is said.
     pub fn method(&self) -> Option<&str> {
         self.shape.method.as_deref()
@@ -103,12 +110,6 @@ impl LoadOrder {
             (new.closed_loop, new.concurrency) = (old.closed_loop, old.concurrency);
         }
         self
-    }
-}
-
-impl From<LoadRequest> for LoadOrder {
-    fn from(page: LoadRequest) -> LoadOrder {
-        LoadOrder { rate: page.rate, requests: page.requests, shape: Shape::default() }
     }
 }
 

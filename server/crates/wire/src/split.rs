@@ -8,6 +8,7 @@ pub type Subset = String;
 
 /// Percent of requests, 0 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "i64", into = "i64")]
 pub struct Weight(u8);
 
@@ -56,6 +57,7 @@ pub enum SplitError {
 
 /// Percent of requests per subset. **Invariant:** subsets distinct, sum 100. In JSON a map: `{"v1": 80, "v2": 20}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "BTreeMap<Subset, Weight>", into = "BTreeMap<Subset, Weight>")]
 pub struct Split(BTreeMap<Subset, Weight>);
 
@@ -90,7 +92,7 @@ impl Split {
     /// themselves, or evenly where they had nothing. A share that leaves the kept ones too little is as large as they allow, and where
     /// no other may give or take, nothing moves. Errors: a share above 100.
     pub fn moved(&self, subset: &str, to: u8, kept: &[Subset]) -> Result<Split, SplitError> {
-        let wished = Weight::try_from(i64::from(to))?;
+        let desired = Weight::try_from(i64::from(to))?;
         let mut others: Vec<(Subset, u64)> = Vec::new();
         let mut shares = BTreeMap::new();
         let mut free = 100;
@@ -108,7 +110,7 @@ impl Split {
         if others.iter().all(|(_, weight)| *weight == 0) {
             others.iter_mut().for_each(|(_, weight)| *weight = 1);
         }
-        let share = wished.0.min(free);
+        let share = desired.0.min(free);
         shares.append(&mut scaled(others, u64::from(free - share)));
         shares.insert(subset.to_owned(), Weight(share));
         Ok(Split(shares))
@@ -167,7 +169,7 @@ impl TryFrom<BTreeMap<Subset, Weight>> for Split {
         if map.is_empty() {
             return Err(SplitError::Empty);
         }
-        if let Some(name) = map.keys().find(|name| !super::names::is_dns_label(name)) {
+        if let Some(name) = map.keys().find(|name| !crate::names::is_dns_label(name)) {
             return Err(SplitError::Name(name.clone()));
         }
         match map.values().map(|w| u32::from(w.0)).sum() {

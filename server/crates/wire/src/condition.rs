@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 /// Kubernetes' three values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ConditionStatus {
     /// It is so.
     True,
@@ -15,6 +16,7 @@ pub enum ConditionStatus {
 
 /// One fact about the demo. Compared without times, so that a heartbeat is no change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Condition {
     /// One of [`kinds`].
     #[serde(rename = "type")]

@@ -14,6 +14,7 @@ pub(super) fn is_dns_label(text: &str) -> bool {
 
 /// A namespace's name: a DNS-1123 label, so it can stand in a path without escaping.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Namespace(String);
 
@@ -66,6 +67,7 @@ impl fmt::Display for Namespace {
 
 /// Requests started per second, 0 (stopped) to [`Rate::MAX`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "f64", into = "u32")]
 pub struct Rate(u32);
 
