@@ -63,23 +63,17 @@ pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
     if !matches!(uri.path(), "/" | "/preflight" | "/history") {
         return First::NotFound;
     }
-    // Names need no percent-encoding: one that has any is none.
-    let asked = uri
-        .query()
-        .unwrap_or("")
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("namespace="))
-        .filter(|name| !name.is_empty());
-    let ns = match asked.map_or_else(|| Ok(Namespace::default()), str::parse) {
-        Ok(ns) => ns,
-        Err(why) => {
-            return First::Failed(ApiError::new(
-                Code::BadRequest,
-                why,
-                "Correct the address, or leave `?namespace=` out.",
-            ));
-        }
-    };
+    let ns =
+        match super::ssr::parameter(uri.query(), "namespace").map_or_else(|| Ok(Namespace::default()), |n| n.parse()) {
+            Ok(ns) => ns,
+            Err(why) => {
+                return First::Failed(ApiError::new(
+                    Code::BadRequest,
+                    why,
+                    "Correct the address, or leave `?namespace=` out.",
+                ));
+            }
+        };
     match uri.path() {
         "/preflight" => return plane.preflight(&ns).await.map_or_else(First::Failed, First::Preflight),
         "/history" => return plane.past(&ns).await.map_or_else(First::Failed, First::Past),

@@ -19,4 +19,6 @@ pub use live::{Link, Live, browser_now_ms, use_live};
 #[cfg(feature = "ssr")]
 pub use port::{ControlPlane, Plane};
 pub use prefs::{Prefs, Theme, prefs};
+#[cfg(feature = "ssr")]
+pub use ssr::parameter;
 pub use verbs::{run, stop_all};

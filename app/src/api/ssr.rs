@@ -12,6 +12,12 @@ pub fn plane() -> Result<Plane, ApiError> {
     })
 }
 
+/// The decoded value of a query's parameter. Returns `None` if it is missing or empty.
+pub fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    pairs.find_map(|(n, value)| (n == name && !value.is_empty()).then(|| value.into_owned()))
+}
+
 /// The server's clock: milliseconds since the Unix epoch.
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))

@@ -124,8 +124,8 @@ fn name(method: &Method, uri: &Uri) -> (&'static str, String) {
         Some(subresource) => format!("{}/{subresource}", parts[0]),
         None => parts[0].to_owned(),
     };
-    let watched =
-        uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")));
+    let watched = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        .any(|(name, value)| name == "watch" && matches!(&*value, "true" | "1"));
     (verb(method, parts.len() == 1, watched), resource)
 }
 

@@ -220,10 +220,10 @@ impl App {
 }
 
 fn environment(name: &str) -> Response<Full<Bytes>> {
-    let name = percent_decoded(name);
+    let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
     // `std::env::var_os` would be fine with any name but these.
     let nameable = !name.is_empty() && !name.contains(['=', '\0']);
-    match nameable.then(|| std::env::var_os(&name)).flatten() {
+    match nameable.then(|| std::env::var_os(&*name)).flatten() {
         Some(value) => text(StatusCode::OK, value.to_string_lossy().into_owned()),
         None => text(StatusCode::NOT_FOUND, format!("the environment variable {} is not set\n", name.escape_debug())),
     }
@@ -243,30 +243,7 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 
 /// The decoded value of one parameter of a query.
 fn query_value(query: &str, name: &str) -> Option<String> {
-    query
-        .split('&')
-        .find_map(|pair| pair.split_once('=').filter(|(n, _)| *n == name))
-        .map(|(_, value)| percent_decoded(&value.replace('+', " ")))
-}
-
-fn percent_decoded(text: &str) -> String {
-    let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        match (bytes[i], digit(bytes.get(i + 1)), digit(bytes.get(i + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                i += 3;
-            }
-            (byte, _, _) => {
-                decoded.push(byte);
-                i += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    form_urlencoded::parse(query.as_bytes()).find_map(|(n, value)| (n == name).then(|| value.into_owned()))
 }
 
 #[cfg(test)]

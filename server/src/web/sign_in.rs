@@ -23,10 +23,7 @@ struct Typed {
 
 /// What of an address is kept while people sign in: which namespace it was about.
 pub fn come_back(query: Option<&str>) -> String {
-    let named = query
-        .unwrap_or_default()
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("namespace=")?.parse::<Namespace>().ok());
+    let named = app::api::parameter(query, "namespace").and_then(|name| name.parse::<Namespace>().ok());
     named.map_or_else(String::new, |ns| format!("?namespace={ns}"))
 }
 
