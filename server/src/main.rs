@@ -2,7 +2,6 @@
 mod config;
 mod demo;
 mod k8s;
-mod prometheus;
 mod roles;
 mod startup;
 mod tasks;

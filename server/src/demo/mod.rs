@@ -1,64 +1,43 @@
 //! The use cases: a verb a file, one actor a namespace, and what the page shows of it.
 //!
 //! **Invariant:** nothing here knows whether the cluster is embedded.
-mod about;
-mod actor;
-mod agent_connection;
-mod commands;
-mod conditions;
-mod facts;
-mod follower;
-mod generators;
-mod hub;
-mod lease;
-mod load_order;
-mod namespaces;
-mod observe;
+mod clock;
+mod errors;
+mod namespace;
+mod objects;
 mod plan;
 mod pods;
+mod pollers;
 mod preflight;
-mod process;
-mod proxies;
-mod rights;
-mod route;
-mod share;
-mod sidecars;
-mod space;
-mod spaces;
-mod status;
-mod traffic;
-mod trouble;
-mod verdict;
+mod prometheus;
+mod verbs;
+mod view;
+mod virtual_service;
 
-mod adopt;
-mod client;
-mod deploy;
-mod inject;
-mod load;
-mod revert;
-mod routes;
-mod teardown;
-mod verify;
-mod weights;
+use crate::k8s::{Cluster, KindName, Reach, heartbeat};
 
-use crate::k8s::{Cluster, KindName, Manifests, Reach, heartbeat};
-use crate::prometheus::Prometheus;
 use ::app::api::ControlPlane;
-use rights::Rights;
-use share::Shares;
-use space::Common;
-use spaces::{Asked, Spaces};
+use clock::now_ms;
+use namespace::rate_shares::Shares;
+use namespace::registry::{Asked, Spaces};
+use namespace::runner;
+use namespace::state::Common;
+use pollers::{generators, lease};
+use preflight::Rights;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use view::status;
 use wire::{
     ApiError, Code, Command, Frame, Generators, Namespace, Outcome, Past, Preflight, Status, StoppedAll, Traffic,
 };
 
-pub use commands::{Address, Part};
-pub use space::Space;
+pub use namespace::state::{Address, Space};
+pub use objects::{ImageSource, Manifests};
+pub use prometheus::Prometheus;
+pub use view::commands::Part;
 
 /// First and longest wait before clients that did not answer are asked again.
 const RESUME: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -185,7 +164,7 @@ impl Demo {
 
     /// The demo's objects as the panel would apply them, as YAML. Changes nothing.
     pub async fn manifests(&self, ns: &Namespace, part: Part) -> Result<String, ApiError> {
-        commands::manifests(&*self.look(ns).await?, part).await
+        verbs::manifests::manifests(&*self.look(ns).await?, part).await
     }
 
     /// Id of this build.
@@ -234,7 +213,7 @@ impl Runner {
     pub async fn run(mut self) {
         let mut running = JoinSet::new();
         let (demo, stop) = (self.demo.clone(), self.demo.stop.clone());
-        let beating = heartbeat(&demo.common.cluster, facts::now_ms, &self.reach, &stop);
+        let beating = heartbeat(&demo.common.cluster, now_ms, &self.reach, &stop);
         let mut beating = std::pin::pin!(beating);
         let mut resuming = std::pin::pin!(async {
             let mut reach = demo.common.reach.clone();
@@ -254,7 +233,7 @@ impl Runner {
                 }
                 () = &mut beating => break,
                 () = &mut resuming => {}
-                Some(space) = self.begun.recv() => { running.spawn(space.run(demo.spaces.clone())); }
+                Some(space) = self.begun.recv() => { running.spawn(runner::run(space, demo.spaces.clone())); }
                 Some(_) = running.join_next() => {}
             }
         }
@@ -294,7 +273,7 @@ impl ControlPlane for Demo {
 
     async fn past(&self, ns: &Namespace) -> Result<Past, ApiError> {
         match &self.prometheus {
-            Some(prometheus) => prometheus.past(ns, facts::now_ms() / 1000).await,
+            Some(prometheus) => prometheus.past(ns, now_ms() / 1000).await,
             None => Err(ApiError::new(
                 Code::NotFound,
                 "No Prometheus was named, so only the last minute is known.",
@@ -320,24 +299,24 @@ impl ControlPlane for Demo {
 
     async fn run(&self, ns: &Namespace, by: &str, command: Command) -> Result<Outcome, ApiError> {
         let operation = match command {
-            Command::Deploy => deploy::deploy(&*self.to_change(ns).await?, by)?,
-            Command::Client => client::client(&*self.to_change(ns).await?, by)?,
-            Command::Verify => verify::verify(&*self.to_use(ns).await?, by).await?,
-            Command::Inject(request) => inject::inject(&*self.to_use(ns).await?, by, request).await?,
-            Command::Route(request) => routes::route(&*self.to_change(ns).await?, by, request)?,
+            Command::Deploy => verbs::deploy::deploy(&*self.to_change(ns).await?, by)?,
+            Command::Client => verbs::client::client(&*self.to_change(ns).await?, by)?,
+            Command::Verify => verbs::verify::verify(&*self.to_use(ns).await?, by).await?,
+            Command::Inject(request) => verbs::inject::inject(&*self.to_use(ns).await?, by, request).await?,
+            Command::Route(request) => verbs::route::route(&*self.to_change(ns).await?, by, request)?,
             Command::Weights(split) => {
-                return weights::weights(&*self.to_use(ns).await?, by, split).await.map(Outcome::Shifted);
+                return verbs::weights::weights(&*self.to_use(ns).await?, by, split).await.map(Outcome::Shifted);
             }
-            Command::Adopt => adopt::adopt(&*self.to_use(ns).await?, by).await?,
-            Command::Revert => revert::revert(&*self.to_use(ns).await?, by).await?,
-            Command::Load(order) => load::load(&*self.to_use(ns).await?, by, order).await?,
-            Command::Takeover => lease::take_over(&*self.look(ns).await?, by).await?,
-            Command::Teardown => teardown::teardown(&*self.to_change(ns).await?, by).await?,
+            Command::Adopt => verbs::adopt::adopt(&*self.to_use(ns).await?, by).await?,
+            Command::Revert => verbs::revert::revert(&*self.to_use(ns).await?, by).await?,
+            Command::Load(order) => verbs::load::load(&*self.to_use(ns).await?, by, order).await?,
+            Command::Takeover => verbs::takeover::take_over(&*self.look(ns).await?, by).await?,
+            Command::Teardown => verbs::teardown::teardown(&*self.to_change(ns).await?, by).await?,
         };
         Ok(Outcome::Accepted(operation))
     }
 
     async fn stop_all(&self, by: &str) -> Result<StoppedAll, ApiError> {
-        Ok(generators::stop_all(&self.common.cluster, &self.common.shares, self.spaces.all(), by).await)
+        Ok(verbs::stop_all::stop_all(&self.common.cluster, &self.common.shares, self.spaces.all(), by).await)
     }
 }

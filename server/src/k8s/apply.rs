@@ -1,5 +1,6 @@
 //! The only writer. Server-side apply under one field manager; `force` only where a person clicked for it.
-use super::{Cluster, Id, KindName, MANAGER};
+use super::client::Cluster;
+use super::kinds::{KindName, MANAGER};
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
 
@@ -93,10 +94,10 @@ impl Writer {
     }
 
     /// Gives a Deployment at least one replica.
-    pub async fn scale_up(&self, ns: &str, id: Id) -> Result<(), ApplyError> {
+    pub async fn scale_up(&self, kind: KindName, ns: &str, name: &str) -> Result<(), ApplyError> {
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let patch = Patch::Merge(json!({"spec": {"replicas": 1}}));
-        self.cluster.api(id.kind, ns).patch_scale(id.name, &params, &patch).await.map(|_| ()).map_err(classify)
+        self.cluster.api(kind, ns).patch_scale(name, &params, &patch).await.map(|_| ()).map_err(classify)
     }
 
     /// Deletes an object if it is still the one that was seen. Gone already is fine.

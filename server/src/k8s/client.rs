@@ -13,11 +13,11 @@ use tokio::sync::watch::Receiver;
 use tower::{BoxError, Service, ServiceBuilder};
 use wire::{ApiError, ClusterView, Code};
 
-use super::KindName;
 use super::breaker::{Breaker, Open};
 use super::calls::Calls;
-use super::discover::{self, istio_versions};
-use super::patience::Patience;
+use super::discovery::{self, istio_versions};
+use super::kinds::KindName;
+use super::retry::Patience;
 
 /// Cheap handle of the cluster.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub struct Cluster {
     pub client: Client,
     /// How the page names it; the version is empty until it has answered once.
     pub view: ClusterView,
-    /// Place in [`discover::KNOWN`] of the version of Istio's kinds that is used; the newest until the cluster has said.
+    /// Place in [`discovery::KNOWN`] of the version of Istio's kinds that is used; the newest until the cluster has said.
     istio: Arc<AtomicUsize>,
     /// Until when the cluster asks to slow down, milliseconds since the Unix epoch; 0 where it never has.
     slow: Receiver<u64>,
@@ -65,14 +65,14 @@ impl Cluster {
 
     /// The version of Istio's kinds that is read and written.
     pub fn istio_version(&self) -> &'static str {
-        discover::KNOWN[self.istio.load(Ordering::Relaxed) % discover::KNOWN.len()]
+        discovery::KNOWN[self.istio.load(Ordering::Relaxed) % discovery::KNOWN.len()]
     }
 
     /// Asks which versions of Istio's kinds are served, and uses the newest. Gives whether there is any.
     /// Errors: the cluster does not answer.
     pub async fn find_istio(&self) -> Result<bool, kube::Error> {
         let served = istio_versions(&self.client).await?;
-        let newest = discover::KNOWN.iter().position(|known| served.first() == Some(known));
+        let newest = discovery::KNOWN.iter().position(|known| served.first() == Some(known));
         if let Some(place) = newest {
             self.istio.store(place, Ordering::Relaxed);
         }
@@ -101,7 +101,7 @@ pub fn api_error(what: &str, error: &kube::Error) -> ApiError {
             Code::ClusterUnreachable,
             format!("Could not {what}: the cluster does not answer ({})", root_cause(error)),
             // What was sent and not answered may be done yet.
-            if root_cause(error).starts_with(super::patience::NO_ANSWER) {
+            if root_cause(error).starts_with(super::retry::NO_ANSWER) {
                 "It may have been done all the same: look, then try again."
             } else {
                 "Nothing was lost. The panel goes on trying; see whether the cluster runs."

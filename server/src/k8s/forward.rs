@@ -1,5 +1,5 @@
 //! Ways into a pod through the API server: port-forward and exec. The same on either kind of cluster.
-use super::Cluster;
+use super::client::Cluster;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};

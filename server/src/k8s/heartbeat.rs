@@ -3,7 +3,7 @@
 //! One for everybody who looks. It opens and closes the [`super::breaker`], so that while the cluster is ill nothing else asks it.
 use super::breaker::{Open, random_fraction};
 use super::client::{Cluster, reason_of};
-use super::discover;
+use super::discovery;
 use std::time::Duration;
 use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
@@ -156,9 +156,9 @@ async fn wait(pause: Duration, slow: &mut Receiver<u64>, now_ms: fn() -> u64, ou
 /// Whom the cluster takes the panel for, and its mesh; `None` if that cannot be found out.
 async fn about(cluster: &Cluster) -> (Option<String>, Option<String>) {
     let (user, served, seen) =
-        tokio::join!(discover::whoami(&cluster.client), cluster.find_istio(), discover::istiods(&cluster.client));
+        tokio::join!(discovery::whoami(&cluster.client), cluster.find_istio(), discovery::istiods(&cluster.client));
     let mesh = served.ok().map(|served| {
-        if served { discover::mesh_name(&seen.unwrap_or_default(), cluster.istio_version()) } else { String::new() }
+        if served { discovery::mesh_name(&seen.unwrap_or_default(), cluster.istio_version()) } else { String::new() }
     });
     (user, mesh)
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: Kubernetes documentation, "API discovery"; a kind is asked for in the first version that names it.
 use super::client::reason_of;
-use super::discover::document;
+use super::discovery::document;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, ObjectMeta};
 use serde_json::Value;

@@ -1,21 +1,24 @@
-//! The panel's only way to a cluster. Nothing in here knows whether the cluster is embedded.
+//! The panel's only way to a cluster. Nothing in here knows the demo, or whether the cluster is embedded.
 mod apply;
 mod breaker;
+mod cache;
 mod calls;
 mod client;
-mod discover;
+mod discovery;
 mod forward;
 mod heartbeat;
 mod inventory;
-mod manifests;
-mod patience;
-mod watch;
+mod kinds;
+mod lease;
+mod process;
+mod retry;
 
 pub use apply::{ApplyError, Writer};
+pub use cache::{Problem, Seen, World, watch};
 pub use client::{Cluster, api_error, client, reason_of};
-pub use discover::{Istiod, istio_versions, istiods, label, mesh_name, post, whoami};
+pub use discovery::{Istiod, istio_versions, istiods, label, mesh_name, post, whoami};
 pub use forward::{Forwarded, exec, open};
 pub use heartbeat::{Reach, heartbeat};
 pub use inventory::{Inventory, inventory, inventory_of};
-pub use manifests::{Id, ImageSource, KindName, MANAGED_BY, MANAGER, Manifests, ROUTE_HOST, ours};
-pub use watch::{Problem, Seen, World, watch};
+pub use kinds::{KindName, MANAGED_BY, MANAGER, ours};
+pub use lease::{Held, LEASE, LeaseLock, Seize};

@@ -8,9 +8,10 @@ mod token;
 mod tried;
 
 use crate::config::{ClusterChoice, Serve};
+use crate::demo::Prometheus;
 use crate::demo::{Address, Demo, Limits};
-use crate::k8s::{self, ImageSource, Manifests};
-use crate::prometheus::Prometheus;
+use crate::demo::{ImageSource, Manifests};
+use crate::k8s;
 use crate::tasks::{Handles, Pools, Stage, Tasks, shutdown_signal};
 use crate::web::{self, AppState, Gate, HostList, Metrics};
 use std::io::{IsTerminal, Write};

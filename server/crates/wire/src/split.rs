@@ -88,6 +88,11 @@ impl Split {
         Ok(Split(scaled(sums.into_iter().collect(), 100)))
     }
 
+    /// Whether both send the same shares; a version with weight 0 may be missing.
+    pub fn has_same_shares(&self, other: &Split) -> bool {
+        self.iter().chain(other.iter()).all(|(name, _)| self.percent(name) == other.percent(name))
+    }
+
     /// The same with one subset's share changed. Those in `kept` stay as they are, the others share the rest as they did among
     /// themselves, or evenly where they had nothing. A share that leaves the kept ones too little is as large as they allow, and where
     /// no other may give or take, nothing moves. Errors: a share above 100.

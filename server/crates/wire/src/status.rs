@@ -191,6 +191,24 @@ pub struct Status {
 }
 
 impl Status {
+    /// Before anything is known.
+    pub fn empty(ns: &Namespace, cluster: &ClusterView) -> Status {
+        Status {
+            cluster: cluster.clone(),
+            namespace: ns.clone(),
+            conditions: Vec::new(),
+            pods: Vec::new(),
+            desired: None,
+            desired_by: String::new(),
+            claim: None,
+            load: LoadView::default(),
+            generators: Generators::default(),
+            operation: None,
+            log: Vec::new(),
+            commands: BTreeMap::new(),
+        }
+    }
+
     /// The condition of this kind.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.conditions.iter().find(|c| c.kind == kind)

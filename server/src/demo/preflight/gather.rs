@@ -4,10 +4,10 @@ use super::facts::{
     Trial, Webhook,
 };
 use super::quantity::quantity;
+use crate::demo::objects::{Id, Manifests};
 use crate::demo::pods::INJECT_LABEL;
 use crate::k8s::{
-    Cluster, Id, MANAGED_BY, MANAGER, Manifests, api_error, istio_versions, istiods, label, ours, post, reason_of,
-    whoami,
+    Cluster, MANAGED_BY, MANAGER, api_error, istio_versions, istiods, label, ours, post, reason_of, whoami,
 };
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -103,7 +103,8 @@ async fn namespace(cluster: &Cluster, ns: &str) -> Read<NamespaceSeen> {
         Ok(typed) => typed,
         Err(error) => return Read::CannotTell(error.to_string()),
     };
-    let terminating = typed.metadata.deletion_timestamp.is_some().then(|| crate::demo::namespaces::held(&typed));
+    let terminating =
+        typed.metadata.deletion_timestamp.is_some().then(|| crate::demo::namespace::termination::held(&typed));
     Read::Known(NamespaceSeen { labels: typed.metadata.labels.unwrap_or_default(), ours: is_ours, terminating })
 }
 

@@ -44,3 +44,13 @@ impl Line {
         self.0
     }
 }
+
+/// A line that cannot be told.
+pub fn cannot_tell(id: &str, why: &str, mend: String) -> Check {
+    Line::new(id, CheckStatus::Unknown, "CannotTell").arg("why", why).mend(mend).done()
+}
+
+/// How to look at something that the panel may not look at: as somebody who may.
+pub fn look(what: &str) -> String {
+    format!("kubectl {what}")
+}

@@ -1,12 +1,15 @@
 //! From what the cluster said to the lines people read. Pure: facts in, checks out.
 use super::facts::{Facts, Read, Right, Trial};
+use super::line::{Line, cannot_tell, look};
+use super::room;
 use super::webhook::{Acts, acts};
-use super::{line::Line, room};
 use std::collections::BTreeMap;
 use wire::{Check, CheckStatus, Verb};
 
 use CheckStatus::{Fail, Ok, Unknown, Warn};
 
+const ALL_VERBS: &[Verb] =
+    &[Verb::Deploy, Verb::Client, Verb::Inject, Verb::Route, Verb::Weights, Verb::Load, Verb::Verify, Verb::Teardown];
 const ROUTES: &[Verb] = &[Verb::Route, Verb::Weights];
 
 /// Every line, in the order in which a person would mend them. `writes`: the version of Istio's kinds that the panel writes.
@@ -27,23 +30,13 @@ pub fn checks(f: &Facts, writes: &str) -> Vec<Check> {
     lines
 }
 
-/// A line that cannot be told.
-pub(super) fn cannot_tell(id: &str, why: &str, mend: String) -> Check {
-    Line::new(id, Unknown, "CannotTell").arg("why", why).mend(mend).done()
-}
-
-/// How to look at something that the panel may not look at: as somebody who may.
-pub(super) fn look(what: &str) -> String {
-    format!("kubectl {what}")
-}
-
 fn api(f: &Facts) -> Check {
     match &f.version {
         Result::Ok(version) => Line::new("api", Ok, "ApiAnswers").arg("version", version).arg("user", &f.user).done(),
         Err((why, refused)) => {
             let (code, mend) =
                 if *refused { ("ApiRefuses", look("auth whoami")) } else { ("ApiSilent", look("cluster-info")) };
-            Line::new("api", Fail, code).arg("why", why).mend(mend).stops(super::ALL_VERBS).done()
+            Line::new("api", Fail, code).arg("why", why).mend(mend).stops(ALL_VERBS).done()
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** what cannot be read with the rights at hand is "cannot tell"; no check is an error, and what is missing
 //! stops only what needs it.
+mod access;
 mod facts;
 mod gather;
 mod line;
@@ -11,15 +12,14 @@ mod room;
 mod shared;
 mod webhook;
 
-pub use gather::{rights, rules};
+pub use access::Rights;
+pub use gather::rules;
 pub use shared::Shared;
 
-use super::trouble::Denied;
-use crate::k8s::{Cluster, Manifests, mesh_name};
-use wire::{CheckStatus, Namespace, Preflight, Verb};
-
-const ALL_VERBS: &[Verb] =
-    &[Verb::Deploy, Verb::Client, Verb::Inject, Verb::Route, Verb::Weights, Verb::Load, Verb::Verify, Verb::Teardown];
+use crate::demo::namespace::facts::Denied;
+use crate::demo::objects::Manifests;
+use crate::k8s::{Cluster, mesh_name};
+use wire::{CheckStatus, Namespace, Preflight};
 
 /// Why a pod that asks for a sidecar has none: what the webhooks say of this namespace now, in one clause.
 pub async fn why_not_injected(cluster: &Cluster, manifests: &Manifests, ns: &str) -> String {

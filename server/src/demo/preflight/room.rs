@@ -1,7 +1,6 @@
 //! Whether the demo fits: quotas, limits, nodes. Pure.
 use super::facts::{Amount, Facts, NodeSeen, Own, Quota, Read, Trial};
-use super::line::Line;
-use super::lines::{cannot_tell, look};
+use super::line::{Line, cannot_tell, look};
 use super::quantity::{bytes, cores, shown};
 use wire::{Check, CheckStatus, Verb};
 

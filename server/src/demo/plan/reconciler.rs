@@ -1,0 +1,249 @@
+//! Pursues a namespace's goal: observe, plan, do; wait when there is nothing to do. The only place where steps are carried out.
+use crate::demo::clock::now_ms;
+use crate::demo::errors::{failed, not_ours, unseen};
+use crate::demo::namespace::object;
+use crate::demo::namespace::state::Space;
+use crate::demo::objects::Id;
+use crate::demo::plan::observe::observe;
+use crate::demo::plan::{Observed, Presence, Refusal, Step, plan};
+use crate::demo::pods::INJECT_LABEL;
+use crate::demo::pollers::lease;
+use crate::demo::verbs::{teardown, weights};
+use crate::k8s::{ApplyError, KindName};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::{info, warn};
+use wire::{ApiError, Code, Verb};
+
+/// Longest wait for pods to become ready, or objects to be gone. The conditions go on telling after that.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Annotation on a pod template: when the panel had its pods made anew, because they had come without the sidecar they ask for.
+const MADE_ANEW: &str = "demo-panel/made-anew";
+
+/// Runs as long as the namespace is looked after.
+pub async fn run(space: &Space) {
+    let mut facts = space.facts.subscribe();
+    loop {
+        let wanted = facts.wait_for(|f| f.goal != Default::default()).await.map(|f| f.operation.clone());
+        match wanted {
+            Ok(Some(operation)) => pursue(space, operation.id, operation.verb).await,
+            Ok(None) => space.facts.send_modify(|f| f.goal = Default::default()),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Carries out one operation until it is done, fails, or a newer one takes its place.
+async fn pursue(space: &Space, id: u64, verb: Verb) {
+    let began = Instant::now();
+    let outcome = carry_out(space, id, began).await;
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match &outcome {
+        Ok(true) => info!(namespace = %space.ns, ?verb, duration_ms, "{verb:?} is done"),
+        Ok(false) => info!(namespace = %space.ns, ?verb, "{verb:?} was superseded"),
+        Err(error) => warn!(namespace = %space.ns, ?verb, %error, "{verb:?} failed"),
+    }
+    if matches!(outcome, Ok(false)) {
+        return;
+    }
+    if outcome.as_ref().is_err_and(|e| e.code == Code::Forbidden) {
+        space.recheck.notify_one();
+    }
+    space.facts.send_modify(|facts| {
+        if facts.operation.as_ref().is_none_or(|o| o.id == id) {
+            facts.goal = Default::default();
+        }
+        if let Err(error) = &outcome
+            && let Some(entry) = facts.log.iter().find(|e| e.verb == Some(verb)).map(|e| e.id)
+        {
+            facts.amend(entry, |e| e.error = Some(error.clone()));
+        }
+        facts.end(id, outcome.as_ref().err().cloned());
+    });
+}
+
+/// Gives whether it is done; `false` where a newer operation took over.
+async fn carry_out(space: &Space, id: u64, began: Instant) -> Result<bool, ApiError> {
+    let (mut world, mut facts) = (space.world.subscribe(), space.facts.subscribe());
+    let mut progress = Progress::default();
+    space.settled().await?;
+    if space.facts.borrow().goal.teardown {
+        // A change of weights that is past its checks ends first; those after it see that everything goes.
+        drop(space.route_turn.lock().await);
+    }
+    loop {
+        let goal = {
+            let facts = facts.borrow_and_update();
+            if facts.operation.as_ref().is_none_or(|o| o.id != id) {
+                return Ok(false);
+            }
+            facts.goal.clone()
+        };
+        let objects = world.borrow_and_update().clone();
+        let seen = progress.add_to(observe(&objects), space, goal.teardown).await?;
+        let steps = plan(&goal, &seen);
+        if steps.is_empty() {
+            return Ok(true);
+        }
+        let mut waits = false;
+        for step in steps {
+            space.facts.send_if_modified(|f| f.step(id, &words(&step)));
+            match step {
+                Step::Wait(_) => waits = true,
+                step => progress.take(space, step).await?,
+            }
+        }
+        if waits {
+            if began.elapsed() > PATIENCE {
+                return Err(too_long(space));
+            }
+            tokio::select! {
+                // Deletions and presences of the namespace are not watched: look again every 250 ms.
+                () = tokio::time::sleep(Duration::from_millis(250)) => {}
+                _ = world.changed() => {}
+                _ = facts.changed() => {}
+            }
+        }
+    }
+}
+
+fn too_long(space: &Space) -> ApiError {
+    let step = space.facts.borrow().operation.as_ref().map(|o| o.step.clone()).unwrap_or_default();
+    ApiError::new(
+        Code::Timeout,
+        format!("It took longer than {} s: {step}.", PATIENCE.as_secs()),
+        "The reasons are in the table of pods; `kubectl describe` has more. Remove the cause, then try again.",
+    )
+}
+
+/// What one operation has done so far.
+#[derive(Default)]
+struct Progress {
+    applied: BTreeSet<Id>,
+    otherwise_empty: Option<bool>,
+    /// The uid of the namespace that was looked through.
+    namespace: Option<String>,
+    /// Whose the namespace is, and when that was read: it is not watched, and while pods start it changes for nobody.
+    presence: Option<(Presence, Instant)>,
+}
+
+/// How long it is believed that a namespace which is there stays.
+const STAYS: Duration = Duration::from_secs(5);
+
+impl Progress {
+    async fn add_to(&mut self, mut seen: Observed, space: &Space, teardown: bool) -> Result<Observed, ApiError> {
+        seen.applied.clone_from(&self.applied);
+        seen.otherwise_empty = self.otherwise_empty;
+        seen.namespace = match self.presence {
+            Some((known @ (Presence::Ours | Presence::Foreign), at)) if !teardown && at.elapsed() < STAYS => known,
+            _ => {
+                let read = object::presence(space).await?;
+                self.presence = Some((read, Instant::now()));
+                read
+            }
+        };
+        seen.held.clone_from(&space.facts.borrow().namespace_held);
+        Ok(seen)
+    }
+
+    async fn take(&mut self, space: &Space, step: Step) -> Result<(), ApiError> {
+        let ns = space.ns.as_str();
+        match step {
+            Step::EnsureNamespace => {
+                let object = space.manifests.namespace(ns);
+                space
+                    .writer
+                    .apply(KindName::Namespace, ns, &object, false)
+                    .await
+                    .map_err(|e| failed("make the namespace", &e))?;
+            }
+            Step::Apply(Id::ROUTE, _) => weights::make_route(space).await?,
+            Step::Apply(Id::RULE, _) => {
+                lease::may_act(space).await?;
+                weights::make_subsets(space).await?;
+                self.applied.insert(Id::RULE);
+            }
+            Step::Apply(id, inject) => {
+                // The Lease needs the namespace, so it could not be had before that was made; from here on another panel shall see it.
+                lease::may_act(space).await?;
+                let mut object = space.manifests.object(id, ns, inject);
+                if observe(&space.now()).objects.get(&id).is_some_and(|o| o.ignored) && inject == Some(true) {
+                    // The template says what it said: something in it has to change for new pods to be made.
+                    object["spec"]["template"]["metadata"]["annotations"][MADE_ANEW] = now_ms().to_string().into();
+                }
+                // Whoever clicked on sidecars has decided about the label, whatever wrote it last; about nothing else.
+                let clicked = space.facts.borrow().goal.inject.contains_key(&id);
+                let applied = match clicked {
+                    true => space.writer.apply_over(id.kind, ns, &object, &format!(".labels.{INJECT_LABEL}")).await,
+                    false => space.writer.apply(id.kind, ns, &object, false).await,
+                };
+                applied.map_err(|e| failed(&format!("apply {id}"), &e))?;
+                self.applied.insert(id);
+            }
+            Step::ScaleUp(id) => {
+                space.writer.scale_up(id.kind, ns, id.name).await.map_err(|e| failed(&format!("scale {id}"), &e))?
+            }
+            Step::Delete(kind, name, uid) => {
+                let what = format!("delete {}/{name}", kind.word());
+                match space.writer.delete(kind, ns, &name, uid).await {
+                    // Another object has taken its place, and that one is not known to be ours.
+                    Ok(()) | Err(ApplyError::Stale) => {}
+                    Err(e) => return Err(failed(&what, &e)),
+                }
+            }
+            Step::LookAround => {
+                let seen = object::look(space).await?;
+                let left = teardown::look_around(space, seen.presence == Presence::Ours).await;
+                self.otherwise_empty = Some(left.is_empty());
+                self.namespace = seen.uid;
+                space.facts.send_modify(|f| f.left = left);
+            }
+            Step::DeleteNamespace => {
+                // The one that was looked through: another of its name may hold anything.
+                let uid = self.namespace.clone();
+                match space.writer.delete(KindName::Namespace, ns, ns, uid).await {
+                    Ok(()) => {}
+                    Err(ApplyError::Stale) => self.otherwise_empty = None,
+                    Err(e) => return Err(failed("delete the namespace", &e)),
+                }
+                // Its controller takes a moment; looking again tells.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Step::Wait(_) => {}
+            Step::Refuse(refusal) => return Err(refused(&refusal)),
+        }
+        Ok(())
+    }
+}
+
+fn refused(refusal: &Refusal) -> ApiError {
+    match refusal {
+        Refusal::NotOurs(id) => not_ours(*id),
+        Refusal::NotDeployed(id) => ApiError::new(
+            Code::NotDeployed,
+            format!("There is no {id} to give a sidecar to."),
+            "Deploy the demo first.",
+        ),
+        Refusal::MeshUnseen(why) => unseen(why),
+        Refusal::NoMesh => ApiError::new(
+            Code::NotFound,
+            "This cluster does not serve Istio's networking.istio.io.",
+            "Install Istio, or use the embedded cluster.",
+        ),
+    }
+}
+
+fn words(step: &Step) -> String {
+    match step {
+        Step::EnsureNamespace => "making the namespace".to_owned(),
+        Step::Apply(id, _) => format!("applying {id}"),
+        Step::ScaleUp(id) => format!("scaling {id} to 1"),
+        Step::Delete(kind, name, _) => format!("deleting {}/{name}", kind.word()),
+        Step::LookAround => "seeing whether the namespace holds anything else".to_owned(),
+        Step::DeleteNamespace => "deleting the namespace".to_owned(),
+        Step::Wait(what) => format!("waiting for {what}"),
+        Step::Refuse(_) => "stopping".to_owned(),
+    }
+}

@@ -1,0 +1,52 @@
+//! Adds or removes sidecars: an explicit `"true"` or `"false"` on the pod templates, then a rollout.
+//! Accepted at once; pods are replaced one by one. Errors: `not_deployed`; later, in the operation: `not_ours`, `refused`, `timeout`.
+use crate::demo::namespace::facts::Line;
+use crate::demo::namespace::state::Space;
+use crate::demo::objects::Id;
+use crate::demo::plan::observe::observe;
+use crate::demo::plan::{Goal, Presence};
+use crate::demo::view::commands;
+use wire::{ApiError, Code, InjectRequest, Operation, Verb, WorkloadName};
+
+/// The workloads that are named; without names, those of the three that are there.
+pub async fn inject(space: &Space, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {
+    let seen = observe(&*space.settled().await?);
+    let there = |id: &Id| seen.objects.get(id).is_some_and(|o| o.presence != Presence::Absent);
+    let all = [Id::V1, Id::V2, Id::CLIENT];
+    let ids: Vec<Id> = match &request.workloads {
+        Some(names) => names.iter().map(|name| id(*name)).collect(),
+        None => all.into_iter().filter(there).collect(),
+    };
+    if request.workloads.as_ref().is_some_and(Vec::is_empty) {
+        return Err(ApiError::new(
+            Code::BadRequest,
+            "`workloads` is empty.",
+            "Name workloads, or leave it out for all three.",
+        ));
+    }
+    if let Some(absent) = ids.iter().find(|id| !there(id)).or(if ids.is_empty() { Some(&Id::V1) } else { None }) {
+        return Err(ApiError::new(
+            Code::NotDeployed,
+            format!("There is no {absent} to inject."),
+            "Deploy the demo first.",
+        ));
+    }
+    let names: Vec<&str> = ids.iter().map(|id| id.name).collect();
+    let what = format!("{} sidecars: {}", if request.inject { "inject" } else { "remove" }, names.join(", "));
+    let command = commands::inject(space, &names, request.inject);
+    let goal = Goal { inject: ids.into_iter().map(|id| (id, request.inject)).collect(), ..Goal::default() };
+    Ok(space.pursue(
+        Verb::Inject,
+        by,
+        goal,
+        Line { by: by.to_owned(), verb: Some(Verb::Inject), what, command, ..Line::default() },
+    ))
+}
+
+fn id(name: WorkloadName) -> Id {
+    match name {
+        WorkloadName::FlaskappV1 => Id::V1,
+        WorkloadName::FlaskappV2 => Id::V2,
+        WorkloadName::Client => Id::CLIENT,
+    }
+}

@@ -1,0 +1,64 @@
+//! Starts, changes or stops the load: the hub tells the client's agent. The operation's step says how much of it is granted where the
+//! cap on all load together takes something away. Errors: `no_client`, `cluster_unreachable`, `bad_request`, `too_many_requests`.
+use crate::demo::namespace::facts::Line;
+use crate::demo::namespace::state::{Space, ToAgent};
+use crate::demo::view::commands;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use wire::{ApiError, Code, LoadOrder, Operation, Verb};
+
+/// Answers when the agent has taken it.
+pub async fn load(space: &Space, by: &str, order: LoadOrder) -> Result<Operation, ApiError> {
+    let rate = order.rate.per_second();
+    let requests = order.requests;
+    let command = commands::load_of(space, &serde_json::to_string(&order).unwrap_or_default());
+    let (answer, taken) = oneshot::channel();
+    let gone = || {
+        ApiError::new(
+            Code::ClusterUnreachable,
+            "The load client does not answer.",
+            "It is asked again as soon as its pod is ready.",
+        )
+    };
+    if space.stop.is_cancelled() && rate > 0 {
+        // Nothing runs where there is no such namespace.
+        return Err(ApiError::new(
+            Code::NoClient,
+            "There is no ready client to make load with.",
+            "Deploy the client first, or wait until it is ready.",
+        ));
+    }
+    // One that just woke up has yet to find its client.
+    let _ = space.looked_at(|look| look.agent).await;
+    space.to_agent.send(ToAgent::Load(order, answer)).await.map_err(|_| gone())?;
+    let outcome = match tokio::time::timeout(Duration::from_secs(5), taken).await {
+        Ok(Ok(outcome)) => outcome,
+        _ => Err(gone()),
+    };
+    let what = match requests {
+        _ if rate == 0 => "load off".to_owned(),
+        Some(n) => format!("{n} requests at {rate}/s"),
+        None => format!("load {rate}/s"),
+    };
+    let mut operation = None;
+    space.facts.send_modify(|f| {
+        let line = Line {
+            by: by.to_owned(),
+            verb: Some(Verb::Load),
+            what,
+            command,
+            error: outcome.as_ref().err().cloned(),
+            ..Line::default()
+        };
+        f.note(line);
+        let step = match &outcome {
+            Ok(granted) if granted.is_cut() => {
+                format!("granted {} of {} requests/s", granted.rate.per_second(), granted.of.per_second())
+            }
+            _ => "done".to_owned(),
+        };
+        operation = Some(f.aside(Verb::Load, by, &step));
+    });
+    outcome?;
+    operation.ok_or_else(gone)
+}

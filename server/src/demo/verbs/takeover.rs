@@ -1,0 +1,35 @@
+//! Takes a namespace over from another panel. Answers when it is done. Errors: `not_found` where no other panel holds it.
+use crate::demo::namespace::facts::Line;
+use crate::demo::namespace::state::Space;
+use crate::demo::pollers::lease::keep;
+use crate::demo::view::commands;
+use crate::k8s::{Held, LeaseLock, Seize, api_error};
+use wire::{ApiError, Code, Operation, Verb};
+
+/// Takes the namespace over from another panel. Answers when it is done.
+pub async fn take_over(space: &Space, by: &str) -> Result<Operation, ApiError> {
+    let before = space.facts.borrow().held.clone();
+    let (Some(me), Held::Other { holder, .. }) = (space.identity.as_deref(), &before) else {
+        return Err(ApiError::new(
+            Code::NotFound,
+            "No other panel acts on this namespace.",
+            "There is nothing to take over.",
+        ));
+    };
+    let mut lock = LeaseLock::new(&space.cluster, space.ns.as_str(), me);
+    let held = lock.hold(Seize::Clicked).await.map_err(|e| api_error("take over the Lease", &e))?;
+    keep(space, held);
+    let command = commands::takeover(space, me);
+    let mut operation = None;
+    space.facts.send_modify(|f| {
+        f.note(Line {
+            by: by.to_owned(),
+            verb: Some(Verb::Takeover),
+            what: format!("take over from {holder}"),
+            command,
+            ..Line::default()
+        });
+        operation = Some(f.aside(Verb::Takeover, by, "done"));
+    });
+    operation.ok_or_else(|| ApiError::new(Code::Internal, "Nothing was done.", "Try again."))
+}

@@ -1,0 +1,323 @@
+//! Moves requests between versions: the DestinationRule first, then the VirtualService, then the proxies' acknowledgement.
+//!
+//! Proxies follow within milliseconds on the embedded cluster, about 100 ms with Istio. Repeating it changes nothing.
+//! Errors: `not_deployed`, `bad_request`, `weight_owned`, `not_ours`, `refused`.
+use crate::demo::errors::{failed, not_ours, unseen};
+use crate::demo::namespace::facts::{Facts, Line};
+use crate::demo::namespace::state::{Space, ToAgent};
+use crate::demo::objects::{Id, ROUTE_HOST};
+use crate::demo::plan::Presence;
+use crate::demo::plan::observe::observe;
+use crate::demo::pollers::acks::{self, Expected};
+use crate::demo::view::commands;
+use crate::demo::view::status;
+use crate::demo::virtual_service;
+use crate::k8s::{ApplyError, KindName, MANAGER, Seen, World, ours};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::info;
+use wire::{ApiError, Code, Shifted, Split, TimesMs, Verb};
+
+/// How often a route that somebody else changes at the same time is read again.
+const RETRIES: usize = 5;
+/// A change that waited this long for its turn is not what people want any more where a newer one waits.
+const STALE: Duration = Duration::from_secs(2);
+/// Longest wait for acknowledgements before the answer says who is missing.
+const ACK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sets the weights; answers when every client-side proxy has them, or after 1 s.
+pub async fn weights(space: &Space, by: &str, split: Split) -> Result<Shifted, ApiError> {
+    let asked = Instant::now();
+    let place = space.moves.fetch_add(1, Ordering::Relaxed) + 1;
+    let _turn = space.route_turn.lock().await;
+    if asked.elapsed() > STALE && space.moves.load(Ordering::Relaxed) != place {
+        return Err(ApiError::new(
+            Code::Refused,
+            format!("{split} was not set: the cluster was slow, and a newer change waited behind it."),
+            "The newest one counts.",
+        ));
+    }
+    let world = space.looked_at(|look| look.proxies).await?;
+    check(space, &world, &split)?;
+    let outcome = shift(space, by, &split, asked, Force::No).await;
+    if let Err(error) = &outcome {
+        if error.code == Code::Forbidden {
+            space.recheck.notify_one();
+        }
+        let line = Line {
+            by: by.to_owned(),
+            verb: Some(Verb::Weights),
+            what: split.to_string(),
+            error: Some(error.clone()),
+            ..Line::default()
+        };
+        space.facts.send_modify(|f| f.note_failure(line));
+    }
+    outcome
+}
+
+/// Whether a person clicked to take the route over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Another manager's claim is an error.
+    No,
+    /// *Adopt* or *revert* was clicked.
+    Clicked,
+}
+
+/// Writes the weights and waits for the proxies. The caller holds the route's turn.
+pub async fn shift(space: &Space, by: &str, split: &Split, asked: Instant, force: Force) -> Result<Shifted, ApiError> {
+    ensure_subsets(space, split).await?;
+    let expected = Expected::new(split.clone(), asked, &space.facts.borrow());
+    let written = write(space, by, split, force).await?;
+    let accepted = millis(asked);
+    space.facts.send_modify(|f| {
+        f.ours = Some(split.clone());
+        by.clone_into(&mut f.desired_by);
+    });
+    let pending = acks::acknowledged(space, expected, ACK_PATIENCE).await;
+    let acknowledged = pending.as_ref().is_some_and(Vec::is_empty);
+    let so_far_ms = millis(asked);
+    let times =
+        TimesMs { accepted: Some(accepted), acknowledged: acknowledged.then_some(so_far_ms), first_request: None };
+    info!(namespace = %space.ns, by, split = %split, revision = written, acknowledged, duration_ms = so_far_ms, "Weights {split} by {by}");
+    let line = note(space, by, split, times);
+    if acknowledged {
+        // A full queue costs one figure in the log, nothing else.
+        let _ = space.to_agent.try_send(ToAgent::FirstRequest { line, so_far_ms, split: split.clone() });
+    }
+    Ok(Shifted { revision: written, acknowledged, pending: pending.unwrap_or_default(), times })
+}
+
+fn note(space: &Space, by: &str, split: &Split, times: TimesMs) -> u64 {
+    let line = Line {
+        by: by.to_owned(),
+        verb: Some(Verb::Weights),
+        what: split.to_string(),
+        command: commands::weights_to(space, &space.now(), split).unwrap_or_default(),
+        split: Some(split.clone()),
+        times: Some(times),
+        error: None,
+    };
+    let mut id = 0;
+    space.facts.send_modify(|f| id = f.note(line));
+    id
+}
+
+fn check(space: &Space, world: &World, split: &Split) -> Result<(), ApiError> {
+    let seen = observe(world);
+    let there =
+        |id: Id| seen.objects.get(&id).is_some_and(|o| matches!(o.presence, Presence::Ours | Presence::Foreign));
+    if space.facts.borrow().goal.teardown || !there(Id::SERVICE) {
+        return Err(ApiError::new(
+            Code::NotDeployed,
+            "There is no demo whose requests could be split.",
+            "Deploy the demo first.",
+        ));
+    }
+    if !seen.mesh {
+        return Err(ApiError::new(
+            Code::NotFound,
+            "This cluster does not serve Istio's networking.istio.io.",
+            "Install Istio, or use the embedded cluster.",
+        ));
+    }
+    if let Some(why) = &seen.mesh_unseen {
+        return Err(unseen(why));
+    }
+    let mut known = virtual_service::defined_subsets(world, space.ns.as_str());
+    let deployments = world.all(KindName::Deployment).filter_map(|d| {
+        let labels = &d.object.data["spec"]["template"]["metadata"]["labels"];
+        (labels["app"] == "flaskapp").then(|| labels["version"].as_str().map(str::to_owned)).flatten()
+    });
+    known.extend(deployments);
+    match split.iter().find(|(name, _)| !known.iter().any(|k| k == name)) {
+        Some((name, _)) => {
+            known.sort();
+            known.dedup();
+            Err(ApiError::new(
+                Code::BadRequest,
+                format!("There is no version `{name}`."),
+                format!("The versions are {}.", known.join(", ")),
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Makes the DestinationRule where there is none, and puts in what the route names and it lacks.
+pub async fn make_subsets(space: &Space) -> Result<(), ApiError> {
+    let _turn = space.route_turn.lock().await;
+    let world = space.now();
+    let named = virtual_service::find(&world, space.ns.as_str())
+        .map_or_else(Vec::new, |seen| virtual_service::subsets(&seen.object));
+    add_subsets(space, &named).await
+}
+
+/// Sees to it that a DestinationRule defines every subset of the split.
+async fn ensure_subsets(space: &Space, split: &Split) -> Result<(), ApiError> {
+    let defined = virtual_service::defined_subsets(&space.now(), space.ns.as_str());
+    if split.iter().all(|(name, _)| defined.iter().any(|d| d == name)) {
+        return Ok(());
+    }
+    let named: Vec<String> = split.iter().map(|(name, _)| name.to_owned()).collect();
+    add_subsets(space, &named).await?;
+    acks::know_subsets(space, split).await;
+    Ok(())
+}
+
+/// Adds subsets to our DestinationRule. All that it says stays, so an edit by others is no conflict: the list, atomic under
+/// server-side apply, is written as it was read with what it lacks, only while that is the newest.
+async fn add_subsets(space: &Space, named: &[String]) -> Result<(), ApiError> {
+    let ns = space.ns.as_str();
+    let mut base = space.now().get(Id::RULE.kind, Id::RULE.name).cloned();
+    for _ in 0..RETRIES {
+        let mut object = space.manifests.object(Id::RULE, ns, None);
+        let made = object["spec"]["subsets"].clone();
+        if let Some(rule) = &base {
+            if !ours(&rule.object) {
+                return Err(not_ours(Id::RULE));
+            }
+            object["spec"]["subsets"] = match &rule.object.data["spec"]["subsets"] {
+                Value::Array(subsets) => subsets.clone().into(),
+                _ => json!([]),
+            };
+            object["metadata"]["resourceVersion"] = json!(rule.object.metadata.resource_version);
+        }
+        if let Some(subsets) = object["spec"]["subsets"].as_array_mut() {
+            for name in named {
+                if !subsets.iter().any(|s| s["name"] == **name) {
+                    let ready_made = made.as_array().into_iter().flatten().find(|s| s["name"] == **name).cloned();
+                    subsets.push(ready_made.unwrap_or_else(|| json!({"name": name, "labels": {"version": name}})));
+                }
+            }
+        }
+        match space.writer.apply(Id::RULE.kind, ns, &object, base.is_some()).await {
+            Ok(_) => return Ok(()),
+            Err(ApplyError::Stale) => base = reread(space, Id::RULE, Id::RULE.name).await?,
+            Err(error) => return Err(failed(&format!("apply {}", Id::RULE), &error)),
+        }
+    }
+    Err(failed(&format!("apply {}", Id::RULE), &ApplyError::Stale))
+}
+
+/// Makes the route where there is none, half and half.
+pub async fn make_route(space: &Space) -> Result<(), ApiError> {
+    let _turn = space.route_turn.lock().await;
+    let split =
+        Split::v1_v2(50).map_err(|e| ApiError::new(Code::Internal, e.to_string(), "Report this: it is a defect."))?;
+    acks::know_subsets(space, &split).await;
+    let by = space.facts.borrow().operation.as_ref().map_or_else(String::new, |o| o.by.clone());
+    write(space, &by, &split, Force::No).await?;
+    space.facts.send_modify(|f| {
+        f.ours = Some(split);
+        f.desired_by = by;
+    });
+    Ok(())
+}
+
+/// Writes the whole route; reads it again where somebody changed it at the same time. Gives its resourceVersion.
+async fn write(space: &Space, by: &str, split: &Split, force: Force) -> Result<String, ApiError> {
+    let ns = space.ns.as_str();
+    let mut base = virtual_service::find(&space.now(), ns).cloned();
+    for _ in 0..RETRIES {
+        let name =
+            base.as_ref().and_then(|b| b.object.metadata.name.clone()).unwrap_or_else(|| Id::ROUTE.name.to_owned());
+        let version = |seen: &Option<Arc<Seen>>| seen.as_ref().and_then(|s| s.object.metadata.resource_version.clone());
+        let object = wanted(space, base.as_deref(), by, split)?;
+        match space.writer.apply(Id::ROUTE.kind, ns, &object, force == Force::Clicked).await {
+            Ok(stored) if force == Force::Clicked => match space.writer.own_route(ns, stored).await {
+                Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
+                Err(ApplyError::Stale) => base = reread(space, Id::ROUTE, &name).await?,
+                Err(error) => return Err(failed("take the route over", &error)),
+            },
+            Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
+            Err(ApplyError::Stale) => base = reread(space, Id::ROUTE, &name).await?,
+            Err(ApplyError::Owned { managers, .. }) => {
+                // What differs may be no more than what the watch has not shown yet.
+                let newest = reread(space, Id::ROUTE, &name).await?;
+                if version(&newest) == version(&base) {
+                    return Err(owned(&managers, base.as_deref(), ns, &space.facts.borrow()));
+                }
+                base = newest;
+            }
+            Err(error) => return Err(failed("set the weights", &error)),
+        }
+    }
+    Err(failed("set the weights", &ApplyError::Stale))
+}
+
+fn wanted(space: &Space, base: Option<&Seen>, by: &str, split: &Split) -> Result<Value, ApiError> {
+    let ns = space.ns.as_str();
+    let Some(base) = base else {
+        let mut object = space.manifests.object(Id::ROUTE, ns, None);
+        object["spec"]["http"] = virtual_service::new_http(split);
+        annotate(&mut object, by, split);
+        return Ok(object);
+    };
+    if !virtual_service::in_mesh(&base.object) {
+        return Err(ApiError::new(
+            Code::NotOurs,
+            "The VirtualService is for requests through a gateway alone: its weights say nothing about those inside the mesh.",
+            "Add `mesh` to its gateways, or give the mesh a VirtualService of its own.",
+        ));
+    }
+    let Some(http) = virtual_service::with_weights(&base.object.data["spec"]["http"], split, ns) else {
+        return Err(ApiError::new(
+            Code::NotOurs,
+            format!("The VirtualService has no rule that sends requests to {ROUTE_HOST} alone."),
+            "Change its rules with kubectl, or remove it and set the weights again.",
+        ));
+    };
+    let name = base.object.metadata.name.clone().unwrap_or_default();
+    if ours(&base.object) && name == Id::ROUTE.name {
+        let mut object = space.manifests.object(Id::ROUTE, ns, None);
+        // What others have set of it beside the weights (more hosts, say) is theirs to change back: it is written as it was read.
+        if let Some(spec) = object["spec"].as_object_mut() {
+            for (field, value) in spec.iter_mut() {
+                value.clone_from(&base.object.data["spec"][field.as_str()]);
+            }
+            spec.retain(|_, value| !value.is_null());
+        }
+        object["spec"]["http"] = http;
+        annotate(&mut object, by, split);
+        if base.owners.iter().any(|owner| owner != MANAGER) {
+            object["metadata"]["resourceVersion"] = json!(base.object.metadata.resource_version);
+        }
+        return Ok(object);
+    }
+    // What others made keeps all but its weights, and never gets our label.
+    Ok(json!({
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": ns, "resourceVersion": base.object.metadata.resource_version},
+        "spec": {"http": http},
+    }))
+}
+
+fn annotate(object: &mut Value, by: &str, split: &Split) {
+    let written = serde_json::to_string(split).unwrap_or_default();
+    object["metadata"]["annotations"] = json!({status::WEIGHTS_NOTE: written, status::BY_NOTE: by});
+}
+
+async fn reread(space: &Space, id: Id, name: &str) -> Result<Option<Arc<Seen>>, ApiError> {
+    let read = space.cluster.api(id.kind, space.ns.as_str()).get_opt(name).await;
+    Ok(read.map_err(|e| crate::k8s::api_error(&format!("read {id}"), &e))?.map(|object| Arc::new(Seen::read(object))))
+}
+
+fn owned(managers: &[String], base: Option<&Seen>, ns: &str, facts: &Facts) -> ApiError {
+    let theirs = base.and_then(|b| virtual_service::split(&b.object, ns)).map_or(String::new(), |s| format!(" ({s})"));
+    let ours =
+        base.and_then(|b| status::our_weights(b, facts)).map_or(String::new(), |s| format!("; the panel's was {s}"));
+    ApiError::new(
+        Code::WeightOwned,
+        format!("The route is owned by {}{theirs}{ours}.", managers.join(", ")),
+        "Adopt what is there, or revert to what the panel wrote.",
+    )
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}

@@ -1,0 +1,170 @@
+//! Conditions of the workloads: deployed, injected, client ready. Pure.
+use super::scene::{Scene, is};
+use crate::demo::objects::Id;
+use crate::demo::plan::Presence;
+use crate::demo::plan::observe::{client_pod, namespace_injects};
+use crate::demo::pods::PodSeen;
+use wire::ConditionStatus::{False, True};
+use wire::{Condition, kinds, reasons};
+
+const APP: [Id; 3] = [Id::SERVICE, Id::V1, Id::V2];
+const WORKLOADS: [Id; 3] = [Id::V1, Id::V2, Id::CLIENT];
+
+fn of<'a>(s: &'a Scene, id: Id) -> impl Iterator<Item = &'a PodSeen> {
+    s.pods.iter().filter(move |p| p.view.workload == id.name && !p.terminating)
+}
+
+fn wanted(s: &Scene, id: Id) -> usize {
+    let replicas = s.world.get(id.kind, id.name).and_then(|d| d.object.data["spec"]["replicas"].as_u64());
+    usize::try_from(replicas.unwrap_or(1)).unwrap_or(1)
+}
+
+fn there(s: &Scene, id: Id) -> bool {
+    s.observed.objects.get(&id).is_some_and(|o| matches!(o.presence, Presence::Ours | Presence::Foreign))
+}
+
+/// Whether Service and both Deployments are there, each with the pods it wants.
+pub fn is_ready(s: &Scene) -> bool {
+    APP.iter().all(|id| there(s, *id)) && [Id::V1, Id::V2].iter().all(|id| lacking(s, *id).is_none())
+}
+
+/// Why a workload has fewer ready pods than it wants.
+fn lacking(s: &Scene, id: Id) -> Option<String> {
+    if !there(s, id) {
+        return Some("it is not there".to_owned());
+    }
+    let wanted = wanted(s, id);
+    if wanted == 0 {
+        return Some("it is scaled to 0".to_owned());
+    }
+    let ready = of(s, id).filter(|p| p.ready).count();
+    if ready >= wanted {
+        return None;
+    }
+    let why = of(s, id).find(|p| !p.ready).map(|p| format!("{}: {}", p.view.name, p.view.why));
+    Some(why.unwrap_or_else(|| format!("{ready} of {wanted} pods are ready")))
+}
+
+/// A sentence, with what is waited for where that is known.
+fn told_with(sentence: String, waiting: &str) -> String {
+    if waiting.is_empty() { sentence } else { format!("{sentence}; {waiting}") }
+}
+
+fn waiting_list<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> String {
+    pods.map(|p| format!("{}: {}", p.view.name, p.view.phase)).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn deployed(s: &Scene) -> Condition {
+    let kind = kinds::DEPLOYED;
+    // A single object of such a name that somebody else made is no demo; all of them are.
+    let ours = |id: &Id| s.observed.objects.get(id).is_some_and(|o| o.presence == Presence::Ours);
+    let whole = APP.iter().all(|id| there(s, *id));
+    if !APP.iter().any(ours) && !whole {
+        return is(kind, False, reasons::NOT_DEPLOYED, "the demo is not deployed", &[]);
+    }
+    if is_ready(s) {
+        let workloads: Vec<&str> = WORKLOADS.iter().filter(|id| there(s, **id)).map(|id| id.name).collect();
+        let workloads = workloads.join(", ");
+        return is(kind, True, reasons::DEPLOYED, format!("{workloads} are ready"), &[("workloads", workloads)]);
+    }
+    let coming = |id: Id| there(s, id) && wanted(s, id) > of(s, id).filter(|p| p.ready).count();
+    let deploying = !s.facts.goal.present.is_empty() || coming(Id::V1) || coming(Id::V2);
+    if s.facts.was_ready || !deploying {
+        let missing = APP.into_iter().find(|id| !there(s, *id)).map(|id| (id.name, "it is not there".to_owned()));
+        let lack = || [Id::V1, Id::V2].into_iter().find_map(|id| lacking(s, id).map(|why| (id.name, why)));
+        let (workload, why) = missing.or_else(lack).unwrap_or(("flaskapp", String::new()));
+        let args = [("workload", workload.to_owned()), ("why", why.clone())];
+        return is(kind, False, reasons::DEGRADED, format!("{workload} is not ready: {why}"), &args);
+    }
+    let ready = [Id::V1, Id::V2].iter().flat_map(|id| of(s, *id)).filter(|p| p.ready).count();
+    let wanted: usize = [Id::V1, Id::V2].iter().map(|id| wanted(s, *id)).sum();
+    let waiting = waiting_list([Id::V1, Id::V2].iter().flat_map(|id| of(s, *id)).filter(|p| !p.ready));
+    let args = [("ready", ready.to_string()), ("wanted", wanted.to_string()), ("waiting", waiting.clone())];
+    is(kind, False, reasons::DEPLOYING, told_with(format!("{ready} of {wanted} pods are ready"), &waiting), &args)
+}
+
+pub(super) fn injected(s: &Scene) -> Condition {
+    let kind = kinds::INJECTED;
+    let present: Vec<Id> = WORKLOADS.into_iter().filter(|id| there(s, *id)).collect();
+    let asks = |id: &Id| s.observed.objects.get(id).and_then(|o| o.inject) == Some(true);
+    let pods: Vec<&PodSeen> = present.iter().flat_map(|id| of(s, *id)).collect();
+    let rolling = present.iter().any(|id| s.observed.objects.get(id).is_some_and(|o| o.waiting.is_some()));
+    let has_sidecars = pods.iter().any(|p| p.view.sidecar) && !rolling;
+    // What a template does not say, the namespace says for it.
+    let by_namespace = namespace_injects(&s.facts.namespace_labels);
+    let template_asks = |id: &Id| s.observed.objects.get(id).is_some_and(|o| o.inject.unwrap_or(by_namespace));
+    if !present.iter().any(asks) && !has_sidecars && !(by_namespace && present.iter().any(template_asks)) {
+        return is(kind, False, reasons::NOT_INJECTED, "no workload asks for a sidecar", &[]);
+    }
+    let ignored = |p: &&&PodSeen| p.wants_sidecar == Some(true) && !p.view.sidecar;
+    if let Some(pod) = pods.iter().find(ignored) {
+        let asked = || "the injection webhook did not add it".to_owned();
+        let (pod, why) = (pod.view.name.clone(), s.facts.injection_why.clone().map_or_else(asked, |(_, why)| why));
+        let message = format!("{pod} asks for a sidecar and has none: {why}");
+        return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", pod), ("why", why)]);
+    }
+    // Its template or its namespace asks and it has none: it was made before, and nothing makes it anew. A rollout that runs does.
+    let before = |p: &&&PodSeen| {
+        let id = present.iter().find(|id| id.name == p.view.workload);
+        !p.view.sidecar && id.is_some_and(|id| template_asks(id) && !replacing(s, *id))
+    };
+    if let Some(pod) = pods.iter().find(before) {
+        let (pod, why) = (pod.view.name.clone(), "it was made before the label".to_owned());
+        let message = format!("{pod} has no sidecar: {why}");
+        return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", pod), ("why", why)]);
+    }
+    let ready = pods.iter().filter(|p| p.sidecar_ready).count();
+    if !pods.is_empty() && ready == pods.len() && !rolling {
+        return is(kind, True, reasons::INJECTED, "every pod has a ready sidecar", &[]);
+    }
+    let waiting = waiting_list(pods.iter().copied().filter(|p| !p.sidecar_ready));
+    let args = [("ready", ready.to_string()), ("wanted", pods.len().to_string()), ("waiting", waiting.clone())];
+    is(
+        kind,
+        False,
+        reasons::INJECTING,
+        told_with(format!("{ready} of {} pods have a ready sidecar", pods.len()), &waiting),
+        &args,
+    )
+}
+
+/// Whether a workload's controller has pods of an older template left to replace, or has not looked at the newest yet. A paused one
+/// replaces nothing.
+fn replacing(s: &Scene, id: Id) -> bool {
+    let Some(seen) = s.world.get(id.kind, id.name) else { return false };
+    let (spec, status) = (&seen.object.data["spec"], &seen.object.data["status"]);
+    let noticed = status["observedGeneration"].as_i64().unwrap_or(0) >= seen.object.metadata.generation.unwrap_or(0);
+    let count = |field: &str| status[field].as_u64().unwrap_or(0);
+    spec["paused"] != true
+        && (!noticed || count("updatedReplicas") < count("replicas") || count("updatedReplicas") < wanted(s, id) as u64)
+}
+
+pub(super) fn client_ready(s: &Scene) -> Condition {
+    let kind = kinds::CLIENT_READY;
+    if !there(s, Id::CLIENT) {
+        return is(kind, False, reasons::NO_CLIENT, "there is no load client", &[]);
+    }
+    if wanted(s, Id::CLIENT) == 0 {
+        return is(kind, False, reasons::CLIENT_SCALED_TO_ZERO, "the load client is scaled to 0", &[]);
+    }
+    match client_pod(s.pods) {
+        Some(pod) if pod.ready => {
+            let name = pod.view.name.clone();
+            is(kind, True, reasons::CLIENT_READY, format!("{name} is ready"), &[("pod", name)])
+        }
+        Some(pod) => {
+            let (name, why) = (pod.view.name.clone(), pod.view.why.clone());
+            is(
+                kind,
+                False,
+                reasons::CLIENT_STARTING,
+                format!("{name} is not ready: {why}"),
+                &[("pod", name), ("why", why)],
+            )
+        }
+        None => {
+            let args = [("pod", Id::CLIENT.name.to_owned()), ("why", "it has no pod yet".to_owned())];
+            is(kind, False, reasons::CLIENT_STARTING, "the load client has no pod yet", &args)
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What people see of the state: status, conditions, traffic, commands.
+pub mod commands;
+pub mod conditions;
+pub mod status;
+pub mod traffic;
+pub mod verdict;

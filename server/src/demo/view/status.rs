@@ -1,0 +1,153 @@
+//! What the page shows of a namespace, put together again whenever something changes.
+use crate::demo::namespace::facts::{Facts, Line};
+use crate::demo::namespace::state::Space;
+use crate::demo::plan::observe::{demo_pods, observe};
+use crate::demo::view::commands;
+use crate::demo::view::conditions::scene::Scene;
+use crate::demo::view::conditions::{conditions, is_ready};
+use crate::demo::virtual_service;
+use crate::k8s::{MANAGER, Reach, Seen, World};
+use std::sync::Arc;
+use std::time::Duration;
+use wire::{LoadView, RouteClaim, Split, Status};
+
+/// Annotation on a route of ours: the weights the panel wrote last. Survives a restart.
+pub const WEIGHTS_NOTE: &str = "demo-panel/weights";
+/// Annotation on a route of ours: who asked for them.
+pub const BY_NOTE: &str = "demo-panel/by";
+
+/// The weights the panel wrote last: remembered, else as the object says.
+pub fn our_weights(seen: &Seen, facts: &Facts) -> Option<Split> {
+    let noted = || serde_json::from_str(seen.object.metadata.annotations.as_ref()?.get(WEIGHTS_NOTE)?).ok();
+    facts.ours.clone().or_else(noted)
+}
+
+/// Another manager's claim on the route.
+pub fn claim(seen: &Seen, ns: &str, facts: &Facts) -> Option<RouteClaim> {
+    let manager = seen.route_owners.iter().find(|owner| *owner != MANAGER)?;
+    Some(RouteClaim {
+        manager: manager.clone(),
+        theirs: virtual_service::split(&seen.object, ns),
+        ours: our_weights(seen, facts),
+    })
+}
+
+/// Puts a status together, from its arguments alone and what never changes of the namespace; and whether the demo is ready.
+pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (Status, bool) {
+    let name = space.ns.as_str();
+    let (observed, pods) = (observe(world), demo_pods(world));
+    let seen = virtual_service::find(world, name);
+    let desired = seen.and_then(|s| virtual_service::split(&s.object, name));
+    let claim = seen.and_then(|s| self::claim(s, name, facts));
+    let scene = Scene {
+        ns: name,
+        world,
+        observed: &observed,
+        pods: &pods,
+        facts,
+        reach,
+        desired: desired.as_ref(),
+        claim: claim.as_ref(),
+    };
+    let ready = is_ready(&scene);
+    let conditions = conditions(&scene);
+    let desired_by = match (&claim, seen) {
+        (Some(claim), _) => claim.manager.clone(),
+        (None, Some(_)) if !facts.desired_by.is_empty() => facts.desired_by.clone(),
+        (None, Some(seen)) => {
+            seen.object.metadata.annotations.as_ref().and_then(|a| a.get(BY_NOTE)).cloned().unwrap_or_default()
+        }
+        (None, None) => String::new(),
+    };
+    let mut cluster = space.cluster.view.clone();
+    cluster.version.clone_from(&reach.version);
+    cluster.mesh.clone_from(&reach.mesh);
+    if !reach.user.is_empty() {
+        cluster.user.clone_from(&reach.user);
+    }
+    let status = Status {
+        cluster,
+        namespace: space.ns.clone(),
+        conditions,
+        pods: pods.into_iter().map(|p| p.view).collect(),
+        desired,
+        desired_by,
+        claim,
+        load: LoadView { rate: facts.load, granted: facts.granted.rate },
+        generators: space.shares.total(),
+        operation: facts.operation.clone(),
+        log: facts.log.iter().cloned().collect(),
+        commands: commands::all(space, world),
+    };
+    (status, ready)
+}
+
+/// Shortest time between two statuses that nobody sees: while a namespace is built up they would come by the dozen.
+const UNSEEN: Duration = Duration::from_millis(250);
+
+/// Keeps a namespace's status up to date, from the moment when there is something to tell.
+pub async fn run(space: &Space) {
+    let (mut world, mut facts, mut reach) = (space.world.subscribe(), space.facts.subscribe(), space.reach.clone());
+    // Where the cluster does not answer, that is what is told.
+    let _ = space.looked().await;
+    loop {
+        world.mark_unchanged();
+        facts.mark_unchanged();
+        reach.mark_unchanged();
+        refresh(space);
+        tokio::select! {
+            Ok(()) = world.changed() => {}
+            Ok(()) = facts.changed() => {}
+            Ok(()) = reach.changed() => {}
+            else => return,
+        }
+        if !space.is_viewed() {
+            // Whoever asks meanwhile has it put together for them.
+            let _ = tokio::time::timeout(UNSEEN, space.asked.notified()).await;
+        }
+    }
+}
+
+/// Puts the status together from what is known at this moment, and publishes it.
+pub fn refresh(space: &Space) -> Arc<Status> {
+    let _composing = space.composing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (world, facts, reach) = (space.now(), space.facts.borrow().clone(), space.reach.borrow().clone());
+    let (status, ready) = compose(space, &world, &facts, &reach);
+    remember(space, &status, ready);
+    space.status.send_if_modified(|shown| {
+        let changed = **shown != status;
+        if changed {
+            *shown = Arc::new(status);
+        }
+        changed
+    });
+    space.status.borrow().clone()
+}
+
+/// What follows from a status for later ones: the demo was ready once; somebody else moved the weights.
+fn remember(space: &Space, status: &Status, ready: bool) {
+    let deployed = status.condition(wire::kinds::DEPLOYED).is_some_and(|c| c.reason != wire::reasons::NOT_DEPLOYED);
+    let before = space.status.borrow().clone();
+    let theirs = status
+        .claim
+        .as_ref()
+        .filter(|c| before.claim.as_ref().map(|b| (&b.manager, &b.theirs)) != Some((&c.manager, &c.theirs)));
+    let known = !before.conditions.is_empty();
+    space.facts.send_if_modified(|facts| {
+        let mut changed = false;
+        if facts.was_ready != (deployed && (facts.was_ready || ready)) {
+            facts.was_ready = !facts.was_ready;
+            changed = true;
+        }
+        if let Some(claim) = theirs.filter(|_| known) {
+            facts.note(Line {
+                by: claim.manager.clone(),
+                what: claim.theirs.as_ref().map_or("the route".to_owned(), Split::to_string),
+                split: claim.theirs.clone(),
+                ..Line::default()
+            });
+            changed = true;
+        }
+        changed
+    });
+}
