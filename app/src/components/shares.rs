@@ -1,7 +1,6 @@
 //! The shares of the versions, one by one: typed, and where there are more than two, a slider and a lock each.
 use super::page::{flag, say};
 use super::symbol::{PLACES, colour};
-use super::weights::name_at;
 use super::{Page, Shifter};
 use crate::model::with_share;
 use crate::text::Key;
@@ -24,6 +23,11 @@ struct Editing {
     kept: RwSignal<Vec<String>>,
     /// The split when a slider was taken: a drag to 100 and back ends where it began.
     taken: StoredValue<Option<Split>>,
+}
+
+/// The name of the version at a place; empty where there is none.
+pub fn name_at(names: Signal<Vec<String>>, place: usize) -> String {
+    names.with(|names| names.get(place).cloned().unwrap_or_default())
 }
 
 impl Editing {

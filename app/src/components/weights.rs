@@ -1,7 +1,7 @@
 //! What is desired, what is seen: the numbers, the slider and the presets.
 use super::page::{flag, say};
 use super::rail::label;
-use super::shares::Shares;
+use super::shares::{Shares, name_at};
 use super::symbol::colour;
 use super::{ErrorBanner, Page, Same, Shifter, Slider, Symbol};
 use crate::model::{Action, SliderMode, fixed, presets, shares, versions, wall_clock, with_share};
@@ -82,10 +82,6 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Command>, mode: Signa
             }))/>
         </section>
     }
-}
-
-pub fn name_at(names: Signal<Vec<String>>, place: usize) -> String {
-    names.with(|names| names.get(place).cloned().unwrap_or_default())
 }
 
 /// One version: its name, the share desired, the share seen.

@@ -3,7 +3,6 @@
 //! Open: a read waits until the breaker closes, so that watches, port-forwards and pollers share one backoff instead of each retrying at
 //! its own pace; a write fails at once and names the cause, because somebody waits for its answer. The heartbeat ([`super::heartbeat`])
 //! opens and closes it.
-use super::heartbeat::PATH as HEARTBEAT;
 use http::{Method, Request, Response};
 use kube::client::Body;
 use std::future::Future;
@@ -13,6 +12,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::watch;
 use tower::{BoxError, Layer, Service};
+
+/// What is asked for. The API server answers it without its store, to everybody.
+pub const HEARTBEAT: &str = "/version";
 
 /// Longest wait of a read for the breaker to close; its caller then backs off by itself.
 const LONGEST: Duration = Duration::from_secs(30);

@@ -9,8 +9,6 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// What is asked for. The API server answers it without its store, to everybody.
-pub const PATH: &str = "/version";
 /// Pause between two heartbeats while the cluster answers; any other answer meanwhile serves as well. With [`TIMEOUT`] it bounds how late
 /// a cluster that hangs is noticed: within 5 s.
 const INTERVAL: Duration = Duration::from_millis(1_500);
@@ -165,6 +163,7 @@ async fn about(cluster: &Cluster) -> (Option<String>, Option<String>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::breaker::HEARTBEAT as PATH;
     use super::super::client::{api_error, behind_layers};
     use super::*;
     use http::{Request, Response};

@@ -1,7 +1,7 @@
 //! What to do when a cluster asks to slow down: wait as long as it says, and tell people meanwhile.
 //!
 //! Source: Kubernetes documentation, "API Priority and Fairness": 429 with `Retry-After` in seconds.
-use super::heartbeat::PATH as HEARTBEAT;
+use super::breaker::HEARTBEAT;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use kube::client::Body;
 use std::future::{Future, poll_fn};

@@ -1,7 +1,7 @@
 //! Who may hold how much of the panel: connections of an address or a user, and live streams.
 use super::AppState;
 use super::failure::failure;
-use super::guard::Peer;
+use super::peer::Peer;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};

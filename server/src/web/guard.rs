@@ -3,6 +3,7 @@ use super::AppState;
 use super::crowd;
 use super::failure::failure;
 use super::gate::Refused;
+use super::peer::Peer;
 use super::sign_in::{SIGN_IN, come_back};
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -111,10 +112,6 @@ fn origin_fits(parts: &http::request::Parts, host: &str, hosts: &HostList) -> bo
     };
     site_fits && origin_fits
 }
-
-/// Where a connection comes from; put there by the accept loop.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
 
 /// Refuses what is not for us, then reads the body of what changes something.
 pub async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {

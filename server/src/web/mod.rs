@@ -8,6 +8,7 @@ mod guard;
 mod live;
 mod metrics;
 mod pages;
+mod peer;
 mod serve;
 mod sign_in;
 

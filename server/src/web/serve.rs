@@ -1,5 +1,5 @@
 //! Serves HTTP/1.1 on the panel's socket, with or without TLS, under the connection policy of [`listen`].
-use super::guard::Peer;
+use super::peer::Peer;
 use axum::Router;
 use axum::body::Body;
 use listen::{Conn, Limits, Listener, forwarded_for, serve_http1};

@@ -1,8 +1,8 @@
 //! Signing in: the token is typed once, and a session's cookie stands for it from then on.
 use super::AppState;
 use super::gate::Refused;
-use super::guard::Peer;
 use super::pages::render;
+use super::peer::Peer;
 use app::api::First;
 use app::text::SignInWord;
 use axum::extract::{FromRequest, Request, State};

@@ -57,7 +57,7 @@ impl<T> Guarded<T> {
             self.stalled = None;
             return written;
         }
-        if self.conn.0.has_ended() {
+        if self.conn.0.activity.has_ended() {
             self.is_stuck = true;
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
@@ -72,7 +72,7 @@ impl<T> Guarded<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.conn.0.has_ended() {
+        if self.conn.0.activity.has_ended() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Pin::new(&mut self.io).poll_read(cx, buf)
@@ -117,7 +117,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
             else {
                 return Poll::Ready(Ok(()));
             };
-            if left == 0 || Instant::now() >= until || self.conn.0.has_ended() {
+            if left == 0 || Instant::now() >= until || self.conn.0.activity.has_ended() {
                 return Poll::Ready(Ok(()));
             }
             let mut buf = ReadBuf::new(&mut waste);

@@ -18,6 +18,7 @@
 //!
 //! [`raise_descriptors`] is called once at start. [`Books`] counts open connections and refusals of all listeners of a process.
 mod accept;
+mod activity;
 mod admission;
 mod body;
 mod conn;
@@ -27,6 +28,7 @@ mod host;
 mod http1;
 mod http2;
 mod limits;
+mod listener;
 mod paced;
 mod peer;
 mod strict;
@@ -43,8 +45,8 @@ pub use host::authority;
 pub use http1::{Tracked, serve_http1};
 pub use http2::{Pieces, run_stream, track_stream};
 pub use limits::{Limits, Reserve};
+pub use listener::Listener;
 pub use paced::Paced;
 pub use peer::{Peer, forwarded_for};
 pub use system::{descriptor_limit, raise_descriptors};
-pub use table::Listener;
 pub use wrong_tokens::WrongTokens;

@@ -69,8 +69,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
                 let new = &mut buf.filled_mut()[before..];
                 if !new.is_empty() {
                     let this = &mut *self;
-                    if let Some(scan) = this.heads.as_mut().filter(|_| this.conn.0.is_in_head())
-                        && let Some(at) = scan.bare_line_feed(this.conn.0.heads(), new)
+                    if let Some(scan) = this.heads.as_mut().filter(|_| this.conn.0.activity.is_in_head())
+                        && let Some(at) = scan.bare_line_feed(this.conn.0.activity.heads(), new)
                     {
                         new[at] = 0;
                     }

@@ -1,22 +1,15 @@
 //! The open connections of a listener: the shell around [`crate::admission`].
-use crate::admission::{self, Decision, Phase, Room, Seen};
-use crate::conn::Entry;
+use crate::activity::Activity;
+use crate::admission::{self, Decision, Room, Seen};
 use crate::counts::{Books, Reason, Refused, Stats};
-use crate::{Conn, Limits, Peer, system};
+use crate::{Limits, Peer, system};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
-/// Connections after which freed memory is given back: fewer leave nothing behind that anybody would notice.
-const FLOOD: usize = 32;
-
 /// Connections that are closed in a second to make room for newcomers of one peer.
 const EVICTIONS: usize = 64;
-
-/// The policy of a listener and the table of its connections; a cheap handle. See the crate's documentation.
-#[derive(Clone, Debug)]
-pub struct Listener(pub(crate) Arc<Shared>);
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -31,7 +24,7 @@ pub(crate) struct Shared {
     /// Bytes of unfinished heads.
     pub(crate) buffered: AtomicUsize,
     /// Most connections since memory was last given back.
-    peak: AtomicUsize,
+    pub(crate) peak: AtomicUsize,
     next: AtomicU64,
 }
 
@@ -46,7 +39,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Record {
-    entry: Arc<Entry>,
+    activity: Arc<Activity>,
     peer: Option<Peer>,
     identity: Option<u64>,
 }
@@ -65,117 +58,10 @@ impl Used {
     }
 }
 
-impl Listener {
-    /// A listener without connections. `name` is its label at `/metrics`; listeners of one name are counted together.
-    pub fn new(name: &'static str, limits: Limits, books: &Books) -> Listener {
-        let limit = i32::try_from(system::descriptor_limit()).unwrap_or(i32::MAX);
-        Listener(Arc::new(Shared {
-            limits,
-            stats: books.of(name),
-            descriptors: limit - (limit / 16).clamp(12, 512),
-            start: Instant::now(),
-            table: Mutex::default(),
-            waiting: AtomicUsize::new(0),
-            buffered: AtomicUsize::new(0),
-            peak: AtomicUsize::new(0),
-            next: AtomicU64::new(1),
-        }))
-    }
-
-    /// The limits it was made with.
-    pub fn limits(&self) -> &Limits {
-        &self.0.limits
-    }
-
-    /// Connections open now.
-    pub fn open(&self) -> usize {
-        self.0.table().open.len()
-    }
-
-    /// Admits a connection, for code that accepts by itself. `descriptor` is the socket's number: the system gives out the lowest free
-    /// one, so a high number means that few are left.
-    pub(crate) fn admit(&self, peer: Option<Peer>, descriptor: i32) -> Result<Conn, Refused> {
-        let shared = &self.0;
-        let peer = peer.filter(|_| !shared.limits.behind_proxy);
-        let mut table = shared.table();
-        let second = shared.now() / 1000;
-        let reserved =
-            shared.limits.reserve.as_ref().is_some_and(|r| Some(r.peer) == peer && table.reserved < r.connections);
-        if !reserved {
-            let room = Room {
-                open: table.open.len() - table.reserved,
-                of_peer: peer.and_then(|peer| table.peers.get(&peer)).map_or(0, |used| used.connections),
-                waiting: shared.waiting.load(Ordering::Relaxed),
-                connections: shared.limits.connections,
-                per_peer: shared.limits.per_peer,
-                most_waiting: shared.limits.waiting,
-                pressed: descriptor >= shared.descriptors,
-                spent: peer
-                    .and_then(|peer| table.peers.get(&peer))
-                    .is_some_and(|used| used.evictions_in(second) >= EVICTIONS),
-            };
-            match admission::admit(&room, peer, || table.seen()) {
-                Decision::Admit => {}
-                Decision::Evict(id) => {
-                    if let Some(used) = peer.and_then(|peer| table.peers.get_mut(&peer)) {
-                        used.evictions = (second, used.evictions_in(second) + 1);
-                    }
-                    shared.evict(&mut table, id, Reason::Evicted);
-                }
-                Decision::Refuse(reason) => return Err(shared.stats.refuse(reason)),
-            }
-        }
-        let id = shared.next.fetch_add(1, Ordering::Relaxed);
-        let entry = Arc::new(Entry::new(id, reserved, shared));
-        table.reserved += usize::from(reserved);
-        if let Some(peer) = peer {
-            table.peers.entry(peer).or_default().connections += 1;
-        }
-        table.open.insert(id, Record { entry: entry.clone(), peer, identity: None });
-        shared.waiting.fetch_add(1, Ordering::Relaxed);
-        shared.peak.fetch_max(table.open.len(), Ordering::Relaxed);
-        shared.stats.open.fetch_add(1, Ordering::Relaxed);
-        Ok(Conn(entry))
-    }
-
-    /// Closes the connection that matters least, to get a descriptor back.
-    pub(crate) fn relieve(&self) {
-        let mut table = self.0.table();
-        let room = Room {
-            open: 1,
-            of_peer: 0,
-            waiting: 0,
-            connections: 0,
-            per_peer: 1,
-            most_waiting: 1,
-            pressed: true,
-            spent: false,
-        };
-        if let Decision::Evict(id) = admission::admit(&room, None, || table.seen()) {
-            self.0.evict(&mut table, id, Reason::Descriptors);
-        }
-    }
-
-    /// Whether there were so many connections that their memory is worth giving back.
-    pub(crate) fn has_flooded(&self) -> bool {
-        self.0.peak.load(Ordering::Relaxed) >= FLOOD
-    }
-
-    /// Whether a flood has ended since memory was last given back. The caller then gives it back.
-    pub(crate) fn flood_ended(&self) -> bool {
-        let (open, peak) = (self.open(), self.0.peak.load(Ordering::Relaxed));
-        let ended = self.has_flooded() && open <= peak / 2;
-        if ended {
-            self.0.peak.store(open, Ordering::Relaxed);
-        }
-        ended
-    }
-}
-
 impl Table {
     fn seen(&self) -> Vec<Seen> {
-        let seen = |(id, record): (&u64, &Record)| record.entry.seen(*id, record.peer);
-        self.open.iter().filter(|(_, record)| !record.entry.reserved).map(seen).collect()
+        let seen = |(id, record): (&u64, &Record)| record.activity.seen(*id, record.peer);
+        self.open.iter().filter(|(_, record)| !record.activity.reserved).map(seen).collect()
     }
 
     fn leave(&mut self, peer: Option<Peer>) {
@@ -206,6 +92,90 @@ impl Table {
 }
 
 impl Shared {
+    pub(crate) fn new(name: &'static str, limits: Limits, books: &Books) -> Shared {
+        let limit = i32::try_from(system::descriptor_limit()).unwrap_or(i32::MAX);
+        Shared {
+            limits,
+            stats: books.of(name),
+            descriptors: limit - (limit / 16).clamp(12, 512),
+            start: Instant::now(),
+            table: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            buffered: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// Admits a connection, for code that accepts by itself. `descriptor` is the socket's number: the system gives out the lowest free
+    /// one, so a high number means that few are left.
+    pub(crate) fn admit(&self, peer: Option<Peer>, descriptor: i32) -> Result<(u64, Arc<Activity>), Refused> {
+        let shared = self;
+        let peer = peer.filter(|_| !shared.limits.behind_proxy);
+        let mut table = shared.table();
+        let second = shared.now() / 1000;
+        let reserved =
+            shared.limits.reserve.as_ref().is_some_and(|r| Some(r.peer) == peer && table.reserved < r.connections);
+        if !reserved {
+            let room = Room {
+                open: table.open.len() - table.reserved,
+                of_peer: peer.and_then(|peer| table.peers.get(&peer)).map_or(0, |used| used.connections),
+                waiting: shared.waiting.load(Ordering::Relaxed),
+                connections: shared.limits.connections,
+                per_peer: shared.limits.per_peer,
+                most_waiting: shared.limits.waiting,
+                pressed: descriptor >= shared.descriptors,
+                spent: peer
+                    .and_then(|peer| table.peers.get(&peer))
+                    .is_some_and(|used| used.evictions_in(second) >= EVICTIONS),
+            };
+            match admission::admit(&room, peer, || table.seen()) {
+                Decision::Admit => {}
+                Decision::Evict(id) => {
+                    if let Some(used) = peer.and_then(|peer| table.peers.get_mut(&peer)) {
+                        used.evictions = (second, used.evictions_in(second) + 1);
+                    }
+                    shared.evict(&mut table, id, Reason::Evicted);
+                }
+                Decision::Refuse(reason) => return Err(shared.stats.refuse(reason)),
+            }
+        }
+        let id = shared.next.fetch_add(1, Ordering::Relaxed);
+        let activity = Arc::new(Activity::new(reserved, shared.now()));
+        table.reserved += usize::from(reserved);
+        if let Some(peer) = peer {
+            table.peers.entry(peer).or_default().connections += 1;
+        }
+        table.open.insert(id, Record { activity: activity.clone(), peer, identity: None });
+        shared.waiting.fetch_add(1, Ordering::Relaxed);
+        shared.peak.fetch_max(table.open.len(), Ordering::Relaxed);
+        shared.stats.open.fetch_add(1, Ordering::Relaxed);
+        Ok((id, activity))
+    }
+
+    /// Closes the connection that matters least, to get a descriptor back.
+    pub(crate) fn relieve(&self) {
+        let mut table = self.table();
+        let room = Room {
+            open: 1,
+            of_peer: 0,
+            waiting: 0,
+            connections: 0,
+            per_peer: 1,
+            most_waiting: 1,
+            pressed: true,
+            spent: false,
+        };
+        if let Decision::Evict(id) = admission::admit(&room, None, || table.seen()) {
+            self.evict(&mut table, id, Reason::Descriptors);
+        }
+    }
+
+    /// Connections open now.
+    pub(crate) fn open(&self) -> usize {
+        self.table().open.len()
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -220,23 +190,23 @@ impl Shared {
     }
 
     fn evict(&self, table: &mut Table, id: u64, reason: Reason) {
-        if let Some(entry) = self.take(table, id) {
+        if let Some(activity) = self.take(table, id) {
             self.stats.refuse(reason);
-            entry.end();
+            activity.end();
         }
     }
 
-    fn take(&self, table: &mut Table, id: u64) -> Option<Arc<Entry>> {
+    fn take(&self, table: &mut Table, id: u64) -> Option<Arc<Activity>> {
         let record = table.open.remove(&id)?;
         table.leave(record.peer);
         table.unname(record.identity);
-        table.reserved -= usize::from(record.entry.reserved);
-        if record.entry.finish_waiting() {
+        table.reserved -= usize::from(record.activity.reserved);
+        if record.activity.finish_waiting() {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
-        let freed = record.entry.buffered.swap(0, Ordering::Relaxed);
+        let freed = record.activity.buffered.swap(0, Ordering::Relaxed);
         self.buffered.fetch_sub(freed, Ordering::Relaxed);
-        Some(record.entry)
+        Some(record.activity)
     }
 
     pub(crate) fn first_head(&self) {
@@ -283,7 +253,7 @@ impl Shared {
         if old == Some(identity) {
             return Ok(());
         }
-        let reserved = table.open.get(&id).is_some_and(|record| record.entry.reserved);
+        let reserved = table.open.get(&id).is_some_and(|record| record.activity.reserved);
         let count = table.identities.entry(identity).or_default();
         if *count >= most && !reserved {
             return Err(self.stats.refuse(Reason::Identity));
@@ -299,7 +269,7 @@ impl Shared {
     /// Takes a place for a stream. Returns the peer that it is counted for.
     pub(crate) fn stream(&self, id: u64) -> Result<Option<Peer>, Refused> {
         let mut table = self.table();
-        let Some((peer, reserved)) = table.open.get(&id).map(|record| (record.peer, record.entry.reserved)) else {
+        let Some((peer, reserved)) = table.open.get(&id).map(|record| (record.peer, record.activity.reserved)) else {
             return Err(self.stats.refuse(Reason::Evicted));
         };
         if !reserved {
@@ -328,20 +298,6 @@ impl Shared {
         {
             used.streams -= 1;
             table.forget(peer);
-        }
-    }
-}
-
-impl Entry {
-    fn seen(&self, id: u64, peer: Option<Peer>) -> Seen {
-        let phase: Phase = self.phase();
-        Seen {
-            id,
-            peer,
-            phase,
-            known: self.is_known(),
-            since: self.since(),
-            buffered: self.buffered.load(Ordering::Relaxed),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The engine's thread: waits for a moment or an event, obeys commands, publishes ten times a second. What it does then is in
 //! `send` (schedule → wire), `receive` (wire → counts) and `tend` (connections).
-use super::EngineConfig;
+use super::config::EngineConfig;
 use super::poller::{Poller, precise_timers};
 use super::pool::Pool;
 use super::tally::Tally;
