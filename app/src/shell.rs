@@ -1,7 +1,7 @@
 //! The document around the page. The server alone draws it.
 use crate::api::{self, First, HAND_OVER, Prefs};
 use crate::pages::{Failed, NotFound, Panel, PastPage, PreflightPage, SignIn};
-use crate::text::{Key, PastWord};
+use crate::text::{Key, LastHourWord};
 use leptos::prelude::*;
 
 /// The whole document. `options` name the files: `/pkg/<output_name>.css`, `.js` and `_bg.wasm`.
@@ -16,7 +16,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let body = match first {
         First::Panel { first, past } => {
             let more = past.then(|| view! {
-                <p class="more"><a href=format!("/history?namespace={}", first.status.namespace) data-testid="past">{PastWord::Title.said(lang)}</a></p>
+                <p class="more"><a href=format!("/history?namespace={}", first.status.namespace) data-testid="past">{LastHourWord::Title.said(lang)}</a></p>
             });
             view! {
             <script type="application/json" id=HAND_OVER inner_html=first.to_script()></script>
@@ -26,7 +26,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
             }
             .into_any()
         }
-        First::Past(past) => view! { <PastPage past/> }.into_any(),
+        First::LastHour(past) => view! { <PastPage past/> }.into_any(),
         First::Preflight(told) => view! { <PreflightPage told/> }.into_any(),
         First::SignIn { refused, query } => view! { <SignIn refused query/> }.into_any(),
         First::Failed(error) => view! { <Failed error/> }.into_any(),

@@ -2,9 +2,9 @@
 //!
 //! The namespace names the state: `http://127.0.0.1:3900/?namespace=deploying`. Its data are invented, the page is the real one.
 //! Arguments: the address to listen on, and the folder that `cargo xtask wasm` made (default `target/pkg`).
-mod plane;
+mod fake_control_plane;
+mod fixtures;
 mod preflight;
-mod worlds;
 
 use app::api::Plane;
 use axum::Router;
@@ -15,13 +15,13 @@ use axum::middleware::{Next, from_fn};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use fake_control_plane::Gallery;
+use fixtures::Fixture;
 use leptos::prelude::*;
-use plane::Gallery;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use worlds::World;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_state(gallery)
         .layer(from_fn(secure));
     let listener = tokio::net::TcpListener::bind(listen).await?;
-    println!("http://{}/?namespace=…  one of: {}", listener.local_addr()?, worlds::NAMES.join(" "));
+    println!("http://{}/?namespace=…  one of: {}", listener.local_addr()?, fixtures::NAMES.join(" "));
     axum::serve(listener, site).await?;
     Ok(())
 }
@@ -94,7 +94,7 @@ async fn live(State(gallery): State<Arc<Gallery>>, Query(query): Query<HashMap<S
     let ns = query.get("namespace").cloned().unwrap_or_default();
     // The state in which the connection is lost: the first stream ends after a second, and no other is opened.
     let lost = ns == "lost";
-    if lost && gallery.world(&ns, World::opened_again) {
+    if lost && gallery.fixture(&ns, Fixture::opened_again) {
         return axum::http::StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let stream = async_stream(gallery, ns);
@@ -104,21 +104,21 @@ async fn live(State(gallery): State<Arc<Gallery>>, Query(query): Query<HashMap<S
 fn async_stream(gallery: Arc<Gallery>, ns: String) -> impl futures::Stream<Item = Result<Event, axum::Error>> {
     futures::stream::unfold((0_u64, gallery, ns), |(i, gallery, ns)| async move {
         let event = match i {
-            0 => Event::default().event("hello").json_data(wire::Hello { build: plane::BUILD.to_owned() }),
-            1 => Event::default().event("history").json_data(gallery.world(&ns, |w| {
+            0 => Event::default().event("hello").json_data(wire::Hello { build: fake_control_plane::BUILD.to_owned() }),
+            1 => Event::default().event("history").json_data(gallery.fixture(&ns, |w| {
                 w.frame();
                 w.history()
             })),
-            i if i % 10 == 2 => Event::default().event("status").json_data(gallery.world(&ns, |w| w.status.clone())),
+            i if i % 10 == 2 => Event::default().event("status").json_data(gallery.fixture(&ns, |w| w.status.clone())),
             i if i % 10 == 3 => {
-                let (status, traffic) = gallery.world(&ns, |w| (w.status.clone(), w.traffic()));
+                let (status, traffic) = gallery.fixture(&ns, |w| (w.status.clone(), w.traffic()));
                 Ok(Event::default()
                     .event("board")
                     .data(app::components::board(app::text::Lang::En, &status, &traffic).main))
             }
             _ => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                Event::default().event("traffic").json_data(gallery.world(&ns, |w| w.traffic()))
+                Event::default().event("traffic").json_data(gallery.fixture(&ns, |w| w.traffic()))
             }
         };
         // The first status arrives at once; a lost stream that reconnects fails from then on.

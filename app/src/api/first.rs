@@ -33,7 +33,7 @@ pub enum First {
         past: bool,
     },
     /// The last hour.
-    Past(wire::Past),
+    LastHour(wire::LastHour),
     /// What stands between the cluster and the demo.
     Preflight(wire::Preflight),
     /// Nobody has signed in.
@@ -76,17 +76,18 @@ pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
         };
     match uri.path() {
         "/preflight" => return plane.preflight(&ns).await.map_or_else(First::Failed, First::Preflight),
-        "/history" => return plane.past(&ns).await.map_or_else(First::Failed, First::Past),
+        "/history" => return plane.last_hour(&ns).await.map_or_else(First::Failed, First::LastHour),
         _ => {}
     }
-    let read =
-        async { Ok::<_, ApiError>((plane.status(&ns).await?, plane.history(&ns).await?, plane.traffic(&ns).await?)) };
+    let read = async {
+        Ok::<_, ApiError>((plane.status(&ns).await?, plane.recent_frames(&ns).await?, plane.traffic(&ns).await?))
+    };
     match read.await {
         Ok((mut status, history, traffic)) => {
             status.namespace = ns;
             let first =
                 Box::new(Snapshot { build: plane.build(), now_ms: super::ssr::now_ms(), status, history, traffic });
-            First::Panel { first, past: plane.has_past() }
+            First::Panel { first, past: plane.has_last_hour() }
         }
         Err(error) => First::Failed(error),
     }

@@ -1,6 +1,6 @@
 //! The port the page acts through. The server implements it once, for the page and for `/api/demo/*` alike.
 use std::sync::Arc;
-use wire::{ApiError, Command, Frame, Namespace, Outcome, Past, Preflight, Status, StoppedAll, Traffic};
+use wire::{ApiError, Command, Frame, LastHour, Namespace, Outcome, Preflight, Status, StoppedAll, Traffic};
 
 /// Everything the page may ask for. `ns` is the demo's namespace; `by` says who asks (`browser 3f2a`, `curl`) and ends up in the log.
 ///
@@ -12,11 +12,11 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// The state of the demo, at once and from memory. Errors only where the namespace cannot be looked at.
     async fn status(&self, ns: &Namespace) -> Result<Status, ApiError>;
     /// The last 60 s, oldest first, two frames a second; empty where nothing was measured.
-    async fn history(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError>;
+    async fn recent_frames(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError>;
     /// Whether there is a Prometheus to ask for more than that.
-    fn has_past(&self) -> bool;
+    fn has_last_hour(&self) -> bool;
     /// The last hour, as that Prometheus has it. Errors: there is none, or it does not answer.
-    async fn past(&self, ns: &Namespace) -> Result<Past, ApiError>;
+    async fn last_hour(&self, ns: &Namespace) -> Result<LastHour, ApiError>;
     /// The newest of what is measured; all 0 where nothing was.
     async fn traffic(&self, ns: &Namespace) -> Result<Traffic, ApiError>;
     /// What stands between the cluster and the demo; asks the cluster, changes nothing. What cannot be told is a line, not an error.

@@ -1,5 +1,5 @@
 //! What people must be told: a lost connection, the traps, somebody else's hand on the route.
-use super::page::{flag, say};
+use super::context::{flag, say};
 use super::rail::label;
 use super::{Page, Same};
 use crate::api::Link;

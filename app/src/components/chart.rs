@@ -2,7 +2,7 @@
 //!
 //! The server draws it once, in a box of its own proportions. In the browser a frame of animation moves it along, and
 //! new paths are set when new figures have come: attributes are written past the reactive graph, sixty times a second.
-use super::page::{flag, say};
+use super::context::{flag, say};
 use super::symbol::{PLACES, Symbol, colour};
 use super::weights::short_times;
 use super::{LoadBar, Page, Rates};

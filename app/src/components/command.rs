@@ -1,6 +1,6 @@
 //! A kubectl command with a button that copies it.
 use super::Page;
-use super::page::{flag, say};
+use super::context::{flag, say};
 use crate::api;
 use crate::text::Key;
 use leptos::prelude::*;

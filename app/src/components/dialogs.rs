@@ -1,5 +1,5 @@
 //! Native dialogs: what clean-up will remove, and what the keys do.
-use super::page::{flag, say};
+use super::context::{flag, say};
 use super::{Page, Same};
 use crate::text::Key;
 use leptos::html::Dialog;

@@ -1,5 +1,5 @@
 //! Which cluster this is, and what must never scroll away: stop load, clean up.
-use super::page::{flag, say};
+use super::context::{flag, say};
 use super::{Page, Rates};
 use crate::api::{Link, Theme};
 use crate::text::Key;

@@ -1,5 +1,5 @@
 //! Nothing deployed: one big button, what it will make, and where. Deploying and cleaning up: what is being waited for.
-use super::page::{flag, say};
+use super::context::{flag, say};
 use super::{Page, Same};
 use crate::model::{StepState, steps};
 use crate::text::{self, Key};

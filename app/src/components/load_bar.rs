@@ -1,5 +1,5 @@
 //! The rate: chosen by slider or typed, started, and changed while it runs; and runs of so many requests.
-use super::page::{flag, say};
+use super::context::{flag, say};
 use super::{Page, Rates};
 use crate::text::{Key, thousands};
 use leptos::prelude::*;

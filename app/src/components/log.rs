@@ -1,5 +1,5 @@
 //! What just happened: who did what when, how long it took, and the command that does the same.
-use super::page::say;
+use super::context::say;
 use super::weights::{short_times, three_times};
 use super::{Command, Page};
 use crate::model::wall_clock;

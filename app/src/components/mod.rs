@@ -15,42 +15,42 @@
 //!
 //! `data-testid="page"` has `data-ready="true"` once the browser has taken over and the stream is live.
 mod banners;
-#[cfg(feature = "ssr")]
-mod board;
 mod chart;
 mod command;
+mod context;
 mod dialogs;
 mod error_banner;
+mod figures;
+#[cfg(feature = "ssr")]
+mod figures_html;
 mod header;
 mod hero;
 mod load_bar;
 mod log;
-mod numbers;
-mod page;
 mod pods;
 mod rail;
 mod shares;
 mod slider;
 mod symbol;
-mod toast;
+mod typing_indicator;
 mod weights;
 
 pub use banners::Banners;
-#[cfg(feature = "ssr")]
-pub use board::{Board, board};
 pub use chart::Chart;
 pub use command::{Command, Same};
+pub use context::{Page, Rates, Shifter, flag, say};
 pub use dialogs::{CleanUpDialog, KeysDialog, StopAllDialog};
 pub use error_banner::ErrorBanner;
+pub use figures::Numbers;
+#[cfg(feature = "ssr")]
+pub use figures_html::{Board, board};
 pub use header::Header;
 pub use hero::Hero;
 pub use load_bar::LoadBar;
 pub use log::Log;
-pub use numbers::Numbers;
-pub use page::{Page, Rates, Shifter, flag, say};
 pub use pods::Pods;
 pub use rail::Rail;
 pub use slider::Slider;
 pub use symbol::{Symbol, colour};
-pub use toast::Toast;
+pub use typing_indicator::Toast;
 pub use weights::Weights;

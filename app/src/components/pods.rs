@@ -1,6 +1,6 @@
 //! Pods as kubectl would print them, live.
 use super::Page;
-use super::page::say;
+use super::context::say;
 use crate::model::age;
 use crate::text::Key;
 use leptos::prelude::*;

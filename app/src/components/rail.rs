@@ -1,5 +1,5 @@
 //! The walkthrough: each step with its state in words, the current one with its one button.
-use super::page::{flag, say};
+use super::context::{flag, say};
 use super::{Page, Rates, Same};
 use crate::model::{Action, Step, StepName, StepState, steps};
 use crate::text::{self, Key};

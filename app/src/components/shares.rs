@@ -1,5 +1,5 @@
 //! The shares of the versions, one by one: typed, and where there are more than two, a slider and a lock each.
-use super::page::{flag, say};
+use super::context::{flag, say};
 use super::symbol::{PLACES, colour};
 use super::{Page, Shifter};
 use crate::model::with_share;

@@ -1,5 +1,5 @@
 //! The slider: a native range whose track is drawn under it. The border between the colours is the thumb's place.
-use super::page::say;
+use super::context::say;
 use super::symbol::colour;
 use super::{Page, Shifter};
 use crate::model::fixed;

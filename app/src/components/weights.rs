@@ -1,5 +1,5 @@
 //! What is desired, what is seen: the numbers, the slider and the presets.
-use super::page::{flag, say};
+use super::context::{flag, say};
 use super::rail::label;
 use super::shares::{Shares, name_at};
 use super::symbol::colour;

@@ -1,9 +1,9 @@
 //! The pages. A page owns what its controls do.
+#[cfg(feature = "ssr")]
+mod error;
+#[cfg(feature = "ssr")]
+mod history;
 mod keys;
-#[cfg(feature = "ssr")]
-mod lonely;
-#[cfg(feature = "ssr")]
-mod past;
 #[cfg(feature = "ssr")]
 mod preflight;
 mod rates;
@@ -13,9 +13,9 @@ mod sign_in;
 mod traffic;
 
 #[cfg(feature = "ssr")]
-pub use lonely::{Failed, NotFound};
+pub use error::{Failed, NotFound};
 #[cfg(feature = "ssr")]
-pub use past::PastPage;
+pub use history::PastPage;
 #[cfg(feature = "ssr")]
 pub use preflight::PreflightPage;
 #[cfg(feature = "ssr")]

@@ -8,9 +8,9 @@ mod conditions;
 mod errors;
 #[cfg(any(feature = "ssr", test))]
 mod figures;
-mod log;
 #[cfg(any(feature = "ssr", test))]
-mod past;
+mod history;
+mod log;
 mod preflight;
 #[cfg(any(feature = "ssr", test))]
 mod sign_in;
@@ -24,9 +24,9 @@ pub use conditions::in_chinese;
 pub use errors::{ErrorText, error};
 #[cfg(any(feature = "ssr", test))]
 pub use figures::{FigureWord, detail, failure, verdict};
-pub use log::{either, who};
 #[cfg(any(feature = "ssr", test))]
-pub use past::PastWord;
+pub use history::LastHourWord;
+pub use log::{either, who};
 pub use preflight::{Word, check, troubles, verb};
 #[cfg(any(feature = "ssr", test))]
 pub use sign_in::SignInWord;

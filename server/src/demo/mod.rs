@@ -19,7 +19,7 @@ use crate::k8s::{Cluster, KindName, Reach, heartbeat};
 use ::app::api::ControlPlane;
 use clock::now_ms;
 use namespace::rate_shares::Shares;
-use namespace::registry::{Asked, Spaces};
+use namespace::registry::{Asked, Registry};
 use namespace::runner;
 use namespace::state::Common;
 use pollers::{generators, lease};
@@ -31,10 +31,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use view::status;
 use wire::{
-    ApiError, Code, Command, Frame, Generators, Namespace, Outcome, Past, Preflight, Status, StoppedAll, Traffic,
+    ApiError, Code, Command, Frame, Generators, LastHour, Namespace, Outcome, Preflight, Status, StoppedAll, Traffic,
 };
 
-pub use namespace::state::{Address, Space};
+pub use namespace::state::{Address, NamespaceState};
 pub use objects::{ImageSource, Manifests};
 pub use prometheus::Prometheus;
 pub use view::commands::Part;
@@ -54,8 +54,8 @@ pub struct Limits {
 /// All namespaces the panel looks after. They are begun when somebody asks for them.
 pub struct Demo {
     common: Common,
-    spaces: Arc<Spaces>,
-    begin: mpsc::UnboundedSender<Arc<Space>>,
+    registry: Arc<Registry>,
+    begin: mpsc::UnboundedSender<Arc<NamespaceState>>,
     stop: CancellationToken,
     build: String,
     /// For what was before the panel's own memory; nothing where none was named.
@@ -67,7 +67,7 @@ pub struct Demo {
 pub struct Runner {
     demo: Arc<Demo>,
     reach: latest::Sender<Reach>,
-    begun: mpsc::UnboundedReceiver<Arc<Space>>,
+    begun: mpsc::UnboundedReceiver<Arc<NamespaceState>>,
 }
 
 impl Demo {
@@ -98,7 +98,7 @@ impl Demo {
         };
         let demo = Arc::new(Demo {
             common,
-            spaces: Arc::new(Spaces::new(limits.idle_after)),
+            registry: Arc::new(Registry::new(limits.idle_after)),
             begin,
             stop,
             build,
@@ -109,57 +109,57 @@ impl Demo {
     }
 
     /// One namespace, woken or begun where it is not awake.
-    pub fn space(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
-        Ok(self.woken(self.spaces.ask(ns, || Space::new(ns.clone(), &self.common, self.stop.child_token()))))
+    pub fn state(&self, ns: &Namespace) -> Result<Arc<NamespaceState>, ApiError> {
+        Ok(self.woken(self.registry.ask(ns, || NamespaceState::new(ns.clone(), &self.common, self.stop.child_token()))))
     }
 
-    fn woken(&self, asked: Asked) -> Arc<Space> {
+    fn woken(&self, asked: Asked) -> Arc<NamespaceState> {
         match asked {
-            Asked::Awake(space) => space,
-            Asked::Wakes(space) => {
+            Asked::Awake(state) => state,
+            Asked::Wakes(state) => {
                 // The runner is gone only when the program ends.
-                let _ = self.begin.send(space.clone());
-                space
+                let _ = self.begin.send(state.clone());
+                state
             }
         }
     }
 
     /// A namespace that is only looked at. One that the cluster does not have is not watched, and not kept.
-    async fn look(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
-        if let Some(known) = self.spaces.known(ns) {
+    async fn look(&self, ns: &Namespace) -> Result<Arc<NamespaceState>, ApiError> {
+        if let Some(known) = self.registry.known(ns) {
             return Ok(self.woken(known));
         }
         let namespaces = self.common.cluster.api(KindName::Namespace, "");
         // Where that cannot be told, watching it tells.
         let absent =
             matches!(tokio::time::timeout(Duration::from_secs(3), namespaces.get_opt(ns.as_str())).await, Ok(Ok(None)));
-        if absent { Ok(Space::absent(ns.clone(), &self.common)) } else { self.space(ns) }
+        if absent { Ok(NamespaceState::absent(ns.clone(), &self.common)) } else { self.state(ns) }
     }
 
     /// The same for a verb that needs something of the demo to be there, and makes nothing.
-    async fn to_use(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
+    async fn to_use(&self, ns: &Namespace) -> Result<Arc<NamespaceState>, ApiError> {
         self.preflights.forget(ns);
-        let space = self.look(ns).await?;
-        lease::may_act(&space).await?;
-        Ok(space)
+        let state = self.look(ns).await?;
+        lease::may_act(&state).await?;
+        Ok(state)
     }
 
-    /// A namespace whose [`Space::status`] shows what is so now, as [`ControlPlane::status`] does.
-    pub async fn up_to_date(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
-        let space = self.space(ns)?;
-        space.attend();
+    /// A namespace whose [`NamespaceState::status`] shows what is so now, as [`ControlPlane::status`] does.
+    pub async fn up_to_date(&self, ns: &Namespace) -> Result<Arc<NamespaceState>, ApiError> {
+        let state = self.state(ns)?;
+        state.attend();
         // Where the cluster does not answer, that is what is shown.
-        let _ = space.looked().await;
-        status::refresh(&space);
-        Ok(space)
+        let _ = state.looked().await;
+        status::refresh(&state);
+        Ok(state)
     }
 
     /// A namespace that is about to be changed. Errors: another panel acts on it.
-    async fn to_change(&self, ns: &Namespace) -> Result<Arc<Space>, ApiError> {
+    async fn to_change(&self, ns: &Namespace) -> Result<Arc<NamespaceState>, ApiError> {
         self.preflights.forget(ns);
-        let space = self.space(ns)?;
-        lease::may_act(&space).await?;
-        Ok(space)
+        let state = self.state(ns)?;
+        lease::may_act(&state).await?;
+        Ok(state)
     }
 
     /// The demo's objects as the panel would apply them, as YAML. Changes nothing.
@@ -179,7 +179,7 @@ impl Demo {
 
     /// How many namespaces are watched, and how many are known.
     pub fn namespaces(&self) -> (usize, usize) {
-        self.spaces.count()
+        self.registry.count()
     }
 
     /// How much load runs, in all namespaces together.
@@ -193,11 +193,11 @@ impl Demo {
         let mut wait = RESUME.0;
         loop {
             let known =
-                self.spaces.all().into_iter().map(|space| space.ns.clone()).chain([Namespace::default()]).collect();
+                self.registry.all().into_iter().map(|state| state.ns.clone()).chain([Namespace::default()]).collect();
             let found = generators::running(&self.common.cluster, known).await;
             for ns in found.running {
                 // Its hub finds out what runs.
-                let _ = self.space(&ns);
+                let _ = self.state(&ns);
             }
             if found.unanswered == 0 {
                 return;
@@ -227,19 +227,19 @@ impl Runner {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = renewal.tick() => {
-                    for space in demo.spaces.holders() {
-                        running.spawn(async move { lease::renew(&space).await });
+                    for state in demo.registry.holders() {
+                        running.spawn(async move { lease::renew(&state).await });
                     }
                 }
                 () = &mut beating => break,
                 () = &mut resuming => {}
-                Some(space) = self.begun.recv() => { running.spawn(runner::run(space, demo.spaces.clone())); }
+                Some(state) = self.begun.recv() => { running.spawn(runner::run(state, demo.registry.clone())); }
                 Some(_) = running.join_next() => {}
             }
         }
-        for space in demo.spaces.holders() {
+        for state in demo.registry.holders() {
             running.spawn(async move {
-                let _ = tokio::time::timeout(Duration::from_secs(1), lease::release(&space)).await;
+                let _ = tokio::time::timeout(Duration::from_secs(1), lease::release(&state)).await;
             });
         }
         // Their token is this one's child: they end by themselves, at once.
@@ -254,26 +254,26 @@ impl ControlPlane for Demo {
     }
 
     async fn status(&self, ns: &Namespace) -> Result<Status, ApiError> {
-        let space = self.look(ns).await?;
-        space.attend();
+        let state = self.look(ns).await?;
+        state.attend();
         // A namespace that was just begun has nothing to show yet; where the cluster does not answer, that is what is shown.
-        let _ = space.looked().await;
-        Ok(Status::clone(&*status::refresh(&space)))
+        let _ = state.looked().await;
+        Ok(Status::clone(&*status::refresh(&state)))
     }
 
-    async fn history(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError> {
-        let Some(space) = self.spaces.peek(ns) else { return Ok(Vec::new()) };
-        let history = space.history.lock().map(|h| h.iter().cloned().collect()).unwrap_or_default();
+    async fn recent_frames(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError> {
+        let Some(state) = self.registry.peek(ns) else { return Ok(Vec::new()) };
+        let history = state.history.lock().map(|h| h.iter().cloned().collect()).unwrap_or_default();
         Ok(history)
     }
 
-    fn has_past(&self) -> bool {
+    fn has_last_hour(&self) -> bool {
         self.prometheus.is_some()
     }
 
-    async fn past(&self, ns: &Namespace) -> Result<Past, ApiError> {
+    async fn last_hour(&self, ns: &Namespace) -> Result<LastHour, ApiError> {
         match &self.prometheus {
-            Some(prometheus) => prometheus.past(ns, now_ms() / 1000).await,
+            Some(prometheus) => prometheus.last_hour(ns, now_ms() / 1000).await,
             None => Err(ApiError::new(
                 Code::NotFound,
                 "No Prometheus was named, so only the last minute is known.",
@@ -283,16 +283,16 @@ impl ControlPlane for Demo {
     }
 
     async fn traffic(&self, ns: &Namespace) -> Result<Traffic, ApiError> {
-        Ok(self.spaces.peek(ns).and_then(|space| space.frames.borrow().as_deref().cloned()).unwrap_or_default())
+        Ok(self.registry.peek(ns).and_then(|state| state.frames.borrow().as_deref().cloned()).unwrap_or_default())
     }
 
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
         let told =
             self.preflights.get(ns, || preflight::preflight(&self.common.cluster, &self.common.manifests, ns)).await;
         // What the page says is missing turns off what needs it there, not only in its words.
-        if let Some(space) = self.spaces.peek(ns) {
+        if let Some(state) = self.registry.peek(ns) {
             let missing = preflight::missing(&told);
-            space.facts.send_if_modified(|f| std::mem::replace(&mut f.missing, missing.clone()) != missing);
+            state.facts.send_if_modified(|f| std::mem::replace(&mut f.missing, missing.clone()) != missing);
         }
         Ok(told)
     }
@@ -317,6 +317,6 @@ impl ControlPlane for Demo {
     }
 
     async fn stop_all(&self, by: &str) -> Result<StoppedAll, ApiError> {
-        Ok(verbs::stop_all::stop_all(&self.common.cluster, &self.common.shares, self.spaces.all(), by).await)
+        Ok(verbs::stop_all::stop_all(&self.common.cluster, &self.common.shares, self.registry.all(), by).await)
     }
 }

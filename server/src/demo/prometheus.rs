@@ -7,7 +7,7 @@ use kube::client::Body;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use wire::{ApiError, Code, Namespace, Past, PastMoment};
+use wire::{ApiError, Code, LastHour, LastHourSample, Namespace};
 
 /// How far back is asked for, and in which steps: a chart's width, and the usual interval of scraping.
 const BACK_S: u64 = 3_600;
@@ -49,7 +49,7 @@ impl Prometheus {
     }
 
     /// The last hour of a namespace's demo. Errors: it does not answer, or not as a Prometheus does.
-    pub async fn past(&self, ns: &Namespace, now_s: u64) -> Result<Past, ApiError> {
+    pub async fn last_hour(&self, ns: &Namespace, now_s: u64) -> Result<LastHour, ApiError> {
         let wait = tokio::time::timeout(2 * PATIENCE, self.read(ns, now_s));
         let read = wait.await.unwrap_or_else(|_| Err("it does not answer in time".to_owned()));
         read.map_err(|why| {
@@ -61,8 +61,8 @@ impl Prometheus {
         })
     }
 
-    async fn read(&self, ns: &Namespace, now_s: u64) -> Result<Past, String> {
-        let mut past = Past {
+    async fn read(&self, ns: &Namespace, now_s: u64) -> Result<LastHour, String> {
+        let mut past = LastHour {
             namespace: ns.clone(),
             source: self.shown.clone(),
             metric: String::new(),
@@ -134,8 +134,8 @@ fn understood(status: StatusCode, body: &[u8]) -> Result<Vec<Series>, String> {
 }
 
 /// Series added up, moment by moment.
-fn moments(series: &[Series], version: impl Fn(&BTreeMap<String, String>) -> String) -> Vec<PastMoment> {
-    let mut moments: BTreeMap<u64, PastMoment> = BTreeMap::new();
+fn moments(series: &[Series], version: impl Fn(&BTreeMap<String, String>) -> String) -> Vec<LastHourSample> {
+    let mut moments: BTreeMap<u64, LastHourSample> = BTreeMap::new();
     for one in series {
         let name = match version(&one.metric) {
             name if name.is_empty() => "unknown".to_owned(),
@@ -148,7 +148,7 @@ fn moments(series: &[Series], version: impl Fn(&BTreeMap<String, String>) -> Str
                 continue;
             };
             let at_s = at.max(0.0) as u64;
-            let moment = moments.entry(at_s).or_insert_with(|| PastMoment { at_s, ..PastMoment::default() });
+            let moment = moments.entry(at_s).or_insert_with(|| LastHourSample { at_s, ..LastHourSample::default() });
             *moment.rates.entry(name.clone()).or_default() += rate;
             if failed {
                 moment.failed += rate;

@@ -2,7 +2,7 @@
 //!
 //! `http` is one atomic list under server-side apply, so a change of weights is written as the whole list.
 use crate::demo::objects::{Id, ROUTE_HOST};
-use crate::k8s::{KindName, Seen, World};
+use crate::k8s::{Cache, CachedObject, KindName};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -27,25 +27,25 @@ pub fn in_mesh(object: &DynamicObject) -> bool {
 }
 
 /// VirtualServices that route the demo's host in the mesh, oldest first: of several for one host Istio takes the oldest.
-fn about<'a>(world: &'a World, ns: &str) -> Vec<&'a Arc<Seen>> {
-    let names = |seen: &&Arc<Seen>| {
+fn about<'a>(cache: &'a Cache, ns: &str) -> Vec<&'a Arc<CachedObject>> {
+    let names = |seen: &&Arc<CachedObject>| {
         let hosts = seen.object.data["spec"]["hosts"].as_array();
         in_mesh(&seen.object) && hosts.into_iter().flatten().any(|h| h.as_str().is_some_and(|h| is_demo_host(h, ns)))
     };
-    let mut found: Vec<&Arc<Seen>> = world.all(KindName::VirtualService).filter(names).collect();
-    // By name where two came in the same second; the world's order is that.
+    let mut found: Vec<&Arc<CachedObject>> = cache.all(KindName::VirtualService).filter(names).collect();
+    // By name where two came in the same second; the cache's order is that.
     found.sort_by_key(|seen| seen.object.metadata.creation_timestamp.as_ref().map(|t| t.0));
     found
 }
 
 /// The VirtualService that routes the demo's host, else the one of our name, which may say something else.
-pub fn find<'a>(world: &'a World, ns: &str) -> Option<&'a Arc<Seen>> {
-    about(world, ns).into_iter().next().or_else(|| world.get(KindName::VirtualService, Id::ROUTE.name))
+pub fn find<'a>(cache: &'a Cache, ns: &str) -> Option<&'a Arc<CachedObject>> {
+    about(cache, ns).into_iter().next().or_else(|| cache.get(KindName::VirtualService, Id::ROUTE.name))
 }
 
 /// Names of VirtualServices for the same host that Istio does not look at, because an older one is.
-pub fn passed_over(world: &World, ns: &str) -> Vec<String> {
-    about(world, ns).into_iter().skip(1).filter_map(|seen| seen.object.metadata.name.clone()).collect()
+pub fn passed_over(cache: &Cache, ns: &str) -> Vec<String> {
+    about(cache, ns).into_iter().skip(1).filter_map(|seen| seen.object.metadata.name.clone()).collect()
 }
 
 /// Whether a rule takes whatever comes. Source: Istio's "VirtualService" reference, `HTTPRoute.match`.
@@ -110,27 +110,29 @@ pub fn subsets(object: &DynamicObject) -> Vec<String> {
 }
 
 /// Subsets that DestinationRules define for the host.
-pub fn defined_subsets(world: &World, ns: &str) -> Vec<String> {
-    let about = |seen: &&Arc<Seen>| seen.object.data["spec"]["host"].as_str().is_some_and(|h| is_demo_host(h, ns));
-    let rules = world.all(KindName::DestinationRule).filter(about);
+pub fn defined_subsets(cache: &Cache, ns: &str) -> Vec<String> {
+    let about =
+        |seen: &&Arc<CachedObject>| seen.object.data["spec"]["host"].as_str().is_some_and(|h| is_demo_host(h, ns));
+    let rules = cache.all(KindName::DestinationRule).filter(about);
     let subsets = rules.flat_map(|s| s.object.data["spec"]["subsets"].as_array().into_iter().flatten());
     subsets.filter_map(|s| s["name"].as_str()).map(str::to_owned).collect()
 }
 
 /// The version that a subset's pods carry, as the DestinationRule says; the subset's own name where it says nothing of versions.
-pub fn version_of(world: &World, ns: &str, subset: &str) -> String {
-    let about = |seen: &&Arc<Seen>| seen.object.data["spec"]["host"].as_str().is_some_and(|h| is_demo_host(h, ns));
-    let rules = world.all(KindName::DestinationRule).filter(about);
+pub fn version_of(cache: &Cache, ns: &str, subset: &str) -> String {
+    let about =
+        |seen: &&Arc<CachedObject>| seen.object.data["spec"]["host"].as_str().is_some_and(|h| is_demo_host(h, ns));
+    let rules = cache.all(KindName::DestinationRule).filter(about);
     let mut subsets = rules.flat_map(|s| s.object.data["spec"]["subsets"].as_array().into_iter().flatten());
     let labelled = subsets.find(|s| s["name"] == subset).and_then(|s| s["labels"]["version"].as_str());
     labelled.unwrap_or(subset).to_owned()
 }
 
 /// The shares by version, not by subset: what requests are counted by.
-pub fn by_version(world: &World, ns: &str, split: &Split) -> Option<Split> {
+pub fn by_version(cache: &Cache, ns: &str, split: &Split) -> Option<Split> {
     let mut shares: Vec<(String, u32)> = Vec::new();
     for (subset, weight) in split.iter() {
-        let version = version_of(world, ns, subset);
+        let version = version_of(cache, ns, subset);
         match shares.iter_mut().find(|(known, _)| *known == version) {
             Some((_, share)) => *share += u32::from(weight.percent()),
             None => shares.push((version, u32::from(weight.percent()))),
@@ -310,25 +312,25 @@ mod tests {
             let spec = json!({"hosts": ["flaskapp"], "gateways": gateways});
             json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": name, "creationTimestamp": format!("2026-01-01T00:00:{:02}Z", 50 - age)}, "spec": spec})
         };
-        let name = |world: &World| find(world, "n").and_then(|s| s.object.metadata.name.clone()).unwrap();
-        let world = World::of(vec![
+        let name = |cache: &Cache| find(cache, "n").and_then(|s| s.object.metadata.name.clone()).unwrap();
+        let cache = Cache::of(vec![
             vs("flaskapp-vs", 1, json!([])),
             vs("older", 9, json!([])),
             vs("front", 20, json!(["front"])),
         ]);
-        assert_eq!((name(&world).as_str(), passed_over(&world, "n")), ("older", vec!["flaskapp-vs".to_owned()]));
-        let world = World::of(vec![vs("flaskapp-vs", 1, json!(["mesh"])), vs("newer", 0, json!([]))]);
-        assert_eq!(name(&world), "flaskapp-vs");
+        assert_eq!((name(&cache).as_str(), passed_over(&cache, "n")), ("older", vec!["flaskapp-vs".to_owned()]));
+        let cache = Cache::of(vec![vs("flaskapp-vs", 1, json!(["mesh"])), vs("newer", 0, json!([]))]);
+        assert_eq!(name(&cache), "flaskapp-vs");
     }
 
     #[test]
     fn a_subset_stands_for_the_version_its_labels_name() {
         let rule = json!({"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": "r"},
             "spec": {"host": "flaskapp", "subsets": [{"name": "stable", "labels": {"version": "v1"}}, {"name": "canary", "labels": {"version": "v2"}}]}});
-        let world = World::of(vec![rule]);
+        let cache = Cache::of(vec![rule]);
         let split = Split::normalised([("stable", 80), ("canary", 20)]).unwrap();
-        assert_eq!(by_version(&world, "n", &split), Split::normalised([("v1", 80), ("v2", 20)]).ok());
-        assert_eq!(version_of(&world, "n", "v3"), "v3", "what no rule defines is taken at its word");
+        assert_eq!(by_version(&cache, "n", &split), Split::normalised([("v1", 80), ("v2", 20)]).ok());
+        assert_eq!(version_of(&cache, "n", "v3"), "v3", "what no rule defines is taken at its word");
     }
 
     #[test]

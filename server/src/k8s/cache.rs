@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 /// An object as it was seen.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct CachedObject {
     /// The object without its managedFields.
     pub object: DynamicObject,
     /// Field managers that own `.spec.http`; empty for what has none.
@@ -37,26 +37,26 @@ pub enum Problem {
 
 /// What a namespace holds. Milliseconds old while the cluster answers; the last known state when it does not.
 #[derive(Clone, Debug)]
-pub struct World {
-    objects: BTreeMap<(KindName, String), Arc<Seen>>,
+pub struct Cache {
+    objects: BTreeMap<(KindName, String), Arc<CachedObject>>,
     problems: BTreeMap<KindName, Problem>,
 }
 
-impl Default for World {
-    fn default() -> World {
+impl Default for Cache {
+    fn default() -> Cache {
         let problems = KindName::WATCHED.into_iter().map(|kind| (kind, Problem::Starting)).collect();
-        World { objects: BTreeMap::new(), problems }
+        Cache { objects: BTreeMap::new(), problems }
     }
 }
 
-impl World {
+impl Cache {
     /// One object.
-    pub fn get(&self, kind: KindName, name: &str) -> Option<&Arc<Seen>> {
+    pub fn get(&self, kind: KindName, name: &str) -> Option<&Arc<CachedObject>> {
         self.objects.get(&(kind, name.to_owned()))
     }
 
     /// All of a kind, by name.
-    pub fn all(&self, kind: KindName) -> impl Iterator<Item = &Arc<Seen>> {
+    pub fn all(&self, kind: KindName) -> impl Iterator<Item = &Arc<CachedObject>> {
         self.objects.iter().filter(move |((k, _), _)| *k == kind).map(|(_, seen)| seen)
     }
 
@@ -71,9 +71,9 @@ impl World {
     }
 
     /// A namespace that is not there. `meshless`: the cluster does not serve Istio's kinds.
-    pub fn nothing(meshless: bool) -> World {
+    pub fn nothing(meshless: bool) -> Cache {
         let missing = KindName::WATCHED.into_iter().filter(|kind| meshless && kind.of_mesh());
-        World { objects: BTreeMap::new(), problems: missing.map(|kind| (kind, Problem::Missing)).collect() }
+        Cache { objects: BTreeMap::new(), problems: missing.map(|kind| (kind, Problem::Missing)).collect() }
     }
 
     /// Whether nothing at all is known to be in it.
@@ -91,23 +91,23 @@ impl World {
         self.problems.values().find_map(|p| if let Problem::Failed(words) = p { Some(words.as_str()) } else { None })
     }
 
-    /// For tests of what reads a world.
+    /// For tests of what reads a cache.
     #[cfg(test)]
-    pub fn of(objects: Vec<serde_json::Value>) -> World {
-        let mut world = World { objects: BTreeMap::new(), problems: BTreeMap::new() };
+    pub fn of(objects: Vec<serde_json::Value>) -> Cache {
+        let mut cache = Cache { objects: BTreeMap::new(), problems: BTreeMap::new() };
         for value in objects {
             let object: DynamicObject = serde_json::from_value(value).unwrap();
             let word = object.types.as_ref().map(|t| t.kind.to_lowercase()).unwrap_or_default();
             let kind = KindName::WATCHED.into_iter().find(|k| k.word() == word).unwrap();
             let (key, seen) = read(kind, object);
-            world.objects.insert(key, seen);
+            cache.objects.insert(key, seen);
         }
-        world
+        cache
     }
 }
 
 /// Keeps `out` up to date until `stop`. Backs off while the cluster fails; what was seen last stays.
-pub async fn watch(cluster: &Cluster, ns: &str, out: &Sender<Arc<World>>, stop: &CancellationToken) {
+pub async fn watch(cluster: &Cluster, ns: &str, out: &Sender<Arc<Cache>>, stop: &CancellationToken) {
     let kinds = KindName::WATCHED.into_iter().map(|kind| watch_kind(cluster, ns, kind, out));
     tokio::select! {
         _ = futures::future::join_all(kinds) => {}
@@ -115,7 +115,7 @@ pub async fn watch(cluster: &Cluster, ns: &str, out: &Sender<Arc<World>>, stop: 
     }
 }
 
-async fn watch_kind(cluster: &Cluster, ns: &str, kind: KindName, out: &Sender<Arc<World>>) {
+async fn watch_kind(cluster: &Cluster, ns: &str, kind: KindName, out: &Sender<Arc<Cache>>) {
     // As long as the library lets a watch be: each renewal is a call. A connection whose other end is gone is noticed by its keep-alive.
     let config = watcher::Config::default().timeout(290);
     let mut pause = Pause::default();
@@ -150,30 +150,35 @@ async fn watch_kind(cluster: &Cluster, ns: &str, kind: KindName, out: &Sender<Ar
 
 type Key = (KindName, String);
 
-fn take(kind: KindName, event: Event<DynamicObject>, fresh: &mut BTreeMap<Key, Arc<Seen>>, out: &Sender<Arc<World>>) {
+fn take(
+    kind: KindName,
+    event: Event<DynamicObject>,
+    fresh: &mut BTreeMap<Key, Arc<CachedObject>>,
+    out: &Sender<Arc<Cache>>,
+) {
     match event {
         Event::Init => fresh.clear(),
         Event::InitApply(object) => {
             let (key, seen) = read(kind, object);
             fresh.insert(key, seen);
         }
-        Event::InitDone => change(out, |world| {
-            world.objects.retain(|(k, _), _| *k != kind);
-            world.objects.append(fresh);
-            world.problems.remove(&kind);
+        Event::InitDone => change(out, |cache| {
+            cache.objects.retain(|(k, _), _| *k != kind);
+            cache.objects.append(fresh);
+            cache.problems.remove(&kind);
         }),
-        Event::Apply(object) => change(out, |world| {
+        Event::Apply(object) => change(out, |cache| {
             let (key, seen) = read(kind, object);
-            world.objects.insert(key, seen);
+            cache.objects.insert(key, seen);
         }),
-        Event::Delete(object) => change(out, |world| {
-            world.objects.remove(&(kind, object.metadata.name.unwrap_or_default()));
+        Event::Delete(object) => change(out, |cache| {
+            cache.objects.remove(&(kind, object.metadata.name.unwrap_or_default()));
         }),
     }
 }
 
 /// Records why a kind is not known. Gives whether to list from scratch.
-fn note(kind: KindName, ns: &str, error: &watcher::Error, out: &Sender<Arc<World>>) -> bool {
+fn note(kind: KindName, ns: &str, error: &watcher::Error, out: &Sender<Arc<Cache>>) -> bool {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(s))
         | watcher::Error::WatchStartFailed(kube::Error::Api(s)) => Some(s),
@@ -196,33 +201,33 @@ fn note(kind: KindName, ns: &str, error: &watcher::Error, out: &Sender<Arc<World
             Problem::Missing => info!(kind = kind.word(), "The cluster does not serve {}s", kind.word()),
             _ => warn!(kind = kind.word(), ns, "Cannot watch {}s: {error}", kind.word()),
         }
-        change(out, |world| {
-            world.objects.retain(|(k, _), _| *k != kind);
-            world.problems.insert(kind, problem);
+        change(out, |cache| {
+            cache.objects.retain(|(k, _), _| *k != kind);
+            cache.problems.insert(kind, problem);
         });
     }
     true
 }
 
-fn change(out: &Sender<Arc<World>>, f: impl FnOnce(&mut World)) {
-    out.send_modify(|world| f(Arc::make_mut(world)));
+fn change(out: &Sender<Arc<Cache>>, f: impl FnOnce(&mut Cache)) {
+    out.send_modify(|cache| f(Arc::make_mut(cache)));
 }
 
-fn read(kind: KindName, object: DynamicObject) -> (Key, Arc<Seen>) {
+fn read(kind: KindName, object: DynamicObject) -> (Key, Arc<CachedObject>) {
     let name = object.metadata.name.clone().unwrap_or_default();
-    ((kind, name), Arc::new(Seen::read(object)))
+    ((kind, name), Arc::new(CachedObject::read(object)))
 }
 
-impl Seen {
+impl CachedObject {
     /// Reads who owns the route, then prunes.
-    pub fn read(mut object: DynamicObject) -> Seen {
+    pub fn read(mut object: DynamicObject) -> CachedObject {
         let route_owners = owners(&object, |spec| spec.get("f:http").is_some());
         let owners = owners(&object, |spec| !spec.is_null());
         object.metadata.managed_fields = None;
         if let Some(annotations) = &mut object.metadata.annotations {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
-        Seen { object, route_owners, owners }
+        CachedObject { object, route_owners, owners }
     }
 }
 
@@ -280,9 +285,9 @@ mod tests {
             ),
             (vec![entry("x", json!({"f:metadata": {}}))], vec![]),
         ] {
-            let world = World::of(vec![json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            let cache = Cache::of(vec![json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
                 "metadata": {"name": "r", "managedFields": fields}})]);
-            assert_eq!(world.get(KindName::VirtualService, "r").unwrap().route_owners, owners);
+            assert_eq!(cache.get(KindName::VirtualService, "r").unwrap().route_owners, owners);
         }
     }
 }

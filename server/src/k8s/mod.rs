@@ -14,7 +14,7 @@ mod process;
 mod retry;
 
 pub use apply::{ApplyError, Writer};
-pub use cache::{Problem, Seen, World, watch};
+pub use cache::{Cache, CachedObject, Problem, watch};
 pub use client::{Cluster, api_error, client, reason_of};
 pub use discovery::{Istiod, istio_versions, istiods, label, mesh_name, post, whoami};
 pub use forward::{Forwarded, exec, open};

@@ -1,5 +1,5 @@
 //! The embedded cluster: opened, joined to the mesh, its parts started; then reached like any other, by its kubeconfig.
-use super::tried::Tried;
+use super::connect_error::Tried;
 use super::{StartError, Started, images, kubectl_line, mesh, remote};
 use crate::config::Serve;
 use crate::tasks::{Pool, Stage, Tasks};

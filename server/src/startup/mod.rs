@@ -1,11 +1,11 @@
 //! Puts the program together from its settings, and runs it. The only place that knows which cluster it is.
+mod connect_error;
 mod embedded;
 mod images;
 mod mesh;
 mod remote;
 mod tls;
 mod token;
-mod tried;
 
 use crate::config::{ClusterChoice, Serve};
 use crate::demo::Prometheus;

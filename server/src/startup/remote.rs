@@ -1,5 +1,5 @@
 //! A cluster that is there already: named by a kubeconfig, or the one this program runs in. It has to answer at start.
-use super::tried::Tried;
+use super::connect_error::Tried;
 use super::{StartError, Started};
 use crate::k8s;
 use kube::Config;

@@ -1,12 +1,12 @@
 //! What people and their browsers reach: every route in one list, and what every request passes.
 mod api;
 mod assets;
-mod crowd;
+mod auth;
+mod connection_limits;
 mod failure;
-mod gate;
-mod guard;
 mod live;
 mod metrics;
+mod origin;
 mod pages;
 mod peer;
 mod serve;
@@ -25,10 +25,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
-pub use gate::Gate;
-pub use guard::HostList;
+pub use auth::Gate;
 pub use live::Feeds;
 pub use metrics::Metrics;
+pub use origin::HostList;
 pub use serve::{limits, serve};
 
 /// Cheap handles for every handler.
@@ -71,10 +71,10 @@ pub fn router(state: AppState) -> Router {
     pages::add(routes, &state)
         .layer(CatchPanicLayer::new())
         .layer(from_fn(failure::statuses))
-        .layer(from_fn_with_state(state.clone(), guard::guard))
-        .layer(from_fn(crowd::place))
+        .layer(from_fn_with_state(state.clone(), origin::guard))
+        .layer(from_fn(connection_limits::place))
         .layer(from_fn(failure::statuses))
-        .layer(from_fn(guard::headers))
+        .layer(from_fn(origin::headers))
         .layer(from_fn_with_state(state.clone(), metrics::count))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))

@@ -1,6 +1,6 @@
 //! Signing in: the token is typed once, and a session's cookie stands for it from then on.
 use super::AppState;
-use super::gate::Refused;
+use super::auth::Refused;
 use super::pages::render;
 use super::peer::Peer;
 use app::api::First;

@@ -1,5 +1,5 @@
 //! The namespace's own object, which is not watched.
-use super::state::Space;
+use super::state::NamespaceState;
 use super::termination::held;
 use crate::demo::plan::Presence;
 use crate::k8s::{KindName, api_error, ours};
@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use wire::ApiError;
 
 /// Whose the namespace is. What holds one that is being removed is put into the facts.
-pub async fn presence(space: &Space) -> Result<Presence, ApiError> {
-    let seen = look(space).await?;
-    space.facts.send_if_modified(|f| {
+pub async fn presence(state: &NamespaceState) -> Result<Presence, ApiError> {
+    let seen = look(state).await?;
+    state.facts.send_if_modified(|f| {
         let before = (
             std::mem::replace(&mut f.namespace_held, seen.held.clone()),
             std::mem::replace(&mut f.namespace_labels, seen.labels.clone()),
@@ -32,8 +32,8 @@ pub struct Looked {
 }
 
 /// Reads the namespace.
-pub async fn look(space: &Space) -> Result<Looked, ApiError> {
-    match space.cluster.api(KindName::Namespace, "").get_opt(space.ns.as_str()).await {
+pub async fn look(state: &NamespaceState) -> Result<Looked, ApiError> {
+    match state.cluster.api(KindName::Namespace, "").get_opt(state.ns.as_str()).await {
         Ok(None) => Ok(Looked::default()),
         Ok(Some(found)) => {
             let (uid, labels) = (found.metadata.uid.clone(), found.metadata.labels.clone().unwrap_or_default());

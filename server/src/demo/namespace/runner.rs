@@ -1,6 +1,6 @@
 //! Runs the parts that keep a namespace's state up to date, while anything is live in it.
-use super::registry::Spaces;
-use super::state::Space;
+use super::registry::Registry;
+use super::state::NamespaceState;
 use crate::demo::plan::reconciler;
 use crate::demo::pollers::{acks, lease, load_agent, permissions, sidecar_counts};
 use crate::demo::view::status;
@@ -10,39 +10,39 @@ use std::time::Duration;
 use wire::Rate;
 
 /// Runs the namespace's parts until its token, or until nothing is live in it any more.
-pub async fn run(space: Arc<Space>, spaces: Arc<Spaces>) {
+pub async fn run(state: Arc<NamespaceState>, registry: Arc<Registry>) {
     // An earlier run may be giving its Lease back.
-    let mut inbox = space.agent_inbox.lock().await;
+    let mut inbox = state.agent_inbox.lock().await;
     let rests = tokio::select! {
-        () = space.stop.cancelled() => false,
-        () = watch(&space.cluster, space.ns.as_str(), &space.world, &space.stop) => false,
-        () = reconciler::run(&space) => false,
-        () = acks::run(&space) => false,
-        () = load_agent::run(&space, &mut inbox) => false,
-        () = permissions::run(&space) => false,
-        () = sidecar_counts::run(&space) => false,
-        () = status::run(&space) => false,
-        () = lease::run(&space) => false,
-        () = rests(&space, &spaces) => true,
+        () = state.stop.cancelled() => false,
+        () = watch(&state.cluster, state.ns.as_str(), &state.cache, &state.stop) => false,
+        () = reconciler::run(&state) => false,
+        () = acks::run(&state) => false,
+        () = load_agent::run(&state, &mut inbox) => false,
+        () = permissions::run(&state) => false,
+        () = sidecar_counts::run(&state) => false,
+        () = status::run(&state) => false,
+        () = lease::run(&state) => false,
+        () = rests(&state, &registry) => true,
     };
-    space.shares.ask(&space.ns, Rate::default());
-    if rests && !space.was_empty() {
+    state.shares.ask(&state.ns, Rate::default());
+    if rests && !state.was_empty() {
         // Whoever deployed it still acts there; the Lease is renewed from outside.
         return;
     }
     // Whoever comes next need not wait until it runs out.
-    let _ = tokio::time::timeout(Duration::from_secs(1), lease::release(&space)).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), lease::release(&state)).await;
 }
 
 /// Returns when it has gone to rest.
-async fn rests(space: &Arc<Space>, spaces: &Spaces) {
-    let look = (spaces.idle_after() / 4).clamp(Duration::from_millis(50), Duration::from_secs(5));
+async fn rests(state: &Arc<NamespaceState>, registry: &Registry) {
+    let look = (registry.idle_after() / 4).clamp(Duration::from_millis(50), Duration::from_secs(5));
     let mut quiet_since = tokio::time::Instant::now();
     loop {
         tokio::time::sleep(look).await;
-        if space.is_live() {
+        if state.is_live() {
             quiet_since = tokio::time::Instant::now();
-        } else if spaces.rest(space, quiet_since) {
+        } else if registry.rest(state, quiet_since) {
             return;
         }
     }

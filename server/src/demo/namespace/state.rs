@@ -4,7 +4,7 @@ use crate::demo::namespace::rate_shares::Shares;
 use crate::demo::objects::Manifests;
 use crate::demo::plan::Goal;
 use crate::demo::preflight::Rights;
-use crate::k8s::{Cluster, Reach, World, Writer};
+use crate::k8s::{Cache, Cluster, Reach, Writer};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -67,7 +67,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 const ATTENTION: Duration = Duration::from_secs(10);
 
 /// Everything known and desired in one namespace.
-pub struct Space {
+pub struct NamespaceState {
     /// Which one.
     pub ns: Namespace,
     /// The way to it.
@@ -77,7 +77,7 @@ pub struct Space {
     /// What is applied.
     pub manifests: Arc<Manifests>,
     /// Its objects.
-    pub world: latest::Sender<Arc<World>>,
+    pub cache: latest::Sender<Arc<Cache>>,
     /// What the panel knows beyond them.
     pub facts: latest::Sender<Facts>,
     /// Whether the cluster answers.
@@ -118,15 +118,15 @@ pub struct Space {
     pub stop: CancellationToken,
 }
 
-impl Space {
+impl NamespaceState {
     /// Nothing runs yet.
-    pub fn new(ns: Namespace, common: &Common, stop: CancellationToken) -> Arc<Space> {
+    pub fn new(ns: Namespace, common: &Common, stop: CancellationToken) -> Arc<NamespaceState> {
         let (to_agent, inbox) = mpsc::channel(16);
         let Common { cluster, manifests, reach, address, identity, shares, rights } = common.clone();
         let empty = Status::empty(&ns, &cluster.view);
-        Arc::new(Space {
+        Arc::new(NamespaceState {
             writer: Writer::new(cluster.clone()),
-            world: latest::Sender::new(Arc::new(World::default())),
+            cache: latest::Sender::new(Arc::new(Cache::default())),
             facts: latest::Sender::new(Facts::default()),
             status: latest::Sender::new(Arc::new(empty)),
             frames: latest::Sender::new(None),
@@ -153,15 +153,15 @@ impl Space {
     }
 
     /// A namespace that the cluster does not have. Nothing of it is watched, and nothing ever runs.
-    pub fn absent(ns: Namespace, common: &Common) -> Arc<Space> {
-        let space = Space::new(ns, common, CancellationToken::new());
+    pub fn absent(ns: Namespace, common: &Common) -> Arc<NamespaceState> {
+        let state = NamespaceState::new(ns, common, CancellationToken::new());
         let reach = common.reach.borrow().clone();
         // Where the cluster has not said what it serves, nothing is held against it.
         let meshless = !reach.version.is_empty() && reach.mesh.is_empty();
-        space.world.send_replace(Arc::new(World::nothing(meshless)));
-        space.facts.send_modify(|f| f.first_look.all());
-        space.stop.cancel();
-        space
+        state.cache.send_replace(Arc::new(Cache::nothing(meshless)));
+        state.facts.send_modify(|f| f.first_look.all());
+        state.stop.cancel();
+        state
     }
 
     /// Whether anybody has the page open. Viewers are those who hold a receiver of `status` or of `frames`; nothing else may.
@@ -189,7 +189,7 @@ impl Space {
 
     /// Whether nothing of the demo is known to be in the namespace.
     pub fn is_empty(&self) -> bool {
-        self.world.borrow().is_empty()
+        self.cache.borrow().is_empty()
     }
 
     /// Whether it was so when the namespace went to rest.
@@ -200,7 +200,7 @@ impl Space {
     /// Forgets what was watched: it is not kept up to date while the namespace rests, so it must not be shown when it wakes.
     pub fn forget(&self) {
         self.went_empty.store(self.is_empty(), Ordering::Relaxed);
-        self.world.send_replace(Arc::new(World::default()));
+        self.cache.send_replace(Arc::new(Cache::default()));
         self.facts.send_modify(Facts::forget);
         self.status.send_replace(Arc::new(Status::empty(&self.ns, &self.cluster.view)));
         self.frames.send_replace(None);
@@ -210,29 +210,29 @@ impl Space {
     }
 
     /// Its objects as they are now.
-    pub fn now(&self) -> Arc<World> {
-        self.world.borrow().clone()
+    pub fn now(&self) -> Arc<Cache> {
+        self.cache.borrow().clone()
     }
 
     /// Waits until everything was listed once, and what is not watched was looked at once: before that nothing can be told.
-    /// Errors: see [`Space::settled`].
-    pub async fn looked(&self) -> Result<Arc<World>, ApiError> {
+    /// Errors: see [`NamespaceState::settled`].
+    pub async fn looked(&self) -> Result<Arc<Cache>, ApiError> {
         self.looked_at(FirstLook::is_done).await
     }
 
     /// The same, where a part of it is enough.
-    pub async fn looked_at(&self, enough: impl Fn(FirstLook) -> bool) -> Result<Arc<World>, ApiError> {
-        let world = self.settled().await?;
+    pub async fn looked_at(&self, enough: impl Fn(FirstLook) -> bool) -> Result<Arc<Cache>, ApiError> {
+        let cache = self.settled().await?;
         let mut facts = self.facts.subscribe();
         // What does not answer is shown as such.
         let _ = tokio::time::timeout(FIRST_LOOK, facts.wait_for(|f| enough(f.first_look))).await;
-        Ok(world)
+        Ok(cache)
     }
 
     /// Waits until everything was listed once. Errors: the cluster does not answer within 3 s, or is too busy to within 20 s.
-    pub async fn settled(&self) -> Result<Arc<World>, ApiError> {
-        let (mut world, mut reach) = (self.world.subscribe(), self.reach.clone());
-        let listed = world.wait_for(|w| w.settled());
+    pub async fn settled(&self) -> Result<Arc<Cache>, ApiError> {
+        let (mut cache, mut reach) = (self.cache.subscribe(), self.reach.clone());
+        let listed = cache.wait_for(|w| w.settled());
         let patience = async {
             tokio::time::sleep(SILENT).await;
             if self.now().refusal().is_some() {
@@ -243,7 +243,7 @@ impl Space {
         };
         tokio::select! {
             biased;
-            Ok(world) = listed => return Ok(world.clone()),
+            Ok(cache) = listed => return Ok(cache.clone()),
             () = patience => {}
         }
         if let Some(words) = self.now().refusal() {

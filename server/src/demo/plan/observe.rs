@@ -3,17 +3,17 @@ use crate::demo::objects::Id;
 use crate::demo::plan::{ObjectSeen, Observed, Presence};
 use crate::demo::pods::{self, INJECT_LABEL, PodSeen};
 use crate::demo::virtual_service;
-use crate::k8s::{KindName, Problem, World, ours};
+use crate::k8s::{Cache, KindName, Problem, ours};
 use kube::api::DynamicObject;
 
 /// The demo's pods, oldest first.
-pub fn demo_pods(world: &World) -> Vec<PodSeen> {
+pub fn demo_pods(cache: &Cache) -> Vec<PodSeen> {
     let of_demo = |pod: &PodSeen| {
         [Id::V1, Id::V2, Id::CLIENT].iter().any(|id| id.name == pod.view.workload)
             || pod.app == "flaskapp"
             || pod.app == "sleep"
     };
-    let mut seen: Vec<PodSeen> = world.all(KindName::Pod).map(|s| pods::read(&s.object)).filter(of_demo).collect();
+    let mut seen: Vec<PodSeen> = cache.all(KindName::Pod).map(|s| pods::read(&s.object)).filter(of_demo).collect();
     seen.sort_by(|a, b| (a.view.created_s, &a.view.name).cmp(&(b.view.created_s, &b.view.name)));
     seen
 }
@@ -26,28 +26,28 @@ pub fn client_pod(pods: &[PodSeen]) -> Option<&PodSeen> {
 }
 
 /// Everything planning needs, but the namespace's own presence and what else it holds.
-pub fn observe(world: &World) -> Observed {
-    let pods = demo_pods(world);
+pub fn observe(cache: &Cache) -> Observed {
+    let pods = demo_pods(cache);
     let mut observed = Observed {
-        mesh: mesh_served(world),
-        mesh_unseen: mesh_unseen(world),
-        subset_missing: subset_missing(world),
+        mesh: mesh_served(cache),
+        mesh_unseen: mesh_unseen(cache),
+        subset_missing: subset_missing(cache),
         ..Observed::default()
     };
     for id in Id::ALL {
-        if let Some(seen) = world.get(id.kind, id.name) {
+        if let Some(seen) = cache.get(id.kind, id.name) {
             observed.objects.insert(id, object(id, &seen.object, &pods));
         }
     }
     for kind in KindName::WATCHED.into_iter().filter(|k| *k != KindName::Pod) {
-        for seen in world.all(kind).filter(|s| ours(&s.object) && s.object.metadata.deletion_timestamp.is_none()) {
+        for seen in cache.all(kind).filter(|s| ours(&s.object) && s.object.metadata.deletion_timestamp.is_none()) {
             let name = seen.object.metadata.name.clone().unwrap_or_default();
             if !Id::ALL.iter().any(|id| id.kind == kind && id.name == name) {
                 observed.strays.push((kind, name, seen.object.metadata.uid.clone()));
             }
         }
     }
-    for seen in world.all(KindName::Pod).filter(|s| ours(&s.object)) {
+    for seen in cache.all(KindName::Pod).filter(|s| ours(&s.object)) {
         let (meta, name) = (&seen.object.metadata, seen.object.metadata.name.clone().unwrap_or_default());
         let controlled = meta.owner_references.iter().flatten().any(|owner| owner.controller == Some(true));
         // Nobody else would ever remove it.
@@ -57,7 +57,7 @@ pub fn observe(world: &World) -> Observed {
         // Pods of somebody's Deployment stay with it, whatever label they were given.
         let workload = pods::read(&seen.object).view.workload;
         let theirs =
-            world.get(KindName::Deployment, &workload).is_some_and(|d| presence(&d.object) == Presence::Foreign);
+            cache.get(KindName::Deployment, &workload).is_some_and(|d| presence(&d.object) == Presence::Foreign);
         if !(controlled && theirs) {
             observed.pods.push(name);
         }
@@ -66,25 +66,25 @@ pub fn observe(world: &World) -> Observed {
 }
 
 /// Whether Istio's kinds are served; a cluster that does not let them be listed serves them.
-pub fn mesh_served(world: &World) -> bool {
-    let missing = |kind| world.problem(kind) == Some(&Problem::Missing);
+pub fn mesh_served(cache: &Cache) -> bool {
+    let missing = |kind| cache.problem(kind) == Some(&Problem::Missing);
     !missing(KindName::VirtualService) && !missing(KindName::DestinationRule)
 }
 
 /// Why Istio's objects cannot be seen though the kinds are served, in the cluster's words.
-pub fn mesh_unseen(world: &World) -> Option<String> {
-    [KindName::VirtualService, KindName::DestinationRule].into_iter().find_map(|kind| match world.problem(kind) {
+pub fn mesh_unseen(cache: &Cache) -> Option<String> {
+    [KindName::VirtualService, KindName::DestinationRule].into_iter().find_map(|kind| match cache.problem(kind) {
         Some(Problem::Failed(why)) => Some(why.trim_end_matches('.').to_owned()),
         _ => None,
     })
 }
 
 /// Whether the route names a subset that no DestinationRule defines.
-fn subset_missing(world: &World) -> bool {
-    let all = || world.all(KindName::VirtualService);
+fn subset_missing(cache: &Cache) -> bool {
+    let all = || cache.all(KindName::VirtualService);
     let Some(ns) = all().find_map(|s| s.object.metadata.namespace.clone()) else { return false };
-    let defined = virtual_service::defined_subsets(world, &ns);
-    virtual_service::find(world, &ns)
+    let defined = virtual_service::defined_subsets(cache, &ns);
+    virtual_service::find(cache, &ns)
         .is_some_and(|seen| virtual_service::subsets(&seen.object).iter().any(|subset| !defined.contains(subset)))
 }
 

@@ -2,7 +2,7 @@
 use crate::demo::clock::now_ms;
 use crate::demo::errors::{failed, not_ours, unseen};
 use crate::demo::namespace::object;
-use crate::demo::namespace::state::Space;
+use crate::demo::namespace::state::NamespaceState;
 use crate::demo::objects::Id;
 use crate::demo::plan::observe::observe;
 use crate::demo::plan::{Observed, Presence, Refusal, Step, plan};
@@ -23,35 +23,35 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const MADE_ANEW: &str = "demo-panel/made-anew";
 
 /// Runs as long as the namespace is looked after.
-pub async fn run(space: &Space) {
-    let mut facts = space.facts.subscribe();
+pub async fn run(state: &NamespaceState) {
+    let mut facts = state.facts.subscribe();
     loop {
         let wanted = facts.wait_for(|f| f.goal != Default::default()).await.map(|f| f.operation.clone());
         match wanted {
-            Ok(Some(operation)) => pursue(space, operation.id, operation.verb).await,
-            Ok(None) => space.facts.send_modify(|f| f.goal = Default::default()),
+            Ok(Some(operation)) => pursue(state, operation.id, operation.verb).await,
+            Ok(None) => state.facts.send_modify(|f| f.goal = Default::default()),
             Err(_) => return,
         }
     }
 }
 
 /// Carries out one operation until it is done, fails, or a newer one takes its place.
-async fn pursue(space: &Space, id: u64, verb: Verb) {
+async fn pursue(state: &NamespaceState, id: u64, verb: Verb) {
     let began = Instant::now();
-    let outcome = carry_out(space, id, began).await;
+    let outcome = carry_out(state, id, began).await;
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &outcome {
-        Ok(true) => info!(namespace = %space.ns, ?verb, duration_ms, "{verb:?} is done"),
-        Ok(false) => info!(namespace = %space.ns, ?verb, "{verb:?} was superseded"),
-        Err(error) => warn!(namespace = %space.ns, ?verb, %error, "{verb:?} failed"),
+        Ok(true) => info!(namespace = %state.ns, ?verb, duration_ms, "{verb:?} is done"),
+        Ok(false) => info!(namespace = %state.ns, ?verb, "{verb:?} was superseded"),
+        Err(error) => warn!(namespace = %state.ns, ?verb, %error, "{verb:?} failed"),
     }
     if matches!(outcome, Ok(false)) {
         return;
     }
     if outcome.as_ref().is_err_and(|e| e.code == Code::Forbidden) {
-        space.recheck.notify_one();
+        state.recheck.notify_one();
     }
-    space.facts.send_modify(|facts| {
+    state.facts.send_modify(|facts| {
         if facts.operation.as_ref().is_none_or(|o| o.id == id) {
             facts.goal = Default::default();
         }
@@ -65,13 +65,13 @@ async fn pursue(space: &Space, id: u64, verb: Verb) {
 }
 
 /// Gives whether it is done; `false` where a newer operation took over.
-async fn carry_out(space: &Space, id: u64, began: Instant) -> Result<bool, ApiError> {
-    let (mut world, mut facts) = (space.world.subscribe(), space.facts.subscribe());
+async fn carry_out(state: &NamespaceState, id: u64, began: Instant) -> Result<bool, ApiError> {
+    let (mut cache, mut facts) = (state.cache.subscribe(), state.facts.subscribe());
     let mut progress = Progress::default();
-    space.settled().await?;
-    if space.facts.borrow().goal.teardown {
+    state.settled().await?;
+    if state.facts.borrow().goal.teardown {
         // A change of weights that is past its checks ends first; those after it see that everything goes.
-        drop(space.route_turn.lock().await);
+        drop(state.route_turn.lock().await);
     }
     loop {
         let goal = {
@@ -81,36 +81,36 @@ async fn carry_out(space: &Space, id: u64, began: Instant) -> Result<bool, ApiEr
             }
             facts.goal.clone()
         };
-        let objects = world.borrow_and_update().clone();
-        let seen = progress.add_to(observe(&objects), space, goal.teardown).await?;
+        let objects = cache.borrow_and_update().clone();
+        let seen = progress.add_to(observe(&objects), state, goal.teardown).await?;
         let steps = plan(&goal, &seen);
         if steps.is_empty() {
             return Ok(true);
         }
         let mut waits = false;
         for step in steps {
-            space.facts.send_if_modified(|f| f.step(id, &words(&step)));
+            state.facts.send_if_modified(|f| f.step(id, &words(&step)));
             match step {
                 Step::Wait(_) => waits = true,
-                step => progress.take(space, step).await?,
+                step => progress.take(state, step).await?,
             }
         }
         if waits {
             if began.elapsed() > PATIENCE {
-                return Err(too_long(space));
+                return Err(too_long(state));
             }
             tokio::select! {
                 // Deletions and presences of the namespace are not watched: look again every 250 ms.
                 () = tokio::time::sleep(Duration::from_millis(250)) => {}
-                _ = world.changed() => {}
+                _ = cache.changed() => {}
                 _ = facts.changed() => {}
             }
         }
     }
 }
 
-fn too_long(space: &Space) -> ApiError {
-    let step = space.facts.borrow().operation.as_ref().map(|o| o.step.clone()).unwrap_or_default();
+fn too_long(state: &NamespaceState) -> ApiError {
+    let step = state.facts.borrow().operation.as_ref().map(|o| o.step.clone()).unwrap_or_default();
     ApiError::new(
         Code::Timeout,
         format!("It took longer than {} s: {step}.", PATIENCE.as_secs()),
@@ -133,77 +133,82 @@ struct Progress {
 const STAYS: Duration = Duration::from_secs(5);
 
 impl Progress {
-    async fn add_to(&mut self, mut seen: Observed, space: &Space, teardown: bool) -> Result<Observed, ApiError> {
+    async fn add_to(
+        &mut self,
+        mut seen: Observed,
+        state: &NamespaceState,
+        teardown: bool,
+    ) -> Result<Observed, ApiError> {
         seen.applied.clone_from(&self.applied);
         seen.otherwise_empty = self.otherwise_empty;
         seen.namespace = match self.presence {
             Some((known @ (Presence::Ours | Presence::Foreign), at)) if !teardown && at.elapsed() < STAYS => known,
             _ => {
-                let read = object::presence(space).await?;
+                let read = object::presence(state).await?;
                 self.presence = Some((read, Instant::now()));
                 read
             }
         };
-        seen.held.clone_from(&space.facts.borrow().namespace_held);
+        seen.held.clone_from(&state.facts.borrow().namespace_held);
         Ok(seen)
     }
 
-    async fn take(&mut self, space: &Space, step: Step) -> Result<(), ApiError> {
-        let ns = space.ns.as_str();
+    async fn take(&mut self, state: &NamespaceState, step: Step) -> Result<(), ApiError> {
+        let ns = state.ns.as_str();
         match step {
             Step::EnsureNamespace => {
-                let object = space.manifests.namespace(ns);
-                space
+                let object = state.manifests.namespace(ns);
+                state
                     .writer
                     .apply(KindName::Namespace, ns, &object, false)
                     .await
                     .map_err(|e| failed("make the namespace", &e))?;
             }
-            Step::Apply(Id::ROUTE, _) => weights::make_route(space).await?,
+            Step::Apply(Id::ROUTE, _) => weights::make_route(state).await?,
             Step::Apply(Id::RULE, _) => {
-                lease::may_act(space).await?;
-                weights::make_subsets(space).await?;
+                lease::may_act(state).await?;
+                weights::make_subsets(state).await?;
                 self.applied.insert(Id::RULE);
             }
             Step::Apply(id, inject) => {
                 // The Lease needs the namespace, so it could not be had before that was made; from here on another panel shall see it.
-                lease::may_act(space).await?;
-                let mut object = space.manifests.object(id, ns, inject);
-                if observe(&space.now()).objects.get(&id).is_some_and(|o| o.ignored) && inject == Some(true) {
+                lease::may_act(state).await?;
+                let mut object = state.manifests.object(id, ns, inject);
+                if observe(&state.now()).objects.get(&id).is_some_and(|o| o.ignored) && inject == Some(true) {
                     // The template says what it said: something in it has to change for new pods to be made.
                     object["spec"]["template"]["metadata"]["annotations"][MADE_ANEW] = now_ms().to_string().into();
                 }
                 // Whoever clicked on sidecars has decided about the label, whatever wrote it last; about nothing else.
-                let clicked = space.facts.borrow().goal.inject.contains_key(&id);
+                let clicked = state.facts.borrow().goal.inject.contains_key(&id);
                 let applied = match clicked {
-                    true => space.writer.apply_over(id.kind, ns, &object, &format!(".labels.{INJECT_LABEL}")).await,
-                    false => space.writer.apply(id.kind, ns, &object, false).await,
+                    true => state.writer.apply_over(id.kind, ns, &object, &format!(".labels.{INJECT_LABEL}")).await,
+                    false => state.writer.apply(id.kind, ns, &object, false).await,
                 };
                 applied.map_err(|e| failed(&format!("apply {id}"), &e))?;
                 self.applied.insert(id);
             }
             Step::ScaleUp(id) => {
-                space.writer.scale_up(id.kind, ns, id.name).await.map_err(|e| failed(&format!("scale {id}"), &e))?
+                state.writer.scale_up(id.kind, ns, id.name).await.map_err(|e| failed(&format!("scale {id}"), &e))?
             }
             Step::Delete(kind, name, uid) => {
                 let what = format!("delete {}/{name}", kind.word());
-                match space.writer.delete(kind, ns, &name, uid).await {
+                match state.writer.delete(kind, ns, &name, uid).await {
                     // Another object has taken its place, and that one is not known to be ours.
                     Ok(()) | Err(ApplyError::Stale) => {}
                     Err(e) => return Err(failed(&what, &e)),
                 }
             }
             Step::LookAround => {
-                let seen = object::look(space).await?;
-                let left = teardown::look_around(space, seen.presence == Presence::Ours).await;
+                let seen = object::look(state).await?;
+                let left = teardown::look_around(state, seen.presence == Presence::Ours).await;
                 self.otherwise_empty = Some(left.is_empty());
                 self.namespace = seen.uid;
-                space.facts.send_modify(|f| f.left = left);
+                state.facts.send_modify(|f| f.left = left);
             }
             Step::DeleteNamespace => {
                 // The one that was looked through: another of its name may hold anything.
                 let uid = self.namespace.clone();
-                match space.writer.delete(KindName::Namespace, ns, ns, uid).await {
+                match state.writer.delete(KindName::Namespace, ns, ns, uid).await {
                     Ok(()) => {}
                     Err(ApplyError::Stale) => self.otherwise_empty = None,
                     Err(e) => return Err(failed("delete the namespace", &e)),

@@ -2,7 +2,7 @@
 //!
 //! The same for Envoy and for the embedded sidecar. Asked every few milliseconds while an acknowledgement is awaited, rarely else.
 use crate::demo::namespace::facts::{Ack, Facts};
-use crate::demo::namespace::state::Space;
+use crate::demo::namespace::state::NamespaceState;
 use crate::demo::objects::{Id, ROUTE_HOST};
 use crate::demo::plan::observe::demo_pods;
 use crate::demo::virtual_service;
@@ -60,10 +60,10 @@ impl Expected {
 }
 
 /// Waits until every client-side proxy has the weights. Gives the pods that do not yet; nothing where there is no such proxy.
-pub async fn acknowledged(space: &Space, expected: Expected, patience: Duration) -> Option<Vec<String>> {
+pub async fn acknowledged(state: &NamespaceState, expected: Expected, patience: Duration) -> Option<Vec<String>> {
     let deadline = expected.asked + patience;
-    let mut facts = space.facts.subscribe();
-    space.facts.send_modify(|f| f.expected = Some((expected.split.clone(), expected.asked)));
+    let mut facts = state.facts.subscribe();
+    state.facts.send_modify(|f| f.expected = Some((expected.split.clone(), expected.asked)));
     let pending = loop {
         let pending = {
             let facts = facts.borrow_and_update();
@@ -76,7 +76,7 @@ pub async fn acknowledged(space: &Space, expected: Expected, patience: Duration)
         // 20 ms: reading times change without notice.
         let _ = tokio::time::timeout(Duration::from_millis(20), facts.changed()).await;
     };
-    space.facts.send_if_modified(|f| {
+    state.facts.send_if_modified(|f| {
         f.expected = None;
         false
     });
@@ -84,10 +84,10 @@ pub async fn acknowledged(space: &Space, expected: Expected, patience: Duration)
 }
 
 /// Waits until the client-side proxies know the subsets, at most 300 ms: a route to an unknown one fails requests.
-pub async fn know_subsets(space: &Space, split: &Split) {
+pub async fn know_subsets(state: &NamespaceState, split: &Split) {
     let deadline = Instant::now() + Duration::from_millis(300);
-    for pod in client_proxies(space) {
-        let Ok(mut link) = Forwarded::connect(&space.cluster, space.ns.as_str(), &pod, ADMIN_PORT).await else {
+    for pod in client_proxies(state) {
+        let Ok(mut link) = Forwarded::connect(&state.cluster, state.ns.as_str(), &pod, ADMIN_PORT).await else {
             continue;
         };
         while Instant::now() < deadline {
@@ -102,26 +102,26 @@ pub async fn know_subsets(space: &Space, split: &Split) {
 }
 
 /// Client pods whose sidecar is ready: before that they send nothing.
-pub fn client_proxies(space: &Space) -> Vec<String> {
-    let pods = demo_pods(&space.now()).into_iter();
+pub fn client_proxies(state: &NamespaceState) -> Vec<String> {
+    let pods = demo_pods(&state.now()).into_iter();
     pods.filter(|p| p.view.workload == Id::CLIENT.name && p.sidecar_ready && !p.terminating)
         .map(|p| p.view.name)
         .collect()
 }
 
 /// Keeps [`Facts::acks`] up to date.
-pub async fn run(space: &Space) {
-    let (mut world, mut facts) = (space.world.subscribe(), space.facts.subscribe());
+pub async fn run(state: &NamespaceState) {
+    let (mut cache, mut facts) = (state.cache.subscribe(), state.facts.subscribe());
     let mut links: BTreeMap<String, Forwarded> = BTreeMap::new();
     let mut desired: (Option<Split>, Instant) = (None, Instant::now());
     loop {
-        let pods = client_proxies(space);
+        let pods = client_proxies(state);
         links.retain(|pod, _| pods.contains(pod));
-        space.facts.send_if_modified(|f| keep(f, &pods));
+        state.facts.send_if_modified(|f| keep(f, &pods));
         let seen = {
-            let world = world.borrow_and_update().clone();
-            virtual_service::find(&world, space.ns.as_str())
-                .and_then(|s| virtual_service::split(&s.object, space.ns.as_str()))
+            let cache = cache.borrow_and_update().clone();
+            virtual_service::find(&cache, state.ns.as_str())
+                .and_then(|s| virtual_service::split(&s.object, state.ns.as_str()))
         };
         let expected = facts.borrow_and_update().expected.clone();
         match expected {
@@ -129,20 +129,20 @@ pub async fn run(space: &Space) {
             None if seen != desired.0 => desired = (seen, Instant::now()),
             None => {}
         }
-        let may_age = if space.is_attended() { LOOKED_AT } else { UNSEEN };
+        let may_age = if state.is_attended() { LOOKED_AT } else { UNSEEN };
         let mut behind = false;
         let mut took = Duration::ZERO;
         for pod in &pods {
-            let known = space.facts.borrow().acks.get(pod).cloned().flatten();
+            let known = state.facts.borrow().acks.get(pod).cloned().flatten();
             let has = |ack: &Ack| {
                 ack.split == desired.0 || matches!((&ack.split, &desired.0), (Some(a), Some(b)) if a.has_same_shares(b))
             };
-            let hot = space.facts.borrow().expected.is_some();
+            let hot = state.facts.borrow().expected.is_some();
             if known.as_ref().is_some_and(|a| has(a) && !hot && a.read.elapsed() < may_age) {
                 continue;
             }
             let began = Instant::now();
-            match read(space, &mut links, pod).await {
+            match read(state, &mut links, pod).await {
                 Ok((split, stamp)) => {
                     let had = known.as_ref().is_some_and(|a| has(a) && a.split == split);
                     let ms = if had {
@@ -152,7 +152,7 @@ pub async fn run(space: &Space) {
                     };
                     let ack = Ack { split, ms, stamp, read: Instant::now() };
                     behind |= !has(&ack);
-                    space.facts.send_if_modified(|f| put(f, pod, ack));
+                    state.facts.send_if_modified(|f| put(f, pod, ack));
                 }
                 Err(why) => {
                     debug!(pod.name = pod, why, "Cannot read the routes of a sidecar");
@@ -162,8 +162,8 @@ pub async fn run(space: &Space) {
             }
             took += began.elapsed();
         }
-        if !space.facts.borrow().first_look.proxies && space.now().settled() {
-            space.facts.send_modify(|f| f.first_look.proxies = true);
+        if !state.facts.borrow().first_look.proxies && state.now().settled() {
+            state.facts.send_modify(|f| f.first_look.proxies = true);
         }
         let waited = desired.1.elapsed();
         let pause = match (behind || facts.borrow().expected.is_some(), waited.as_secs()) {
@@ -174,9 +174,9 @@ pub async fn run(space: &Space) {
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            Ok(()) = world.changed() => {}
+            Ok(()) = cache.changed() => {}
             Ok(()) = facts.changed(), if pause > Duration::from_millis(50) => {}
-            () = space.asked.notified(), if pause > LOOKED_AT => {}
+            () = state.asked.notified(), if pause > LOOKED_AT => {}
             else => return,
         }
     }
@@ -205,17 +205,17 @@ fn put(facts: &mut Facts, pod: &str, ack: Ack) -> bool {
 }
 
 async fn read(
-    space: &Space,
+    state: &NamespaceState,
     links: &mut BTreeMap<String, Forwarded>,
     pod: &str,
 ) -> Result<(Option<Split>, String), String> {
     if !links.contains_key(pod) {
-        let link = Forwarded::connect(&space.cluster, space.ns.as_str(), pod, ADMIN_PORT).await?;
+        let link = Forwarded::connect(&state.cluster, state.ns.as_str(), pod, ADMIN_PORT).await?;
         links.insert(pod.to_owned(), link);
     }
     let link = links.get_mut(pod).ok_or("no connection")?;
     let dump: Value = serde_json::from_slice(&link.get(ROUTES).await?).map_err(|e| e.to_string())?;
-    let host = format!("{ROUTE_HOST}.{}.svc.cluster.local", space.ns);
+    let host = format!("{ROUTE_HOST}.{}.svc.cluster.local", state.ns);
     let routes = mesh::client_routes(&dump, &host).unwrap_or_default();
     let named = routes.iter().all(|(subset, _)| !subset.is_empty());
     let split = if named { Split::normalised(routes.iter().map(|(s, w)| (s.as_str(), *w))).ok() } else { None };

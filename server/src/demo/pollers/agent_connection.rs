@@ -1,28 +1,28 @@
 //! Connections to the load agent of a client pod, by port-forward.
-use crate::demo::namespace::state::Space;
+use crate::demo::namespace::state::NamespaceState;
 use crate::k8s::open;
 use ::load::{AGENT_PORT, AgentClient, AgentError, AgentStatus, LoadSpec, Mark};
 use wire::{ApiError, Code};
 
 /// The connection for commands. It lies idle for long and may be closed meanwhile: then a fresh one is tried, once.
 pub struct Commands<'a> {
-    space: &'a Space,
+    state: &'a NamespaceState,
     pod: &'a str,
     pub client: AgentClient,
 }
 
 impl<'a> Commands<'a> {
-    pub async fn open(space: &'a Space, pod: &'a str) -> Result<Commands<'a>, AgentError> {
-        let mut client = connect(space, pod).await?;
+    pub async fn open(state: &'a NamespaceState, pod: &'a str) -> Result<Commands<'a>, AgentError> {
+        let mut client = connect(state, pod).await?;
         // A connection that never asked anything is closed soon; one that rests after an answer is kept.
         client.status().await?;
-        Ok(Commands { space, pod, client })
+        Ok(Commands { state, pod, client })
     }
 
     pub async fn set_load(&mut self, spec: &LoadSpec) -> Result<AgentStatus, AgentError> {
         match self.client.set_load(spec).await {
             Err(AgentError::Lost(_)) => {
-                self.client = connect(self.space, self.pod).await?;
+                self.client = connect(self.state, self.pod).await?;
                 self.client.set_load(spec).await
             }
             answered => answered,
@@ -32,7 +32,7 @@ impl<'a> Commands<'a> {
     pub async fn status(&mut self) -> Result<AgentStatus, AgentError> {
         match self.client.status().await {
             Err(AgentError::Lost(_)) => {
-                self.client = connect(self.space, self.pod).await?;
+                self.client = connect(self.state, self.pod).await?;
                 self.client.status().await
             }
             answered => answered,
@@ -42,7 +42,7 @@ impl<'a> Commands<'a> {
     pub async fn mark(&mut self) -> Result<Mark, AgentError> {
         match self.client.mark().await {
             Err(AgentError::Lost(_)) => {
-                self.client = connect(self.space, self.pod).await?;
+                self.client = connect(self.state, self.pod).await?;
                 self.client.mark().await
             }
             answered => answered,
@@ -50,8 +50,8 @@ impl<'a> Commands<'a> {
     }
 }
 
-pub async fn connect(space: &Space, pod: &str) -> Result<AgentClient, AgentError> {
-    let stream = open(&space.cluster, space.ns.as_str(), pod, AGENT_PORT).await.map_err(AgentError::Lost)?;
+pub async fn connect(state: &NamespaceState, pod: &str) -> Result<AgentClient, AgentError> {
+    let stream = open(&state.cluster, state.ns.as_str(), pod, AGENT_PORT).await.map_err(AgentError::Lost)?;
     AgentClient::new(stream).await
 }
 

@@ -1,7 +1,7 @@
 //! One agent that is followed: carries out commands on it, keeps its load at what is granted, and turns its snapshots into frames.
 use crate::demo::namespace::facts::Granted;
 use crate::demo::namespace::facts::{Agent, Short};
-use crate::demo::namespace::state::{Space, ToAgent};
+use crate::demo::namespace::state::{NamespaceState, ToAgent};
 use crate::demo::plan::observe::demo_pods;
 use crate::demo::pollers::agent_connection::{Commands, api_error, goes_on};
 use crate::demo::pollers::load_order::{Asked, cut, spec};
@@ -9,7 +9,7 @@ use crate::demo::view::conditions::client_without_sidecar;
 use crate::demo::view::traffic::{About, traffic};
 use crate::demo::view::verdict::endpoints;
 use crate::demo::virtual_service;
-use crate::k8s::World;
+use crate::k8s::Cache;
 use ::load::{AgentError, AgentStatus, LoadSpec, Mark, Snapshot};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use wire::{ApiError, Code, Frame, LoadOrder, Rate, Split};
 /// Frames of history: 60 s, two a second.
 const HISTORY: usize = 120;
 
-pub fn set_agent(space: &Space, agent: Agent) {
-    space.facts.send_if_modified(|f| {
+pub fn set_agent(state: &NamespaceState, agent: Agent) {
+    state.facts.send_if_modified(|f| {
         let changed = f.agent != agent;
         f.agent = agent;
         changed
@@ -30,7 +30,7 @@ pub fn set_agent(space: &Space, agent: Agent) {
 
 /// The agent that is followed, and what is known of it.
 pub struct Follower<'a> {
-    space: &'a Space,
+    state: &'a NamespaceState,
     commands: Commands<'a>,
     /// What the counts of the newest mark are about.
     marked: Option<(Option<Split>, bool)>,
@@ -46,7 +46,7 @@ pub struct Follower<'a> {
 /// What a frame needs of the namespace's objects; read once for each change of them.
 #[derive(Default)]
 struct Scene {
-    world: Option<Arc<World>>,
+    cache: Option<Arc<Cache>>,
     desired: Option<Split>,
     by_version: Option<Split>,
     with_sidecar: bool,
@@ -54,25 +54,25 @@ struct Scene {
 }
 
 impl Scene {
-    fn refresh(&mut self, space: &Space) {
-        let world = space.now();
-        if self.world.as_ref().is_some_and(|known| Arc::ptr_eq(known, &world)) {
+    fn refresh(&mut self, state: &NamespaceState) {
+        let cache = state.now();
+        if self.cache.as_ref().is_some_and(|known| Arc::ptr_eq(known, &cache)) {
             return;
         }
-        let (ns, pods) = (space.ns.as_str(), demo_pods(&world));
-        self.desired = virtual_service::find(&world, ns).and_then(|seen| virtual_service::split(&seen.object, ns));
-        self.by_version = self.desired.as_ref().and_then(|desired| virtual_service::by_version(&world, ns, desired));
+        let (ns, pods) = (state.ns.as_str(), demo_pods(&cache));
+        self.desired = virtual_service::find(&cache, ns).and_then(|seen| virtual_service::split(&seen.object, ns));
+        self.by_version = self.desired.as_ref().and_then(|desired| virtual_service::by_version(&cache, ns, desired));
         self.with_sidecar = client_without_sidecar(&pods).is_none();
         self.endpoints = endpoints(&pods);
-        self.world = Some(world);
+        self.cache = Some(cache);
     }
 }
 
 impl<'a> Follower<'a> {
-    pub fn new(space: &'a Space, commands: Commands<'a>) -> Follower<'a> {
+    pub fn new(state: &'a NamespaceState, commands: Commands<'a>) -> Follower<'a> {
         let settled_at = Instant::now() + Duration::from_millis(300);
         Follower {
-            space,
+            state,
             commands,
             marked: None,
             mark: None,
@@ -114,7 +114,7 @@ impl<'a> Follower<'a> {
                     Ok(granted) => granted.ok_or_else(|| {
                         let message = format!(
                             "The panel's cap of {} requests/s on all load together is used up.",
-                            self.space.shares.cap()
+                            self.state.shares.cap()
                         );
                         ApiError::new(
                             Code::TooManyRequests,
@@ -138,13 +138,13 @@ impl<'a> Follower<'a> {
 
     /// Starts or changes the load. Returns what is granted, or `None` where not one request a second can be.
     async fn start(&mut self, order: LoadOrder, asked: &mut Asked) -> Result<Option<Granted>, AgentError> {
-        if !self.space.shares.has_room(&self.space.ns) {
+        if !self.state.shares.has_room(&self.state.ns) {
             return Ok(None);
         }
         let mut order = if asked.order.rate == Rate::default() { order } else { order.over(&asked.order) };
         let closed = order.closed_loop().is_some();
         let wanted = if closed { Rate::at_most(Rate::MAX) } else { order.rate };
-        let granted = self.space.shares.ask(&self.space.ns, wanted);
+        let granted = self.state.shares.ask(&self.state.ns, wanted);
         match self.commands.set_load(&spec(&order, granted)).await {
             Ok(status) => {
                 // A rate alone leaves a finite run finite: the agent says which it is.
@@ -159,12 +159,12 @@ impl<'a> Follower<'a> {
                     ended: 0,
                 };
                 self.settled_at = Instant::now() + Duration::from_millis(300);
-                asked.tell(self.space);
+                asked.tell(self.state);
                 Ok(Some(Granted { rate: granted, of: wanted }))
             }
             Err(error) => {
                 // What ran before goes on.
-                asked.take_part(self.space);
+                asked.take_part(self.state);
                 Err(error)
             }
         }
@@ -174,15 +174,15 @@ impl<'a> Follower<'a> {
         let status = self.commands.set_load(&LoadSpec::rate(0)).await?;
         asked.stopped();
         (asked.run, asked.sent) = (status.snapshot.run, status.load);
-        asked.take_part(self.space);
+        asked.take_part(self.state);
         self.settled_at = Instant::now() + Duration::from_millis(300);
-        asked.tell(self.space);
+        asked.tell(self.state);
         Ok(())
     }
 
     /// Others have started or stopped: the agent is told what is granted now. The run, its counts and its end stay.
     pub async fn obey_grant(&mut self, asked: &mut Asked) -> Result<(), AgentError> {
-        let granted = self.space.shares.granted(&self.space.ns);
+        let granted = self.state.shares.granted(&self.state.ns);
         if asked.order.rate == Rate::default() {
             return Ok(());
         }
@@ -196,7 +196,7 @@ impl<'a> Follower<'a> {
             self.settled_at = Instant::now() + Duration::from_millis(300);
         }
         asked.granted = granted;
-        asked.tell(self.space);
+        asked.tell(self.state);
         Ok(())
     }
 
@@ -206,7 +206,7 @@ impl<'a> Follower<'a> {
             // It came on a new connection, from a container that was started anew: nobody has stopped the load.
             return Err(AgentError::Lost("the agent was started anew".to_owned()));
         }
-        self.scene.refresh(self.space);
+        self.scene.refresh(self.state);
         let about = (self.scene.desired.clone(), self.scene.with_sidecar);
         if self.mark.as_ref().is_some_and(|mine| is_lost(mine, &snapshot)) {
             (self.marked, self.first) = (None, None);
@@ -236,8 +236,8 @@ impl<'a> Follower<'a> {
                 run: found.snapshot.run,
                 ended: asked.ended,
             };
-            asked.take_part(self.space);
-            asked.tell(self.space);
+            asked.take_part(self.state);
+            asked.tell(self.state);
             self.obey_grant(asked).await?;
         }
         // In tens: the frames have the exact figure, and a status shall not change ten times a second.
@@ -247,7 +247,7 @@ impl<'a> Follower<'a> {
             (false, true) => Some((Short::Target, achieved)),
             (false, false) => None,
         };
-        set_agent(self.space, Agent::Connected { short });
+        set_agent(self.state, Agent::Connected { short });
         self.time_first_request(&snapshot);
         let scene = &self.scene;
         let told = traffic(
@@ -261,7 +261,7 @@ impl<'a> Follower<'a> {
             },
         );
         self.keep(&told.frame);
-        self.space.frames.send_replace(Some(Arc::new(told)));
+        self.state.frames.send_replace(Some(Arc::new(told)));
         Ok(())
     }
 
@@ -271,7 +271,7 @@ impl<'a> Follower<'a> {
             return;
         }
         self.kept_at_ms = frame.at_ms;
-        if let Ok(mut history) = self.space.history.lock() {
+        if let Ok(mut history) = self.state.history.lock() {
             history.push_back(frame.clone());
             while history.len() > HISTORY {
                 history.pop_front();
@@ -294,7 +294,7 @@ impl<'a> Follower<'a> {
             let since_mark_ms =
                 std::time::Duration::from_micros(answered_us.saturating_sub(seen.at_us)).as_secs_f64() * 1000.0;
             let (line, ms) = (*line, so_far_ms + since_mark_ms);
-            self.space.facts.send_modify(|f| {
+            self.state.facts.send_modify(|f| {
                 f.amend(line, |entry| {
                     if let Some(times) = &mut entry.times {
                         times.first_request = Some(ms);

@@ -3,7 +3,7 @@
 //! Held only while the panel has something in the namespace, so that a clean namespace has no Lease. Where leases may not be
 //! written the panel goes on without, and says so. Source: Kubernetes API reference, "Lease".
 use crate::demo::clock::clock;
-use crate::demo::namespace::state::Space;
+use crate::demo::namespace::state::NamespaceState;
 use crate::demo::plan::Presence;
 use crate::demo::plan::observe::observe;
 use crate::k8s::{Held, LEASE, LeaseLock, Seize, reason_of};
@@ -18,42 +18,42 @@ use wire::{ApiError, Code};
 pub const RENEW: Duration = Duration::from_secs(25);
 
 /// Whether the panel has anything in the namespace that another one should keep its hands off.
-fn needed(space: &Space) -> bool {
-    let busy = space.facts.borrow().goal != Default::default();
-    busy || observe(&space.now()).objects.values().any(|o| matches!(o.presence, Presence::Ours | Presence::Terminating))
+fn needed(state: &NamespaceState) -> bool {
+    let busy = state.facts.borrow().goal != Default::default();
+    busy || observe(&state.now()).objects.values().any(|o| matches!(o.presence, Presence::Ours | Presence::Terminating))
 }
 
 /// Runs as long as the namespace is looked after; does nothing where panels have no name.
-pub async fn run(space: &Space) {
-    let Some(me) = space.identity.as_deref() else {
-        looked(space);
+pub async fn run(state: &NamespaceState) {
+    let Some(me) = state.identity.as_deref() else {
+        looked(state);
         return std::future::pending().await;
     };
-    let (mut world, mut facts) = (space.world.subscribe(), space.facts.subscribe());
-    let _ = space.settled().await;
-    let mut lock = LeaseLock::new(&space.cluster, space.ns.as_str(), me);
+    let (mut cache, mut facts) = (state.cache.subscribe(), state.facts.subscribe());
+    let _ = state.settled().await;
+    let mut lock = LeaseLock::new(&state.cluster, state.ns.as_str(), me);
     // Another panel's taking over is seen at once, not at the next renewal.
     let one = watcher::Config::default().fields(&format!("metadata.name={LEASE}")).timeout(290);
     let mut watched = std::pin::pin!(watcher::watcher(lock.api(), one).default_backoff());
     let mut watching = true;
     loop {
-        let mine = space.facts.borrow().held == Held::Ours;
-        if needed(space) {
-            let held = told(space, lock.hold(Seize::No).await);
-            keep(space, held);
+        let mine = state.facts.borrow().held == Held::Ours;
+        if needed(state) {
+            let held = told(state, lock.hold(Seize::No).await);
+            keep(state, held);
         } else if mine {
-            release(space).await;
-        } else if space.facts.borrow().held != Held::Free {
+            release(state).await;
+        } else if state.facts.borrow().held != Held::Free {
             // Nothing of ours is here; another panel that holds it all the same is worth knowing.
             let seen = lock.look().await;
-            let held = told(space, seen);
-            keep(space, held);
+            let held = told(state, seen);
+            keep(state, held);
         }
-        looked(space);
+        looked(state);
         let due = tokio::time::Instant::now() + RENEW;
         // Until then it is got where it is needed, and given back where it is not any more.
         let settled = || {
-            let (needed, held) = (needed(space), space.facts.borrow().held.clone());
+            let (needed, held) = (needed(state), state.facts.borrow().held.clone());
             !(needed && held == Held::Free || !needed && held == Held::Ours)
         };
         while settled() {
@@ -62,17 +62,17 @@ pub async fn run(space: &Space) {
                 Some(event) = watched.next(), if watching => match event {
                     Ok(Event::Apply(lease) | Event::InitApply(lease)) => {
                         let held = lock.saw(Some(lease));
-                        keep(space, held);
+                        keep(state, held);
                     }
                     Ok(Event::Delete(_)) => {
                         let held = lock.saw(None);
-                        keep(space, held);
+                        keep(state, held);
                     }
                     Ok(Event::Init | Event::InitDone) => {}
                     // Without the right to watch, the renewals have to do.
                     Err(error) => watching = !matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403),
                 },
-                Ok(()) = world.changed() => {}
+                Ok(()) = cache.changed() => {}
                 Ok(()) = facts.changed() => {}
                 else => return,
             }
@@ -84,12 +84,12 @@ pub async fn run(space: &Space) {
     }
 }
 
-fn looked(space: &Space) {
-    space.facts.send_if_modified(|f| !std::mem::replace(&mut f.first_look.lease, true));
+fn looked(state: &NamespaceState) {
+    state.facts.send_if_modified(|f| !std::mem::replace(&mut f.first_look.lease, true));
 }
 
 /// What an answer comes to. One that could not be had leaves things as they were.
-fn told(space: &Space, answer: Result<Held, kube::Error>) -> Held {
+fn told(state: &NamespaceState, answer: Result<Held, kube::Error>) -> Held {
     match answer {
         Ok(held) => held,
         // The namespace is not there, or it is going.
@@ -97,26 +97,26 @@ fn told(space: &Space, answer: Result<Held, kube::Error>) -> Held {
             Held::Free
         }
         Err(kube::Error::Api(status)) if status.code == 403 => Held::CannotTell(status.message.clone()),
-        Err(_) => space.facts.borrow().held.clone(),
+        Err(_) => state.facts.borrow().held.clone(),
     }
 }
 
 /// Takes note of who holds the Lease.
-pub fn keep(space: &Space, held: Held) {
-    let before = space.facts.borrow().held.clone();
+pub fn keep(state: &NamespaceState, held: Held) {
+    let before = state.facts.borrow().held.clone();
     if before == held {
         return;
     }
     match &held {
-        Held::Ours => info!(namespace = %space.ns, "This panel acts on the namespace"),
+        Held::Ours => info!(namespace = %state.ns, "This panel acts on the namespace"),
         Held::Other { holder, .. } => {
-            info!(namespace = %space.ns, holder, "Another panel acts on the namespace: this one looks on")
+            info!(namespace = %state.ns, holder, "Another panel acts on the namespace: this one looks on")
         }
-        Held::CannotTell(why) => warn!(namespace = %space.ns, why, "No Lease: another panel may act at the same time"),
+        Held::CannotTell(why) => warn!(namespace = %state.ns, why, "No Lease: another panel may act at the same time"),
         Held::Free => {}
     }
     let lost = before == Held::Ours && matches!(held, Held::Other { .. });
-    space.facts.send_modify(|f| {
+    state.facts.send_modify(|f| {
         f.held = held.clone();
         if let (true, Some(id)) = (lost, f.operation.as_ref().map(|o| o.id)) {
             f.goal = Default::default();
@@ -137,32 +137,32 @@ fn refusal(held: &Held) -> ApiError {
 }
 
 /// Renews the Lease of a namespace at rest, which is all that is done for it.
-pub async fn renew(space: &Space) {
-    let Some(me) = space.identity.as_deref() else { return };
-    let held = told(space, LeaseLock::new(&space.cluster, space.ns.as_str(), me).hold(Seize::No).await);
-    keep(space, held);
+pub async fn renew(state: &NamespaceState) {
+    let Some(me) = state.identity.as_deref() else { return };
+    let held = told(state, LeaseLock::new(&state.cluster, state.ns.as_str(), me).hold(Seize::No).await);
+    keep(state, held);
 }
 
 /// Before a verb changes anything. Errors: another panel holds the namespace.
-pub async fn may_act(space: &Space) -> Result<(), ApiError> {
-    let Some(me) = space.identity.as_deref() else { return Ok(()) };
-    let known = space.facts.borrow().held.clone();
+pub async fn may_act(state: &NamespaceState) -> Result<(), ApiError> {
+    let Some(me) = state.identity.as_deref() else { return Ok(()) };
+    let known = state.facts.borrow().held.clone();
     let held = match known {
         Held::Ours => return Ok(()),
-        _ => told(space, LeaseLock::new(&space.cluster, space.ns.as_str(), me).hold(Seize::No).await),
+        _ => told(state, LeaseLock::new(&state.cluster, state.ns.as_str(), me).hold(Seize::No).await),
     };
-    keep(space, held.clone());
+    keep(state, held.clone());
     if matches!(held, Held::Other { .. }) { Err(refusal(&held)) } else { Ok(()) }
 }
 
 /// Gives it back: nobody has to wait for its end.
-pub async fn release(space: &Space) {
-    let Some(me) = space.identity.as_deref() else { return };
-    if space.facts.borrow().held != Held::Ours {
+pub async fn release(state: &NamespaceState) {
+    let Some(me) = state.identity.as_deref() else { return };
+    if state.facts.borrow().held != Held::Ours {
         return;
     }
-    if let Err(error) = LeaseLock::new(&space.cluster, space.ns.as_str(), me).release().await {
-        tracing::debug!(namespace = %space.ns, why = reason_of(&error), "The Lease was not given back: it ends by itself");
+    if let Err(error) = LeaseLock::new(&state.cluster, state.ns.as_str(), me).release().await {
+        tracing::debug!(namespace = %state.ns, why = reason_of(&error), "The Lease was not given back: it ends by itself");
     }
-    keep(space, Held::Free);
+    keep(state, Held::Free);
 }

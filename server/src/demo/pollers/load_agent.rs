@@ -5,7 +5,7 @@
 use crate::demo::clock::now_ms;
 use crate::demo::namespace::facts::Agent;
 use crate::demo::namespace::facts::Granted;
-use crate::demo::namespace::state::{Space, ToAgent};
+use crate::demo::namespace::state::{NamespaceState, ToAgent};
 use crate::demo::plan::observe::{client_pod, demo_pods};
 use crate::demo::pollers::agent_connection::{Commands, connect};
 use crate::demo::pollers::follower::{Follower, set_agent};
@@ -30,47 +30,47 @@ const RESTING: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_millis(100);
 
 /// Runs as long as the namespace is awake.
-pub async fn run(space: &Space, inbox: &mut mpsc::Receiver<ToAgent>) {
-    let mut world = space.world.subscribe();
-    let mut stops = space.shares.stops();
+pub async fn run(state: &NamespaceState, inbox: &mut mpsc::Receiver<ToAgent>) {
+    let mut cache = state.cache.subscribe();
+    let mut stops = state.shares.stops();
     let mut asked = Asked { stops: *stops.borrow_and_update(), ..Asked::default() };
     let mut pause = Duration::from_millis(100);
     loop {
-        let Some(pod) = ready_client(space) else {
-            set_agent(space, Agent::Absent);
+        let Some(pod) = ready_client(state) else {
+            set_agent(state, Agent::Absent);
             // Others may use what is not sent.
-            space.shares.ask(&space.ns, Rate::default());
-            looked(space);
-            silence(space);
+            state.shares.ask(&state.ns, Rate::default());
+            looked(state);
+            silence(state);
             tokio::select! {
                 Some(command) = inbox.recv() => {
                     if refuse(command) {
                         asked.stopped();
-                        asked.tell(space);
+                        asked.tell(state);
                     }
                 }
                 Ok(()) = stops.changed() => {
                     asked.stops = *stops.borrow_and_update();
                     asked.stopped();
-                    asked.tell(space);
+                    asked.tell(state);
                 }
-                Ok(()) = world.changed() => {}
+                Ok(()) = cache.changed() => {}
                 else => return,
             }
             continue;
         };
         let began = Instant::now();
-        let ended = follow(space, &pod, inbox, &mut asked).await;
-        if !is_there(space, &pod) {
-            asked.give_up_run(space);
+        let ended = follow(state, &pod, inbox, &mut asked).await;
+        if !is_there(state, &pod) {
+            asked.give_up_run(state);
         }
         if let Err(why) = &ended {
             debug!(pod.name = pod, %why, "The load agent is not followed any more");
             // A pod that is being replaced loses its agent first; that is no news.
-            if ready_client(space).as_deref() == Some(&pod) && began.elapsed() < SILENCE {
-                set_agent(space, Agent::Unreachable(why.to_string()));
+            if ready_client(state).as_deref() == Some(&pod) && began.elapsed() < SILENCE {
+                set_agent(state, Agent::Unreachable(why.to_string()));
             }
-            looked(space);
+            looked(state);
         }
         pause = if began.elapsed() > SILENCE {
             Duration::from_millis(100)
@@ -82,32 +82,32 @@ pub async fn run(space: &Space, inbox: &mut mpsc::Receiver<ToAgent>) {
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            Ok(()) = world.changed() => {}
+            Ok(()) = cache.changed() => {}
         }
     }
 }
 
 /// The client was looked at, or it is known that there is none.
-fn looked(space: &Space) {
-    if space.now().settled() {
-        space.facts.send_if_modified(|f| !std::mem::replace(&mut f.first_look.agent, true));
+fn looked(state: &NamespaceState) {
+    if state.now().settled() {
+        state.facts.send_if_modified(|f| !std::mem::replace(&mut f.first_look.agent, true));
     }
 }
 
-fn ready_client(space: &Space) -> Option<String> {
-    client_pod(&demo_pods(&space.now())).filter(|p| p.ready).map(|p| p.view.name.clone())
+fn ready_client(state: &NamespaceState) -> Option<String> {
+    client_pod(&demo_pods(&state.now())).filter(|p| p.ready).map(|p| p.view.name.clone())
 }
 
-fn is_there(space: &Space, pod: &str) -> bool {
-    demo_pods(&space.now()).iter().any(|p| p.view.name == pod && !p.terminating)
+fn is_there(state: &NamespaceState, pod: &str) -> bool {
+    demo_pods(&state.now()).iter().any(|p| p.view.name == pod && !p.terminating)
 }
 
 /// Without a client nothing is sent, and the page shall not show otherwise.
-fn silence(space: &Space) {
-    let stale = space.frames.borrow().as_ref().is_some_and(|t| t.frame.target_rate > 0.0 || t.achieved_rate > 0.0);
+fn silence(state: &NamespaceState) {
+    let stale = state.frames.borrow().as_ref().is_some_and(|t| t.frame.target_rate > 0.0 || t.achieved_rate > 0.0);
     if stale {
-        let desired = space.status.borrow().desired.clone();
-        space.frames.send_replace(Some(Arc::new(Traffic {
+        let desired = state.status.borrow().desired.clone();
+        state.frames.send_replace(Some(Arc::new(Traffic {
             frame: Frame { at_ms: now_ms(), desired, ..Frame::default() },
             ..Traffic::default()
         })));
@@ -132,20 +132,20 @@ fn refuse(command: ToAgent) -> bool {
 
 /// Follows one pod's agent. `Ok` when another pod takes over.
 async fn follow(
-    space: &Space,
+    state: &NamespaceState,
     pod: &str,
     inbox: &mut mpsc::Receiver<ToAgent>,
     asked: &mut Asked,
 ) -> Result<(), AgentError> {
-    let mut commands = Commands::open(space, pod).await?;
-    let (mut stops, mut grants) = (space.shares.stops(), space.shares.changes());
+    let mut commands = Commands::open(state, pod).await?;
+    let (mut stops, mut grants) = (state.shares.stops(), state.shares.changes());
     let found = commands.client.status().await?;
     let running = found.load.rate;
     let stops_so_far = *stops.borrow_and_update();
     if asked.stops != stops_so_far {
         // The switch was used while there was no connection. It is obeyed once the agent has said so.
         asked.stopped();
-        asked.take_part(space);
+        asked.take_part(state);
         asked.run = commands.set_load(&LoadSpec::rate(0)).await?.snapshot.run;
         asked.stops = stops_so_far;
     } else if asked.order.rate != Rate::default()
@@ -154,12 +154,12 @@ async fn follow(
         && asked.is_of_another_agent(&found.snapshot)
     {
         info!(pod.name = pod, rate = asked.order.rate.per_second(), "The load goes on from `{pod}`");
-        asked.take_part(space);
+        asked.take_part(state);
         let status = commands.set_load(&spec(&asked.order, asked.granted)).await?;
         (asked.run, asked.sent) = (status.snapshot.run, status.load);
     } else {
         if asked.is_of_another_agent(&found.snapshot) {
-            asked.give_up_run(space);
+            asked.give_up_run(state);
         }
         asked.run = found.snapshot.run;
         // What was cut down here before runs as it was sent, and is still asked for in full.
@@ -169,20 +169,20 @@ async fn follow(
         }
         asked.sent = found.load;
         asked.granted = Rate::at_most(running);
-        asked.take_part(space);
+        asked.take_part(state);
     }
     asked.agent = found.snapshot.agent;
-    asked.tell(space);
-    let mut follower = Follower::new(space, commands);
+    asked.tell(state);
+    let mut follower = Follower::new(state, commands);
     follower.obey_grant(asked).await?;
     follower.take(found.snapshot, asked).await?;
-    looked(space);
-    let mut world = space.world.subscribe();
+    looked(state);
+    let mut cache = state.cache.subscribe();
     let mut snapshots = None;
     let mut next_poll = Instant::now() + UNSEEN;
     loop {
-        match (&snapshots, space.is_viewed()) {
-            (None, true) => snapshots = Some(connect(space, pod).await?.snapshots().await?),
+        match (&snapshots, state.is_viewed()) {
+            (None, true) => snapshots = Some(connect(state, pod).await?.snapshots().await?),
             (Some(_), false) => {
                 snapshots = None;
                 next_poll = Instant::now() + UNSEEN;
@@ -212,7 +212,7 @@ async fn follow(
                 };
                 next_poll = Instant::now() + pause;
             }
-            () = space.asked.notified(), if !streams => next_poll = next_poll.min(Instant::now() + SOON),
+            () = state.asked.notified(), if !streams => next_poll = next_poll.min(Instant::now() + SOON),
             Some(command) = inbox.recv() => {
                 follower.command(command, asked).await?;
                 next_poll = next_poll.min(Instant::now() + SOON);
@@ -224,12 +224,12 @@ async fn follow(
                 follower.stop(asked).await?;
                 asked.stops = stops_so_far;
             }
-            Ok(()) = world.changed() => {
-                if !is_there(space, pod) {
+            Ok(()) = cache.changed() => {
+                if !is_there(state, pod) {
                     return Ok(());
                 }
-                if ready_client(space).is_some_and(|newest| newest != pod) {
-                    asked.give_up_run(space);
+                if ready_client(state).is_some_and(|newest| newest != pod) {
+                    asked.give_up_run(state);
                     // The old pod may live on where somebody scaled the client.
                     let _ = follower.hand_over().await;
                     asked.handed_over();

@@ -1,7 +1,7 @@
 //! The load that is asked for in a namespace, what of it is granted, and how the agent is told.
 use crate::demo::namespace::facts::Granted;
 use crate::demo::namespace::facts::Line;
-use crate::demo::namespace::state::Space;
+use crate::demo::namespace::state::NamespaceState;
 use ::load::{LoadSpec, Snapshot};
 use app::text::thousands;
 use wire::{ApiError, Code, LoadOrder, Rate, Verb};
@@ -54,21 +54,21 @@ impl Asked {
     }
 
     /// Asks for a part of what all generators together may send.
-    pub fn take_part(&mut self, space: &Space) {
-        self.granted = space.shares.ask(&space.ns, self.wants());
+    pub fn take_part(&mut self, state: &NamespaceState) {
+        self.granted = state.shares.ask(&state.ns, self.wants());
     }
 
     /// Tells what is asked for and granted.
-    pub fn tell(&self, space: &Space) {
+    pub fn tell(&self, state: &NamespaceState) {
         let (load, granted) = (self.order.rate, Granted { rate: self.granted, of: self.wants() });
-        space.facts.send_if_modified(|f| {
+        state.facts.send_if_modified(|f| {
             let before = (std::mem::replace(&mut f.load, load), std::mem::replace(&mut f.granted, granted));
             before != (load, granted)
         });
     }
 
     /// A finite run ends with its pod: the next one could not know which requests are still to come. That is said, not passed over.
-    pub fn give_up_run(&mut self, space: &Space) {
+    pub fn give_up_run(&mut self, state: &NamespaceState) {
         let (Some(requests), true) = (self.order.requests, self.order.rate != Rate::default()) else { return };
         let what = format!("run of {} requests ended at {}", thousands(requests), thousands(self.ended));
         let message = format!(
@@ -78,11 +78,11 @@ impl Asked {
         );
         let error = ApiError::new(Code::NoClient, message, "Start it again when the client is ready.");
         self.stopped();
-        space.facts.send_modify(|f| {
+        state.facts.send_modify(|f| {
             f.note(Line { verb: Some(Verb::Load), what, error: Some(error), ..Line::default() });
         });
-        self.take_part(space);
-        self.tell(space);
+        self.take_part(state);
+        self.tell(state);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Istio's `istio_requests_total` where it is there, else Envoy's counters of the route's clusters (shown by the annotation on the
 //! client's pods). Source: Istio's "Standard Metrics"; Envoy's "Cluster manager statistics"; the Prometheus text format.
 use crate::demo::namespace::facts::Counts;
-use crate::demo::namespace::state::Space;
+use crate::demo::namespace::state::NamespaceState;
 use crate::demo::objects::ROUTE_HOST;
 use crate::demo::pollers::acks::client_proxies;
 use crate::k8s::Forwarded;
@@ -102,16 +102,16 @@ fn labels(mut rest: &str) -> Option<(BTreeMap<String, String>, &str)> {
 }
 
 /// Keeps the facts' counts up to date while somebody looks at the namespace.
-pub async fn run(space: &Space) {
+pub async fn run(state: &NamespaceState) {
     let mut links: BTreeMap<String, Forwarded> = BTreeMap::new();
     loop {
-        let pods = client_proxies(space);
+        let pods = client_proxies(state);
         links.retain(|pod, _| pods.contains(pod));
         let mut sum = Counts::new();
         for pod in &pods {
-            match read(space, &mut links, pod).await {
+            match read(state, &mut links, pod).await {
                 Ok(text) => {
-                    for (version, (requests, failed)) in counts(&text, space.ns.as_str()) {
+                    for (version, (requests, failed)) in counts(&text, state.ns.as_str()) {
                         let entry = sum.entry(version).or_default();
                         (entry.0, entry.1) = (entry.0 + requests, entry.1 + failed);
                     }
@@ -122,25 +122,25 @@ pub async fn run(space: &Space) {
                 }
             }
         }
-        space.facts.send_if_modified(|f| {
+        state.facts.send_if_modified(|f| {
             let changed = f.sidecars != sum;
             f.sidecars = sum;
             changed
         });
         tokio::time::sleep(PAUSE).await;
         // Nobody looks: nothing changes that anybody needs to know.
-        while !space.is_attended() {
+        while !state.is_attended() {
             links.clear();
-            space.asked.notified().await;
+            state.asked.notified().await;
             // Who asks may only now begin to look.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 }
 
-async fn read(space: &Space, links: &mut BTreeMap<String, Forwarded>, pod: &str) -> Result<String, String> {
+async fn read(state: &NamespaceState, links: &mut BTreeMap<String, Forwarded>, pod: &str) -> Result<String, String> {
     if !links.contains_key(pod) {
-        links.insert(pod.to_owned(), Forwarded::connect(&space.cluster, space.ns.as_str(), pod, STATS_PORT).await?);
+        links.insert(pod.to_owned(), Forwarded::connect(&state.cluster, state.ns.as_str(), pod, STATS_PORT).await?);
     }
     let link = links.get_mut(pod).ok_or("no connection")?;
     Ok(String::from_utf8_lossy(&link.get(STATS).await?).into_owned())

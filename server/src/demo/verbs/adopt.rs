@@ -1,6 +1,6 @@
 //! Takes over the weights another manager wrote: a forced apply of what is shown. Accepted when it is done.
 //! Errors: `not_found` where nobody else owns the route, `refused`.
-use crate::demo::namespace::state::Space;
+use crate::demo::namespace::state::NamespaceState;
 use crate::demo::verbs::weights::{Force, shift};
 use crate::demo::view::status;
 use crate::demo::virtual_service;
@@ -8,17 +8,17 @@ use tokio::time::Instant;
 use wire::{ApiError, Code, Operation, Split, Verb};
 
 /// Theirs becomes ours.
-pub async fn adopt(space: &Space, by: &str) -> Result<Operation, ApiError> {
-    take(space, by, Verb::Adopt).await
+pub async fn adopt(state: &NamespaceState, by: &str) -> Result<Operation, ApiError> {
+    take(state, by, Verb::Adopt).await
 }
 
 /// Takes the route over, with their weights or with ours.
-pub async fn take(space: &Space, by: &str, verb: Verb) -> Result<Operation, ApiError> {
+pub async fn take(state: &NamespaceState, by: &str, verb: Verb) -> Result<Operation, ApiError> {
     let asked = Instant::now();
-    let _turn = space.route_turn.lock().await;
-    let world = space.looked_at(|look| look.proxies).await?;
-    let ns = space.ns.as_str();
-    let claim = virtual_service::find(&world, ns).and_then(|seen| status::claim(seen, ns, &space.facts.borrow()));
+    let _turn = state.route_turn.lock().await;
+    let cache = state.looked_at(|look| look.proxies).await?;
+    let ns = state.ns.as_str();
+    let claim = virtual_service::find(&cache, ns).and_then(|seen| status::claim(seen, ns, &state.facts.borrow()));
     let Some(claim) = claim else {
         return Err(ApiError::new(
             Code::NotFound,
@@ -31,11 +31,11 @@ pub async fn take(space: &Space, by: &str, verb: Verb) -> Result<Operation, ApiE
         ApiError::new(Code::NotFound, "There are no weights to take over.", "Set the weights instead.")
     })?;
     let mut begun = None;
-    space.facts.send_modify(|f| {
+    state.facts.send_modify(|f| {
         begun = Some(f.begin_if_idle(verb, by, &format!("taking the route over from {}", claim.manager)))
     });
     let operation = begun.unwrap_or_else(|| crate::demo::namespace::facts::Facts::default().begin(verb, by, ""));
-    let outcome = shift(space, by, &split, asked, Force::Clicked).await;
-    space.facts.send_modify(|f| f.end(operation.id, outcome.as_ref().err().cloned()));
+    let outcome = shift(state, by, &split, asked, Force::Clicked).await;
+    state.facts.send_modify(|f| f.end(operation.id, outcome.as_ref().err().cloned()));
     outcome.map(|_| operation)
 }

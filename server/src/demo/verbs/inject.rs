@@ -1,7 +1,7 @@
 //! Adds or removes sidecars: an explicit `"true"` or `"false"` on the pod templates, then a rollout.
 //! Accepted at once; pods are replaced one by one. Errors: `not_deployed`; later, in the operation: `not_ours`, `refused`, `timeout`.
 use crate::demo::namespace::facts::Line;
-use crate::demo::namespace::state::Space;
+use crate::demo::namespace::state::NamespaceState;
 use crate::demo::objects::Id;
 use crate::demo::plan::observe::observe;
 use crate::demo::plan::{Goal, Presence};
@@ -9,8 +9,8 @@ use crate::demo::view::commands;
 use wire::{ApiError, Code, InjectRequest, Operation, Verb, WorkloadName};
 
 /// The workloads that are named; without names, those of the three that are there.
-pub async fn inject(space: &Space, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {
-    let seen = observe(&*space.settled().await?);
+pub async fn inject(state: &NamespaceState, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {
+    let seen = observe(&*state.settled().await?);
     let there = |id: &Id| seen.objects.get(id).is_some_and(|o| o.presence != Presence::Absent);
     let all = [Id::V1, Id::V2, Id::CLIENT];
     let ids: Vec<Id> = match &request.workloads {
@@ -33,9 +33,9 @@ pub async fn inject(space: &Space, by: &str, request: InjectRequest) -> Result<O
     }
     let names: Vec<&str> = ids.iter().map(|id| id.name).collect();
     let what = format!("{} sidecars: {}", if request.inject { "inject" } else { "remove" }, names.join(", "));
-    let command = commands::inject(space, &names, request.inject);
+    let command = commands::inject(state, &names, request.inject);
     let goal = Goal { inject: ids.into_iter().map(|id| (id, request.inject)).collect(), ..Goal::default() };
-    Ok(space.pursue(
+    Ok(state.pursue(
         Verb::Inject,
         by,
         goal,

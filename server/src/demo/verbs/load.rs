@@ -1,17 +1,17 @@
 //! Starts, changes or stops the load: the hub tells the client's agent. The operation's step says how much of it is granted where the
 //! cap on all load together takes something away. Errors: `no_client`, `cluster_unreachable`, `bad_request`, `too_many_requests`.
 use crate::demo::namespace::facts::Line;
-use crate::demo::namespace::state::{Space, ToAgent};
+use crate::demo::namespace::state::{NamespaceState, ToAgent};
 use crate::demo::view::commands;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use wire::{ApiError, Code, LoadOrder, Operation, Verb};
 
 /// Answers when the agent has taken it.
-pub async fn load(space: &Space, by: &str, order: LoadOrder) -> Result<Operation, ApiError> {
+pub async fn load(state: &NamespaceState, by: &str, order: LoadOrder) -> Result<Operation, ApiError> {
     let rate = order.rate.per_second();
     let requests = order.requests;
-    let command = commands::load_of(space, &serde_json::to_string(&order).unwrap_or_default());
+    let command = commands::load_of(state, &serde_json::to_string(&order).unwrap_or_default());
     let (answer, taken) = oneshot::channel();
     let gone = || {
         ApiError::new(
@@ -20,7 +20,7 @@ pub async fn load(space: &Space, by: &str, order: LoadOrder) -> Result<Operation
             "It is asked again as soon as its pod is ready.",
         )
     };
-    if space.stop.is_cancelled() && rate > 0 {
+    if state.stop.is_cancelled() && rate > 0 {
         // Nothing runs where there is no such namespace.
         return Err(ApiError::new(
             Code::NoClient,
@@ -29,8 +29,8 @@ pub async fn load(space: &Space, by: &str, order: LoadOrder) -> Result<Operation
         ));
     }
     // One that just woke up has yet to find its client.
-    let _ = space.looked_at(|look| look.agent).await;
-    space.to_agent.send(ToAgent::Load(order, answer)).await.map_err(|_| gone())?;
+    let _ = state.looked_at(|look| look.agent).await;
+    state.to_agent.send(ToAgent::Load(order, answer)).await.map_err(|_| gone())?;
     let outcome = match tokio::time::timeout(Duration::from_secs(5), taken).await {
         Ok(Ok(outcome)) => outcome,
         _ => Err(gone()),
@@ -41,7 +41,7 @@ pub async fn load(space: &Space, by: &str, order: LoadOrder) -> Result<Operation
         None => format!("load {rate}/s"),
     };
     let mut operation = None;
-    space.facts.send_modify(|f| {
+    state.facts.send_modify(|f| {
         let line = Line {
             by: by.to_owned(),
             verb: Some(Verb::Load),

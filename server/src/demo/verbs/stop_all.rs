@@ -1,7 +1,7 @@
 //! Stops the load of every namespace at once.
 use crate::demo::namespace::facts::Line;
 use crate::demo::namespace::rate_shares::Shares;
-use crate::demo::namespace::state::{Space, ToAgent};
+use crate::demo::namespace::state::{NamespaceState, ToAgent};
 use crate::demo::pollers::generators::{AT_ONCE, PATIENCE, agent, clients};
 use crate::demo::view::commands;
 use crate::k8s::Cluster;
@@ -15,19 +15,19 @@ use wire::{LoadOrder, Namespace, Rate, StoppedAll, Verb};
 
 /// Stops every generator: those that are looked after, and those of every other client that can be found. A Lease of another panel
 /// is no obstacle: this is the emergency brake. Who asked ends up in each namespace's log.
-pub async fn stop_all(cluster: &Cluster, shares: &Shares, spaces: Vec<Arc<Space>>, by: &str) -> StoppedAll {
+pub async fn stop_all(cluster: &Cluster, shares: &Shares, registry: Vec<Arc<NamespaceState>>, by: &str) -> StoppedAll {
     let loaded: BTreeSet<Namespace> =
-        spaces.iter().filter(|s| s.facts.borrow().load != Rate::default()).map(|s| s.ns.clone()).collect();
+        registry.iter().filter(|s| s.facts.borrow().load != Rate::default()).map(|s| s.ns.clone()).collect();
     // From here on no hub starts anything of what was asked for before, whatever becomes of its connection. A generator that a hub has
     // taken up in this moment is registered, and stopped before its own facts tell of it.
     let mut running = shares.stop_all();
     running.extend(loaded);
-    let loaded: Vec<Arc<Space>> = spaces.iter().filter(|s| running.contains(&s.ns)).cloned().collect();
+    let loaded: Vec<Arc<NamespaceState>> = registry.iter().filter(|s| running.contains(&s.ns)).cloned().collect();
     let looked_after = futures::stream::iter(
-        loaded.into_iter().map(|space| async move { (space.ns.clone(), stop_by_hub(&space).await) }),
+        loaded.into_iter().map(|state| async move { (state.ns.clone(), stop_by_hub(&state).await) }),
     );
     let by_hub: BTreeMap<Namespace, bool> = looked_after.buffer_unordered(AT_ONCE).collect().await;
-    let named: Vec<Namespace> = spaces.iter().map(|s| s.ns.clone()).collect();
+    let named: Vec<Namespace> = registry.iter().map(|s| s.ns.clone()).collect();
     let (others, failed) = clients(cluster, named).await;
     if failed > 0 {
         warn!(failed, "The stop-all switch cannot list all load clients; those of unknown namespaces may send");
@@ -66,9 +66,9 @@ pub async fn stop_all(cluster: &Cluster, shares: &Shares, spaces: Vec<Arc<Space>
     report.stopped.sort();
     report.failed.sort();
     info!(by, stopped = report.stopped.len(), failed = report.failed.len(), "All load is stopped by {by}");
-    for space in spaces.iter().filter(|space| report.stopped.contains(&space.ns)) {
-        let command = commands::load(space, "0", None);
-        space.facts.send_modify(|f| {
+    for state in registry.iter().filter(|state| report.stopped.contains(&state.ns)) {
+        let command = commands::load(state, "0", None);
+        state.facts.send_modify(|f| {
             f.note(Line {
                 by: by.to_owned(),
                 verb: Some(Verb::Load),
@@ -81,10 +81,10 @@ pub async fn stop_all(cluster: &Cluster, shares: &Shares, spaces: Vec<Arc<Space>
     report
 }
 
-async fn stop_by_hub(space: &Space) -> bool {
+async fn stop_by_hub(state: &NamespaceState) -> bool {
     let (answer, taken) = oneshot::channel();
     let asking = async {
-        space.to_agent.send(ToAgent::Load(LoadOrder::default(), answer)).await.ok()?;
+        state.to_agent.send(ToAgent::Load(LoadOrder::default(), answer)).await.ok()?;
         taken.await.ok()?.ok()
     };
     tokio::time::timeout(PATIENCE, asking).await.is_ok_and(|stopped| stopped.is_some())

@@ -1,27 +1,27 @@
 //! Takes a namespace over from another panel. Answers when it is done. Errors: `not_found` where no other panel holds it.
 use crate::demo::namespace::facts::Line;
-use crate::demo::namespace::state::Space;
+use crate::demo::namespace::state::NamespaceState;
 use crate::demo::pollers::lease::keep;
 use crate::demo::view::commands;
 use crate::k8s::{Held, LeaseLock, Seize, api_error};
 use wire::{ApiError, Code, Operation, Verb};
 
 /// Takes the namespace over from another panel. Answers when it is done.
-pub async fn take_over(space: &Space, by: &str) -> Result<Operation, ApiError> {
-    let before = space.facts.borrow().held.clone();
-    let (Some(me), Held::Other { holder, .. }) = (space.identity.as_deref(), &before) else {
+pub async fn take_over(state: &NamespaceState, by: &str) -> Result<Operation, ApiError> {
+    let before = state.facts.borrow().held.clone();
+    let (Some(me), Held::Other { holder, .. }) = (state.identity.as_deref(), &before) else {
         return Err(ApiError::new(
             Code::NotFound,
             "No other panel acts on this namespace.",
             "There is nothing to take over.",
         ));
     };
-    let mut lock = LeaseLock::new(&space.cluster, space.ns.as_str(), me);
+    let mut lock = LeaseLock::new(&state.cluster, state.ns.as_str(), me);
     let held = lock.hold(Seize::Clicked).await.map_err(|e| api_error("take over the Lease", &e))?;
-    keep(space, held);
-    let command = commands::takeover(space, me);
+    keep(state, held);
+    let command = commands::takeover(state, me);
     let mut operation = None;
-    space.facts.send_modify(|f| {
+    state.facts.send_modify(|f| {
         f.note(Line {
             by: by.to_owned(),
             verb: Some(Verb::Takeover),

@@ -1,7 +1,7 @@
 //! Removes everything that carries our label, waits until it is gone, and tells what is left and whose it is.
 //! Accepted at once. Errors later, in the operation: `forbidden`, `timeout`.
 use crate::demo::namespace::facts::{Left, Line};
-use crate::demo::namespace::state::{Space, ToAgent};
+use crate::demo::namespace::state::{NamespaceState, ToAgent};
 use crate::demo::objects::Id;
 use crate::demo::plan::Goal;
 use crate::demo::plan::observe::mesh_served;
@@ -12,15 +12,15 @@ use tokio::sync::oneshot;
 use wire::{ApiError, LoadOrder, Operation, Rate, Verb};
 
 /// Clean-up. It cancels what is under way.
-pub async fn teardown(space: &Space, by: &str) -> Result<Operation, ApiError> {
-    let command = commands::teardown(space);
+pub async fn teardown(state: &NamespaceState, by: &str) -> Result<Operation, ApiError> {
+    let command = commands::teardown(state);
     let line =
         Line { by: by.to_owned(), verb: Some(Verb::Teardown), what: "clean up".to_owned(), command, ..Line::default() };
     // The load ends with its pod anyway; this only makes the end orderly.
     let (answer, _) = oneshot::channel();
-    let _ = space.to_agent.try_send(ToAgent::Load(LoadOrder::default(), answer));
-    let operation = space.pursue(Verb::Teardown, by, Goal { teardown: true, ..Goal::default() }, line);
-    space.facts.send_modify(|f| {
+    let _ = state.to_agent.try_send(ToAgent::Load(LoadOrder::default(), answer));
+    let operation = state.pursue(Verb::Teardown, by, Goal { teardown: true, ..Goal::default() }, line);
+    state.facts.send_modify(|f| {
         f.load = Rate::default();
         f.verified = None;
         f.ours = None;
@@ -40,22 +40,22 @@ const STANDARD: [(&str, &str); 4] = [
 
 /// What others have in a namespace that is ours: all of it would go with the namespace. In one that is not, what bears the demo's
 /// names: that is what stands in the next deploy's way.
-pub async fn look_around(space: &Space, whole: bool) -> Left {
-    let (client, ns) = (&space.cluster.client, space.ns.as_str());
+pub async fn look_around(state: &NamespaceState, whole: bool) -> Left {
+    let (client, ns) = (&state.cluster.client, state.ns.as_str());
     if whole {
         return judge(inventory(client, ns).await, |_, _| true);
     }
     let kinds = KindName::WATCHED
         .into_iter()
-        .filter(|kind| *kind != KindName::Pod && !(kind.of_mesh() && !mesh_served(&space.now())));
+        .filter(|kind| *kind != KindName::Pod && !(kind.of_mesh() && !mesh_served(&state.now())));
     let demos =
         |kind: &str, name: &str| Id::ALL.iter().any(|id| id.kind.word() == kind.to_lowercase() && id.name == name);
     let routes = |kind: &str, name: &str| {
         kind == "VirtualService"
-            && virtual_service::find(&space.now(), ns)
+            && virtual_service::find(&state.now(), ns)
                 .is_some_and(|seen| seen.object.metadata.name.as_deref() == Some(name))
     };
-    let left = judge(inventory_of(client, ns, kinds.map(|kind| space.cluster.resource(kind))).await, |kind, name| {
+    let left = judge(inventory_of(client, ns, kinds.map(|kind| state.cluster.resource(kind))).await, |kind, name| {
         demos(kind, name) || routes(kind, name)
     });
     // What is not to be removed need not be seen.

@@ -4,7 +4,7 @@
 //! Errors: `not_deployed`, `bad_request`, `weight_owned`, `not_ours`, `refused`.
 use crate::demo::errors::{failed, not_ours, unseen};
 use crate::demo::namespace::facts::{Facts, Line};
-use crate::demo::namespace::state::{Space, ToAgent};
+use crate::demo::namespace::state::{NamespaceState, ToAgent};
 use crate::demo::objects::{Id, ROUTE_HOST};
 use crate::demo::plan::Presence;
 use crate::demo::plan::observe::observe;
@@ -12,7 +12,7 @@ use crate::demo::pollers::acks::{self, Expected};
 use crate::demo::view::commands;
 use crate::demo::view::status;
 use crate::demo::virtual_service;
-use crate::k8s::{ApplyError, KindName, MANAGER, Seen, World, ours};
+use crate::k8s::{ApplyError, Cache, CachedObject, KindName, MANAGER, ours};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,23 +29,23 @@ const STALE: Duration = Duration::from_secs(2);
 const ACK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Sets the weights; answers when every client-side proxy has them, or after 1 s.
-pub async fn weights(space: &Space, by: &str, split: Split) -> Result<Shifted, ApiError> {
+pub async fn weights(state: &NamespaceState, by: &str, split: Split) -> Result<Shifted, ApiError> {
     let asked = Instant::now();
-    let place = space.moves.fetch_add(1, Ordering::Relaxed) + 1;
-    let _turn = space.route_turn.lock().await;
-    if asked.elapsed() > STALE && space.moves.load(Ordering::Relaxed) != place {
+    let place = state.moves.fetch_add(1, Ordering::Relaxed) + 1;
+    let _turn = state.route_turn.lock().await;
+    if asked.elapsed() > STALE && state.moves.load(Ordering::Relaxed) != place {
         return Err(ApiError::new(
             Code::Refused,
             format!("{split} was not set: the cluster was slow, and a newer change waited behind it."),
             "The newest one counts.",
         ));
     }
-    let world = space.looked_at(|look| look.proxies).await?;
-    check(space, &world, &split)?;
-    let outcome = shift(space, by, &split, asked, Force::No).await;
+    let cache = state.looked_at(|look| look.proxies).await?;
+    check(state, &cache, &split)?;
+    let outcome = shift(state, by, &split, asked, Force::No).await;
     if let Err(error) = &outcome {
         if error.code == Code::Forbidden {
-            space.recheck.notify_one();
+            state.recheck.notify_one();
         }
         let line = Line {
             by: by.to_owned(),
@@ -54,7 +54,7 @@ pub async fn weights(space: &Space, by: &str, split: Split) -> Result<Shifted, A
             error: Some(error.clone()),
             ..Line::default()
         };
-        space.facts.send_modify(|f| f.note_failure(line));
+        state.facts.send_modify(|f| f.note_failure(line));
     }
     outcome
 }
@@ -69,49 +69,55 @@ pub enum Force {
 }
 
 /// Writes the weights and waits for the proxies. The caller holds the route's turn.
-pub async fn shift(space: &Space, by: &str, split: &Split, asked: Instant, force: Force) -> Result<Shifted, ApiError> {
-    ensure_subsets(space, split).await?;
-    let expected = Expected::new(split.clone(), asked, &space.facts.borrow());
-    let written = write(space, by, split, force).await?;
+pub async fn shift(
+    state: &NamespaceState,
+    by: &str,
+    split: &Split,
+    asked: Instant,
+    force: Force,
+) -> Result<Shifted, ApiError> {
+    ensure_subsets(state, split).await?;
+    let expected = Expected::new(split.clone(), asked, &state.facts.borrow());
+    let written = write(state, by, split, force).await?;
     let accepted = millis(asked);
-    space.facts.send_modify(|f| {
+    state.facts.send_modify(|f| {
         f.ours = Some(split.clone());
         by.clone_into(&mut f.desired_by);
     });
-    let pending = acks::acknowledged(space, expected, ACK_PATIENCE).await;
+    let pending = acks::acknowledged(state, expected, ACK_PATIENCE).await;
     let acknowledged = pending.as_ref().is_some_and(Vec::is_empty);
     let so_far_ms = millis(asked);
     let times =
         TimesMs { accepted: Some(accepted), acknowledged: acknowledged.then_some(so_far_ms), first_request: None };
-    info!(namespace = %space.ns, by, split = %split, revision = written, acknowledged, duration_ms = so_far_ms, "Weights {split} by {by}");
-    let line = note(space, by, split, times);
+    info!(namespace = %state.ns, by, split = %split, revision = written, acknowledged, duration_ms = so_far_ms, "Weights {split} by {by}");
+    let line = note(state, by, split, times);
     if acknowledged {
         // A full queue costs one figure in the log, nothing else.
-        let _ = space.to_agent.try_send(ToAgent::FirstRequest { line, so_far_ms, split: split.clone() });
+        let _ = state.to_agent.try_send(ToAgent::FirstRequest { line, so_far_ms, split: split.clone() });
     }
     Ok(Shifted { revision: written, acknowledged, pending: pending.unwrap_or_default(), times })
 }
 
-fn note(space: &Space, by: &str, split: &Split, times: TimesMs) -> u64 {
+fn note(state: &NamespaceState, by: &str, split: &Split, times: TimesMs) -> u64 {
     let line = Line {
         by: by.to_owned(),
         verb: Some(Verb::Weights),
         what: split.to_string(),
-        command: commands::weights_to(space, &space.now(), split).unwrap_or_default(),
+        command: commands::weights_to(state, &state.now(), split).unwrap_or_default(),
         split: Some(split.clone()),
         times: Some(times),
         error: None,
     };
     let mut id = 0;
-    space.facts.send_modify(|f| id = f.note(line));
+    state.facts.send_modify(|f| id = f.note(line));
     id
 }
 
-fn check(space: &Space, world: &World, split: &Split) -> Result<(), ApiError> {
-    let seen = observe(world);
+fn check(state: &NamespaceState, cache: &Cache, split: &Split) -> Result<(), ApiError> {
+    let seen = observe(cache);
     let there =
         |id: Id| seen.objects.get(&id).is_some_and(|o| matches!(o.presence, Presence::Ours | Presence::Foreign));
-    if space.facts.borrow().goal.teardown || !there(Id::SERVICE) {
+    if state.facts.borrow().goal.teardown || !there(Id::SERVICE) {
         return Err(ApiError::new(
             Code::NotDeployed,
             "There is no demo whose requests could be split.",
@@ -128,8 +134,8 @@ fn check(space: &Space, world: &World, split: &Split) -> Result<(), ApiError> {
     if let Some(why) = &seen.mesh_unseen {
         return Err(unseen(why));
     }
-    let mut known = virtual_service::defined_subsets(world, space.ns.as_str());
-    let deployments = world.all(KindName::Deployment).filter_map(|d| {
+    let mut known = virtual_service::defined_subsets(cache, state.ns.as_str());
+    let deployments = cache.all(KindName::Deployment).filter_map(|d| {
         let labels = &d.object.data["spec"]["template"]["metadata"]["labels"];
         (labels["app"] == "flaskapp").then(|| labels["version"].as_str().map(str::to_owned)).flatten()
     });
@@ -149,33 +155,33 @@ fn check(space: &Space, world: &World, split: &Split) -> Result<(), ApiError> {
 }
 
 /// Makes the DestinationRule where there is none, and puts in what the route names and it lacks.
-pub async fn make_subsets(space: &Space) -> Result<(), ApiError> {
-    let _turn = space.route_turn.lock().await;
-    let world = space.now();
-    let named = virtual_service::find(&world, space.ns.as_str())
+pub async fn make_subsets(state: &NamespaceState) -> Result<(), ApiError> {
+    let _turn = state.route_turn.lock().await;
+    let cache = state.now();
+    let named = virtual_service::find(&cache, state.ns.as_str())
         .map_or_else(Vec::new, |seen| virtual_service::subsets(&seen.object));
-    add_subsets(space, &named).await
+    add_subsets(state, &named).await
 }
 
 /// Sees to it that a DestinationRule defines every subset of the split.
-async fn ensure_subsets(space: &Space, split: &Split) -> Result<(), ApiError> {
-    let defined = virtual_service::defined_subsets(&space.now(), space.ns.as_str());
+async fn ensure_subsets(state: &NamespaceState, split: &Split) -> Result<(), ApiError> {
+    let defined = virtual_service::defined_subsets(&state.now(), state.ns.as_str());
     if split.iter().all(|(name, _)| defined.iter().any(|d| d == name)) {
         return Ok(());
     }
     let named: Vec<String> = split.iter().map(|(name, _)| name.to_owned()).collect();
-    add_subsets(space, &named).await?;
-    acks::know_subsets(space, split).await;
+    add_subsets(state, &named).await?;
+    acks::know_subsets(state, split).await;
     Ok(())
 }
 
 /// Adds subsets to our DestinationRule. All that it says stays, so an edit by others is no conflict: the list, atomic under
 /// server-side apply, is written as it was read with what it lacks, only while that is the newest.
-async fn add_subsets(space: &Space, named: &[String]) -> Result<(), ApiError> {
-    let ns = space.ns.as_str();
-    let mut base = space.now().get(Id::RULE.kind, Id::RULE.name).cloned();
+async fn add_subsets(state: &NamespaceState, named: &[String]) -> Result<(), ApiError> {
+    let ns = state.ns.as_str();
+    let mut base = state.now().get(Id::RULE.kind, Id::RULE.name).cloned();
     for _ in 0..RETRIES {
-        let mut object = space.manifests.object(Id::RULE, ns, None);
+        let mut object = state.manifests.object(Id::RULE, ns, None);
         let made = object["spec"]["subsets"].clone();
         if let Some(rule) = &base {
             if !ours(&rule.object) {
@@ -195,9 +201,9 @@ async fn add_subsets(space: &Space, named: &[String]) -> Result<(), ApiError> {
                 }
             }
         }
-        match space.writer.apply(Id::RULE.kind, ns, &object, base.is_some()).await {
+        match state.writer.apply(Id::RULE.kind, ns, &object, base.is_some()).await {
             Ok(_) => return Ok(()),
-            Err(ApplyError::Stale) => base = reread(space, Id::RULE, Id::RULE.name).await?,
+            Err(ApplyError::Stale) => base = reread(state, Id::RULE, Id::RULE.name).await?,
             Err(error) => return Err(failed(&format!("apply {}", Id::RULE), &error)),
         }
     }
@@ -205,14 +211,14 @@ async fn add_subsets(space: &Space, named: &[String]) -> Result<(), ApiError> {
 }
 
 /// Makes the route where there is none, half and half.
-pub async fn make_route(space: &Space) -> Result<(), ApiError> {
-    let _turn = space.route_turn.lock().await;
+pub async fn make_route(state: &NamespaceState) -> Result<(), ApiError> {
+    let _turn = state.route_turn.lock().await;
     let split =
         Split::v1_v2(50).map_err(|e| ApiError::new(Code::Internal, e.to_string(), "Report this: it is a defect."))?;
-    acks::know_subsets(space, &split).await;
-    let by = space.facts.borrow().operation.as_ref().map_or_else(String::new, |o| o.by.clone());
-    write(space, &by, &split, Force::No).await?;
-    space.facts.send_modify(|f| {
+    acks::know_subsets(state, &split).await;
+    let by = state.facts.borrow().operation.as_ref().map_or_else(String::new, |o| o.by.clone());
+    write(state, &by, &split, Force::No).await?;
+    state.facts.send_modify(|f| {
         f.ours = Some(split);
         f.desired_by = by;
     });
@@ -220,27 +226,28 @@ pub async fn make_route(space: &Space) -> Result<(), ApiError> {
 }
 
 /// Writes the whole route; reads it again where somebody changed it at the same time. Gives its resourceVersion.
-async fn write(space: &Space, by: &str, split: &Split, force: Force) -> Result<String, ApiError> {
-    let ns = space.ns.as_str();
-    let mut base = virtual_service::find(&space.now(), ns).cloned();
+async fn write(state: &NamespaceState, by: &str, split: &Split, force: Force) -> Result<String, ApiError> {
+    let ns = state.ns.as_str();
+    let mut base = virtual_service::find(&state.now(), ns).cloned();
     for _ in 0..RETRIES {
         let name =
             base.as_ref().and_then(|b| b.object.metadata.name.clone()).unwrap_or_else(|| Id::ROUTE.name.to_owned());
-        let version = |seen: &Option<Arc<Seen>>| seen.as_ref().and_then(|s| s.object.metadata.resource_version.clone());
-        let object = wanted(space, base.as_deref(), by, split)?;
-        match space.writer.apply(Id::ROUTE.kind, ns, &object, force == Force::Clicked).await {
-            Ok(stored) if force == Force::Clicked => match space.writer.own_route(ns, stored).await {
+        let version =
+            |seen: &Option<Arc<CachedObject>>| seen.as_ref().and_then(|s| s.object.metadata.resource_version.clone());
+        let object = wanted(state, base.as_deref(), by, split)?;
+        match state.writer.apply(Id::ROUTE.kind, ns, &object, force == Force::Clicked).await {
+            Ok(stored) if force == Force::Clicked => match state.writer.own_route(ns, stored).await {
                 Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
-                Err(ApplyError::Stale) => base = reread(space, Id::ROUTE, &name).await?,
+                Err(ApplyError::Stale) => base = reread(state, Id::ROUTE, &name).await?,
                 Err(error) => return Err(failed("take the route over", &error)),
             },
             Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
-            Err(ApplyError::Stale) => base = reread(space, Id::ROUTE, &name).await?,
+            Err(ApplyError::Stale) => base = reread(state, Id::ROUTE, &name).await?,
             Err(ApplyError::Owned { managers, .. }) => {
                 // What differs may be no more than what the watch has not shown yet.
-                let newest = reread(space, Id::ROUTE, &name).await?;
+                let newest = reread(state, Id::ROUTE, &name).await?;
                 if version(&newest) == version(&base) {
-                    return Err(owned(&managers, base.as_deref(), ns, &space.facts.borrow()));
+                    return Err(owned(&managers, base.as_deref(), ns, &state.facts.borrow()));
                 }
                 base = newest;
             }
@@ -250,10 +257,10 @@ async fn write(space: &Space, by: &str, split: &Split, force: Force) -> Result<S
     Err(failed("set the weights", &ApplyError::Stale))
 }
 
-fn wanted(space: &Space, base: Option<&Seen>, by: &str, split: &Split) -> Result<Value, ApiError> {
-    let ns = space.ns.as_str();
+fn wanted(state: &NamespaceState, base: Option<&CachedObject>, by: &str, split: &Split) -> Result<Value, ApiError> {
+    let ns = state.ns.as_str();
     let Some(base) = base else {
-        let mut object = space.manifests.object(Id::ROUTE, ns, None);
+        let mut object = state.manifests.object(Id::ROUTE, ns, None);
         object["spec"]["http"] = virtual_service::new_http(split);
         annotate(&mut object, by, split);
         return Ok(object);
@@ -274,7 +281,7 @@ fn wanted(space: &Space, base: Option<&Seen>, by: &str, split: &Split) -> Result
     };
     let name = base.object.metadata.name.clone().unwrap_or_default();
     if ours(&base.object) && name == Id::ROUTE.name {
-        let mut object = space.manifests.object(Id::ROUTE, ns, None);
+        let mut object = state.manifests.object(Id::ROUTE, ns, None);
         // What others have set of it beside the weights (more hosts, say) is theirs to change back: it is written as it was read.
         if let Some(spec) = object["spec"].as_object_mut() {
             for (field, value) in spec.iter_mut() {
@@ -302,12 +309,14 @@ fn annotate(object: &mut Value, by: &str, split: &Split) {
     object["metadata"]["annotations"] = json!({status::WEIGHTS_NOTE: written, status::BY_NOTE: by});
 }
 
-async fn reread(space: &Space, id: Id, name: &str) -> Result<Option<Arc<Seen>>, ApiError> {
-    let read = space.cluster.api(id.kind, space.ns.as_str()).get_opt(name).await;
-    Ok(read.map_err(|e| crate::k8s::api_error(&format!("read {id}"), &e))?.map(|object| Arc::new(Seen::read(object))))
+async fn reread(state: &NamespaceState, id: Id, name: &str) -> Result<Option<Arc<CachedObject>>, ApiError> {
+    let read = state.cluster.api(id.kind, state.ns.as_str()).get_opt(name).await;
+    Ok(read
+        .map_err(|e| crate::k8s::api_error(&format!("read {id}"), &e))?
+        .map(|object| Arc::new(CachedObject::read(object))))
 }
 
-fn owned(managers: &[String], base: Option<&Seen>, ns: &str, facts: &Facts) -> ApiError {
+fn owned(managers: &[String], base: Option<&CachedObject>, ns: &str, facts: &Facts) -> ApiError {
     let theirs = base.and_then(|b| virtual_service::split(&b.object, ns)).map_or(String::new(), |s| format!(" ({s})"));
     let ours =
         base.and_then(|b| status::our_weights(b, facts)).map_or(String::new(), |s| format!("; the panel's was {s}"));

@@ -1,12 +1,12 @@
 //! What the page shows of a namespace, put together again whenever something changes.
 use crate::demo::namespace::facts::{Facts, Line};
-use crate::demo::namespace::state::Space;
+use crate::demo::namespace::state::NamespaceState;
 use crate::demo::plan::observe::{demo_pods, observe};
 use crate::demo::view::commands;
 use crate::demo::view::conditions::scene::Scene;
 use crate::demo::view::conditions::{conditions, is_ready};
 use crate::demo::virtual_service;
-use crate::k8s::{MANAGER, Reach, Seen, World};
+use crate::k8s::{Cache, CachedObject, MANAGER, Reach};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::{LoadView, RouteClaim, Split, Status};
@@ -17,13 +17,13 @@ pub const WEIGHTS_NOTE: &str = "demo-panel/weights";
 pub const BY_NOTE: &str = "demo-panel/by";
 
 /// The weights the panel wrote last: remembered, else as the object says.
-pub fn our_weights(seen: &Seen, facts: &Facts) -> Option<Split> {
+pub fn our_weights(seen: &CachedObject, facts: &Facts) -> Option<Split> {
     let noted = || serde_json::from_str(seen.object.metadata.annotations.as_ref()?.get(WEIGHTS_NOTE)?).ok();
     facts.ours.clone().or_else(noted)
 }
 
 /// Another manager's claim on the route.
-pub fn claim(seen: &Seen, ns: &str, facts: &Facts) -> Option<RouteClaim> {
+pub fn claim(seen: &CachedObject, ns: &str, facts: &Facts) -> Option<RouteClaim> {
     let manager = seen.route_owners.iter().find(|owner| *owner != MANAGER)?;
     Some(RouteClaim {
         manager: manager.clone(),
@@ -33,15 +33,15 @@ pub fn claim(seen: &Seen, ns: &str, facts: &Facts) -> Option<RouteClaim> {
 }
 
 /// Puts a status together, from its arguments alone and what never changes of the namespace; and whether the demo is ready.
-pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (Status, bool) {
-    let name = space.ns.as_str();
-    let (observed, pods) = (observe(world), demo_pods(world));
-    let seen = virtual_service::find(world, name);
+pub fn compose(state: &NamespaceState, cache: &Cache, facts: &Facts, reach: &Reach) -> (Status, bool) {
+    let name = state.ns.as_str();
+    let (observed, pods) = (observe(cache), demo_pods(cache));
+    let seen = virtual_service::find(cache, name);
     let desired = seen.and_then(|s| virtual_service::split(&s.object, name));
     let claim = seen.and_then(|s| self::claim(s, name, facts));
     let scene = Scene {
         ns: name,
-        world,
+        cache,
         observed: &observed,
         pods: &pods,
         facts,
@@ -59,7 +59,7 @@ pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (S
         }
         (None, None) => String::new(),
     };
-    let mut cluster = space.cluster.view.clone();
+    let mut cluster = state.cluster.view.clone();
     cluster.version.clone_from(&reach.version);
     cluster.mesh.clone_from(&reach.mesh);
     if !reach.user.is_empty() {
@@ -67,17 +67,17 @@ pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (S
     }
     let status = Status {
         cluster,
-        namespace: space.ns.clone(),
+        namespace: state.ns.clone(),
         conditions,
         pods: pods.into_iter().map(|p| p.view).collect(),
         desired,
         desired_by,
         claim,
         load: LoadView { rate: facts.load, granted: facts.granted.rate },
-        generators: space.shares.total(),
+        generators: state.shares.total(),
         operation: facts.operation.clone(),
         log: facts.log.iter().cloned().collect(),
-        commands: commands::all(space, world),
+        commands: commands::all(state, cache),
     };
     (status, ready)
 }
@@ -86,54 +86,54 @@ pub fn compose(space: &Space, world: &World, facts: &Facts, reach: &Reach) -> (S
 const UNSEEN: Duration = Duration::from_millis(250);
 
 /// Keeps a namespace's status up to date, from the moment when there is something to tell.
-pub async fn run(space: &Space) {
-    let (mut world, mut facts, mut reach) = (space.world.subscribe(), space.facts.subscribe(), space.reach.clone());
+pub async fn run(state: &NamespaceState) {
+    let (mut cache, mut facts, mut reach) = (state.cache.subscribe(), state.facts.subscribe(), state.reach.clone());
     // Where the cluster does not answer, that is what is told.
-    let _ = space.looked().await;
+    let _ = state.looked().await;
     loop {
-        world.mark_unchanged();
+        cache.mark_unchanged();
         facts.mark_unchanged();
         reach.mark_unchanged();
-        refresh(space);
+        refresh(state);
         tokio::select! {
-            Ok(()) = world.changed() => {}
+            Ok(()) = cache.changed() => {}
             Ok(()) = facts.changed() => {}
             Ok(()) = reach.changed() => {}
             else => return,
         }
-        if !space.is_viewed() {
+        if !state.is_viewed() {
             // Whoever asks meanwhile has it put together for them.
-            let _ = tokio::time::timeout(UNSEEN, space.asked.notified()).await;
+            let _ = tokio::time::timeout(UNSEEN, state.asked.notified()).await;
         }
     }
 }
 
 /// Puts the status together from what is known at this moment, and publishes it.
-pub fn refresh(space: &Space) -> Arc<Status> {
-    let _composing = space.composing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (world, facts, reach) = (space.now(), space.facts.borrow().clone(), space.reach.borrow().clone());
-    let (status, ready) = compose(space, &world, &facts, &reach);
-    remember(space, &status, ready);
-    space.status.send_if_modified(|shown| {
+pub fn refresh(state: &NamespaceState) -> Arc<Status> {
+    let _composing = state.composing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (cache, facts, reach) = (state.now(), state.facts.borrow().clone(), state.reach.borrow().clone());
+    let (status, ready) = compose(state, &cache, &facts, &reach);
+    remember(state, &status, ready);
+    state.status.send_if_modified(|shown| {
         let changed = **shown != status;
         if changed {
             *shown = Arc::new(status);
         }
         changed
     });
-    space.status.borrow().clone()
+    state.status.borrow().clone()
 }
 
 /// What follows from a status for later ones: the demo was ready once; somebody else moved the weights.
-fn remember(space: &Space, status: &Status, ready: bool) {
+fn remember(state: &NamespaceState, status: &Status, ready: bool) {
     let deployed = status.condition(wire::kinds::DEPLOYED).is_some_and(|c| c.reason != wire::reasons::NOT_DEPLOYED);
-    let before = space.status.borrow().clone();
+    let before = state.status.borrow().clone();
     let theirs = status
         .claim
         .as_ref()
         .filter(|c| before.claim.as_ref().map(|b| (&b.manager, &b.theirs)) != Some((&c.manager, &c.theirs)));
     let known = !before.conditions.is_empty();
-    space.facts.send_if_modified(|facts| {
+    state.facts.send_if_modified(|facts| {
         let mut changed = false;
         if facts.was_ready != (deployed && (facts.was_ready || ready)) {
             facts.was_ready = !facts.was_ready;

@@ -1,11 +1,11 @@
 //! Every endpoint below `/api/demo/` in one table. The routes, the answer to an unknown verb, the reference in docs/api.md and the OpenAPI
 //! document are made from it.
 use super::read;
-use crate::web::{AppState, crowd, live};
+use crate::web::{AppState, connection_limits, live};
 use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, get};
 use schemars::{Schema, SchemaGenerator};
-use wire::{Operation, Past, Preflight, Shifted, Status, StoppedAll, Verb};
+use wire::{LastHour, Operation, Preflight, Shifted, Status, StoppedAll, Verb};
 
 /// What an endpoint answers.
 #[derive(Clone, Copy)]
@@ -40,7 +40,7 @@ pub const READS: [Read; 7] = [
         path: "live",
         summary: "The live stream: server-sent events, see below.",
         answer: Answer::Text("text/event-stream"),
-        handler: || get(live::live).layer(from_fn(crowd::stream)),
+        handler: || get(live::live).layer(from_fn(connection_limits::stream)),
     },
     Read {
         path: "preflight",
@@ -51,7 +51,7 @@ pub const READS: [Read; 7] = [
     Read {
         path: "history",
         summary: "The last hour, if `--prometheus-url` names a Prometheus that scrapes the sidecars.",
-        answer: Answer::Json(SchemaGenerator::subschema_for::<Past>),
+        answer: Answer::Json(SchemaGenerator::subschema_for::<LastHour>),
         handler: || get(read::history),
     },
     Read {

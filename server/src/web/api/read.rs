@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use wire::{Namespace, Past, Preflight, Status};
+use wire::{LastHour, Namespace, Preflight, Status};
 
 /// `GET status`.
 pub async fn status(State(state): State<AppState>, InNamespace(ns): InNamespace) -> Result<Json<Status>, Failure> {
@@ -23,8 +23,8 @@ pub async fn preflight(
 }
 
 /// `GET history`: the last hour, where there is a Prometheus to ask.
-pub async fn history(State(state): State<AppState>, InNamespace(ns): InNamespace) -> Result<Json<Past>, Failure> {
-    Ok(Json(state.plane.past(&ns).await?))
+pub async fn history(State(state): State<AppState>, InNamespace(ns): InNamespace) -> Result<Json<LastHour>, Failure> {
+    Ok(Json(state.plane.last_hour(&ns).await?))
 }
 
 /// `GET manifests`.

@@ -1,7 +1,7 @@
 //! One feed per namespace that somebody watches: the task that fills its ring.
 use super::encode::{self, Audience, Known};
 use super::ring::{Joined, Ring};
-use crate::demo::Space;
+use crate::demo::NamespaceState;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ pub struct Runner(mpsc::UnboundedReceiver<Closing>);
 
 /// One namespace's events.
 struct Feed {
-    space: Arc<Space>,
+    namespace: Arc<NamespaceState>,
     ring: Arc<Ring>,
     began: Instant,
     /// The event `history`, with the time of its newest frame.
@@ -47,15 +47,15 @@ impl Feeds {
     }
 
     /// One more viewer of a namespace; begins its feed where nobody else watches it. `None` if the panel shuts down.
-    pub fn join(&self, space: &Arc<Space>, build: &str, audience: Audience) -> Option<Joined> {
+    pub fn join(&self, namespace: &Arc<NamespaceState>, build: &str, audience: Audience) -> Option<Joined> {
         let mut running = lock(&self.running);
-        let feed = running.get(&space.ns).filter(|feed| Arc::ptr_eq(&feed.space, space));
+        let feed = running.get(&namespace.ns).filter(|feed| Arc::ptr_eq(&feed.namespace, namespace));
         if let Some(joined) = feed.and_then(|feed| feed.join(build, audience)) {
             return Some(joined);
         }
-        let feed = Arc::new(Feed::new(space.clone()));
+        let feed = Arc::new(Feed::new(namespace.clone()));
         let joined = feed.join(build, audience);
-        running.insert(space.ns.clone(), feed.clone());
+        running.insert(namespace.ns.clone(), feed.clone());
         drop(running);
         // The runner is gone only when the program ends; then the feed ends here.
         self.begin.send(Closing { feed, running: self.running.clone() }).ok().and(joined)
@@ -82,27 +82,27 @@ impl Drop for Closing {
     fn drop(&mut self) {
         let mut running = lock(&self.running);
         self.feed.ring.close();
-        if running.get(&self.feed.space.ns).is_some_and(|feed| Arc::ptr_eq(feed, &self.feed)) {
-            running.remove(&self.feed.space.ns);
+        if running.get(&self.feed.namespace.ns).is_some_and(|feed| Arc::ptr_eq(feed, &self.feed)) {
+            running.remove(&self.feed.namespace.ns);
         }
     }
 }
 
 impl Feed {
-    fn new(space: Arc<Space>) -> Feed {
-        let ring = Ring::new(known(&space), 0);
-        Feed { space, ring, began: Instant::now(), history: Mutex::new((0, encode::history(&[]))) }
+    fn new(namespace: Arc<NamespaceState>) -> Feed {
+        let ring = Ring::new(known(&namespace), 0);
+        Feed { namespace, ring, began: Instant::now(), history: Mutex::new((0, encode::history(&[]))) }
     }
 
     /// Runs as long as somebody watches and the namespace is looked after.
     async fn run(&self) {
-        let (mut statuses, mut frames) = (self.space.status.subscribe(), self.space.frames.subscribe());
+        let (mut statuses, mut frames) = (self.namespace.status.subscribe(), self.namespace.frames.subscribe());
         loop {
             statuses.mark_unchanged();
             frames.mark_unchanged();
-            let Some(due_ms) = self.ring.publish(&known(&self.space), self.now_ms()) else { return };
+            let Some(due_ms) = self.ring.publish(&known(&self.namespace), self.now_ms()) else { return };
             tokio::select! {
-                () = self.space.stop.cancelled() => return,
+                () = self.namespace.stop.cancelled() => return,
                 changed = statuses.changed() => if changed.is_err() { return },
                 changed = frames.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep_until(self.began + Duration::from_millis(due_ms)) => {}
@@ -111,7 +111,7 @@ impl Feed {
     }
 
     fn join(&self, build: &str, audience: Audience) -> Option<Joined> {
-        let mut joined = self.ring.join(audience, &known(&self.space), self.now_ms())?;
+        let mut joined = self.ring.join(audience, &known(&self.namespace), self.now_ms())?;
         joined.after([encode::hello(build), self.history()].into_iter());
         Some(joined)
     }
@@ -122,7 +122,7 @@ impl Feed {
 
     /// The last minute, encoded once for all who come before its next frame.
     fn history(&self) -> Bytes {
-        let frames = lock(&self.space.history);
+        let frames = lock(&self.namespace.history);
         let newest_ms = frames.back().map_or(0, |frame| frame.at_ms);
         let mut encoded = lock(&self.history);
         if encoded.0 != newest_ms {
@@ -132,8 +132,8 @@ impl Feed {
     }
 }
 
-fn known(space: &Space) -> Known {
-    Known { status: space.status.borrow().clone(), traffic: space.frames.borrow().clone() }
+fn known(namespace: &NamespaceState) -> Known {
+    Known { status: namespace.status.borrow().clone(), traffic: namespace.frames.borrow().clone() }
 }
 
 /// What is behind these locks is replaced in one step: it is whole also after a panic.

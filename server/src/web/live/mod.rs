@@ -27,8 +27,8 @@ pub use feed::Feeds;
 /// Opens a stream: `hello`, `history`, `status`, `traffic`, then what changes.
 pub async fn live(State(state): State<AppState>, InNamespace(ns): InNamespace, uri: Uri) -> Result<Response, Failure> {
     let lang = app::api::parameter(uri.query(), "lang").map(|lang| Lang::named(&lang));
-    let space = state.demo.up_to_date(&ns).await?;
-    let joined = state.feeds.join(&space, state.demo.build_id(), lang.map_or(Audience::Plain, Audience::Worded));
+    let namespace = state.demo.up_to_date(&ns).await?;
+    let joined = state.feeds.join(&namespace, state.demo.build_id(), lang.map_or(Audience::Plain, Audience::Worded));
     let joined = joined.ok_or_else(|| {
         ApiError::new(Code::ClusterUnreachable, "The panel shuts down.", "Connect again when it is back.")
     })?;

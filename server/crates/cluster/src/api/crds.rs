@@ -1,7 +1,7 @@
 //! CustomResourceDefinitions, made up from the custom kinds there are. They are only read: a kind is part of the program.
-use super::forms::Shape;
 use super::respond::{self, Answer};
 use super::route::Target;
+use super::table::Shape;
 use super::verbs::api_version;
 use super::{Call, negotiate};
 use crate::Object;

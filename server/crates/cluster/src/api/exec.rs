@@ -2,7 +2,7 @@
 //!
 //! Source: k8s.io/apimachinery, "remotecommand" constants: 0 stdin, 1 stdout, 2 stderr, 3 the exit Status, 4 resize,
 //! and in version 5 255, which closes the channel that it names.
-use super::offer::offer;
+use super::backpressure::offer;
 use super::query::Query;
 use super::ws;
 use crate::kubelet::{Exec, ExecOptions};

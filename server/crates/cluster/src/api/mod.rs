@@ -3,15 +3,14 @@
 //! A request passes phases, each refusing with a `Status`: Host and Origin → path → who → may they → the verb.
 //! **Invariant:** nothing here decides what an object means; that is the registry's, or the kubelet's.
 mod audit;
+mod backpressure;
 mod body;
 mod crds;
 mod discovery;
 mod exec;
-mod forms;
 mod listener;
 mod logs;
 mod negotiate;
-mod offer;
 mod openapi;
 mod options;
 mod pods;
@@ -22,6 +21,7 @@ mod respond;
 mod reviews;
 mod route;
 mod spdy;
+mod table;
 mod verbs;
 mod watch;
 mod ws;

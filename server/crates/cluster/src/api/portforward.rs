@@ -1,7 +1,7 @@
 //! `pods/portforward` in its channel form, as kube-rs speaks it: of the i-th port, channel 2i carries data, 2i+1 an error.
 //!
 //! Source: k8s.io/kubelet, "portforward" over `v4.channel.k8s.io`; each channel opens with its port, little-endian.
-use super::offer::offer;
+use super::backpressure::offer;
 use super::query::Query;
 use super::ws::{self, Socket};
 use crate::kubelet::Kubelet;

@@ -1,9 +1,9 @@
 //! From method and path to the registry's verb.
 use super::body;
-use super::forms::Shape;
 use super::negotiate::{self, Form, Syntax};
 use super::respond::{self, Answer};
 use super::route::{Target, no_such_path};
+use super::table::Shape;
 use super::{Call, crds, options, pods, reviews, watch};
 use crate::kinds::Kind;
 use crate::registry::{Deleted, ObjectList, Patch, Subresource, Written, scale_of};

@@ -1,6 +1,6 @@
 //! `?watch=true`: events as lines of JSON, each flushed as it happens.
-use super::forms::Shape;
 use super::respond::{self, Answer};
+use super::table::Shape;
 use super::{Call, options};
 use crate::registry::{Watch, WatchEvent, WatchKind};
 use crate::status::Status;

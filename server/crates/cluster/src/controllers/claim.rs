@@ -2,7 +2,7 @@
 //!
 //! Pure. Source: Kubernetes documentation, "ReplicaSet": "Non-Template Pod acquisitions", "Isolating Pods from a ReplicaSet".
 use super::object::{KindName, controller_of, controller_reference, is_deleting, name, namespace, text, uid};
-use super::shell::{Key, View};
+use super::reconciler::{Key, View};
 use super::step::Step;
 use crate::Object;
 use crate::select::LabelSelector;

@@ -6,7 +6,7 @@ use super::object::{
     ENDPOINT_SLICES, PODS, SERVICES, annotate, controller_reference, is_deleting, is_true, label, list, name,
     namespace, selects, stamp, text, uid,
 };
-use super::shell::{Controller, Key, Source, View};
+use super::reconciler::{Controller, Key, Source, View};
 use super::step::{How, Step};
 use crate::Object;
 use crate::status::Status;

@@ -2,7 +2,7 @@
 //!
 //! [`plan`] is pure. Source: kube-apiserver's `--event-ttl`, one hour.
 use super::object::{EVENTS, elapsed, time};
-use super::shell::{Controller, Key, Source, View};
+use super::reconciler::{Controller, Key, Source, View};
 use super::step::{How, Step};
 use crate::Object;
 use crate::status::Status;

@@ -3,7 +3,7 @@
 //! [`plan`] is pure. Owners count by uid: one of the same name is another object.
 //! Source: Kubernetes documentation, "Garbage Collection", "Owners and dependents".
 use super::object::{KindName, is_deleting, list, name, namespace, text, uid};
-use super::shell::{Change, Controller, Source, View};
+use super::reconciler::{Change, Controller, Source, View};
 use super::step::{How, Step};
 use crate::Object;
 use crate::status::Status;

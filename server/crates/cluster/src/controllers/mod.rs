@@ -1,7 +1,7 @@
 //! The controllers: what makes a Deployment become pods and a Service know them.
 //!
-//! Each is a pure `plan(seen) -> Vec<Step>`; [`shell`] feeds it from watches and [`apply`] carries its steps out.
-//! Files in reading order: a controller, then `step`, `shell`, `apply`.
+//! Each is a pure `plan(seen) -> Vec<Step>`; [`reconciler`] feeds it from watches and [`apply`] carries its steps out.
+//! Files in reading order: a controller, then `step`, `reconciler`, `apply`.
 mod apply;
 mod claim;
 mod deployment;
@@ -11,9 +11,9 @@ mod gc;
 mod namespace;
 mod object;
 mod queue;
+mod reconciler;
 mod replicaset;
 mod scheduler;
-mod shell;
 mod step;
 #[cfg(test)]
 mod stories;
@@ -21,7 +21,7 @@ mod view;
 
 use crate::events::Recorder;
 use crate::registry::Registry;
-use shell::{Controller, View};
+use reconciler::{Controller, View};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +57,7 @@ struct Tasks {
 
 impl Tasks {
     fn start<C: Controller>(&mut self, controller: C) {
-        let run = shell::run(controller, self.view.clone(), self.recorder.clone(), self.stop.clone());
+        let run = reconciler::run(controller, self.view.clone(), self.recorder.clone(), self.stop.clone());
         self.running.spawn(async move {
             run.await;
             C::NAME

@@ -4,7 +4,7 @@
 use super::object::{
     CONFIG_MAPS, KindName, NAMESPACES, PODS, SERVICE_ACCOUNTS, elapsed, is_deleting, list, name, namespace, stamp, time,
 };
-use super::shell::{Change, Controller, Key, Source, View};
+use super::reconciler::{Change, Controller, Key, Source, View};
 use super::step::{How, Step};
 use crate::Object;
 use crate::status::Status;

@@ -6,7 +6,7 @@ use super::object::{
     PODS, REPLICA_SETS, annotation, condition, controller_reference, elapsed, int, is_deleting, is_true, list, name,
     namespace, stamp, text, time,
 };
-use super::shell::{Controller, Key, Source, View};
+use super::reconciler::{Controller, Key, Source, View};
 use super::step::{How, Step};
 use crate::Object;
 use crate::status::Status;

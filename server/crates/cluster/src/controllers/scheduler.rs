@@ -2,7 +2,7 @@
 //!
 //! [`plan`] is pure. There is one node as a rule; nothing here relies on it. Source: Kubernetes documentation, "Kubernetes Scheduler".
 use super::object::{NODES, PODS, condition, is_deleting, is_true, label, name, stamp, text};
-use super::shell::{Change, Controller, Key, Source, View};
+use super::reconciler::{Change, Controller, Key, Source, View};
 use super::step::{Step, full_name};
 use crate::Object;
 use crate::status::Status;

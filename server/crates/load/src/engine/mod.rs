@@ -1,6 +1,8 @@
 //! The engine's handle: an OS thread of its own keeps the schedule and all sockets; this sends it commands and reads its snapshots.
 mod arrival;
 mod config;
+mod connection_upkeep;
+mod counters;
 mod failure;
 mod http1;
 mod poller;
@@ -8,8 +10,6 @@ mod pool;
 mod receive;
 mod run;
 mod send;
-mod tally;
-mod tend;
 mod window;
 
 use crate::snapshot::{AgentStatus, Mark};

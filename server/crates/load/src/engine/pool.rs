@@ -1,8 +1,8 @@
 //! Connections by token. A token dies with its connection, so an event that comes late finds nothing.
 use super::arrival;
+use super::counters::Timing;
 use super::http1::{Asked, Reader};
 use super::poller::Poller;
-use super::tally::Timing;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
 use std::io;
 use std::net::{SocketAddr, TcpStream};

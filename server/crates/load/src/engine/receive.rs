@@ -1,10 +1,10 @@
 //! From the wire to the counts: what happened to a connection, and what came on it.
 use super::arrival;
+use super::counters::Timing;
 use super::failure::Failure;
 use super::poller::Event;
 use super::pool::State;
 use super::run::{Pace, Runner};
-use super::tally::Timing;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
@@ -84,9 +84,9 @@ impl Runner {
                         .unwrap_or(now);
                     let version = conn.reader.version();
                     if (200..300).contains(&answer.status) {
-                        self.tally.answered(timing, version.unwrap_or(UNKNOWN), arrived);
+                        self.counters.answered(timing, version.unwrap_or(UNKNOWN), arrived);
                     } else {
-                        self.tally.failed(timing, Failure::Status(answer.status), version, arrived);
+                        self.counters.failed(timing, Failure::Status(answer.status), version, arrived);
                     }
                     conn.reader.reset();
                     let State::Busy { unsent, .. } = std::mem::replace(&mut conn.state, State::Idle) else { return };
@@ -105,7 +105,7 @@ impl Runner {
     }
 
     pub(super) fn give_up(&mut self, token: u64, timing: Timing, why: Failure, now: Instant) {
-        self.tally.failed(timing, why, None, now);
+        self.counters.failed(timing, why, None, now);
         self.busy -= 1;
         self.pool.close(token);
         self.replace_closed(now);

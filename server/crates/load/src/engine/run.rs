@@ -1,9 +1,9 @@
 //! The engine's thread: waits for a moment or an event, obeys commands, publishes ten times a second. What it does then is in
 //! `send` (schedule → wire), `receive` (wire → counts) and `tend` (connections).
 use super::config::EngineConfig;
+use super::counters::Counters;
 use super::poller::{Poller, precise_timers};
 use super::pool::Pool;
-use super::tally::Tally;
 use crate::schedule::{Limit, Schedule};
 use crate::snapshot::{AgentStatus, Mark};
 use crate::spec::{LoadSpec, Plan};
@@ -47,7 +47,7 @@ pub(super) struct Runner {
     pub(super) pace: Pace,
     /// Upper bound of a closed loop's rate, where it has one.
     pub(super) limit: Option<Limit>,
-    pub(super) tally: Tally,
+    pub(super) counters: Counters,
     pub(super) poller: Poller,
     pub(super) pool: Pool,
     /// Connections free for a request, longest free first; may name some that are gone.
@@ -81,7 +81,7 @@ impl Runner {
             plan: Box::new(plan),
             pace: Pace::Stopped,
             limit: None,
-            tally: Tally::new(Instant::now()),
+            counters: Counters::new(Instant::now()),
             poller,
             pool: Pool::default(),
             idle: VecDeque::new(),
@@ -158,7 +158,7 @@ impl Runner {
                     let _ = reply.send(status);
                 }
                 Command::Mark(reply) => {
-                    let _ = reply.send(self.tally.set_mark(now));
+                    let _ = reply.send(self.counters.set_mark(now));
                 }
                 Command::Stop(reply) => {
                     self.halt();
@@ -171,7 +171,7 @@ impl Runner {
     /// Sends nothing more. What waits for a connection is given up; what was sent is waited for.
     fn halt(&mut self) {
         self.pace = Pace::Stopped;
-        self.tally.shed(self.queue.len() as u64);
+        self.counters.shed(self.queue.len() as u64);
         self.queue.clear();
     }
 
@@ -189,7 +189,7 @@ impl Runner {
             plan.spec.requests = self.plan.spec.requests;
         } else {
             self.halt();
-            self.tally.begin_run(now);
+            self.counters.begin_run(now);
             self.issued = 0;
         }
         if plan.addr != self.plan.addr {
@@ -206,7 +206,7 @@ impl Runner {
             }
             (_, None) => Pace::Open(Schedule::new(now, rate)),
         };
-        self.tally.begin_second(now);
+        self.counters.begin_second(now);
         self.tend_pool(now);
         self.dispatch(now);
     }
@@ -235,7 +235,7 @@ impl Runner {
         };
         let load = LoadSpec { rate: if target > 0.0 { spec.rate } else { 0 }, ..spec.clone() };
         let in_flight = (self.busy + self.queue.len()) as u64;
-        let snapshot = self.tally.tick(now, target, in_flight, spec.requests);
+        let snapshot = self.counters.tick(now, target, in_flight, spec.requests);
         AgentStatus { version: env!("CARGO_PKG_VERSION").to_owned(), load, snapshot }
     }
 }

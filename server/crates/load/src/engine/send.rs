@@ -1,9 +1,9 @@
 //! From the schedule to the wire: what is due gets a connection, or waits for one.
+use super::counters::Timing;
 use super::failure::Failure;
 use super::http1;
 use super::pool::State;
 use super::run::{Pace, Runner};
-use super::tally::Timing;
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -15,13 +15,13 @@ impl Runner {
         }
         let Pace::Open(schedule) = &mut self.pace else { return };
         let stale = schedule.skip_stale(now);
-        self.tally.due(stale);
-        self.tally.skipped(stale);
+        self.counters.due(stale);
+        self.counters.skipped(stale);
         while let Pace::Open(schedule) = &mut self.pace {
             let Some(scheduled) = schedule.take(now) else { break };
-            self.tally.due(1);
+            self.counters.due(1);
             if self.queue.len() + self.busy >= self.config.max_in_flight {
-                self.tally.shed(1);
+                self.counters.shed(1);
                 continue;
             }
             self.issue(scheduled);
@@ -33,7 +33,7 @@ impl Runner {
     pub(super) fn issue_in_closed_loop(&mut self, now: Instant) -> bool {
         let allowed = self.limit.as_mut().is_none_or(|limit| limit.take(now));
         if allowed {
-            self.tally.due(1);
+            self.counters.due(1);
             self.issue(now);
         }
         allowed
@@ -99,7 +99,7 @@ impl Runner {
             let _ = self.issue_in_closed_loop(now);
         }
         if let Some(scheduled) = self.queue.pop_front() {
-            self.tally.failed(Timing { scheduled, started: None, run: self.tally.run() }, why, None, now);
+            self.counters.failed(Timing { scheduled, started: None, run: self.counters.run() }, why, None, now);
         }
     }
 
@@ -119,10 +119,10 @@ impl Runner {
         conn.rest.clear();
         conn.rest.extend_from_slice(&self.plan.request[written..]);
         conn.asked = http1::Asked { head: self.plan.head, body_is_version: self.plan.body_is_version };
-        let timing = Timing { scheduled, started: Some(started), run: self.tally.run() };
+        let timing = Timing { scheduled, started: Some(started), run: self.counters.run() };
         conn.state = State::Busy { timing, unsent: conn.rest.len() };
         self.busy += 1;
-        self.tally.sent(scheduled, started);
+        self.counters.sent(scheduled, started);
     }
 
     /// A connection is free: for a waiting request, for the next of a closed loop, or for later.

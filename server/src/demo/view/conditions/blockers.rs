@@ -8,7 +8,7 @@ use crate::demo::namespace::facts::Denied;
 use crate::demo::objects::Id;
 use crate::demo::pods::{PodSeen, Stuck};
 use crate::k8s::Held;
-use crate::k8s::{KindName, World};
+use crate::k8s::{Cache, KindName};
 use wire::{Condition, ConditionStatus, Verb, kinds, reasons};
 
 use ConditionStatus::{False, True};
@@ -29,9 +29,9 @@ enum Trouble {
 }
 
 /// The gravest trouble of the demo's pods.
-fn trouble(world: &World, pods: &[PodSeen]) -> Option<Trouble> {
+fn trouble(cache: &Cache, pods: &[PodSeen]) -> Option<Trouble> {
     let not_made = [Id::V1, Id::V2, Id::CLIENT].into_iter().find_map(|id| {
-        let deployment = world.get(KindName::Deployment, id.name)?;
+        let deployment = cache.get(KindName::Deployment, id.name)?;
         let conditions = deployment.object.data["status"]["conditions"].as_array()?;
         let failure = conditions.iter().find(|c| c["type"] == "ReplicaFailure" && c["status"] == "True")?;
         Some(Trouble::NotMade { workload: id.name, why: failure["message"].as_str().unwrap_or_default().to_owned() })
@@ -63,7 +63,7 @@ fn trouble(world: &World, pods: &[PodSeen]) -> Option<Trouble> {
 /// Whether anything keeps the demo's pods from running.
 pub fn pods_run(s: &Scene) -> Condition {
     let kind = kinds::PODS_RUN;
-    match trouble(s.world, s.pods) {
+    match trouble(s.cache, s.pods) {
         None => is(kind, True, reasons::PODS_RUN, "nothing keeps the pods from running", &[]),
         Some(Trouble::NotMade { workload, why }) => {
             let why = why.trim_end_matches('.').to_owned();
@@ -327,12 +327,12 @@ mod tests {
                 "PodCrashes flaskapp-v1-abc-12345",
             ),
         ] {
-            let world = World::of(objects);
-            let pods: Vec<PodSeen> = world.all(KindName::Pod).map(|s| read(&s.object)).collect();
+            let cache = Cache::of(objects);
+            let pods: Vec<PodSeen> = cache.all(KindName::Pod).map(|s| read(&s.object)).collect();
             let (facts, reach, observed) = (Default::default(), Default::default(), Default::default());
             let scene = Scene {
                 ns: "n",
-                world: &world,
+                cache: &cache,
                 observed: &observed,
                 pods: &pods,
                 facts: &facts,
@@ -389,12 +389,12 @@ mod tests {
             let list = if in_sidecar { "initContainerStatuses" } else { "containerStatuses" };
             starting["status"][list][0]["state"] = state.clone();
             starting["status"]["initContainerStatuses"][0]["started"] = (!in_sidecar).into();
-            let world = World::of(vec![starting]);
-            let pods: Vec<PodSeen> = world.all(KindName::Pod).map(|s| read(&s.object)).collect();
+            let cache = Cache::of(vec![starting]);
+            let pods: Vec<PodSeen> = cache.all(KindName::Pod).map(|s| read(&s.object)).collect();
             let (facts, reach, observed) = (Default::default(), Default::default(), Default::default());
             let scene = Scene {
                 ns: "n",
-                world: &world,
+                cache: &cache,
                 observed: &observed,
                 pods: &pods,
                 facts: &facts,
@@ -415,10 +415,10 @@ mod tests {
         ];
         let mut facts = crate::demo::namespace::facts::Facts::default();
         facts.denied = denied;
-        let (world, reach, observed) = (World::of(vec![]), Default::default(), Default::default());
+        let (cache, reach, observed) = (Cache::of(vec![]), Default::default(), Default::default());
         let scene = Scene {
             ns: "n",
-            world: &world,
+            cache: &cache,
             observed: &observed,
             pods: &[],
             facts: &facts,
@@ -433,7 +433,7 @@ mod tests {
         assert_eq!((told.reason.as_str(), told.args["off"].as_str()), ("NotReady", "inject"), "{}", told.message);
         let scene = Scene {
             ns: "n",
-            world: &world,
+            cache: &cache,
             observed: &observed,
             pods: &[],
             facts: &facts,

@@ -10,10 +10,10 @@ use wire::{Condition, Split, kinds, reasons};
 
 pub(super) fn route_present(s: &Scene) -> Condition {
     let kind = kinds::ROUTE_PRESENT;
-    if !mesh_served(s.world) {
+    if !mesh_served(s.cache) {
         return is(kind, Unknown, reasons::NO_MESH, "this cluster does not serve Istio's kinds", &[]);
     }
-    if let Some(why) = mesh_unseen(s.world) {
+    if let Some(why) = mesh_unseen(s.cache) {
         return is(
             kind,
             Unknown,
@@ -22,16 +22,16 @@ pub(super) fn route_present(s: &Scene) -> Condition {
             &[("why", why)],
         );
     }
-    let Some(seen) = virtual_service::find(s.world, s.ns) else {
+    let Some(seen) = virtual_service::find(s.cache, s.ns) else {
         return is(kind, False, reasons::NO_ROUTE, "there is no route", &[]);
     };
-    let defined = virtual_service::defined_subsets(s.world, s.ns);
+    let defined = virtual_service::defined_subsets(s.cache, s.ns);
     if let Some(subset) = virtual_service::subsets(&seen.object).into_iter().find(|name| !defined.contains(name)) {
         let message = format!("the route names subset {subset}, which no DestinationRule defines");
         return is(kind, False, reasons::SUBSET_MISSING, message, &[("subset", subset)]);
     }
     let mut more = virtual_service::says_more(&seen.object, s.ns);
-    let passed_over = virtual_service::passed_over(s.world, s.ns);
+    let passed_over = virtual_service::passed_over(s.cache, s.ns);
     if !passed_over.is_empty() {
         more.push(format!("{} is about the same host and newer, so Istio does not look at it", passed_over.join(", ")));
     }
@@ -52,12 +52,12 @@ pub(super) fn route_present(s: &Scene) -> Condition {
 /// analysis, `status.validationMessages`, where it is turned on.
 pub(super) fn route_honoured(s: &Scene) -> Condition {
     let kind = kinds::ROUTE_HONOURED;
-    let about = |seen: &&std::sync::Arc<crate::k8s::Seen>| {
+    let about = |seen: &&std::sync::Arc<crate::k8s::CachedObject>| {
         seen.object.data["spec"]["host"].as_str().is_some_and(|h| virtual_service::is_demo_host(h, s.ns))
     };
-    let rules = s.world.all(KindName::DestinationRule).filter(about).map(|seen| (KindName::DestinationRule, seen));
+    let rules = s.cache.all(KindName::DestinationRule).filter(about).map(|seen| (KindName::DestinationRule, seen));
     let objects =
-        virtual_service::find(s.world, s.ns).map(|seen| (KindName::VirtualService, seen)).into_iter().chain(rules);
+        virtual_service::find(s.cache, s.ns).map(|seen| (KindName::VirtualService, seen)).into_iter().chain(rules);
     let said: Vec<String> = objects.flat_map(|(kind, seen)| dishonoured(kind, &seen.object)).collect();
     match said.is_empty() {
         true => is(kind, True, reasons::ROUTE_HONOURED, "the mesh reports nothing it leaves out of the route", &[]),
@@ -160,7 +160,7 @@ pub(super) fn weights_apply(s: &Scene) -> Condition {
         return is(kind, False, reasons::CLIENT_HAS_NO_SIDECAR, message, &[("pod", name)]);
     }
     let ready = |subset: &str| {
-        let version = virtual_service::version_of(s.world, s.ns, subset);
+        let version = virtual_service::version_of(s.cache, s.ns, subset);
         s.pods.iter().any(|p| p.app == "flaskapp" && p.view.version == version && p.ready)
     };
     if let Some((version, weight)) = desired.iter().find(|(version, weight)| weight.percent() > 0 && !ready(version)) {

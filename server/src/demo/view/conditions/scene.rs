@@ -2,7 +2,7 @@
 use crate::demo::namespace::facts::Facts;
 use crate::demo::plan::Observed;
 use crate::demo::pods::PodSeen;
-use crate::k8s::{Reach, World};
+use crate::k8s::{Cache, Reach};
 use app::text::sentence;
 use wire::{Condition, ConditionStatus, RouteClaim, Split};
 
@@ -11,7 +11,7 @@ pub struct Scene<'a> {
     /// The namespace's name.
     pub ns: &'a str,
     /// Its objects.
-    pub world: &'a World,
+    pub cache: &'a Cache,
     /// The same, digested.
     pub observed: &'a Observed,
     /// The demo's pods.

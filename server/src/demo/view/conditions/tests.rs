@@ -4,17 +4,17 @@ use crate::demo::namespace::facts::Facts;
 use crate::demo::plan::observe::{demo_pods, observe};
 use crate::demo::pods::tests::pod;
 use crate::demo::virtual_service;
-use crate::k8s::{Reach, World};
+use crate::k8s::{Cache, Reach};
 use serde_json::{Value, json};
 
 /// The condition of a kind: its reason and message.
 fn told(kind: &str, objects: Vec<Value>, facts: &Facts) -> (String, String) {
-    let world = World::of(objects);
-    let (observed, pods, reach) = (observe(&world), demo_pods(&world), Reach::default());
-    let desired = virtual_service::find(&world, "n").and_then(|seen| virtual_service::split(&seen.object, "n"));
+    let cache = Cache::of(objects);
+    let (observed, pods, reach) = (observe(&cache), demo_pods(&cache), Reach::default());
+    let desired = virtual_service::find(&cache, "n").and_then(|seen| virtual_service::split(&seen.object, "n"));
     let scene = Scene {
         ns: "n",
-        world: &world,
+        cache: &cache,
         observed: &observed,
         pods: &pods,
         facts,

@@ -7,7 +7,7 @@ use crate::demo::objects::Id;
 use crate::demo::plan::Goal;
 use crate::demo::plan::observe::{demo_pods, observe};
 use crate::demo::pods::tests::pod;
-use crate::k8s::{Reach, World};
+use crate::k8s::{Cache, Reach};
 use serde_json::{Value, json};
 use wire::Verb;
 
@@ -22,11 +22,11 @@ fn deployment(name: &str, replicas: u32) -> Value {
 }
 
 fn told(objects: Vec<Value>, facts: &Facts, reach: &Reach) -> Vec<Condition> {
-    let world = World::of(objects);
-    let (observed, pods) = (observe(&world), demo_pods(&world));
+    let cache = Cache::of(objects);
+    let (observed, pods) = (observe(&cache), demo_pods(&cache));
     conditions(&Scene {
         ns: "n",
-        world: &world,
+        cache: &cache,
         observed: &observed,
         pods: &pods,
         facts,

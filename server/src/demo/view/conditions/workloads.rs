@@ -15,7 +15,7 @@ fn of<'a>(s: &'a Scene, id: Id) -> impl Iterator<Item = &'a PodSeen> {
 }
 
 fn wanted(s: &Scene, id: Id) -> usize {
-    let replicas = s.world.get(id.kind, id.name).and_then(|d| d.object.data["spec"]["replicas"].as_u64());
+    let replicas = s.cache.get(id.kind, id.name).and_then(|d| d.object.data["spec"]["replicas"].as_u64());
     usize::try_from(replicas.unwrap_or(1)).unwrap_or(1)
 }
 
@@ -131,7 +131,7 @@ pub(super) fn injected(s: &Scene) -> Condition {
 /// Whether a workload's controller has pods of an older template left to replace, or has not looked at the newest yet. A paused one
 /// replaces nothing.
 fn replacing(s: &Scene, id: Id) -> bool {
-    let Some(seen) = s.world.get(id.kind, id.name) else { return false };
+    let Some(seen) = s.cache.get(id.kind, id.name) else { return false };
     let (spec, status) = (&seen.object.data["spec"], &seen.object.data["status"]);
     let noticed = status["observedGeneration"].as_i64().unwrap_or(0) >= seen.object.metadata.generation.unwrap_or(0);
     let count = |field: &str| status[field].as_u64().unwrap_or(0);

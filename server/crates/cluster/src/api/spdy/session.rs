@@ -3,7 +3,7 @@
 //! Source: k8s.io/kubelet, "portforward", `httpStreamHandler`: the streams' headers name port and request.
 use super::frame::{self, Frame, Malformed};
 use super::headers::{Reader, Writer};
-use crate::api::offer::offer;
+use crate::api::backpressure::offer;
 use crate::api::portforward::{CHUNK, INPUT, PATIENCE, Pod};
 use crate::api::ws::{self, Socket};
 use bytes::{Bytes, BytesMut};

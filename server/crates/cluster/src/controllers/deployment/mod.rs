@@ -15,7 +15,7 @@ use super::object::{
     self, DEPLOYMENTS, PODS, REPLICA_SETS, annotation, controller_of, int, is_controlled_by, is_deleting, name,
     namespace, text,
 };
-use super::shell::{Controller, Key, Source, View};
+use super::reconciler::{Controller, Key, Source, View};
 use super::step::{How, Step};
 use crate::Object;
 use crate::status::Status;

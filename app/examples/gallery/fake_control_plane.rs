@@ -1,5 +1,5 @@
 //! A control plane without a cluster: it believes every verb at once.
-use crate::worlds::World;
+use crate::fixtures::Fixture;
 use app::api::ControlPlane;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,9 +9,9 @@ use wire::*;
 /// Id of this "build".
 pub const BUILD: &str = "gallery";
 
-/// The worlds that were looked at, by namespace.
+/// The fixtures that were looked at, by namespace.
 #[derive(Default)]
-pub struct Gallery(Mutex<HashMap<String, World>>);
+pub struct Gallery(Mutex<HashMap<String, Fixture>>);
 
 /// The clock: milliseconds since the Unix epoch.
 pub fn now_ms() -> u64 {
@@ -19,10 +19,10 @@ pub fn now_ms() -> u64 {
 }
 
 impl Gallery {
-    /// Looks at, or changes, the world of a namespace.
-    pub fn world<T>(&self, ns: &str, act: impl FnOnce(&mut World) -> T) -> T {
-        let mut worlds = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        act(worlds.entry(ns.to_owned()).or_insert_with(|| World::named(ns)))
+    /// Looks at, or changes, the fixture of a namespace.
+    pub fn fixture<T>(&self, ns: &str, act: impl FnOnce(&mut Fixture) -> T) -> T {
+        let mut fixtures = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        act(fixtures.entry(ns.to_owned()).or_insert_with(|| Fixture::named(ns)))
     }
 
     fn did(
@@ -31,11 +31,11 @@ impl Gallery {
         by: &str,
         verb: Verb,
         what: &str,
-        act: impl FnOnce(&mut World),
+        act: impl FnOnce(&mut Fixture),
     ) -> Result<Operation, ApiError> {
-        self.world(ns.as_str(), |world| {
-            act(world);
-            world.log(by, verb, what, None);
+        self.fixture(ns.as_str(), |fixture| {
+            act(fixture);
+            fixture.log(by, verb, what, None);
         });
         Ok(Operation {
             id: 1,
@@ -60,7 +60,7 @@ impl Gallery {
         }
         tokio::time::sleep(Duration::from_millis(9)).await;
         let times = TimesMs { accepted: Some(6.2), acknowledged: Some(9.1), first_request: Some(13.8) };
-        self.world(ns.as_str(), |w| {
+        self.fixture(ns.as_str(), |w| {
             w.set_desired(Some(split.clone()), by);
             w.log(by, Verb::Weights, &split.to_string(), Some((split.clone(), times)));
         });
@@ -81,38 +81,42 @@ impl ControlPlane for Gallery {
                 "Choose a namespace you may look at.",
             ));
         }
-        Ok(self.world(ns.as_str(), |w| w.status.clone()))
+        Ok(self.fixture(ns.as_str(), |w| w.status.clone()))
     }
-    async fn history(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError> {
-        Ok(self.world(ns.as_str(), |w| {
+    async fn recent_frames(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError> {
+        Ok(self.fixture(ns.as_str(), |w| {
             w.frame();
             w.history()
         }))
     }
-    fn has_past(&self) -> bool {
+    fn has_last_hour(&self) -> bool {
         true
     }
-    async fn past(&self, ns: &Namespace) -> Result<Past, ApiError> {
+    async fn last_hour(&self, ns: &Namespace) -> Result<LastHour, ApiError> {
         let now_s = now_ms() / 1000;
         let moments = (0..240_u64).filter(|i| !(100..112).contains(i)).map(|i| {
             let v2 = [0.0, 20.0, 80.0, 160.0][(i / 60) as usize];
             let rates = [("v1".to_owned(), 200.0 - v2), ("v2".to_owned(), v2)].into();
-            PastMoment { at_s: now_s - (240 - i) * 15, rates, failed: if (150..158).contains(&i) { 12.0 } else { 0.0 } }
+            LastHourSample {
+                at_s: now_s - (240 - i) * 15,
+                rates,
+                failed: if (150..158).contains(&i) { 12.0 } else { 0.0 },
+            }
         });
         let (source, metric) = ("http://prometheus.istio-system:9090".to_owned(), "istio_requests_total".to_owned());
-        Ok(Past { namespace: ns.clone(), source, metric, step_s: 15, moments: moments.collect() })
+        Ok(LastHour { namespace: ns.clone(), source, metric, step_s: 15, moments: moments.collect() })
     }
     async fn traffic(&self, ns: &Namespace) -> Result<Traffic, ApiError> {
-        Ok(self.world(ns.as_str(), World::traffic))
+        Ok(self.fixture(ns.as_str(), Fixture::traffic))
     }
     async fn preflight(&self, ns: &Namespace) -> Result<Preflight, ApiError> {
         Ok(crate::preflight::told(ns))
     }
     async fn run(&self, ns: &Namespace, by: &str, command: Command) -> Result<Outcome, ApiError> {
         let verb = command.verb();
-        let did = |what: &str, act: &dyn Fn(&mut World)| self.did(ns, by, verb, what, act);
+        let did = |what: &str, act: &dyn Fn(&mut Fixture)| self.did(ns, by, verb, what, act);
         let operation = match command {
-            Command::Deploy => did("deployed 3 workloads", &|w| *w = World::named("deployed")),
+            Command::Deploy => did("deployed 3 workloads", &|w| *w = Fixture::named("deployed")),
             Command::Client => did("client", &|_| {}),
             Command::Inject(InjectRequest { inject, .. }) => {
                 did(if inject { "sidecars added" } else { "sidecars removed" }, &|w| w.inject(inject))
@@ -134,15 +138,15 @@ impl ControlPlane for Gallery {
                 );
             }),
             Command::Takeover => did("took over", &|w| w.say(kinds::HELD, "True", reasons::HELD_HERE, "", &[])),
-            Command::Teardown => did("clean-up", &|w| *w = World::named("nothing")),
+            Command::Teardown => did("clean-up", &|w| *w = Fixture::named("nothing")),
         };
         operation.map(Outcome::Accepted)
     }
     async fn stop_all(&self, by: &str) -> Result<StoppedAll, ApiError> {
-        let names: Vec<String> = self.0.lock().map(|worlds| worlds.keys().cloned().collect()).unwrap_or_default();
+        let names: Vec<String> = self.0.lock().map(|fixtures| fixtures.keys().cloned().collect()).unwrap_or_default();
         let mut told = StoppedAll::default();
         for ns in names.iter().filter_map(|name| name.parse::<Namespace>().ok()) {
-            if self.world(ns.as_str(), |w| w.status.load.rate.per_second() > 0) {
+            if self.fixture(ns.as_str(), |w| w.status.load.rate.per_second() > 0) {
                 self.did(&ns, by, Verb::Load, "all load off", |w| w.load(Rate::default()))?;
                 told.stopped.push(ns);
             }

@@ -1,7 +1,7 @@
 //! What it means: one sentence with its uncertainty; then the versions side by side, the rate, what failed. The server draws them,
-//! see [`super::board`]: what only it computes costs no code here.
+//! see [`super::figures_html`]: what only it computes costs no code here.
 use super::Page;
-use super::page::say;
+use super::context::say;
 use crate::text::Key;
 use leptos::prelude::*;
 

@@ -49,7 +49,7 @@ struct MarkState {
 }
 
 /// All that is counted.
-pub(crate) struct Tally {
+pub(crate) struct Counters {
     /// Id of the first run: that of this process.
     agent: u64,
     run: u64,
@@ -78,9 +78,9 @@ pub(crate) struct Tally {
     clock: (Instant, SystemTime),
 }
 
-impl Tally {
-    pub fn new(now: Instant) -> Tally {
-        let mut tally = Tally {
+impl Counters {
+    pub fn new(now: Instant) -> Counters {
+        let mut counters = Counters {
             agent: 0,
             run: 0,
             versions: Vec::new(),
@@ -103,9 +103,9 @@ impl Tally {
             mark: None,
             clock: (now, SystemTime::now()),
         };
-        tally.begin_run(now);
-        tally.agent = tally.run;
-        tally
+        counters.begin_run(now);
+        counters.agent = counters.run;
+        counters
     }
 
     /// The current run's id: milliseconds since the epoch, never the same twice.
@@ -356,5 +356,5 @@ fn part(window: &Sliding, seconds: f64) -> Option<Part> {
 }
 
 #[cfg(test)]
-#[path = "tally_tests.rs"]
+#[path = "counters_tests.rs"]
 mod tests;

@@ -1,5 +1,5 @@
 //! Every state of the page, each made by changing the one before.
-use crate::plane::now_ms;
+use crate::fake_control_plane::now_ms;
 use std::collections::{BTreeMap, VecDeque};
 use wire::*;
 
@@ -38,7 +38,7 @@ pub const NAMES: [&str; 30] = [
 ];
 
 /// One state, with its traffic.
-pub struct World {
+pub struct Fixture {
     /// What the page is told.
     pub status: Status,
     frames: VecDeque<Frame>,
@@ -55,10 +55,10 @@ pub struct World {
     opened: bool,
 }
 
-impl World {
+impl Fixture {
     /// The state of this name; the whole demo at 80/20 where the name is none.
-    pub fn named(name: &str) -> World {
-        let mut w = World::empty();
+    pub fn named(name: &str) -> Fixture {
+        let mut w = Fixture::empty();
         if name == "nothing" || name == "forbidden" {
             return w;
         }
@@ -245,8 +245,8 @@ impl World {
         true
     }
 
-    fn empty() -> World {
-        let mut world = World {
+    fn empty() -> Fixture {
+        let mut fixture = Fixture {
             status: Status {
                 cluster: ClusterView {
                     kind: "embedded".into(),
@@ -289,9 +289,9 @@ impl World {
             (kinds::ROUTE_OURS, "True", reasons::ROUTE_OURS, "Nobody else changed the route."),
             (kinds::CLEAN, "True", reasons::CLEAN, "Nothing is left."),
         ] {
-            world.say(kind, status, reason, message, &[]);
+            fixture.say(kind, status, reason, message, &[]);
         }
-        world
+        fixture
     }
 
     /// Whether its stream was opened before.

@@ -1,10 +1,10 @@
 //! The last hour, as Prometheus has it: who got which share, and how many requests there were. The server alone draws it; it brings no script.
 use crate::api;
 use crate::components::{Symbol, colour};
-use crate::text::{Key, Lang, PastWord, thousands};
+use crate::text::{Key, Lang, LastHourWord, thousands};
 use leptos::prelude::*;
 use std::fmt::Write as _;
-use wire::{Past, PastMoment};
+use wire::{LastHour, LastHourSample};
 
 /// Width and height of a chart's own coordinates; the page stretches them.
 const WIDTH: f64 = 1_000.0;
@@ -14,42 +14,42 @@ const ROW_S: u64 = 300;
 
 /// The page `/history`.
 #[component]
-pub fn PastPage(past: Past) -> impl IntoView {
+pub fn PastPage(past: LastHour) -> impl IntoView {
     let lang = api::prefs().lang;
-    let t = move |word: PastWord| word.said(lang);
+    let t = move |word: LastHourWord| word.said(lang);
     let (again, panel) = (format!("/history?namespace={}", past.namespace), format!("/?namespace={}", past.namespace));
     let body = if past.totals().0 > 0.0 {
         view! { <Charts lang past=past.clone()/> }.into_any()
     } else {
-        view! { <section class="card"><h2>{t(PastWord::Nothing)}</h2><p class="muted">{t(PastWord::NothingHint)}</p></section> }.into_any()
+        view! { <section class="card"><h2>{t(LastHourWord::Nothing)}</h2><p class="muted">{t(LastHourWord::NothingHint)}</p></section> }.into_any()
     };
     view! {
         <header class="top">
             <h1><a href=panel.clone()>"demo-panel"</a></h1>
             <span class="badge"><span class="badge-text">{lang.fill(Key::NamespaceIs, &[("ns", past.namespace.as_str())])}</span></span>
             <div class="acts keep">
-                <a class="button" href=again>{t(PastWord::Again)}</a>
-                <a class="button" href=panel data-testid="back">{t(PastWord::Back)}</a>
+                <a class="button" href=again>{t(LastHourWord::Again)}</a>
+                <a class="button" href=panel data-testid="back">{t(LastHourWord::Back)}</a>
             </div>
         </header>
         <main class="preflight past" data-testid="past-page">
-            <section class="summary"><h2 class="headline">{t(PastWord::Title)}</h2></section>
+            <section class="summary"><h2 class="headline">{t(LastHourWord::Title)}</h2></section>
             {body}
-            <p class="muted">{t(PastWord::From)} " " {past.source.clone()} " " <code>{past.metric.clone()}</code></p>
+            <p class="muted">{t(LastHourWord::From)} " " {past.source.clone()} " " <code>{past.metric.clone()}</code></p>
         </main>
     }
 }
 
 /// Figures, both charts, and the same as a table.
 #[component]
-fn Charts(lang: Lang, past: Past) -> impl IntoView {
-    let t = move |word: PastWord| word.said(lang);
+fn Charts(lang: Lang, past: LastHour) -> impl IntoView {
+    let t = move |word: LastHourWord| word.said(lang);
     let versions = past.versions();
     let (all, failed) = past.totals();
     let success = format!("{:.2} %", (all - failed) * 100.0 / all);
-    let most = past.moments.iter().map(PastMoment::rate).fold(1.0, f64::max);
+    let most = past.moments.iter().map(LastHourSample::rate).fold(1.0, f64::max);
     let areas = versions.iter().enumerate().map(|(place, version)| {
-        let from = move |m: &PastMoment, upto: usize, names: &[String]| {
+        let from = move |m: &LastHourSample, upto: usize, names: &[String]| {
             names[..upto].iter().filter_map(|v| m.share(v)).sum::<f64>()
         };
         let d = band(&past, |m| {
@@ -74,13 +74,13 @@ fn Charts(lang: Lang, past: Past) -> impl IntoView {
     let axis = move || view! { <p class="axis" aria-hidden="true"><span>{clock(first)}</span><span>{clock((first + last) / 2)}</span><span>{clock(last)} " UTC"</span></p> };
     view! {
         <section class="card">
-            <p class="counts"><span>{t(PastWord::Requests)} " " <b>{thousands(all.round() as u64)}</b></span><span>{t(PastWord::Success)} " " <b>{success}</b></span></p>
-            <h2>{t(PastWord::Share)}</h2>
-            <svg class="chart" viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" role="img" aria-label=t(PastWord::Share)>{areas}</svg>
+            <p class="counts"><span>{t(LastHourWord::Requests)} " " <b>{thousands(all.round() as u64)}</b></span><span>{t(LastHourWord::Success)} " " <b>{success}</b></span></p>
+            <h2>{t(LastHourWord::Share)}</h2>
+            <svg class="chart" viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" role="img" aria-label=t(LastHourWord::Share)>{areas}</svg>
             {axis()}
             <p class="legend">{legend}</p>
-            <h2>{t(PastWord::Rate)} <span class="muted">" ≤ " {format!("{most:.0}")}</span></h2>
-            <svg class="chart low" viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" role="img" aria-label=t(PastWord::Rate)>
+            <h2>{t(LastHourWord::Rate)} <span class="muted">" ≤ " {format!("{most:.0}")}</span></h2>
+            <svg class="chart low" viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" role="img" aria-label=t(LastHourWord::Rate)>
                 <path class="all" d=line/>
                 <path class="bad" d=bad/>
             </svg>
@@ -88,7 +88,7 @@ fn Charts(lang: Lang, past: Past) -> impl IntoView {
         </section>
         <section class="card">
             <table>
-                <thead><tr><th scope="col">{t(PastWord::Time)}</th><th scope="col">{t(PastWord::Rate)}</th>{heads}<th scope="col">{t(PastWord::Failed)}</th></tr></thead>
+                <thead><tr><th scope="col">{t(LastHourWord::Time)}</th><th scope="col">{t(LastHourWord::Rate)}</th>{heads}<th scope="col">{t(LastHourWord::Failed)}</th></tr></thead>
                 <tbody>{rows}</tbody>
             </table>
         </section>
@@ -96,7 +96,7 @@ fn Charts(lang: Lang, past: Past) -> impl IntoView {
 }
 
 /// A closed path between two percentages of the height at each moment; a gap where nothing is known, and between moments that are far apart.
-fn band(past: &Past, of: impl Fn(&PastMoment) -> Option<(f64, f64)>) -> String {
+fn band(past: &LastHour, of: impl Fn(&LastHourSample) -> Option<(f64, f64)>) -> String {
     let (Some(first), Some(last)) = (past.moments.first(), past.moments.last()) else { return String::new() };
     let span = (last.at_s - first.at_s).max(1) as f64;
     let mut pieces: Vec<Vec<(f64, f64, f64)>> = vec![Vec::new()];
@@ -137,14 +137,15 @@ mod tests {
 
     #[test]
     fn a_band_has_a_gap_where_nothing_is_known() {
-        let moment = |at_s, v1: f64| PastMoment { at_s, rates: BTreeMap::from([("v1".to_owned(), v1)]), failed: 0.0 };
+        let moment =
+            |at_s, v1: f64| LastHourSample { at_s, rates: BTreeMap::from([("v1".to_owned(), v1)]), failed: 0.0 };
         for (what, moments, drawn) in [
             ("nothing", vec![], ""),
             ("whole", vec![moment(0, 1.0), moment(15, 1.0)], "M0.0 0.0L1000.0 0.0L1000.0 200.0L0.0 200.0Z"),
             ("not scraped", vec![moment(0, 1.0), moment(60, 1.0)], "M0.0 0.0L0.0 200.0ZM1000.0 0.0L1000.0 200.0Z"),
             ("no requests", vec![moment(0, 0.0), moment(15, 0.0)], ""),
         ] {
-            let past = Past {
+            let past = LastHour {
                 namespace: Default::default(),
                 source: String::new(),
                 metric: String::new(),

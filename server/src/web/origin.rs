@@ -1,8 +1,8 @@
 //! Who may ask at all: Host allow-list, Origin, Sec-Fetch-Site, token; and what a body may be. Before any handler.
 use super::AppState;
-use super::crowd;
+use super::auth::Refused;
+use super::connection_limits;
 use super::failure::failure;
-use super::gate::Refused;
 use super::peer::Peer;
 use super::sign_in::{SIGN_IN, come_back};
 use axum::body::Body;
@@ -148,7 +148,7 @@ pub async fn guard(State(state): State<AppState>, request: Request, next: Next) 
         }
         return turned_away(&parts);
     }
-    if !public && let Err(refused) = crowd::signed_in(&state, &parts) {
+    if !public && let Err(refused) = connection_limits::signed_in(&state, &parts) {
         return *refused;
     }
     if parts.method == Method::GET || parts.method == Method::HEAD {

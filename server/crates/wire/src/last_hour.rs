@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// The demo's requests over the last hour. `GET /api/demo/history`, and the page `/history`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Past {
+pub struct LastHour {
     /// Which namespace it is about.
     pub namespace: Namespace,
     /// The Prometheus that was asked, without what may be secret in its address.
@@ -16,13 +16,13 @@ pub struct Past {
     /// Seconds from one moment to the next.
     pub step_s: u32,
     /// Oldest first; a moment at which nothing was scraped is missing.
-    pub moments: Vec<PastMoment>,
+    pub moments: Vec<LastHourSample>,
 }
 
 /// Requests around one moment, averaged over the minute before it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct PastMoment {
+pub struct LastHourSample {
     /// Seconds since the Unix epoch.
     pub at_s: u64,
     /// Requests a second, by version; failed ones are among them.
@@ -31,7 +31,7 @@ pub struct PastMoment {
     pub failed: f64,
 }
 
-impl PastMoment {
+impl LastHourSample {
     /// Requests a second to all versions.
     pub fn rate(&self) -> f64 {
         self.rates.values().sum()
@@ -44,7 +44,7 @@ impl PastMoment {
     }
 }
 
-impl Past {
+impl LastHour {
     /// Every version that is named, in order.
     pub fn versions(&self) -> Vec<String> {
         let mut names: Vec<String> = self.moments.iter().flat_map(|m| m.rates.keys().cloned()).collect();
