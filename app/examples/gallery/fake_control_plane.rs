@@ -1,6 +1,7 @@
 //! A control plane without a cluster: it believes every verb at once.
 use crate::fixtures::Fixture;
 use app::api::ControlPlane;
+use app::text::{Phrase, phrases};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,7 +31,7 @@ impl Gallery {
         ns: &Namespace,
         by: &str,
         verb: Verb,
-        what: &str,
+        what: Phrase,
         act: impl FnOnce(&mut Fixture),
     ) -> Result<Operation, ApiError> {
         self.fixture(ns.as_str(), |fixture| {
@@ -62,7 +63,7 @@ impl Gallery {
         let times = TimesMs { accepted: Some(6.2), acknowledged: Some(9.1), first_request: Some(13.8) };
         self.fixture(ns.as_str(), |w| {
             w.set_desired(Some(split.clone()), by);
-            w.log(by, Verb::Weights, &split.to_string(), Some((split.clone(), times)));
+            w.log(by, Verb::Weights, split.to_string().into(), Some((split.clone(), times)));
         });
         Ok(Shifted { revision: "1".to_owned(), acknowledged: true, pending: vec![], times })
     }
@@ -114,21 +115,21 @@ impl ControlPlane for Gallery {
     }
     async fn run(&self, ns: &Namespace, by: &str, command: Command) -> Result<Outcome, ApiError> {
         let verb = command.verb();
-        let did = |what: &str, act: &dyn Fn(&mut Fixture)| self.did(ns, by, verb, what, act);
+        let did = |what: Phrase, act: &dyn Fn(&mut Fixture)| self.did(ns, by, verb, what, act);
         let operation = match command {
-            Command::Deploy => did("deployed 3 workloads", &|w| *w = Fixture::named("deployed")),
-            Command::Client => did("client", &|_| {}),
+            Command::Deploy => did(phrases::deploy(), &|w| *w = Fixture::named("deployed")),
+            Command::Client => did(phrases::client(), &|_| {}),
             Command::Inject(InjectRequest { inject, .. }) => {
-                did(if inject { "sidecars added" } else { "sidecars removed" }, &|w| w.inject(inject))
+                did(if inject { phrases::inject("all") } else { phrases::uninject("all") }, &|w| w.inject(inject))
             }
             Command::Route(RouteRequest { present }) => {
-                did("route", &|w| w.set_desired(present.then(|| Split::v1_v2(50).ok()).flatten(), by))
+                did(phrases::the_route(), &|w| w.set_desired(present.then(|| Split::v1_v2(50).ok()).flatten(), by))
             }
             Command::Weights(split) => return self.weights(ns, by, split).await.map(Outcome::Shifted),
-            Command::Adopt => did("adopted", &|w| w.status.claim = None),
-            Command::Revert => did("reverted", &|w| w.status.claim = None),
-            Command::Load(order) => did(&format!("load {}/s", order.rate.per_second()), &|w| w.load(order.rate)),
-            Command::Verify => did("/env/PATH answered in 2 ms", &|w| {
+            Command::Adopt => did("adopt".into(), &|w| w.status.claim = None),
+            Command::Revert => did("revert".into(), &|w| w.status.claim = None),
+            Command::Load(order) => did(phrases::load(order.rate.per_second().to_string()), &|w| w.load(order.rate)),
+            Command::Verify => did(phrases::verify("flaskapp-v1"), &|w| {
                 w.say(
                     kinds::VERIFIED,
                     "True",
@@ -137,8 +138,10 @@ impl ControlPlane for Gallery {
                     &[("path", "/env/PATH"), ("ms", "2")],
                 );
             }),
-            Command::Takeover => did("took over", &|w| w.say(kinds::HELD, "True", reasons::HELD_HERE, "", &[])),
-            Command::Teardown => did("clean-up", &|w| *w = Fixture::named("nothing")),
+            Command::Takeover => {
+                did(phrases::take_over("another panel"), &|w| w.say(kinds::HELD, "True", reasons::HELD_HERE, "", &[]))
+            }
+            Command::Teardown => did(phrases::clean_up(), &|w| *w = Fixture::named("nothing")),
         };
         operation.map(Outcome::Accepted)
     }
@@ -147,7 +150,7 @@ impl ControlPlane for Gallery {
         let mut told = StoppedAll::default();
         for ns in names.iter().filter_map(|name| name.parse::<Namespace>().ok()) {
             if self.fixture(ns.as_str(), |w| w.status.load.rate.per_second() > 0) {
-                self.did(&ns, by, Verb::Load, "all load off", |w| w.load(Rate::default()))?;
+                self.did(&ns, by, Verb::Load, phrases::all_load_off(), |w| w.load(Rate::default()))?;
                 told.stopped.push(ns);
             }
         }

@@ -1,5 +1,6 @@
 //! Every state of the page, each made by changing the one before.
 use crate::fake_control_plane::now_ms;
+use app::text::{Phrase, phrases};
 use std::collections::{BTreeMap, VecDeque};
 use wire::*;
 
@@ -104,8 +105,10 @@ impl Fixture {
                 "2 of 3 pods have a ready sidecar: flaskapp-v2-77fb8d5c4f-q4m8d PodInitializing.",
                 &[("ready", "2"), ("wanted", "3"), ("waiting", "flaskapp-v2-77fb8d5c4f-q4m8d PodInitializing")],
             );
-            w.status.operation =
-                Some(operation(Verb::Inject, "Waiting for flaskapp-v2 to roll out: 0 of 1 updated pods ready"));
+            w.status.operation = Some(operation(
+                Verb::Inject,
+                &phrases::waiting_for(phrases::ready_but("flaskapp-v2", phrases::pods_ready("0", "1"))),
+            ));
             w.status.pods[1].ready = "1/2".into();
             w.status.pods[1].phase = "PodInitializing".into();
             w.status.pods[1].why = "istio-proxy: starting".into();
@@ -117,7 +120,7 @@ impl Fixture {
         }
         let rate = if name == "limited" { 20_000 } else { 200 };
         w.load(Rate::try_from(f64::from(rate)).unwrap_or_default());
-        w.log("browser 77aa", Verb::Load, "load 200/s", None);
+        w.log("browser 77aa", Verb::Load, phrases::load("200"), None);
         if name == "no-route" {
             w.past(None, 60);
             return w;
@@ -171,8 +174,10 @@ impl Fixture {
                 );
             }
             "cleaning" => {
-                w.status.operation =
-                    Some(operation(Verb::Teardown, "Waiting for pods to end: flaskapp-v2-77fb8d5c4f-q4m8d"));
+                w.status.operation = Some(operation(
+                    Verb::Teardown,
+                    &phrases::waiting_for(phrases::gone("pod/flaskapp-v2-77fb8d5c4f-q4m8d")),
+                ));
                 w.say(
                     kinds::CLEAN,
                     "False",
@@ -306,18 +311,16 @@ impl Fixture {
             "False" => ConditionStatus::False,
             _ => ConditionStatus::Unknown,
         };
-        let args = args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let args: Vec<(&str, Phrase)> = args.iter().map(|(k, v)| (*k, Phrase::from(*v))).collect();
         self.status.conditions.retain(|c| c.kind != kind);
-        let mut told = Condition {
+        self.status.conditions.push(Condition {
             kind: kind.into(),
             status,
             reason: reason.into(),
             message: message.into(),
-            args,
-            zh: String::new(),
-        };
-        told.zh = app::text::in_chinese(&told);
-        self.status.conditions.push(told);
+            args: args.iter().map(|(k, v)| ((*k).to_owned(), v.en.clone())).collect(),
+            zh: app::text::in_chinese(reason, &args),
+        });
     }
 
     fn deploy(&mut self, coming: bool) {
@@ -349,7 +352,7 @@ impl Fixture {
                 "1 of 3 pods is ready: flaskapp-v2 ContainerCreating, client ContainerCreating.",
                 &[("ready", "1"), ("wanted", "3"), ("waiting", "flaskapp-v2 ContainerCreating")],
             );
-            self.status.operation = Some(operation(Verb::Deploy, "Waiting for 3 Deployments: 1 of 3 pods ready"));
+            self.status.operation = Some(operation(Verb::Deploy, &phrases::waiting_for(phrases::ready("flaskapp-v2"))));
             return;
         }
         self.say(kinds::DEPLOYED, "True", reasons::DEPLOYED, "3 workloads, all Running", &[("workloads", "3")]);
@@ -360,7 +363,7 @@ impl Fixture {
             "The client is ready.",
             &[("pod", "simple-flask-app-client-6c4f9d8b7-zt9hj")],
         );
-        self.log("browser 77aa", Verb::Deploy, "deployed 3 workloads", None);
+        self.log("browser 77aa", Verb::Deploy, phrases::deploy(), None);
     }
 
     /// Adds or removes sidecars.
@@ -375,7 +378,8 @@ impl Fixture {
             self.say(kinds::INJECTED, "False", reasons::NOT_INJECTED, "No workload asks for a sidecar.", &[]);
         }
         self.judge();
-        self.log("browser 77aa", Verb::Inject, if on { "sidecars added" } else { "sidecars removed" }, None);
+        let all = "flaskapp-v1, flaskapp-v2, simple-flask-app-client";
+        self.log("browser 77aa", Verb::Inject, if on { phrases::inject(all) } else { phrases::uninject(all) }, None);
     }
 
     fn judge(&mut self) {
@@ -418,7 +422,7 @@ impl Fixture {
     }
 
     /// Adds a line to the log.
-    pub fn log(&mut self, by: &str, verb: Verb, what: &str, split: Option<(Split, TimesMs)>) {
+    pub fn log(&mut self, by: &str, verb: Verb, what: Phrase, split: Option<(Split, TimesMs)>) {
         let id = self.status.log.first().map_or(1, |e| e.id + 1);
         let command =
             "kubectl -n istio-app patch virtualservice flaskapp-vs --type merge -p '{\"spec\":{\"http\":[…]}}'"
@@ -432,8 +436,8 @@ impl Fixture {
                 at_ms,
                 by: by.into(),
                 verb: Some(verb),
-                zh: app::text::clause(what),
-                what: app::text::sentence(what),
+                zh: what.translation(),
+                what: what.sentence(),
                 command,
                 split,
                 times,
@@ -449,7 +453,7 @@ impl Fixture {
         let times = TimesMs { accepted: Some(6.2), acknowledged: Some(9.1), first_request: Some(13.8) };
         self.set_desired(split.clone(), by);
         if let Some(split) = split {
-            self.log(by, Verb::Weights, &split.to_string(), Some((split.clone(), times)));
+            self.log(by, Verb::Weights, split.to_string().into(), Some((split.clone(), times)));
         }
         self.past(v2, seconds);
     }
@@ -618,14 +622,14 @@ impl Fixture {
     }
 }
 
-fn operation(verb: Verb, step: &str) -> Operation {
+fn operation(verb: Verb, step: &Phrase) -> Operation {
     Operation {
         id: 5,
         verb,
         by: "browser 77aa".into(),
         since: now_ms(),
-        step: step.into(),
-        zh: app::text::clause(step),
+        step: step.sentence(),
+        zh: step.translation(),
         error: None,
     }
 }

@@ -1,7 +1,7 @@
 //! Conditions in words: the server's sentence in English, the table's in Chinese. The server fills in both.
 use super::Lang;
 #[cfg(any(feature = "ssr", test))]
-use super::fill;
+use super::{Phrase, fill};
 use wire::Condition;
 #[cfg(any(feature = "ssr", test))]
 use wire::reasons;
@@ -11,15 +11,11 @@ pub fn condition(lang: Lang, condition: &Condition) -> String {
     super::either(lang, &condition.message, &condition.zh).to_owned()
 }
 
-/// A condition's sentence in Chinese; empty where the table has none, or an argument is missing.
+/// The sentence of a condition's reason in Chinese; empty where the table has none, or an argument is missing.
 #[cfg(any(feature = "ssr", test))]
-pub fn in_chinese(condition: &Condition) -> String {
-    let arg = |name: &str| {
-        let value = condition.args.get(name)?;
-        let zh = super::clause(value);
-        Some(if zh.is_empty() { value.clone() } else { zh })
-    };
-    chinese(&condition.reason)
+pub fn in_chinese(reason: &str, args: &[(&str, Phrase)]) -> String {
+    let arg = |name: &str| args.iter().find(|(n, _)| *n == name).map(|(_, phrase)| phrase.zh.clone());
+    chinese(reason)
         .and_then(|template| fill(template, arg))
         .map(|text| text.trim_end_matches('：').to_owned())
         .unwrap_or_default()
@@ -111,20 +107,19 @@ mod tests {
 
     #[test]
     fn chinese_is_used_only_where_every_argument_is_there() {
-        let make = |reason: &str, args: &[(&str, &str)]| Condition {
+        let make = |reason: &str, args: &[(&str, Phrase)]| Condition {
             kind: "WeightsApply".into(),
             status: ConditionStatus::False,
             reason: reason.into(),
             message: "server's own".into(),
-            args: args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
-            zh: String::new(),
+            args: args.iter().map(|(k, v)| ((*k).to_owned(), v.en.clone())).collect(),
+            zh: in_chinese(reason, args),
         };
-        for (mut condition, zh) in [
-            (make(reasons::VERSION_NOT_READY, &[("version", "v2")]), "v2 有权重，却没有就绪的 Pod"),
+        for (condition, zh) in [
+            (make(reasons::VERSION_NOT_READY, &[("version", "v2".into())]), "v2 有权重，却没有就绪的 Pod"),
             (make(reasons::VERSION_NOT_READY, &[]), "server's own"),
             (make("SomethingNew", &[]), "server's own"),
         ] {
-            condition.zh = in_chinese(&condition);
             assert_eq!(super::condition(Lang::Zh, &condition), zh);
             assert_eq!(super::condition(Lang::En, &condition), "server's own");
         }

@@ -2,8 +2,6 @@
 //!
 //! Plain texts are keyed by [`Key`]; a key without a text in both languages does not compile. Conditions and errors are
 //! worded from their `reason` and `code`, with the server's own sentence where this table has none.
-#[cfg(any(feature = "ssr", test))]
-mod clauses;
 mod conditions;
 mod errors;
 #[cfg(any(feature = "ssr", test))]
@@ -11,13 +9,13 @@ mod figures;
 #[cfg(any(feature = "ssr", test))]
 mod history;
 mod log;
+#[cfg(any(feature = "ssr", test))]
+pub mod phrases;
 mod preflight;
 #[cfg(any(feature = "ssr", test))]
 mod sign_in;
 mod table;
 
-#[cfg(any(feature = "ssr", test))]
-pub use clauses::{clause, sentence};
 pub use conditions::condition;
 #[cfg(any(feature = "ssr", test))]
 pub use conditions::in_chinese;
@@ -27,6 +25,8 @@ pub use figures::{FigureWord, detail, failure, verdict};
 #[cfg(any(feature = "ssr", test))]
 pub use history::LastHourWord;
 pub use log::{either, who};
+#[cfg(any(feature = "ssr", test))]
+pub use phrases::{Phrase, sentence};
 pub use preflight::{Word, check, troubles, verb};
 #[cfg(any(feature = "ssr", test))]
 pub use sign_in::SignInWord;

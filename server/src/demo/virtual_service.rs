@@ -3,6 +3,7 @@
 //! `http` is one atomic list under server-side apply, so a change of weights is written as the whole list.
 use crate::demo::objects::{Id, ROUTE_HOST};
 use crate::k8s::{Cache, CachedObject, KindName};
+use app::text::{Phrase, phrases};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -190,60 +191,55 @@ fn portion(written: &[Value], i: usize, split: &Split) -> u64 {
 }
 
 /// What a route says besides the weights of the demo's host, or instead of them; for people, in clauses.
-pub fn says_more(object: &DynamicObject, ns: &str) -> Vec<String> {
+pub fn says_more(object: &DynamicObject, ns: &str) -> Vec<Phrase> {
     let spec = &object.data["spec"];
     let rules = spec["http"].as_array().map_or(&[][..], Vec::as_slice);
     let mut more = Vec::new();
     if !in_mesh(object) {
         let gateways: Vec<&str> = spec["gateways"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        return vec![format!(
-            "it is for requests through {} alone, and `mesh` is not among its gateways",
-            gateways.join(", ")
-        )];
+        return vec![phrases::gateways_only(gateways.join(", "))];
     }
     let deciding = rule_index(&spec["http"], ns);
     match deciding {
         Some(index) => {
             let above = rules.iter().take(index).count();
             if above > 0 {
-                more.push(format!("{above} rule(s) above it are for matching requests only, and stay as they are"));
+                more.push(phrases::rules_above(above.to_string()));
             }
             if !takes_all(&rules[index]) {
-                more.push("its weights are for matching requests only".to_owned());
+                more.push(phrases::weights_for_some());
             }
             if split(object, ns).is_none() {
-                more.push("its destinations name no subsets, or have no weight at all".to_owned());
+                more.push(phrases::no_subsets());
             }
-            for (field, words) in [
-                ("fault", "it injects faults"),
-                ("mirror", "it mirrors requests"),
-                ("mirrors", "it mirrors requests"),
-                ("redirect", "it redirects"),
+            for (field, phrase) in [
+                ("fault", phrases::injects_faults()),
+                ("mirror", phrases::mirrors()),
+                ("mirrors", phrases::mirrors()),
+                ("redirect", phrases::redirects()),
             ] {
                 if !rules[index][field].is_null() {
-                    more.push(words.to_owned());
+                    more.push(phrase);
                 }
             }
         }
-        None if rules.is_empty() => {
-            more.push("it has no rule for HTTP, and weights of TCP or TLS are not the panel's".to_owned())
-        }
-        None => more.push("no rule of it sends to flaskapp alone, so there are no weights to show".to_owned()),
+        None if rules.is_empty() => more.push(phrases::no_http_rule()),
+        None => more.push(phrases::no_rule_for_demo()),
     }
     let below = deciding.filter(|index| takes_all(&rules[*index])).map_or(0, |index| rules.len() - index - 1);
     if below > 0 {
-        more.push(format!("{below} rule(s) below it are never looked at"));
+        more.push(phrases::rules_below(below.to_string()));
     }
     let others =
         spec["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|h| !is_demo_host(h, ns));
     let others: Vec<&str> = others.collect();
     if !others.is_empty() {
-        more.push(format!("it is about {} as well", others.join(", ")));
+        more.push(phrases::other_hosts(others.join(", ")));
     }
     if deciding.is_some()
         && ["tcp", "tls"].iter().any(|field| spec[*field].as_array().is_some_and(|rules| !rules.is_empty()))
     {
-        more.push("it routes TCP or TLS as well".to_owned());
+        more.push(phrases::other_protocols());
     }
     more
 }
@@ -417,7 +413,7 @@ mod tests {
         ] {
             let object: DynamicObject =
                 serde_json::from_value(json!({"metadata": {"name": "x"}, "spec": spec})).unwrap();
-            assert_eq!(says_more(&object, "n").join("; "), told, "{what}");
+            assert_eq!(Phrase::joined(says_more(&object, "n")).en, told, "{what}");
         }
     }
 

@@ -2,7 +2,7 @@
 use crate::demo::clock::now_ms;
 use crate::demo::plan::Goal;
 use crate::k8s::Held;
-use app::text::sentence;
+use app::text::Phrase;
 use std::collections::{BTreeMap, VecDeque};
 use tokio::time::Instant;
 use wire::{ApiError, LogEntry, Operation, Rate, Split, TimesMs, Verb};
@@ -127,7 +127,7 @@ pub struct Facts {
     /// What else was found missing before a deploy, in one clause each, and what does not work without it.
     pub missing: Vec<Denied>,
     /// Where the namespace is being removed: what holds it.
-    pub namespace_held: Option<String>,
+    pub namespace_held: Option<Phrase>,
     /// What the client's sidecars have counted, by version.
     pub sidecars: Counts,
     /// Who acts on the namespace.
@@ -179,35 +179,35 @@ impl Facts {
     }
 
     /// Begins an operation in place of what was under way.
-    pub fn begin(&mut self, verb: Verb, by: &str, step: &str) -> Operation {
+    pub fn begin(&mut self, verb: Verb, by: &str, step: &Phrase) -> Operation {
         let operation = self.aside(verb, by, step);
         self.operation = Some(operation.clone());
         operation
     }
 
     /// An operation that is told to who asked for it, and takes nobody's place.
-    pub fn aside(&mut self, verb: Verb, by: &str, step: &str) -> Operation {
+    pub fn aside(&mut self, verb: Verb, by: &str, step: &Phrase) -> Operation {
         Operation {
             id: self.id(),
             verb,
             by: by.to_owned(),
             since: now_ms(),
-            step: sentence(step),
-            zh: app::text::clause(step),
+            step: step.sentence(),
+            zh: step.translation(),
             error: None,
         }
     }
 
     /// The same, in the place of what was under way unless a goal is pursued: that one keeps its place.
-    pub fn begin_if_idle(&mut self, verb: Verb, by: &str, step: &str) -> Operation {
+    pub fn begin_if_idle(&mut self, verb: Verb, by: &str, step: &Phrase) -> Operation {
         if self.goal == Goal::default() { self.begin(verb, by, step) } else { self.aside(verb, by, step) }
     }
 
     /// Tells where an operation is; nothing happens where a newer one has taken its place.
-    pub fn step(&mut self, id: u64, step: &str) -> bool {
+    pub fn step(&mut self, id: u64, step: &Phrase) -> bool {
         match &mut self.operation {
-            Some(operation) if operation.id == id && operation.step != sentence(step) => {
-                (operation.step, operation.zh) = (sentence(step), app::text::clause(step));
+            Some(operation) if operation.id == id && operation.step != step.sentence() => {
+                (operation.step, operation.zh) = (step.sentence(), step.translation());
                 true
             }
             _ => false,
@@ -236,8 +236,8 @@ impl Facts {
             at_ms: now_ms(),
             by: line.by,
             verb: line.verb,
-            zh: app::text::clause(&line.what),
-            what: sentence(&line.what),
+            zh: line.what.translation(),
+            what: line.what.sentence(),
             command: line.command,
             split: line.split,
             times: line.times,
@@ -281,7 +281,7 @@ pub struct Line {
     /// Which verb, where it is one of ours.
     pub verb: Option<Verb>,
     /// What happened.
-    pub what: String,
+    pub what: Phrase,
     /// The kubectl command that does the same.
     pub command: String,
     /// New weights.

@@ -3,6 +3,7 @@ use super::state::NamespaceState;
 use super::termination::held;
 use crate::demo::plan::Presence;
 use crate::k8s::{KindName, api_error, ours};
+use app::text::{Phrase, phrases};
 use std::collections::BTreeMap;
 use wire::ApiError;
 
@@ -28,7 +29,7 @@ pub struct Looked {
     pub uid: Option<String>,
     labels: BTreeMap<String, String>,
     /// What holds it where it is being removed.
-    held: Option<String>,
+    held: Option<Phrase>,
 }
 
 /// Reads the namespace.
@@ -43,7 +44,7 @@ pub async fn look(state: &NamespaceState) -> Result<Looked, ApiError> {
                 None => Presence::Foreign,
             };
             let held = (presence == Presence::Terminating)
-                .then(|| found.try_parse().map_or_else(|_| "it does not say why".to_owned(), |typed| held(&typed)));
+                .then(|| found.try_parse().map_or_else(|_| phrases::does_not_say_why(), |typed| held(&typed)));
             Ok(Looked { presence, uid, labels, held })
         }
         // Without the right to look, the namespace is somebody else's: used, and never made or removed.

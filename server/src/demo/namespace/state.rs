@@ -5,6 +5,7 @@ use crate::demo::objects::Manifests;
 use crate::demo::plan::Goal;
 use crate::demo::preflight::Rights;
 use crate::k8s::{Cache, Cluster, Reach, Writer};
+use app::text::{Phrase, phrases};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -274,10 +275,10 @@ impl NamespaceState {
         self.facts.send_modify(|facts| {
             facts.goal = std::mem::take(&mut facts.goal).superseded_by(goal);
             facts.note(line);
-            begun = Some(facts.begin(verb, by, "waiting for its turn"));
+            begun = Some(facts.begin(verb, by, &phrases::waiting_for_turn()));
         });
         info!(namespace = %self.ns, ?verb, by, "{verb:?} is asked for by {by}");
         // `send_modify` runs its closure exactly once.
-        begun.unwrap_or_else(|| Facts::default().begin(verb, by, ""))
+        begun.unwrap_or_else(|| Facts::default().begin(verb, by, &Phrase::default()))
     }
 }

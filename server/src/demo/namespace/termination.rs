@@ -1,25 +1,26 @@
 //! What a namespace says about itself. Pure.
 //!
 //! Source: Kubernetes API reference, "NamespaceCondition": why a namespace that is being removed is still there.
+use app::text::{Phrase, phrases};
 use k8s_openapi::api::core::v1::Namespace;
 
 /// What keeps a namespace that is being removed: what remains, whose finalizers wait, what failed.
-pub fn held(namespace: &Namespace) -> String {
+pub fn held(namespace: &Namespace) -> Phrase {
     let conditions = namespace.status.iter().flat_map(|s| s.conditions.iter().flatten());
     let said: Vec<String> = conditions
         .filter(|c| c.status == "True" && !c.message.as_deref().unwrap_or_default().is_empty())
         .map(|c| c.message.clone().unwrap_or_default().trim_end_matches('.').to_owned())
         .collect();
     if !said.is_empty() {
-        return said.join("; ");
+        return said.join("; ").into();
     }
     let kubernetes = namespace.spec.iter().flat_map(|s| s.finalizers.iter().flatten()).filter(|f| *f != "kubernetes");
     let own: Vec<&String> = kubernetes.chain(namespace.metadata.finalizers.iter().flatten()).collect();
     if own.is_empty() {
-        return "its objects are being removed".to_owned();
+        return phrases::objects_being_removed();
     }
     let names: Vec<&str> = own.into_iter().map(String::as_str).collect();
-    format!("finalizer {} waits", names.join(", "))
+    phrases::finalizer_waits(names.join(", "))
 }
 
 #[cfg(test)]
@@ -50,7 +51,7 @@ mod tests {
                 namespace["metadata"] = json!({});
             }
             let read: Namespace = serde_json::from_value(namespace).unwrap();
-            assert_eq!(held(&read), words);
+            assert_eq!(held(&read).en, words);
         }
     }
 }

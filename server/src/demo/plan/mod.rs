@@ -4,6 +4,7 @@ pub mod reconciler;
 
 use crate::demo::objects::Id;
 use crate::k8s::KindName;
+use app::text::{Phrase, phrases};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What verbs asked for and is not done. A newer verb is merged in; clean-up replaces everything.
@@ -60,7 +61,7 @@ pub struct ObjectSeen {
     /// Whether a pod of it asks for a sidecar and has none: only a new pod can get one.
     pub ignored: bool,
     /// Whether a Deployment's rollout is done and all its pods are ready, or why not. Other kinds are always ready.
-    pub waiting: Option<String>,
+    pub waiting: Option<Phrase>,
 }
 
 /// What the cluster holds.
@@ -69,7 +70,7 @@ pub struct Observed {
     /// The namespace.
     pub namespace: Presence,
     /// What holds a namespace that is being removed.
-    pub held: Option<String>,
+    pub held: Option<Phrase>,
     /// The demo's objects by their names; absent ones may be left out.
     pub objects: BTreeMap<Id, ObjectSeen>,
     /// Other objects in the namespace that carry our label.
@@ -110,7 +111,7 @@ pub enum Step {
     /// Delete the namespace.
     DeleteNamespace,
     /// Nothing to do until the cluster changes; what is waited for.
-    Wait(String),
+    Wait(Phrase),
     /// It cannot be done.
     Refuse(Refusal),
 }
@@ -152,7 +153,7 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
         match object.presence {
             Presence::Absent if inject.is_some() && !wanted => return vec![Step::Refuse(Refusal::NotDeployed(id))],
             Presence::Foreign if wanted || inject.is_some() => return vec![Step::Refuse(Refusal::NotOurs(id))],
-            Presence::Terminating if wanted || inject.is_some() => waiting.push(format!("the old {id} to be gone")),
+            Presence::Terminating if wanted || inject.is_some() => waiting.push(phrases::old_one_gone(id.to_string())),
             _ => {}
         }
         let made_anew = object.ignored && inject == Some(true) && !seen.applied.contains(&id);
@@ -161,7 +162,7 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
             steps.push(Step::Apply(id, inject.or(object.inject)));
         } else if wanted && object.presence == Presence::Absent {
             // Applied, but the watch has not shown it yet.
-            waiting.push(format!("{id} to appear"));
+            waiting.push(phrases::appear(id.to_string()));
         }
         if wanted && object.scaled_to_zero {
             steps.push(Step::ScaleUp(id));
@@ -183,13 +184,11 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
                 let lacking = id == Id::RULE && seen.subset_missing;
                 match seen.seen(id).presence {
                     Presence::Foreign if lacking => return vec![Step::Refuse(Refusal::NotOurs(id))],
-                    Presence::Ours if lacking && seen.applied.contains(&id) => {
-                        waiting.push("its subsets to appear".to_owned())
-                    }
+                    Presence::Ours if lacking && seen.applied.contains(&id) => waiting.push(phrases::subsets_appear()),
                     Presence::Ours if lacking => steps.push(Step::Apply(id, None)),
-                    Presence::Absent if seen.applied.contains(&id) => waiting.push(format!("{id} to appear")),
+                    Presence::Absent if seen.applied.contains(&id) => waiting.push(phrases::appear(id.to_string())),
                     Presence::Absent => steps.push(Step::Apply(id, None)),
-                    Presence::Terminating => waiting.push(format!("the old {id} to be gone")),
+                    Presence::Terminating => waiting.push(phrases::old_one_gone(id.to_string())),
                     Presence::Ours | Presence::Foreign => {}
                 }
             }
@@ -200,19 +199,21 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
                 match object.presence {
                     Presence::Foreign => return vec![Step::Refuse(Refusal::NotOurs(id))],
                     Presence::Ours => steps.push(Step::Delete(id.kind, id.name.to_owned(), object.uid)),
-                    Presence::Terminating => waiting.push(format!("{id} to be gone")),
+                    Presence::Terminating => waiting.push(phrases::gone(id.to_string())),
                     Presence::Absent => {}
                 }
             }
         }
         None => {}
     }
-    steps.extend(waiting.first().map(|_| Step::Wait(waiting.join("; "))));
+    if !waiting.is_empty() {
+        steps.push(Step::Wait(Phrase::joined(waiting)));
+    }
     steps
 }
 
-fn namespace_gone(seen: &Observed) -> String {
-    format!("the namespace to be gone{}", seen.held.as_ref().map_or_else(String::new, |held| format!(": {held}")))
+fn namespace_gone(seen: &Observed) -> Phrase {
+    seen.held.as_ref().map_or_else(phrases::namespace_gone, phrases::namespace_gone_held)
 }
 
 fn teardown(seen: &Observed) -> Vec<Step> {
@@ -232,7 +233,7 @@ fn teardown(seen: &Observed) -> Vec<Step> {
     }
     waiting.extend(seen.pods.iter().map(|pod| format!("pod/{pod}")));
     if !waiting.is_empty() {
-        steps.push(Step::Wait(format!("{} to be gone", waiting.join(", "))));
+        steps.push(Step::Wait(phrases::gone(waiting.join(", "))));
     }
     if !steps.is_empty() {
         return steps;
@@ -287,7 +288,7 @@ mod tests {
         let route = Goal { route: Some(true), ..Goal::default() };
         let unroute = Goal { route: Some(false), ..Goal::default() };
         let clean = Goal { teardown: true, ..Goal::default() };
-        let starting = ObjectSeen { waiting: Some("pod x".to_owned()), ..ready(true) };
+        let starting = ObjectSeen { waiting: Some("pod x".into()), ..ready(true) };
         let ignored = ObjectSeen { ignored: true, inject: Some(true), ..ready(true) };
         let empty = ObjectSeen { scaled_to_zero: true, ..ready(true) };
         let both = [(Id::SERVICE, ready(true)), (Id::V1, ready(true))];

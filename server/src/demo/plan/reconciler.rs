@@ -10,6 +10,7 @@ use crate::demo::pods::INJECT_LABEL;
 use crate::demo::pollers::lease;
 use crate::demo::verbs::{teardown, weights};
 use crate::k8s::{ApplyError, KindName};
+use app::text::{Phrase, phrases};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -240,15 +241,15 @@ fn refused(refusal: &Refusal) -> ApiError {
     }
 }
 
-fn words(step: &Step) -> String {
+fn words(step: &Step) -> Phrase {
     match step {
-        Step::EnsureNamespace => "making the namespace".to_owned(),
-        Step::Apply(id, _) => format!("applying {id}"),
-        Step::ScaleUp(id) => format!("scaling {id} to 1"),
-        Step::Delete(kind, name, _) => format!("deleting {}/{name}", kind.word()),
-        Step::LookAround => "seeing whether the namespace holds anything else".to_owned(),
-        Step::DeleteNamespace => "deleting the namespace".to_owned(),
-        Step::Wait(what) => format!("waiting for {what}"),
-        Step::Refuse(_) => "stopping".to_owned(),
+        Step::EnsureNamespace => phrases::making_namespace(),
+        Step::Apply(id, _) => phrases::applying(id.to_string()),
+        Step::ScaleUp(id) => phrases::scaling_up(id.to_string()),
+        Step::Delete(kind, name, _) => phrases::deleting(format!("{}/{name}", kind.word())),
+        Step::LookAround => phrases::looking_around(),
+        Step::DeleteNamespace => phrases::deleting_namespace(),
+        Step::Wait(what) => phrases::waiting_for(what),
+        Step::Refuse(_) => phrases::stopping(),
     }
 }

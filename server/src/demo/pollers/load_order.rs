@@ -3,7 +3,7 @@ use crate::demo::namespace::facts::Granted;
 use crate::demo::namespace::facts::Line;
 use crate::demo::namespace::state::NamespaceState;
 use ::load::{LoadSpec, Snapshot};
-use app::text::thousands;
+use app::text::{phrases, thousands};
 use wire::{ApiError, Code, LoadOrder, Rate, Verb};
 
 /// What is asked for, and how far a finite run of it has come.
@@ -70,7 +70,7 @@ impl Asked {
     /// A finite run ends with its pod: the next one could not know which requests are still to come. That is said, not passed over.
     pub fn give_up_run(&mut self, state: &NamespaceState) {
         let (Some(requests), true) = (self.order.requests, self.order.rate != Rate::default()) else { return };
-        let what = format!("run of {} requests ended at {}", thousands(requests), thousands(self.ended));
+        let what = phrases::run_ended(thousands(requests), thousands(self.ended));
         let message = format!(
             "The run of {} requests ended at {}: its client pod is gone.",
             thousands(requests),

@@ -4,6 +4,7 @@ use super::facts::{
     Trial, Webhook,
 };
 use super::quantity::quantity;
+use crate::demo::namespace::termination::held;
 use crate::demo::objects::{Id, Manifests};
 use crate::demo::pods::INJECT_LABEL;
 use crate::k8s::{
@@ -103,8 +104,7 @@ async fn namespace(cluster: &Cluster, ns: &str) -> Read<NamespaceSeen> {
         Ok(typed) => typed,
         Err(error) => return Read::CannotTell(error.to_string()),
     };
-    let terminating =
-        typed.metadata.deletion_timestamp.is_some().then(|| crate::demo::namespace::termination::held(&typed));
+    let terminating = typed.metadata.deletion_timestamp.is_some().then(|| held(&typed).en);
     Read::Known(NamespaceSeen { labels: typed.metadata.labels.unwrap_or_default(), ours: is_ours, terminating })
 }
 

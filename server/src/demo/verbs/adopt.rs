@@ -4,6 +4,7 @@ use crate::demo::namespace::state::NamespaceState;
 use crate::demo::verbs::weights::{Force, shift};
 use crate::demo::view::status;
 use crate::demo::virtual_service;
+use app::text::{Phrase, phrases};
 use tokio::time::Instant;
 use wire::{ApiError, Code, Operation, Split, Verb};
 
@@ -31,10 +32,11 @@ pub async fn take(state: &NamespaceState, by: &str, verb: Verb) -> Result<Operat
         ApiError::new(Code::NotFound, "There are no weights to take over.", "Set the weights instead.")
     })?;
     let mut begun = None;
-    state.facts.send_modify(|f| {
-        begun = Some(f.begin_if_idle(verb, by, &format!("taking the route over from {}", claim.manager)))
-    });
-    let operation = begun.unwrap_or_else(|| crate::demo::namespace::facts::Facts::default().begin(verb, by, ""));
+    state
+        .facts
+        .send_modify(|f| begun = Some(f.begin_if_idle(verb, by, &phrases::taking_over_route(claim.manager.as_str()))));
+    let operation =
+        begun.unwrap_or_else(|| crate::demo::namespace::facts::Facts::default().begin(verb, by, &Phrase::default()));
     let outcome = shift(state, by, &split, asked, Force::Clicked).await;
     state.facts.send_modify(|f| f.end(operation.id, outcome.as_ref().err().cloned()));
     outcome.map(|_| operation)

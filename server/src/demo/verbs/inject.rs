@@ -6,6 +6,7 @@ use crate::demo::objects::Id;
 use crate::demo::plan::observe::observe;
 use crate::demo::plan::{Goal, Presence};
 use crate::demo::view::commands;
+use app::text::phrases;
 use wire::{ApiError, Code, InjectRequest, Operation, Verb, WorkloadName};
 
 /// The workloads that are named; without names, those of the three that are there.
@@ -32,7 +33,7 @@ pub async fn inject(state: &NamespaceState, by: &str, request: InjectRequest) ->
         ));
     }
     let names: Vec<&str> = ids.iter().map(|id| id.name).collect();
-    let what = format!("{} sidecars: {}", if request.inject { "inject" } else { "remove" }, names.join(", "));
+    let what = if request.inject { phrases::inject(names.join(", ")) } else { phrases::uninject(names.join(", ")) };
     let command = commands::inject(state, &names, request.inject);
     let goal = Goal { inject: ids.into_iter().map(|id| (id, request.inject)).collect(), ..Goal::default() };
     Ok(state.pursue(

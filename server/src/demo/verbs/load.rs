@@ -3,6 +3,7 @@
 use crate::demo::namespace::facts::Line;
 use crate::demo::namespace::state::{NamespaceState, ToAgent};
 use crate::demo::view::commands;
+use app::text::phrases;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use wire::{ApiError, Code, LoadOrder, Operation, Verb};
@@ -36,9 +37,9 @@ pub async fn load(state: &NamespaceState, by: &str, order: LoadOrder) -> Result<
         _ => Err(gone()),
     };
     let what = match requests {
-        _ if rate == 0 => "load off".to_owned(),
-        Some(n) => format!("{n} requests at {rate}/s"),
-        None => format!("load {rate}/s"),
+        _ if rate == 0 => phrases::load_off(),
+        Some(n) => phrases::load_of(n.to_string(), rate.to_string()),
+        None => phrases::load(rate.to_string()),
     };
     let mut operation = None;
     state.facts.send_modify(|f| {
@@ -53,9 +54,9 @@ pub async fn load(state: &NamespaceState, by: &str, order: LoadOrder) -> Result<
         f.note(line);
         let step = match &outcome {
             Ok(granted) if granted.is_cut() => {
-                format!("granted {} of {} requests/s", granted.rate.per_second(), granted.of.per_second())
+                phrases::granted(granted.rate.per_second().to_string(), granted.of.per_second().to_string())
             }
-            _ => "done".to_owned(),
+            _ => phrases::done(),
         };
         operation = Some(f.aside(Verb::Load, by, &step));
     });

@@ -4,6 +4,7 @@ use crate::demo::namespace::state::NamespaceState;
 use crate::demo::pollers::lease::keep;
 use crate::demo::view::commands;
 use crate::k8s::{Held, LeaseLock, Seize, api_error};
+use app::text::phrases;
 use wire::{ApiError, Code, Operation, Verb};
 
 /// Takes the namespace over from another panel. Answers when it is done.
@@ -25,11 +26,11 @@ pub async fn take_over(state: &NamespaceState, by: &str) -> Result<Operation, Ap
         f.note(Line {
             by: by.to_owned(),
             verb: Some(Verb::Takeover),
-            what: format!("take over from {holder}"),
+            what: phrases::take_over(holder.as_str()),
             command,
             ..Line::default()
         });
-        operation = Some(f.aside(Verb::Takeover, by, "done"));
+        operation = Some(f.aside(Verb::Takeover, by, &phrases::done()));
     });
     operation.ok_or_else(|| ApiError::new(Code::Internal, "Nothing was done.", "Try again."))
 }

@@ -5,6 +5,7 @@ use crate::demo::namespace::state::NamespaceState;
 use crate::demo::plan::observe::demo_pods;
 use crate::demo::view::commands;
 use crate::k8s::{api_error, exec};
+use app::text::{Phrase, phrases};
 use std::time::Instant;
 use wire::{ApiError, Code, Operation, Verb};
 
@@ -21,7 +22,7 @@ pub async fn verify(state: &NamespaceState, by: &str) -> Result<Operation, ApiEr
     let line = Line {
         by: by.to_owned(),
         verb: Some(Verb::Verify),
-        what: format!("verify {name}"),
+        what: phrases::verify(name.as_str()),
         command,
         ..Line::default()
     };
@@ -29,10 +30,10 @@ pub async fn verify(state: &NamespaceState, by: &str) -> Result<Operation, ApiEr
     state.facts.send_modify(|f| {
         entry = f.note(line);
         // A verb that runs keeps its place: asking a pod changes nothing.
-        operation = Some(f.begin_if_idle(Verb::Verify, by, &format!("asking {name}")));
+        operation = Some(f.begin_if_idle(Verb::Verify, by, &phrases::asking(name.as_str())));
     });
-    let operation =
-        operation.unwrap_or_else(|| crate::demo::namespace::facts::Facts::default().begin(Verb::Verify, by, ""));
+    let operation = operation
+        .unwrap_or_else(|| crate::demo::namespace::facts::Facts::default().begin(Verb::Verify, by, &Phrase::default()));
     let began = Instant::now();
     let outcome = match exec(&state.cluster, state.ns.as_str(), &name, "flaskapp", &COMMAND).await {
         Ok(said) if said.success && !said.stdout.trim().is_empty() => {

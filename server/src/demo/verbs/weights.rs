@@ -50,7 +50,7 @@ pub async fn weights(state: &NamespaceState, by: &str, split: Split) -> Result<S
         let line = Line {
             by: by.to_owned(),
             verb: Some(Verb::Weights),
-            what: split.to_string(),
+            what: split.to_string().into(),
             error: Some(error.clone()),
             ..Line::default()
         };
@@ -102,7 +102,7 @@ fn note(state: &NamespaceState, by: &str, split: &Split, times: TimesMs) -> u64 
     let line = Line {
         by: by.to_owned(),
         verb: Some(Verb::Weights),
-        what: split.to_string(),
+        what: split.to_string().into(),
         command: commands::weights_to(state, &state.now(), split).unwrap_or_default(),
         split: Some(split.clone()),
         times: Some(times),

@@ -9,6 +9,7 @@ use crate::demo::objects::Id;
 use crate::demo::pods::{PodSeen, Stuck};
 use crate::k8s::Held;
 use crate::k8s::{Cache, KindName};
+use app::text::Phrase;
 use wire::{Condition, ConditionStatus, Verb, kinds, reasons};
 
 use ConditionStatus::{False, True};
@@ -98,17 +99,28 @@ pub fn pods_run(s: &Scene) -> Condition {
             } else {
                 (reasons::POD_REFUSED, format!("{workload} gets no pod: {why}"))
             };
-            is(kind, False, reason, message, &[("workload", workload.to_owned()), ("why", why)])
+            is(
+                kind,
+                False,
+                reason,
+                message,
+                &[("workload", Phrase::from(workload.to_owned())), ("why", Phrase::from(why))],
+            )
         }
         Some(Trouble::Unschedulable { pod, why }) => {
             let message = format!("no node takes {pod}: {why}");
-            is(kind, False, reasons::UNSCHEDULABLE, message, &[("pod", pod), ("why", why)])
+            is(kind, False, reasons::UNSCHEDULABLE, message, &[("pod", Phrase::from(pod)), ("why", Phrase::from(why))])
         }
         Some(Trouble::NotPulled { pod, container, image, why }) if container.starts_with("istio-") => {
             let message = format!(
                 "{pod} cannot get the image `{image}` of {container}: {why}. See whether the nodes reach that registry"
             );
-            let args = [("pod", pod), ("container", container), ("image", image), ("why", why)];
+            let args = [
+                ("pod", Phrase::from(pod)),
+                ("container", Phrase::from(container)),
+                ("image", Phrase::from(image)),
+                ("why", Phrase::from(why)),
+            ];
             // Other words for the same state: the page need not know the difference.
             Condition {
                 reason: reasons::IMAGE_NOT_PULLED.to_owned(),
@@ -119,17 +131,23 @@ pub fn pods_run(s: &Scene) -> Condition {
             let message = format!(
                 "{pod} cannot get its image `{image}`: {why}. Put it where the nodes find it, or start the panel with --image"
             );
-            is(kind, False, reasons::IMAGE_NOT_PULLED, message, &[("pod", pod), ("image", image), ("why", why)])
+            is(
+                kind,
+                False,
+                reasons::IMAGE_NOT_PULLED,
+                message,
+                &[("pod", Phrase::from(pod)), ("image", Phrase::from(image)), ("why", Phrase::from(why))],
+            )
         }
         Some(Trouble::Crashing { pod, why }) => {
             let message = format!("{pod} keeps crashing: {why}");
-            is(kind, False, reasons::POD_CRASHES, message, &[("pod", pod), ("why", why)])
+            is(kind, False, reasons::POD_CRASHES, message, &[("pod", Phrase::from(pod)), ("why", Phrase::from(why))])
         }
         Some(Trouble::Stuck { pod, reason, why }) => {
             // Where the cluster says no more than the reason, it is said once.
             let why = if why.contains(&reason) { why } else { format!("{reason}, {why}") };
             let message = format!("{pod} does not run: {why}");
-            is(kind, False, reasons::POD_STUCK, message, &[("pod", pod), ("why", why)])
+            is(kind, False, reasons::POD_STUCK, message, &[("pod", Phrase::from(pod)), ("why", Phrase::from(why))])
         }
     }
 }
@@ -154,7 +172,13 @@ pub fn permitted(s: &Scene) -> Condition {
     let lacking = words(missing, "; ");
     if denied.is_empty() {
         let message = format!("{lacking}; off until that is mended and seen by the preflight: {off}");
-        return is(kind, False, reasons::NOT_READY, message, &[("what", lacking), ("off", off)]);
+        return is(
+            kind,
+            False,
+            reasons::NOT_READY,
+            message,
+            &[("what", Phrase::from(lacking)), ("off", Phrase::from(off))],
+        );
     }
     let mut what = words(denied, ", ");
     if !lacking.is_empty() {
@@ -165,7 +189,7 @@ pub fn permitted(s: &Scene) -> Condition {
         False,
         reasons::FORBIDDEN,
         format!("the panel may not {what}; off until it may: {off}"),
-        &[("what", what), ("off", off)],
+        &[("what", Phrase::from(what)), ("off", Phrase::from(off))],
     )
 }
 
@@ -176,7 +200,13 @@ pub fn namespace_free(s: &Scene) -> Condition {
         None => is(kind, True, reasons::NAMESPACE_FREE, "the namespace is not being removed", &[]),
         Some(held) => {
             let message = format!("namespace {} is being removed and not gone yet: {held}", s.ns);
-            is(kind, False, reasons::NAMESPACE_TERMINATING, message, &[("ns", s.ns.to_owned()), ("held", held.clone())])
+            is(
+                kind,
+                False,
+                reasons::NAMESPACE_TERMINATING,
+                message,
+                &[("ns", Phrase::from(s.ns.to_owned())), ("held", held.clone())],
+            )
         }
     }
 }
@@ -189,12 +219,18 @@ pub fn held(s: &Scene) -> Condition {
         Held::Other { holder, since_ms } => {
             let since = clock(*since_ms);
             let message = format!("panel {holder} acts on this namespace since {since}; this one is read-only");
-            is(kind, False, reasons::HELD_BY_OTHER, message, &[("holder", holder.clone()), ("since", since)])
+            is(
+                kind,
+                False,
+                reasons::HELD_BY_OTHER,
+                message,
+                &[("holder", Phrase::from(holder.clone())), ("since", Phrase::from(since))],
+            )
         }
         Held::CannotTell(why) => {
             let message =
                 format!("another panel may act on this namespace at the same time: the Lease cannot be had: {why}");
-            is(kind, ConditionStatus::Unknown, reasons::HOLDER_UNKNOWN, message, &[("why", why.clone())])
+            is(kind, ConditionStatus::Unknown, reasons::HOLDER_UNKNOWN, message, &[("why", Phrase::from(why.clone()))])
         }
     }
 }

@@ -8,6 +8,7 @@ mod workloads;
 use crate::demo::clock::clock;
 use crate::demo::namespace::facts::{Agent, Short};
 use crate::demo::plan::Presence;
+use app::text::Phrase;
 use blockers::{held, namespace_free, permitted, pods_run};
 use route::{acknowledged, route_honoured, route_ours, route_present, weights_apply};
 use scene::{Scene, is};
@@ -49,7 +50,13 @@ fn reachable(s: &Scene) -> Condition {
             let message = format!(
                 "the cluster does not accept the panel's credentials any more: {why}. Give it new ones; it takes no others by itself"
             );
-            is(kind, False, reasons::CREDENTIALS_REFUSED, message, &[("since", clock(*since_ms)), ("why", why.clone())])
+            is(
+                kind,
+                False,
+                reasons::CREDENTIALS_REFUSED,
+                message,
+                &[("since", Phrase::from(clock(*since_ms))), ("why", Phrase::from(why.clone()))],
+            )
         }
         None if s.reach.slow_until_ms.is_some() => is(
             kind,
@@ -66,7 +73,7 @@ fn reachable(s: &Scene) -> Condition {
                 False,
                 reasons::UNREACHABLE,
                 format!("the cluster does not answer since {since}: {why}"),
-                &[("since", since), ("why", why.clone())],
+                &[("since", Phrase::from(since)), ("why", Phrase::from(why.clone()))],
             )
         }
     }
@@ -77,7 +84,7 @@ fn verified(s: &Scene) -> Condition {
     match &s.facts.verified {
         None => is(kind, Unknown, reasons::NOT_VERIFIED, "no pod was asked yet", &[]),
         Some(Ok((path, ms))) => {
-            let args = [("path", path.clone()), ("ms", ms.to_string())];
+            let args = [("path", Phrase::from(path.clone())), ("ms", Phrase::from(ms.to_string()))];
             is(
                 kind,
                 True,
@@ -91,7 +98,7 @@ fn verified(s: &Scene) -> Condition {
             False,
             reasons::VERIFY_FAILED,
             format!("a pod did not answer from inside: {why}"),
-            &[("why", why.clone())],
+            &[("why", Phrase::from(why.clone()))],
         ),
     }
 }
@@ -105,7 +112,7 @@ fn load_running(s: &Scene) -> Condition {
             Unknown,
             reasons::AGENT_UNREACHABLE,
             format!("the load client cannot be reached: {why}"),
-            &[("why", why.clone())],
+            &[("why", Phrase::from(why.clone()))],
         ),
         _ if rate == 0 => is(kind, False, reasons::LOAD_STOPPED, "no load", &[]),
         Agent::Absent => is(
@@ -117,7 +124,7 @@ fn load_running(s: &Scene) -> Condition {
         ),
         Agent::Connected { short: Some((short, achieved)) } => {
             let rate = if s.facts.granted.is_cut() { s.facts.granted.rate.per_second() } else { rate };
-            let args = [("target", rate.to_string()), ("achieved", achieved.to_string())];
+            let args = [("target", Phrase::from(rate.to_string())), ("achieved", Phrase::from(achieved.to_string()))];
             let (reason, why) = match short {
                 Short::Machine => (reasons::GENERATOR_LIMITED, format!("this machine keeps {achieved}")),
                 Short::Target => {
@@ -133,10 +140,16 @@ fn load_running(s: &Scene) -> Condition {
                 True,
                 reasons::LOAD_CAPPED,
                 format!("granted {granted} of {of} requests/s: all load together has one cap"),
-                &[("rate", of), ("granted", granted)],
+                &[("rate", Phrase::from(of)), ("granted", Phrase::from(granted))],
             )
         }
-        _ => is(kind, True, reasons::LOAD_RUNNING, format!("{rate} requests/s"), &[("rate", rate.to_string())]),
+        _ => is(
+            kind,
+            True,
+            reasons::LOAD_RUNNING,
+            format!("{rate} requests/s"),
+            &[("rate", Phrase::from(rate.to_string()))],
+        ),
     }
 }
 
@@ -160,11 +173,11 @@ fn clean(s: &Scene) -> Condition {
             } else {
                 format!("still there: {left}")
             },
-            &[("left", left)],
+            &[("left", Phrase::from(left))],
         );
     }
     if !left.is_empty() {
-        return is(kind, False, reasons::IN_USE, "the demo is deployed", &[("left", left.join(", "))]);
+        return is(kind, False, reasons::IN_USE, "the demo is deployed", &[("left", Phrase::from(left.join(", ")))]);
     }
     if s.facts.left.is_empty() {
         return is(kind, True, reasons::CLEAN, "nothing of the demo is left", &[]);
@@ -185,14 +198,14 @@ fn clean(s: &Scene) -> Condition {
         // Other words for the same state: the page need not know the difference.
         return Condition {
             reason: reasons::LEFT_OVER.to_owned(),
-            ..is(kind, False, reasons::LEFT_UNSEEN, message, &[("unseen", unseen)])
+            ..is(kind, False, reasons::LEFT_UNSEEN, message, &[("unseen", Phrase::from(unseen))])
         };
     }
     let cannot_tell =
         if unseen.is_empty() { String::new() } else { format!("; it cannot be told whether it holds {unseen}") };
     let message =
         format!("nothing of the panel's is left; the namespace stays for {left}, made by {whose}{cannot_tell}");
-    is(kind, False, reasons::LEFT_OVER, message, &[("left", left), ("whose", whose)])
+    is(kind, False, reasons::LEFT_OVER, message, &[("left", Phrase::from(left)), ("whose", Phrase::from(whose))])
 }
 
 #[cfg(test)]

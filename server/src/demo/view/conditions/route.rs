@@ -4,6 +4,7 @@ use crate::demo::plan::observe::{client_pod, mesh_served, mesh_unseen};
 use crate::demo::pods::PodSeen;
 use crate::demo::virtual_service;
 use crate::k8s::{KindName, MANAGER};
+use app::text::{Phrase, phrases};
 use kube::api::DynamicObject;
 use wire::ConditionStatus::{False, True, Unknown};
 use wire::{Condition, Split, kinds, reasons};
@@ -19,7 +20,7 @@ pub(super) fn route_present(s: &Scene) -> Condition {
             Unknown,
             reasons::ROUTE_UNSEEN,
             format!("whether there is a route cannot be told: {why}"),
-            &[("why", why)],
+            &[("why", Phrase::from(why))],
         );
     }
     let Some(seen) = virtual_service::find(s.cache, s.ns) else {
@@ -28,15 +29,15 @@ pub(super) fn route_present(s: &Scene) -> Condition {
     let defined = virtual_service::defined_subsets(s.cache, s.ns);
     if let Some(subset) = virtual_service::subsets(&seen.object).into_iter().find(|name| !defined.contains(name)) {
         let message = format!("the route names subset {subset}, which no DestinationRule defines");
-        return is(kind, False, reasons::SUBSET_MISSING, message, &[("subset", subset)]);
+        return is(kind, False, reasons::SUBSET_MISSING, message, &[("subset", Phrase::from(subset))]);
     }
     let mut more = virtual_service::says_more(&seen.object, s.ns);
     let passed_over = virtual_service::passed_over(s.cache, s.ns);
     if !passed_over.is_empty() {
-        more.push(format!("{} is about the same host and newer, so Istio does not look at it", passed_over.join(", ")));
+        more.push(phrases::newer_route(passed_over.join(", ")));
     }
     if !more.is_empty() {
-        let what = more.join("; ");
+        let what = Phrase::joined(more);
         return is(
             kind,
             True,
@@ -68,7 +69,7 @@ pub(super) fn route_honoured(s: &Scene) -> Condition {
                 False,
                 reasons::ROUTE_IN_PART,
                 format!("the mesh does not do all that the route asks for: {what}"),
-                &[("what", what)],
+                &[("what", Phrase::from(what))],
             )
         }
     }
@@ -114,7 +115,7 @@ pub(super) fn acknowledged(s: &Scene) -> Condition {
             Unknown,
             reasons::CLIENT_HAS_NO_SIDECAR,
             format!("{name} has no sidecar to acknowledge it"),
-            &[("pod", name)],
+            &[("pod", Phrase::from(name))],
         );
     }
     if s.facts.acks.is_empty() {
@@ -129,7 +130,7 @@ pub(super) fn acknowledged(s: &Scene) -> Condition {
             False,
             reasons::PENDING,
             format!("the sidecar of {pod} has not taken up the route yet"),
-            &[("pod", pod.clone())],
+            &[("pod", Phrase::from(pod.clone()))],
         );
     }
     let ms = s
@@ -139,7 +140,7 @@ pub(super) fn acknowledged(s: &Scene) -> Condition {
         .flatten()
         .filter_map(|a| a.ms)
         .fold(None, |max: Option<f64>, ms| Some(max.map_or(ms, |m| m.max(ms))));
-    let args: Vec<(&str, String)> = ms.map(|ms| ("ms", format!("{ms:.0}"))).into_iter().collect();
+    let args: Vec<(&str, Phrase)> = ms.map(|ms| ("ms", Phrase::from(format!("{ms:.0}")))).into_iter().collect();
     is(kind, True, reasons::ACKNOWLEDGED, "the client's sidecar has the route", &args)
 }
 
@@ -157,7 +158,7 @@ pub(super) fn weights_apply(s: &Scene) -> Condition {
     if let Some(pod) = client_without_sidecar(s.pods) {
         let name = pod.view.name.clone();
         let message = format!("{name} has no sidecar, so the weights have no effect: its requests are spread evenly");
-        return is(kind, False, reasons::CLIENT_HAS_NO_SIDECAR, message, &[("pod", name)]);
+        return is(kind, False, reasons::CLIENT_HAS_NO_SIDECAR, message, &[("pod", Phrase::from(name))]);
     }
     let ready = |subset: &str| {
         let version = virtual_service::version_of(s.cache, s.ns, subset);
@@ -166,7 +167,7 @@ pub(super) fn weights_apply(s: &Scene) -> Condition {
     if let Some((version, weight)) = desired.iter().find(|(version, weight)| weight.percent() > 0 && !ready(version)) {
         let message =
             format!("{version} has {} % of the requests and no ready pod: those requests fail", weight.percent());
-        return is(kind, False, reasons::VERSION_NOT_READY, message, &[("version", version.to_owned())]);
+        return is(kind, False, reasons::VERSION_NOT_READY, message, &[("version", Phrase::from(version.to_owned()))]);
     }
     is(kind, True, reasons::WEIGHTS_APPLY, "the weights decide where requests go", &[])
 }
@@ -188,6 +189,10 @@ pub(super) fn route_ours(s: &Scene) -> Condition {
         False,
         reasons::CHANGED_BY_OTHER,
         message,
-        &[("manager", claim.manager.clone()), ("theirs", theirs), ("ours", ours)],
+        &[
+            ("manager", Phrase::from(claim.manager.clone())),
+            ("theirs", Phrase::from(theirs)),
+            ("ours", Phrase::from(ours)),
+        ],
     )
 }

@@ -3,7 +3,7 @@ use crate::demo::namespace::facts::Facts;
 use crate::demo::plan::Observed;
 use crate::demo::pods::PodSeen;
 use crate::k8s::{Cache, Reach};
-use app::text::sentence;
+use app::text::{Phrase, sentence};
 use wire::{Condition, ConditionStatus, RouteClaim, Split};
 
 /// All that conditions are told from.
@@ -31,18 +31,16 @@ pub fn is(
     status: ConditionStatus,
     reason: &str,
     message: impl Into<String>,
-    args: &[(&str, String)],
+    args: &[(&str, Phrase)],
 ) -> Condition {
-    let mut told = Condition {
+    Condition {
         kind: kind.to_owned(),
         status,
         reason: reason.to_owned(),
         message: full_stop(sentence(&message.into())),
-        args: args.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
-        zh: String::new(),
-    };
-    told.zh = app::text::in_chinese(&told);
-    told
+        args: args.iter().map(|(k, v)| ((*k).to_owned(), v.en.clone())).collect(),
+        zh: app::text::in_chinese(reason, args),
+    }
 }
 
 fn full_stop(mut message: String) -> String {

@@ -8,6 +8,7 @@ use crate::demo::plan::Goal;
 use crate::demo::plan::observe::{demo_pods, observe};
 use crate::demo::pods::tests::pod;
 use crate::k8s::{Cache, Reach};
+use app::text::phrases;
 use serde_json::{Value, json};
 use wire::Verb;
 
@@ -158,7 +159,7 @@ fn every_condition_is_a_sentence_in_both_languages() {
             demo(),
             facts(&|f| {
                 (f.verified, f.namespace_held) =
-                    (Some(Ok(("/bin".to_owned(), 9))), Some("its objects are being removed".to_owned()))
+                    (Some(Ok(("/bin".to_owned(), 9))), Some(phrases::objects_being_removed()))
             }),
             &fine,
         ),
@@ -198,43 +199,43 @@ fn every_condition_is_a_sentence_in_both_languages() {
 fn lines_of_the_log_and_steps_are_worded_in_both_languages() {
     let mut facts = Facts::default();
     for (what, en, zh) in [
-        ("deploy", "Deploy", "部署"),
-        ("client", "Client", "部署客户端"),
+        (phrases::deploy(), "Deploy", "部署"),
+        (phrases::client(), "Client", "部署客户端"),
         (
-            "inject sidecars: flaskapp-v1, flaskapp-v2",
+            phrases::inject("flaskapp-v1, flaskapp-v2"),
             "Inject sidecars: flaskapp-v1, flaskapp-v2",
             "注入 sidecar：flaskapp-v1, flaskapp-v2",
         ),
-        ("remove sidecars: flaskapp-v1", "Remove sidecars: flaskapp-v1", "移除 sidecar：flaskapp-v1"),
-        ("verify flaskapp-v1-7d9f-x", "Verify flaskapp-v1-7d9f-x", "验证 flaskapp-v1-7d9f-x"),
-        ("load 200/s", "Load 200/s", "负载 200/s"),
-        ("all load off", "All load off", "停止全部负载"),
-        ("granted 150 of 250 requests/s", "Granted 150 of 250 requests/s", "要求的每秒请求数获准 150/250"),
-        ("10 requests at 10/s", "10 requests at 10/s", "10 个请求，速率 10/s"),
-        ("80/20", "80/20", ""),
+        (phrases::uninject("flaskapp-v1"), "Remove sidecars: flaskapp-v1", "移除 sidecar：flaskapp-v1"),
+        (phrases::verify("flaskapp-v1-7d9f-x"), "Verify flaskapp-v1-7d9f-x", "验证 flaskapp-v1-7d9f-x"),
+        (phrases::load("200"), "Load 200/s", "负载 200/s"),
+        (phrases::all_load_off(), "All load off", "停止全部负载"),
+        (phrases::granted("150", "250"), "Granted 150 of 250 requests/s", "要求的每秒请求数获准 150/250"),
+        (phrases::load_of("10", "10"), "10 requests at 10/s", "10 个请求，速率 10/s"),
+        ("80/20".into(), "80/20", ""),
     ] {
-        facts.note(Line { what: what.to_owned(), ..Line::default() });
+        facts.note(Line { what, ..Line::default() });
         let entry = facts.log.front().unwrap();
         assert_eq!((entry.what.as_str(), entry.zh.as_str()), (en, zh));
     }
-    let operation = facts.begin(Verb::Deploy, "curl", "applying deployment/flaskapp-v1");
+    let operation = facts.begin(Verb::Deploy, "curl", &phrases::applying("deployment/flaskapp-v1"));
     assert_eq!(
         (operation.step.as_str(), operation.zh.as_str()),
         ("Applying deployment/flaskapp-v1", "正在应用 deployment/flaskapp-v1")
     );
-    facts.step(operation.id, "waiting for flaskapp-v1 to be ready");
+    facts.step(operation.id, &phrases::waiting_for(phrases::ready("flaskapp-v1")));
     assert_eq!(facts.operation.unwrap().zh, "正在等待 flaskapp-v1 就绪");
 }
 
 #[test]
 fn asking_a_pod_or_adopting_takes_no_running_operations_place() {
     let mut facts = Facts::default();
-    let deploy = facts.begin(Verb::Deploy, "curl", "x");
+    let deploy = facts.begin(Verb::Deploy, "curl", &"x".into());
     facts.goal.present.insert(Id::V1);
-    let verify = facts.begin_if_idle(Verb::Adopt, "curl", "y");
+    let verify = facts.begin_if_idle(Verb::Adopt, "curl", &"y".into());
     assert_eq!(facts.operation.as_ref().unwrap().id, deploy.id);
     assert_ne!(verify.id, deploy.id);
     facts.goal = Goal::default();
-    let adopt = facts.begin_if_idle(Verb::Adopt, "curl", "y");
+    let adopt = facts.begin_if_idle(Verb::Adopt, "curl", &"y".into());
     assert_eq!(facts.operation.as_ref().unwrap().id, adopt.id);
 }

@@ -4,6 +4,7 @@ use crate::demo::objects::Id;
 use crate::demo::plan::Presence;
 use crate::demo::plan::observe::{client_pod, namespace_injects};
 use crate::demo::pods::PodSeen;
+use app::text::{Phrase, phrases};
 use wire::ConditionStatus::{False, True};
 use wire::{Condition, kinds, reasons};
 
@@ -29,20 +30,20 @@ pub fn is_ready(s: &Scene) -> bool {
 }
 
 /// Why a workload has fewer ready pods than it wants.
-fn lacking(s: &Scene, id: Id) -> Option<String> {
+fn lacking(s: &Scene, id: Id) -> Option<Phrase> {
     if !there(s, id) {
-        return Some("it is not there".to_owned());
+        return Some(phrases::not_there());
     }
     let wanted = wanted(s, id);
     if wanted == 0 {
-        return Some("it is scaled to 0".to_owned());
+        return Some(phrases::scaled_to_zero());
     }
     let ready = of(s, id).filter(|p| p.ready).count();
     if ready >= wanted {
         return None;
     }
-    let why = of(s, id).find(|p| !p.ready).map(|p| format!("{}: {}", p.view.name, p.view.why));
-    Some(why.unwrap_or_else(|| format!("{ready} of {wanted} pods are ready")))
+    let why = of(s, id).find(|p| !p.ready).map(|p| phrases::of(p.view.name.as_str(), p.view.why.as_str()));
+    Some(why.unwrap_or_else(|| phrases::pods_ready(ready.to_string(), wanted.to_string())))
 }
 
 /// A sentence, with what is waited for where that is known.
@@ -65,21 +66,31 @@ pub(super) fn deployed(s: &Scene) -> Condition {
     if is_ready(s) {
         let workloads: Vec<&str> = WORKLOADS.iter().filter(|id| there(s, **id)).map(|id| id.name).collect();
         let workloads = workloads.join(", ");
-        return is(kind, True, reasons::DEPLOYED, format!("{workloads} are ready"), &[("workloads", workloads)]);
+        return is(
+            kind,
+            True,
+            reasons::DEPLOYED,
+            format!("{workloads} are ready"),
+            &[("workloads", Phrase::from(workloads))],
+        );
     }
     let coming = |id: Id| there(s, id) && wanted(s, id) > of(s, id).filter(|p| p.ready).count();
     let deploying = !s.facts.goal.present.is_empty() || coming(Id::V1) || coming(Id::V2);
     if s.facts.was_ready || !deploying {
-        let missing = APP.into_iter().find(|id| !there(s, *id)).map(|id| (id.name, "it is not there".to_owned()));
+        let missing = APP.into_iter().find(|id| !there(s, *id)).map(|id| (id.name, phrases::not_there()));
         let lack = || [Id::V1, Id::V2].into_iter().find_map(|id| lacking(s, id).map(|why| (id.name, why)));
-        let (workload, why) = missing.or_else(lack).unwrap_or(("flaskapp", String::new()));
-        let args = [("workload", workload.to_owned()), ("why", why.clone())];
+        let (workload, why) = missing.or_else(lack).unwrap_or(("flaskapp", Phrase::default()));
+        let args = [("workload", Phrase::from(workload.to_owned())), ("why", why.clone())];
         return is(kind, False, reasons::DEGRADED, format!("{workload} is not ready: {why}"), &args);
     }
     let ready = [Id::V1, Id::V2].iter().flat_map(|id| of(s, *id)).filter(|p| p.ready).count();
     let wanted: usize = [Id::V1, Id::V2].iter().map(|id| wanted(s, *id)).sum();
     let waiting = waiting_list([Id::V1, Id::V2].iter().flat_map(|id| of(s, *id)).filter(|p| !p.ready));
-    let args = [("ready", ready.to_string()), ("wanted", wanted.to_string()), ("waiting", waiting.clone())];
+    let args = [
+        ("ready", Phrase::from(ready.to_string())),
+        ("wanted", Phrase::from(wanted.to_string())),
+        ("waiting", Phrase::from(waiting.clone())),
+    ];
     is(kind, False, reasons::DEPLOYING, told_with(format!("{ready} of {wanted} pods are ready"), &waiting), &args)
 }
 
@@ -98,10 +109,11 @@ pub(super) fn injected(s: &Scene) -> Condition {
     }
     let ignored = |p: &&&PodSeen| p.wants_sidecar == Some(true) && !p.view.sidecar;
     if let Some(pod) = pods.iter().find(ignored) {
-        let asked = || "the injection webhook did not add it".to_owned();
-        let (pod, why) = (pod.view.name.clone(), s.facts.injection_why.clone().map_or_else(asked, |(_, why)| why));
+        let asked = phrases::webhook_did_not_add;
+        let (pod, why) =
+            (pod.view.name.clone(), s.facts.injection_why.clone().map_or_else(asked, |(_, why)| why.into()));
         let message = format!("{pod} asks for a sidecar and has none: {why}");
-        return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", pod), ("why", why)]);
+        return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", Phrase::from(pod)), ("why", why)]);
     }
     // Its template or its namespace asks and it has none: it was made before, and nothing makes it anew. A rollout that runs does.
     let before = |p: &&&PodSeen| {
@@ -109,16 +121,20 @@ pub(super) fn injected(s: &Scene) -> Condition {
         !p.view.sidecar && id.is_some_and(|id| template_asks(id) && !replacing(s, *id))
     };
     if let Some(pod) = pods.iter().find(before) {
-        let (pod, why) = (pod.view.name.clone(), "it was made before the label".to_owned());
+        let (pod, why) = (pod.view.name.clone(), phrases::older_than_label());
         let message = format!("{pod} has no sidecar: {why}");
-        return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", pod), ("why", why)]);
+        return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", Phrase::from(pod)), ("why", why)]);
     }
     let ready = pods.iter().filter(|p| p.sidecar_ready).count();
     if !pods.is_empty() && ready == pods.len() && !rolling {
         return is(kind, True, reasons::INJECTED, "every pod has a ready sidecar", &[]);
     }
     let waiting = waiting_list(pods.iter().copied().filter(|p| !p.sidecar_ready));
-    let args = [("ready", ready.to_string()), ("wanted", pods.len().to_string()), ("waiting", waiting.clone())];
+    let args = [
+        ("ready", Phrase::from(ready.to_string())),
+        ("wanted", Phrase::from(pods.len().to_string())),
+        ("waiting", Phrase::from(waiting.clone())),
+    ];
     is(
         kind,
         False,
@@ -150,7 +166,7 @@ pub(super) fn client_ready(s: &Scene) -> Condition {
     match client_pod(s.pods) {
         Some(pod) if pod.ready => {
             let name = pod.view.name.clone();
-            is(kind, True, reasons::CLIENT_READY, format!("{name} is ready"), &[("pod", name)])
+            is(kind, True, reasons::CLIENT_READY, format!("{name} is ready"), &[("pod", Phrase::from(name))])
         }
         Some(pod) => {
             let (name, why) = (pod.view.name.clone(), pod.view.why.clone());
@@ -159,11 +175,11 @@ pub(super) fn client_ready(s: &Scene) -> Condition {
                 False,
                 reasons::CLIENT_STARTING,
                 format!("{name} is not ready: {why}"),
-                &[("pod", name), ("why", why)],
+                &[("pod", Phrase::from(name)), ("why", Phrase::from(why))],
             )
         }
         None => {
-            let args = [("pod", Id::CLIENT.name.to_owned()), ("why", "it has no pod yet".to_owned())];
+            let args = [("pod", Phrase::from(Id::CLIENT.name.to_owned())), ("why", phrases::no_pod_yet())];
             is(kind, False, reasons::CLIENT_STARTING, "the load client has no pod yet", &args)
         }
     }
