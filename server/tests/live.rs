@@ -200,3 +200,25 @@ fn who_comes_again_sees_what_is_so_and_a_page_hears_words_instead_of_figures() {
         std::thread::sleep(std::time::Duration::from_millis(30));
     }
 }
+
+/// The head of an answer to somebody who takes brotli, in lower case.
+fn head_of(panel: &TestPanel, path: &str) -> String {
+    let stream = TcpStream::connect(&panel.address).unwrap();
+    stream.set_read_timeout(Some(patience())).unwrap();
+    write!(&stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept-Encoding: gzip, br\r\n\r\n", panel.address).unwrap();
+    let lines = BufReader::new(stream).lines().map_while(Result::ok);
+    lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n").to_lowercase()
+}
+
+#[test]
+fn answers_are_compressed_and_the_stream_is_not() {
+    let panel = TestPanel::start();
+    for (path, compressed) in
+        [("/api/demo/status", true), ("/api/openapi.json", true), ("/api/demo/live", false), ("/healthz", false)]
+    {
+        let head = head_of(&panel, path);
+        assert!(head.starts_with("http/1.1 200"), "{path}: {head}");
+        assert_eq!(head.contains("\ncontent-encoding: br"), compressed, "{path}: {head}");
+        assert_eq!(head.matches("x-content-type-options: nosniff").count(), 1, "{path}: {head}");
+    }
+}

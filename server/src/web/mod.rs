@@ -4,6 +4,7 @@ mod assets;
 mod auth;
 mod connection_limits;
 mod failure;
+mod headers;
 mod live;
 mod metrics;
 mod origin;
@@ -22,6 +23,7 @@ use axum::routing::get;
 use leptos::config::LeptosOptions;
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
@@ -68,13 +70,15 @@ pub fn router(state: AppState) -> Router {
         .route("/readyz", get(ready))
         // Prometheus
         .route("/metrics", get(metrics::scrape));
-    pages::add(routes, &state)
+    let guarded = pages::add(routes, &state)
         .layer(CatchPanicLayer::new())
         .layer(from_fn(failure::statuses))
         .layer(from_fn_with_state(state.clone(), origin::guard))
         .layer(from_fn(connection_limits::place))
         .layer(from_fn(failure::statuses))
-        .layer(from_fn(origin::headers))
+        // Not the live stream, whose events it would hold back, and not what is compressed already.
+        .layer(CompressionLayer::new());
+    headers::set(guarded)
         .layer(from_fn_with_state(state.clone(), metrics::count))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
