@@ -1,0 +1,49 @@
+//! `cargo xtask tidy`: the rules of the house that no compiler checks.
+//!
+//! A crate of its own, so that `cargo xtask run` does not wait for the parser of Rust.
+#![allow(clippy::disallowed_methods, reason = "cargo tells by the environment where it is")]
+mod cycles;
+mod exceptions;
+mod facts;
+mod layers;
+mod lengths;
+mod modules;
+mod packages;
+mod sources;
+
+use anyhow::Result;
+use clap::Parser;
+use modules::Modules;
+use packages::Metadata;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Arguments of `cargo xtask tidy`.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask tidy")]
+struct Cli {}
+
+/// Platforms that we build for.
+const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "wasm32-unknown-unknown"];
+
+fn main() -> Result<ExitCode> {
+    Cli::parse();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let metadata = Metadata::read(&folder, &TARGETS.map(str::to_owned))?;
+    let mut sources = sources::all(&metadata.workspace_root)?;
+    let modules = Modules::build(&metadata.crates(), &mut sources);
+    let edges = modules.edges(&sources);
+    let groups = cycles::cycles(sources.len(), &edges);
+
+    let mut breaches: Vec<String> = sources.iter().flat_map(lengths::breaches).collect();
+    breaches.extend(groups.iter().filter_map(|group| cycles::breach(group, &sources, &edges, exceptions::CYCLES)));
+    breaches.extend(layers::breaches(&sources, &edges));
+    breaches.extend(layers::documented(&metadata.workspace_root)?);
+    for stale in exceptions::stale(&sources, &edges, &groups) {
+        println!("    not needed any more: {stale}");
+    }
+    for breach in &breaches {
+        eprintln!("{breach}");
+    }
+    Ok(if breaches.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
