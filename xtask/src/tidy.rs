@@ -5,16 +5,24 @@ use crate::sh::{Result, cargo, run};
 
 /// Arguments of `cargo xtask tidy`.
 #[derive(clap::Args)]
-pub struct Tidy {}
+pub struct Tidy {
+    /// Print the figures of the code as well
+    #[arg(long)]
+    figures: bool,
+}
 
 impl Tidy {
     /// Prints what breaks a rule.
     pub fn run(self) -> Result<()> {
-        check()
+        tidy(if self.figures { &["--figures"] } else { &[] })
     }
 }
 
-/// Checks every source file. What breaks a rule is printed.
+/// Checks every source file and every dependency. What breaks a rule is printed.
 pub fn check() -> Result<()> {
-    run(cargo().args(["run", "--quiet", "--locked", "--package", "tidy", "--"]))
+    tidy(&[])
+}
+
+fn tidy(args: &[&str]) -> Result<()> {
+    run(cargo().args(["run", "--quiet", "--locked", "--package", "tidy", "--"]).args(args))
 }

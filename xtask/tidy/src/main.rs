@@ -5,6 +5,7 @@
 mod cycles;
 mod exceptions;
 mod facts;
+mod figures;
 mod layers;
 mod lengths;
 mod modules;
@@ -21,19 +22,27 @@ use std::process::ExitCode;
 /// Arguments of `cargo xtask tidy`.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask tidy")]
-struct Cli {}
+struct Cli {
+    /// Print the figures of the code as well
+    #[arg(long)]
+    figures: bool,
+}
 
 /// Platforms that we build for.
 const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "wasm32-unknown-unknown"];
 
 fn main() -> Result<ExitCode> {
-    Cli::parse();
+    let cli = Cli::parse();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let metadata = Metadata::read(&folder, &TARGETS.map(str::to_owned))?;
     let mut sources = sources::all(&metadata.workspace_root)?;
     let modules = Modules::build(&metadata.crates(), &mut sources);
     let edges = modules.edges(&sources);
     let groups = cycles::cycles(sources.len(), &edges);
+
+    if cli.figures {
+        print!("{}", figures::table(&sources, &figures::Counts { cycles: groups.len() }));
+    }
 
     let mut breaches: Vec<String> = sources.iter().flat_map(lengths::breaches).collect();
     breaches.extend(groups.iter().filter_map(|group| cycles::breach(group, &sources, &edges, exceptions::CYCLES)));

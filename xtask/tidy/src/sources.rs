@@ -23,6 +23,11 @@ impl Source {
         let test = ["/tests/", "/benches/", "/examples/", "/fuzz/"].iter().any(|folder| name.contains(folder));
         Ok(Source { name: name.to_owned(), facts, test })
     }
+
+    /// Whether it is production code of the product; `xtask/` is a tool.
+    pub fn of_product(&self) -> bool {
+        !self.test && !self.name.starts_with("xtask/")
+    }
 }
 
 /// Every source of the workspace, sorted by name.
