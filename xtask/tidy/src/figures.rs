@@ -7,6 +7,8 @@ use std::fmt::Write;
 pub struct Counts {
     /// Groups of files that import each other.
     pub cycles: usize,
+    /// Dependencies that no code names.
+    pub unused: usize,
 }
 
 /// The table that `--figures` prints. Production code is the product's, without tests and without `xtask/`.
@@ -31,6 +33,7 @@ pub fn table(sources: &[Source], counts: &Counts) -> String {
         ("unsafe blocks", sum(|facts| facts.unsafe_blocks).to_string()),
         ("lines over 120 columns, all code", wide.to_string()),
         ("import cycles between files", counts.cycles.to_string()),
+        ("unused dependencies", counts.unused.to_string()),
     ] {
         let _ = writeln!(text, "{what:<42}{value}");
     }
@@ -61,10 +64,10 @@ mod tests {
         let wide = format!("// {}\n", "x".repeat(120));
         let sources = [("server/a.rs", code), ("server/tests/b.rs", wide.as_str()), ("xtask/c.rs", code)]
             .map(|(name, text)| Source::read(name, text).unwrap());
-        let table = table(&sources, &Counts { cycles: 2 });
+        let table = table(&sources, &Counts { cycles: 2, unused: 3 });
         let values: Vec<&str> = table.lines().map(|line| line[42..].trim()).collect();
         let wanted =
-            ["1 / 6", "13", "6 / 6 / 6", "3 / 3 / 3", "100.0 % of 1", "50.0 % of 2", "166.67", "0", "0", "1", "2"];
+            ["1 / 6", "13", "6 / 6 / 6", "3 / 3 / 3", "100.0 % of 1", "50.0 % of 2", "166.67", "0", "0", "1", "2", "3"];
         assert_eq!(values, wanted, "{table}");
     }
 }

@@ -10,12 +10,15 @@ mod layers;
 mod lengths;
 mod modules;
 mod packages;
+mod policy;
 mod sources;
+mod unused;
 
 use anyhow::Result;
 use clap::Parser;
 use modules::Modules;
 use packages::Metadata;
+use policy::Policy;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -28,27 +31,29 @@ struct Cli {
     figures: bool,
 }
 
-/// Platforms that we build for.
-const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "wasm32-unknown-unknown"];
-
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let metadata = Metadata::read(&folder, &TARGETS.map(str::to_owned))?;
+    let policy = Policy::read(&folder)?;
+    let metadata = Metadata::read(&folder, policy.targets())?;
     let mut sources = sources::all(&metadata.workspace_root)?;
     let modules = Modules::build(&metadata.crates(), &mut sources);
     let edges = modules.edges(&sources);
     let groups = cycles::cycles(sources.len(), &edges);
-
+    let mut unused = unused::breaches(&metadata, &sources);
+    unused.extend(unused::not_inherited(&metadata)?);
     if cli.figures {
-        print!("{}", figures::table(&sources, &figures::Counts { cycles: groups.len() }));
+        let counts = figures::Counts { cycles: groups.len(), unused: unused.len() };
+        print!("{}", figures::table(&sources, &counts));
     }
 
     let mut breaches: Vec<String> = sources.iter().flat_map(lengths::breaches).collect();
     breaches.extend(groups.iter().filter_map(|group| cycles::breach(group, &sources, &edges, exceptions::CYCLES)));
     breaches.extend(layers::breaches(&sources, &edges));
     breaches.extend(layers::documented(&metadata.workspace_root)?);
-    for stale in exceptions::stale(&sources, &edges, &groups) {
+    breaches.extend(policy.breaches(&metadata)?);
+    breaches.extend(unused);
+    for stale in exceptions::stale(&sources, &edges, &groups).into_iter().chain(policy.stale(&metadata)) {
         println!("    not needed any more: {stale}");
     }
     for breach in &breaches {

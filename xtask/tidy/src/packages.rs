@@ -7,7 +7,7 @@ use std::process::Command;
 /// A part of what `cargo metadata` prints.
 #[derive(Debug, Deserialize)]
 pub struct Metadata {
-    packages: Vec<Package>,
+    pub packages: Vec<Package>,
     workspace_members: Vec<String>,
     pub workspace_root: PathBuf,
 }
@@ -17,14 +17,30 @@ pub struct Metadata {
 pub struct Package {
     id: String,
     pub name: String,
+    pub version: semver::Version,
+    /// An SPDX expression.
+    pub license: Option<String>,
+    /// Where it comes from; `None` for the workspace's own.
+    pub source: Option<String>,
     pub dependencies: Vec<Dependency>,
     targets: Vec<Target>,
+    manifest_path: PathBuf,
 }
 
 /// What a package's manifest asks for.
 #[derive(Debug, Deserialize)]
 pub struct Dependency {
     pub name: String,
+    pub rename: Option<String>,
+    pub kind: Option<Kind>,
+}
+
+/// Kinds beside the ordinary one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Dev,
+    Build,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,7 +50,19 @@ struct Target {
     src_path: PathBuf,
 }
 
+impl Dependency {
+    /// Its name in paths.
+    pub fn in_paths(&self) -> String {
+        self.rename.as_ref().unwrap_or(&self.name).replace('-', "_")
+    }
+}
+
 impl Package {
+    /// Its folder below `root`, with `/`; empty for the root's own.
+    pub fn folder(&self, root: &Path) -> String {
+        below(root, self.manifest_path.parent().unwrap_or(root))
+    }
+
     /// Its library, else its first program.
     fn main_target(&self) -> Option<&Target> {
         let of_kind = |kind: &str| self.targets.iter().find(|target| target.kind.iter().any(|one| one == kind));
