@@ -15,6 +15,7 @@ mod run;
 mod sh;
 mod steps;
 mod test;
+mod test_programs;
 mod tidy;
 mod tools;
 

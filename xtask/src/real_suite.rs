@@ -3,7 +3,7 @@
 //! On the one that `DEMO_PANEL_TEST_KUBECONFIG` names, else on one that is booted for it. What does not run there is told by name.
 use crate::sh::{Context, Result, run, target_dir, workspace};
 use crate::steps::Steps;
-use crate::test::Programs;
+use crate::test_programs::Programs;
 use crate::{cluster, image};
 use std::path::{Path, PathBuf};
 

@@ -1,11 +1,10 @@
 //! `cargo xtask test`: what the tests need, then every test; and the server's integration tests again on a real cluster.
 use crate::browser_half::{self, Profile};
 use crate::real_suite::RealSuite;
-use crate::sh::{Result, cargo, error, run, target_dir};
+use crate::sh::{Result, cargo, error, run};
 use crate::steps::Steps;
+use crate::test_programs::Programs;
 use crate::{tidy, tools};
-use std::path::PathBuf;
-use std::process::Command;
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -24,30 +23,6 @@ enum Only {
     Embedded,
     /// The run on a real cluster
     Real,
-}
-
-/// Programs that tests start.
-pub struct Programs {
-    chromium: tools::Chromium,
-    kubectl: PathBuf,
-    envoy: PathBuf,
-    axe: PathBuf,
-    fonts: PathBuf,
-}
-
-impl Programs {
-    /// A `cargo test` that finds them.
-    pub fn cargo_test(&self) -> Command {
-        let mut command = cargo();
-        command.args(["test", "--locked"]);
-        command.env("DEMO_PANEL_PKG", target_dir().join("pkg"));
-        command.env("KUBECTL", &self.kubectl).env("AXE", &self.axe).env("ENVOY", &self.envoy);
-        command
-            .env("CHROMIUM", &self.chromium.browser)
-            .env("CHROMEDRIVER", &self.chromium.driver)
-            .env("FONTS", &self.fonts);
-        command
-    }
 }
 
 impl Test {

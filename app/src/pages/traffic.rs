@@ -2,7 +2,7 @@
 use super::keys::use_keys;
 use super::rates::use_rates;
 use super::shifting::use_shifter;
-use crate::api::{self, Snapshot, use_live};
+use crate::api::{self, Live, Snapshot, Theme, use_live};
 use crate::components::{
     Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail,
     StopAllDialog, Toast, Weights, flag, say,
@@ -11,7 +11,7 @@ use crate::model::{SliderMode, slider_mode};
 use crate::text::Key;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use wire::Command;
+use wire::{Command, Namespace};
 
 /// The panel itself.
 #[component]
@@ -19,37 +19,8 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
     let prefs = api::prefs();
     let ns = first.status.namespace.clone();
     let live = use_live(ns.clone(), first);
-    let page = Page {
-        ns: StoredValue::new(ns),
-        live,
-        lang: live.lang,
-        theme: RwSignal::new(prefs.theme),
-        projector: RwSignal::new(false),
-        zone_min: RwSignal::new(0),
-        me: RwSignal::new(String::new()),
-        error: RwSignal::new(None),
-        asking: RwSignal::new(0),
-        typed: RwSignal::new(String::new()),
-    };
-    Effect::new(move |_| {
-        page.me.set(api::browser_id());
-        // getTimezoneOffset: minutes to add to local time to get UTC.
-        page.zone_min.set(-(js_sys::Date::new_0().get_timezone_offset() as i32));
-    });
-    Effect::new(move |_| api::keep_prefs(page.lang.get(), page.theme.get()));
-
-    let call = move |answer: std::pin::Pin<Box<dyn Future<Output = Result<(), api::CallError>>>>| {
-        page.asking.update(|n| *n += 1);
-        spawn_local(async move {
-            let answer = answer.await;
-            page.asking.update(|n| *n -= 1);
-            page.error.set(answer.err().map(|error| error.0));
-        });
-    };
-    let ask = Callback::new(move |command: Command| {
-        call(Box::pin(api::run(page.ns.get_value(), page.me.get_untracked(), command)));
-    });
-    let stop_load = Callback::new(move |()| call(Box::pin(api::stop_all(page.me.get_untracked()))));
+    let page = use_page(ns, live, prefs.theme);
+    let (ask, stop_load) = use_verbs(page);
     let shifter = use_shifter(page.ns, page.me, live);
     let rates = use_rates(live, ask);
     let help = NodeRef::<leptos::html::Dialog>::new();
@@ -107,4 +78,44 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
             <KeysDialog page node=help/>
         </div>
     }
+}
+
+/// Runs a verb, and the verb that is about every namespace. What fails is the page's error.
+fn use_verbs(page: Page) -> (Callback<Command>, Callback<()>) {
+    let call = move |answer: std::pin::Pin<Box<dyn Future<Output = Result<(), api::CallError>>>>| {
+        page.asking.update(|n| *n += 1);
+        spawn_local(async move {
+            let answer = answer.await;
+            page.asking.update(|n| *n -= 1);
+            page.error.set(answer.err().map(|error| error.0));
+        });
+    };
+    let ask = Callback::new(move |command: Command| {
+        call(Box::pin(api::run(page.ns.get_value(), page.me.get_untracked(), command)));
+    });
+    let stop_load = Callback::new(move |()| call(Box::pin(api::stop_all(page.me.get_untracked()))));
+    (ask, stop_load)
+}
+
+/// The handles of a page that has just been drawn.
+fn use_page(ns: Namespace, live: Live, theme: Theme) -> Page {
+    let page = Page {
+        ns: StoredValue::new(ns),
+        live,
+        lang: live.lang,
+        theme: RwSignal::new(theme),
+        projector: RwSignal::new(false),
+        zone_min: RwSignal::new(0),
+        me: RwSignal::new(String::new()),
+        error: RwSignal::new(None),
+        asking: RwSignal::new(0),
+        typed: RwSignal::new(String::new()),
+    };
+    Effect::new(move |_| {
+        page.me.set(api::browser_id());
+        // getTimezoneOffset: minutes to add to local time to get UTC.
+        page.zone_min.set(-(js_sys::Date::new_0().get_timezone_offset() as i32));
+    });
+    Effect::new(move |_| api::keep_prefs(page.lang.get(), page.theme.get()));
+    page
 }

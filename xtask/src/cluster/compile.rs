@@ -1,7 +1,7 @@
 //! Kubernetes, Istio, CoreDNS and etcd from their Go modules.
 //!
 //! One module of ours requires the three of them and one `go build` makes all programs: they share most of what they are made of.
-use super::parts::{COREDNS, ETCD, ISTIO, KUBERNETES};
+use super::versions::{COREDNS, ETCD, HUB, ISTIO, KUBERNETES};
 use crate::sh::{Context, Result, cmd, error, output, run};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -107,8 +107,7 @@ fn versions() -> String {
     format!(
         "-s -w -X {kubernetes}.gitVersion=v{KUBERNETES} -X {kubernetes}.gitMajor=1 -X {kubernetes}.gitMinor={minor} -X {kubernetes}.gitTreeState=clean \
          -X {kubernetes}.buildDate=2026-01-01T00:00:00Z -X {istio}.buildVersion={release} -X {istio}.buildStatus=Clean -X {istio}.buildTag={release} \
-         -X {istio}.buildHub={}",
-        super::images::HUB
+         -X {istio}.buildHub={HUB}"
     )
 }
 

@@ -1,12 +1,10 @@
 //! Images that Kubernetes and Istio run, packed from what was built: there is no registry to pull from.
-use super::parts::ISTIO;
+use super::versions::{HUB, ISTIO};
 use crate::image::{self, oci, tree::Tree};
 use crate::sh::{Context, Result, error, which};
 use crate::tools;
 use std::path::{Path, PathBuf};
 
-/// Where Istio is told its images are.
-pub const HUB: &str = "demo-panel.test/istio";
 /// The image of every pod's first container.
 pub const PAUSE: &str = "demo-panel.test/pause:1";
 /// Raised when what is packed changes.

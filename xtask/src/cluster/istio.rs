@@ -1,8 +1,8 @@
 //! Istio: its kinds and its control plane, from its own charts.
 use super::control::kubectl;
-use super::images::HUB;
-use super::parts::{ISTIO, Parts};
+use super::parts::Parts;
 use super::place::Place;
+use super::versions::{HUB, ISTIO};
 use crate::sh::{Context, Result, cmd, output};
 use std::path::{Path, PathBuf};
 

@@ -11,6 +11,7 @@ mod parts;
 mod pki;
 mod place;
 mod space;
+mod versions;
 
 use crate::browser_half::{self, Profile};
 use crate::sh::{Result, error};

@@ -1,18 +1,11 @@
 //! The programs a cluster is made of: found, fetched or built, once for each version. The images are packed from them.
+use super::versions::{COREDNS, ETCD, ISTIO, KUBERNETES};
 use super::{compile, images};
 use crate::sh::{Result, cmd, error, output, which};
 use crate::steps::Steps;
 use crate::tools;
 use std::path::{Path, PathBuf};
 
-/// Kubernetes: API server, controllers, scheduler, kubelet, kube-proxy.
-pub const KUBERNETES: &str = "1.36.3";
-/// Istio's release, and the version of its Go module.
-pub const ISTIO: (&str, &str) = ("1.31.0", "v0.0.0-20260827124520-eed52ebb66ad");
-/// CoreDNS.
-pub const COREDNS: &str = "1.15.0";
-/// etcd.
-pub const ETCD: &str = "3.7.3";
 /// Raised when what is built from these versions changes.
 const RECIPE: u32 = 1;
 

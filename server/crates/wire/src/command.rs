@@ -1,6 +1,6 @@
 //! The verbs: what people ask for, with a body where there is something to say. One table makes the verbs' names, their bodies, the HTTP
 //! routes, the API reference and the OpenAPI document.
-use crate::{InjectRequest, LoadOrder, Operation, RouteRequest, Shifted, Split};
+use crate::{InjectRequest, LoadOrder, RouteRequest, Split};
 use serde::{Deserialize, Serialize};
 
 /// One row: the documentation, the variant, the type of its body, an example of the body, its name in the path.
@@ -105,15 +105,6 @@ verbs! {
     Takeover = "takeover",
     /// Removes everything that the panel made.
     Teardown = "teardown",
-}
-
-/// What became of a [`Command`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// It is accepted, and its operation is under way or done.
-    Accepted(Operation),
-    /// The weights are written.
-    Shifted(Shifted),
 }
 
 impl std::str::FromStr for Verb {

@@ -9,22 +9,25 @@ mod last_hour;
 mod live;
 mod load;
 mod names;
+mod outcome;
 mod patch;
 mod preflight;
+mod requests;
 mod split;
 mod status;
 
-pub use command::{Command, Outcome, Verb};
+pub use command::{Command, Verb};
 pub use condition::{Condition, ConditionStatus, kinds, reasons};
 pub use error::{ApiError, Code};
 pub use last_hour::{LastHour, LastHourSample};
 pub use live::{ChiSquare, Frame, Hello, Part, Recent, Traffic, Verdict, VerdictKind, Whole};
 pub use load::{LoadError, LoadOrder};
 pub use names::{Namespace, Rate};
+pub use outcome::Outcome;
 pub use patch::{LogTimes, StatusPatch};
 pub use preflight::{Check, CheckStatus, Preflight};
+pub use requests::{InjectRequest, RouteRequest, WorkloadName};
 pub use split::{Split, SplitError, Subset, Weight};
 pub use status::{
-    ClusterView, Generators, InjectRequest, LoadView, LogEntry, Operation, PodView, RouteClaim, RouteRequest, Shifted,
-    Status, StoppedAll, TimesMs, WorkloadName,
+    ClusterView, Generators, LoadView, LogEntry, Operation, PodView, RouteClaim, Shifted, Status, StoppedAll, TimesMs,
 };

@@ -1,6 +1,7 @@
 //! `cargo xtask bench trust`: what one client, one fault or a crowd takes away from everybody else.
 mod api;
 mod flood;
+mod large_requests;
 mod replicas;
 mod sandboxes;
 mod soak;

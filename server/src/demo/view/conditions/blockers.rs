@@ -61,52 +61,55 @@ fn trouble(cache: &Cache, pods: &[PodSeen]) -> Option<Trouble> {
         })
 }
 
+/// A workload gets no pod: the cluster's words decide whose fault it is.
+fn not_made(workload: &str, why: &str) -> Condition {
+    let why = why.trim_end_matches('.').to_owned();
+    let (reason, message) = if why.contains("exceeded quota") {
+        (
+            reasons::QUOTA_EXCEEDED,
+            format!(
+                "{workload} gets no pod, the namespace's quota is used up: {why}. Raise the quota, or remove what uses it"
+            ),
+        )
+    } else if why.contains("failed quota") {
+        (
+            reasons::QUOTA_WANTS_FIGURES,
+            format!(
+                "{workload} gets no pod, a quota wants every container to say what it asks for: {why}. Give the namespace a LimitRange with defaults"
+            ),
+        )
+    } else if why.contains("failed calling webhook") {
+        (
+            reasons::WEBHOOK_REFUSES,
+            format!(
+                "{workload} gets no pod, an admission webhook cannot be called: {why}. See whether the webhook's backend runs"
+            ),
+        )
+    } else if why.contains("webhook") && why.contains("denied the request") {
+        (
+            reasons::ADMISSION_DENIES,
+            format!(
+                "{workload} gets no pod, an admission webhook denies it: {why}. Change what it objects to, or ask who keeps that webhook"
+            ),
+        )
+    } else {
+        (reasons::POD_REFUSED, format!("{workload} gets no pod: {why}"))
+    };
+    is(
+        kinds::PODS_RUN,
+        False,
+        reason,
+        message,
+        &[("workload", Phrase::from(workload.to_owned())), ("why", Phrase::from(why))],
+    )
+}
+
 /// Whether anything keeps the demo's pods from running.
 pub fn pods_run(s: &Scene) -> Condition {
     let kind = kinds::PODS_RUN;
     match trouble(s.cache, s.pods) {
         None => is(kind, True, reasons::PODS_RUN, "nothing keeps the pods from running", &[]),
-        Some(Trouble::NotMade { workload, why }) => {
-            let why = why.trim_end_matches('.').to_owned();
-            let (reason, message) = if why.contains("exceeded quota") {
-                (
-                    reasons::QUOTA_EXCEEDED,
-                    format!(
-                        "{workload} gets no pod, the namespace's quota is used up: {why}. Raise the quota, or remove what uses it"
-                    ),
-                )
-            } else if why.contains("failed quota") {
-                (
-                    reasons::QUOTA_WANTS_FIGURES,
-                    format!(
-                        "{workload} gets no pod, a quota wants every container to say what it asks for: {why}. Give the namespace a LimitRange with defaults"
-                    ),
-                )
-            } else if why.contains("failed calling webhook") {
-                (
-                    reasons::WEBHOOK_REFUSES,
-                    format!(
-                        "{workload} gets no pod, an admission webhook cannot be called: {why}. See whether the webhook's backend runs"
-                    ),
-                )
-            } else if why.contains("webhook") && why.contains("denied the request") {
-                (
-                    reasons::ADMISSION_DENIES,
-                    format!(
-                        "{workload} gets no pod, an admission webhook denies it: {why}. Change what it objects to, or ask who keeps that webhook"
-                    ),
-                )
-            } else {
-                (reasons::POD_REFUSED, format!("{workload} gets no pod: {why}"))
-            };
-            is(
-                kind,
-                False,
-                reason,
-                message,
-                &[("workload", Phrase::from(workload.to_owned())), ("why", Phrase::from(why))],
-            )
-        }
+        Some(Trouble::NotMade { workload, why }) => not_made(workload, &why),
         Some(Trouble::Unschedulable { pod, why }) => {
             let message = format!("no node takes {pod}: {why}");
             is(kind, False, reasons::UNSCHEDULABLE, message, &[("pod", Phrase::from(pod)), ("why", Phrase::from(why))])
