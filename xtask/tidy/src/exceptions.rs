@@ -25,16 +25,7 @@ const FUNCTIONS: &[(&str, &str, usize)] = &[
 
 /// Files that import each other.
 pub const CYCLES: &[&[&str]] = &[
-    &["server/crates/cluster/src/api/body.rs", "server/crates/cluster/src/api/protobuf/mod.rs"],
-    &[
-        "server/crates/cluster/src/api/crds.rs",
-        "server/crates/cluster/src/api/pods.rs",
-        "server/crates/cluster/src/api/reviews.rs",
-        "server/crates/cluster/src/api/verbs.rs",
-    ],
     &["server/crates/cluster/src/node/process.rs", "server/crates/cluster/src/node/spawner.rs"],
-    &["server/crates/cluster/src/store/sequence.rs", "server/crates/cluster/src/store/writer.rs"],
-    &["server/crates/cluster/src/store/state.rs", "server/crates/cluster/src/store/subscription.rs"],
     &[
         "server/crates/mesh/src/sidecar/access_log.rs",
         "server/crates/mesh/src/sidecar/exchange.rs",

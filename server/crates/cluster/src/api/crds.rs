@@ -1,8 +1,8 @@
 //! CustomResourceDefinitions, made up from the custom kinds there are. They are only read: a kind is part of the program.
+use super::request::api_version;
 use super::respond::{self, Answer};
 use super::route::Target;
 use super::table::Shape;
-use super::verbs::api_version;
 use super::{Call, negotiate};
 use crate::Object;
 use crate::kinds::{Column, Kind, Kinds};

@@ -1,7 +1,7 @@
 //! Subresources of pods that need the node: log, exec, port-forward; and eviction and binding.
 use super::portforward::{self, Pod};
+use super::request::{not_allowed, receive, success};
 use super::respond::{self, Answer};
-use super::verbs::{not_allowed, receive, success};
 use super::{Call, body, exec, logs, options, spdy, ws};
 use crate::Object;
 use crate::kinds::Kind;

@@ -1,6 +1,6 @@
 //! "May I?" and "who am I?": reviews of oneself, answered by [`authorize`] without storing anything.
+use super::request::{not_allowed, receive};
 use super::route::Target;
-use super::verbs::{not_allowed, receive};
 use super::{Call, body, respond};
 use crate::auth::{Attributes, Decision, User, authorize, rules};
 use crate::status::Status;

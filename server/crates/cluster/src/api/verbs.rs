@@ -1,10 +1,11 @@
 //! From method and path to the registry's verb.
 use super::body;
-use super::negotiate::{self, Form, Syntax};
+use super::negotiate::{self, Form};
+use super::request::{api_version, not_allowed, receive};
 use super::respond::{self, Answer};
 use super::route::{Target, no_such_path};
 use super::table::Shape;
-use super::{Call, crds, options, pods, reviews, watch};
+use super::{Call, crds, options, pods, reviews, text_body, watch};
 use crate::kinds::Kind;
 use crate::registry::{Deleted, ObjectList, Patch, Subresource, Written, scale_of};
 use crate::status::Status;
@@ -42,11 +43,6 @@ fn kind_of(call: &Call) -> Result<Arc<Kind>, Status> {
     let kind =
         call.api.registry.kinds().find(group, resource).filter(|kind| kind.versions.iter().any(|v| v == version));
     kind.cloned().ok_or_else(no_such_path)
-}
-
-/// `apps/v1`, `v1`.
-pub(super) fn api_version(target: &Target) -> String {
-    if target.group.is_empty() { target.version.clone() } else { format!("{}/{}", target.group, target.version) }
 }
 
 fn shape(call: &Call, kind: &Arc<Kind>) -> Result<Shape, Status> {
@@ -131,10 +127,10 @@ async fn patch(call: Call, shape: &Shape, name: &str, sub: Subresource) -> Resul
     let (ns, has_manager) = (call.target.namespace.clone(), call.query.get("fieldManager").is_some());
     let (api, headers, bytes) = receive(call).await?;
     let patch = match negotiate::content_type(&headers) {
-        "application/json-patch+json" => Patch::Json(decode(&api, bytes, |bytes| body::json(bytes)).await?),
-        "application/merge-patch+json" => Patch::Merge(decode(&api, bytes, |bytes| body::json(bytes)).await?),
+        "application/json-patch+json" => Patch::Json(decode(&api, bytes, |bytes| text_body::json(bytes)).await?),
+        "application/merge-patch+json" => Patch::Merge(decode(&api, bytes, |bytes| text_body::json(bytes)).await?),
         "application/strategic-merge-patch+json" if !shape.kind.custom => {
-            Patch::Strategic(decode(&api, bytes, |bytes| body::json(bytes)).await?)
+            Patch::Strategic(decode(&api, bytes, |bytes| text_body::json(bytes)).await?)
         }
         "application/apply-patch+yaml" if !has_manager => {
             return Err(Status::new(
@@ -143,7 +139,7 @@ async fn patch(call: Call, shape: &Shape, name: &str, sub: Subresource) -> Resul
                 "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
             ));
         }
-        "application/apply-patch+yaml" => Patch::Apply(decode(&api, bytes, |bytes| body::yaml(bytes)).await?),
+        "application/apply-patch+yaml" => Patch::Apply(decode(&api, bytes, |bytes| text_body::yaml(bytes)).await?),
         other if shape.kind.custom => return Err(body::unsupported(other, PATCHES)),
         other => return Err(body::unsupported(other, &format!("{PATCHES}, application/strategic-merge-patch+json"))),
     };
@@ -156,13 +152,6 @@ async fn patch(call: Call, shape: &Shape, name: &str, sub: Subresource) -> Resul
     }
     let written = api.registry.patch(&shape.kind, ns.as_deref(), name, sub, patch, &options).await?;
     Ok(answer_write(shape, &written, sub))
-}
-
-/// The body, and what is still needed beside it.
-pub(super) async fn receive(call: Call) -> Result<(Arc<super::Api>, http::HeaderMap, bytes::Bytes), Status> {
-    let (parts, body) = call.request.into_parts();
-    let bytes = body::read(body, parts.extensions.get()).await?;
-    Ok((call.api, parts.headers, bytes))
 }
 
 /// Reads a body where that holds up nobody else.
@@ -200,14 +189,4 @@ pub(super) fn answer_delete(shape: &Shape, deleted: &Deleted) -> Answer {
             respond::object(StatusCode::OK, shape.syntax, &status)
         }
     }
-}
-
-pub(super) fn not_allowed() -> Status {
-    Status::method_not_allowed("the server does not allow this method on the requested resource")
-}
-
-/// `Success` without more.
-pub(super) fn success(code: StatusCode) -> Answer {
-    let status: Value = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"});
-    respond::object(code, Syntax::Json, &status)
 }

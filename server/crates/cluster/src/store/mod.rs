@@ -9,21 +9,25 @@ mod disk;
 mod error;
 mod guard;
 mod history;
+mod job;
 mod lanes;
 mod quota;
 mod sequence;
 mod state;
+mod subscriber;
 mod subscription;
+mod txn;
 mod version;
 mod work;
 mod writer;
 
 pub use error::StoreError;
 pub(crate) use history::Compacted;
+pub use job::Change;
 pub use subscription::Subscription;
+pub use txn::Txn;
 pub use version::Version;
 pub(crate) use work::Work;
-pub use writer::{Change, Txn};
 
 use crate::{Object, status::Status};
 use quota::Quota;
@@ -171,7 +175,10 @@ impl Store {
     /// What is there now, and every later event of that resource. Atomic: nothing is missed between the two.
     pub(crate) fn subscribe(&self, resource: &str, namespace: Option<&str>) -> (Vec<Arc<Object>>, Subscription) {
         let mut state = self.0.shared.change();
-        (state.list(resource, namespace), state.subscribe(resource, namespace, self.0.shared.state().clone()))
+        (
+            state.list(resource, namespace),
+            Subscription::open(&mut state, self.0.shared.state().clone(), resource, namespace),
+        )
     }
 
     /// Events strictly after `revision`. Errors: the history no longer reaches back so far, or was never there.
@@ -183,7 +190,7 @@ impl Store {
     ) -> Result<Subscription, Compacted> {
         let mut state = self.0.shared.change();
         let missed = state.since(resource, namespace, revision)?;
-        let mut subscription = state.subscribe(resource, namespace, self.0.shared.state().clone());
+        let mut subscription = Subscription::open(&mut state, self.0.shared.state().clone(), resource, namespace);
         subscription.catch_up(missed);
         Ok(subscription)
     }
@@ -203,7 +210,7 @@ where
     let mut lane = lanes.join(&how.key).await;
     for _ in 0..ATTEMPTS {
         let (shared, decide) = (shared.clone(), decide.clone());
-        let attempt = move || sequence::attempt(&shared, &*decide, how.may_use_reserve);
+        let attempt = move || txn::attempt(&shared, &*decide, how.may_use_reserve);
         match work.run_here(how.bytes, attempt).await? {
             Submitted::Done(answer) => return answer,
             Submitted::Queued(answer) => {

@@ -1,11 +1,11 @@
 //! The order of writes: compares what a write was decided on with what is there now, gives it its revision, queues it for the disk.
 //!
 //! Everything under this lock takes time in proportion to the write's keys, never to its size.
+use super::Key;
+use super::job::{Answer, Change, Job, Write};
 use super::quota::{Quota, Usage};
 use super::state::State;
 use super::version::Draft;
-use super::writer::{Answer, Change, Job, Write};
-use super::{Key, Txn};
 use crate::Object;
 use crate::status::Status;
 use serde_json::Value;
@@ -262,15 +262,4 @@ impl Sequence {
 
 fn stopped(why: &str) -> Status {
     Status::internal(format!("the store has stopped: {why}"))
-}
-
-/// Decides once, and submits.
-pub(super) fn attempt(
-    shared: &Shared,
-    decide: &dyn Fn(&Txn<'_>) -> Result<Change, Status>,
-    may_use_reserve: bool,
-) -> Submitted {
-    let txn = Txn::new(shared);
-    let decided = decide(&txn);
-    shared.submit(decided, &txn.seen(), may_use_reserve)
 }

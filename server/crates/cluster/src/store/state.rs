@@ -1,11 +1,11 @@
 //! Everything in memory that readers see: the objects, the history, the subscribers.
 use super::history::{Compacted, History};
-use super::subscription::{Subscriber, Subscription};
+use super::subscriber::Subscriber;
 use super::version::Version;
 use super::{Event, Key};
 use crate::Object;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 /// JSON bytes of past versions whose objects stay in memory for watchers that are about to look at them.
 const RECENT_BYTES: usize = 128 * 1024;
@@ -108,18 +108,10 @@ impl State {
         Ok(self.history.since(resource, namespace, revision))
     }
 
-    pub(super) fn subscribe(
-        &mut self,
-        resource: &str,
-        namespace: Option<&str>,
-        state: Arc<RwLock<State>>,
-    ) -> Subscription {
-        let (subscriber, mut subscription) = Subscription::pair(namespace, state);
-        subscription.began_at(self.revision);
+    pub(super) fn subscribe(&mut self, resource: &str, subscriber: Subscriber) {
         let all = self.subscribers.entry(resource.to_owned()).or_default();
         all.retain(|other| !other.is_gone());
         all.push(subscriber);
-        subscription
     }
 
     /// Makes a durable write visible: the object first, then history and subscribers, under one lock.

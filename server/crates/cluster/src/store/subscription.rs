@@ -1,23 +1,12 @@
-//! One watcher's queue. Bounded: a watcher that does not keep up is cut off and has to begin anew.
+//! The watcher's end of its queue.
 use super::Event;
 use super::state::State;
+use super::subscriber::Subscriber;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
-
-/// Events a watcher may be behind.
-const QUEUE: usize = 4096;
-/// Bytes of JSON a watcher may be behind: they are kept alive for it alone.
-const QUEUE_BYTES: usize = 4 * 1024 * 1024;
-
-/// The store's end.
-pub(super) struct Subscriber {
-    namespace: Option<String>,
-    queue: mpsc::Sender<Arc<Event>>,
-    behind: Arc<AtomicUsize>,
-}
 
 /// The watcher's end.
 pub struct Subscription {
@@ -30,38 +19,21 @@ pub struct Subscription {
     began: u64,
 }
 
-impl Subscriber {
-    /// False where the watcher is gone or too slow: it is to be forgotten.
-    pub(super) fn offer(&self, event: &Arc<Event>) -> bool {
-        if self.namespace.as_deref().is_some_and(|namespace| namespace != event.key.namespace) {
-            return !self.is_gone();
-        }
-        let bytes = event.after.len();
-        if self.behind.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > QUEUE_BYTES {
-            return false;
-        }
-        self.queue.try_send(event.clone()).is_ok()
-    }
-
-    pub(super) fn is_gone(&self) -> bool {
-        self.queue.is_closed()
-    }
-}
-
 impl Subscription {
-    pub(super) fn pair(namespace: Option<&str>, state: Arc<RwLock<State>>) -> (Subscriber, Subscription) {
-        let (sender, queue) = mpsc::channel(QUEUE);
-        let behind = Arc::new(AtomicUsize::new(0));
-        let subscription = Subscription { missed: VecDeque::new(), queue, behind: behind.clone(), state, began: 0 };
-        (Subscriber { namespace: namespace.map(str::to_owned), queue: sender, behind }, subscription)
+    /// Begins with what is written after this; `locked` is the same state, locked.
+    pub(super) fn open(
+        locked: &mut State,
+        state: Arc<RwLock<State>>,
+        resource: &str,
+        namespace: Option<&str>,
+    ) -> Subscription {
+        let (subscriber, queue, behind) = Subscriber::new(namespace);
+        locked.subscribe(resource, subscriber);
+        Subscription { missed: VecDeque::new(), queue, behind, began: locked.revision(), state }
     }
 
     pub(super) fn catch_up(&mut self, missed: Vec<Arc<Event>>) {
         self.missed = missed.into();
-    }
-
-    pub(super) fn began_at(&mut self, revision: u64) {
-        self.began = revision;
     }
 
     /// The revision of the state this began with.

@@ -1,81 +1,13 @@
 //! The one writer: takes what has queued up, commits it together, then publishes. Its thread decides nothing.
+use super::disk;
 use super::disk::Disk;
 use super::guard::caught;
-use super::sequence::{Seen, Shared};
+use super::job::Job;
+use super::sequence::Shared;
 use super::state::Kept;
-use super::version::{Draft, Version};
-use super::{Key, disk};
-use crate::{Object, status::Status};
-use std::cell::RefCell;
+use super::version::Version;
+use crate::status::Status;
 use std::mem::ManuallyDrop;
-use std::sync::Arc;
-use tokio::sync::oneshot;
-
-/// What a write is to do.
-pub enum Change {
-    /// Store this; the store stamps `metadata.resourceVersion`.
-    Put(Key, Object),
-    /// Remove it; this is its last state.
-    Delete(Key, Object),
-    /// Nothing: the answer is this, as it stands.
-    None(Arc<Object>),
-}
-
-/// What a write is answered.
-pub(super) type Answer = Result<Arc<Object>, Status>;
-
-/// Something to be answered, and to be written before where there is a write.
-pub(super) struct Job {
-    pub(super) answer: oneshot::Sender<Answer>,
-    pub(super) result: Answer,
-    pub(super) write: Option<Write>,
-}
-
-/// A decided write.
-pub(super) struct Write {
-    pub(super) revision: u64,
-    pub(super) key: Key,
-    pub(super) object: Arc<Object>,
-    pub(super) draft: Draft,
-    pub(super) deleted: bool,
-}
-
-/// The newest state, earlier writes that are not on disk yet included. It remembers what was read: the write happens only if that
-/// is still so when it is put in order.
-pub struct Txn<'a> {
-    shared: &'a Shared,
-    seen: RefCell<Seen>,
-}
-
-impl<'a> Txn<'a> {
-    pub(super) fn new(shared: &'a Shared) -> Txn<'a> {
-        Txn { shared, seen: RefCell::default() }
-    }
-
-    /// The object as this write must see it.
-    pub fn get(&self, key: &Key) -> Option<Arc<Object>> {
-        let (found, is_ahead) = self.shared.newest(key);
-        let mut seen = self.seen.borrow_mut();
-        seen.is_ahead |= is_ahead;
-        // The first read counts: a decision that sees two versions of an object is compared with the older one, and so made again.
-        seen.keys.entry(key.clone()).or_insert(found.as_ref().map(|(revision, _)| *revision));
-        found.map(|(_, object)| object)
-    }
-
-    /// Requires that there are fewer than `most` objects of a resource. Errors: there are not; how many there are.
-    pub fn below(&self, resource: &str, most: usize) -> Result<(), usize> {
-        let count = self.shared.count(resource);
-        if count >= most {
-            return Err(count);
-        }
-        self.seen.borrow_mut().limits.push((resource.to_owned(), most));
-        Ok(())
-    }
-
-    pub(super) fn seen(self) -> Seen {
-        self.seen.into_inner()
-    }
-}
 
 /// Serves until the store is closed. Where the disk's library fails an assertion, the store ends and says why.
 pub(super) fn run(disk: Disk, shared: &Shared) {

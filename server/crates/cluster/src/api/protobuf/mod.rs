@@ -118,7 +118,7 @@ fn value(shape: &Shape, wire: &Wire<'_>, depth: usize) -> Result<Value, Status> 
             },
         },
         (Shape::Json, Wire::Bytes(bytes)) => match numbered(bytes, 1)? {
-            Some(Wire::Bytes(bytes)) => crate::api::body::json(bytes)?,
+            Some(Wire::Bytes(bytes)) => crate::api::text_body::json(bytes)?,
             _ => Value::Null,
         },
         (Shape::Message(name), Wire::Bytes(bytes)) => {
