@@ -130,18 +130,17 @@ fn refuse(command: ToAgent) -> bool {
     false
 }
 
-/// Follows one pod's agent. `Ok` when another pod takes over.
-async fn follow(
-    state: &NamespaceState,
-    pod: &str,
-    inbox: &mut mpsc::Receiver<ToAgent>,
+/// Connects to a pod's agent, and brings it and what is asked for together: it obeys the stop-all switch, goes on with a load that a pod
+/// before it had, or has its own load taken over.
+async fn take_up<'a>(
+    state: &'a NamespaceState,
+    pod: &'a str,
     asked: &mut Asked,
-) -> Result<(), AgentError> {
+    stops_so_far: u64,
+) -> Result<Follower<'a>, AgentError> {
     let mut commands = Commands::open(state, pod).await?;
-    let (mut stops, mut grants) = (state.shares.stops(), state.shares.changes());
     let found = commands.client.status().await?;
     let running = found.load.rate;
-    let stops_so_far = *stops.borrow_and_update();
     if asked.stops != stops_so_far {
         // The switch was used while there was no connection. It is obeyed once the agent has said so.
         asked.stopped();
@@ -177,6 +176,20 @@ async fn follow(
     follower.obey_grant(asked).await?;
     follower.take(found.snapshot, asked).await?;
     looked(state);
+    Ok(follower)
+}
+
+/// Follows one pod's agent. `Ok` when another pod takes over.
+async fn follow(
+    state: &NamespaceState,
+    pod: &str,
+    inbox: &mut mpsc::Receiver<ToAgent>,
+    asked: &mut Asked,
+) -> Result<(), AgentError> {
+    // Before the agent is asked anything: a switch that is used meanwhile is seen in the loop.
+    let (mut stops, mut grants) = (state.shares.stops(), state.shares.changes());
+    let stops_so_far = *stops.borrow_and_update();
+    let mut follower = take_up(state, pod, asked, stops_so_far).await?;
     let mut cache = state.cache.subscribe();
     let mut snapshots = None;
     let mut next_poll = Instant::now() + UNSEEN;

@@ -4,6 +4,7 @@ mod builtin;
 mod cause;
 mod columns;
 mod defaults;
+mod names;
 pub mod schema;
 mod validate;
 

@@ -178,7 +178,7 @@ pub fn seconds(at: Timestamp) -> Value {
 mod tests {
     use super::*;
     use crate::node::container::Now;
-    use crate::node::pod::Input;
+    use crate::node::pod_events::Input;
     use crate::node::process::Exit;
     use crate::node::spec::PodSpec;
     use std::time::Duration;

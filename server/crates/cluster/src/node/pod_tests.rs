@@ -1,5 +1,6 @@
 //! Pods in every order of events, without a process or a clock.
 use super::*;
+use crate::node::process::Exit;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -19,10 +19,13 @@ use super::environment::OUTBOUND;
 use super::exec::Inside;
 use super::ignored;
 use super::launch::{Failure, Home, Launched, field_path, launch};
+use super::memory_limit::within;
 use super::net::PodLease;
-use super::pod::{Action, Input, Pod};
+use super::pod::Pod;
+use super::pod_events::{Action, Input};
+use super::pod_folder::{make_private, run_dir};
 use super::pod_status::Facts;
-use super::process::{Exit, Process};
+use super::process::Process;
 use super::shared::{Ips, PodEntry, Shared};
 use super::spec::{PodSpec, Role};
 use super::{probe, restart, service_proxy};
@@ -39,8 +42,6 @@ pub(super) const RETRY: Duration = Duration::from_secs(2);
 const DRAIN: Duration = Duration::from_secs(5);
 /// For requests that were on their way when the routes changed: whoever sent them has no reason to tell when they have arrived.
 const ON_THEIR_WAY: Duration = Duration::from_millis(300);
-/// How often a container's memory is compared with its limit.
-const MEASURE: Duration = Duration::from_secs(2);
 
 /// What the node's watch says of a pod.
 #[derive(Clone, Debug)]
@@ -371,24 +372,6 @@ impl Worker {
     }
 }
 
-/// Waits for a process's end; ends it where it has more memory than its limit.
-async fn within(process: &Process, limit: Option<u64>) -> (Exit, bool) {
-    let mut oom = false;
-    let wait = process.wait();
-    tokio::pin!(wait);
-    loop {
-        tokio::select! {
-            exit = &mut wait => return (exit.unwrap_or(Exit { code: 255, signal: None }), oom),
-            () = tokio::time::sleep(MEASURE), if limit.is_some() && !oom => {
-                oom = process.memory() > limit;
-                if oom {
-                    process.signal(Signal::SIGKILL);
-                }
-            }
-        }
-    }
-}
-
 /// Waits until no Service sends new connections to the address, and whoever routes by itself has heard of it.
 async fn drained(shared: &Shared, ip: Ipv4Addr) {
     let unused = |services: &Arc<super::services::Services>| {
@@ -400,16 +383,6 @@ async fn drained(shared: &Shared, ip: Ipv4Addr) {
     if let Some(routed) = &shared.routed {
         routed(revision).await;
     }
-}
-
-/// A socket's path has 108 bytes, so the folder's name is short: the uid's first part.
-fn run_dir(run: &std::path::Path, uid: &str) -> PathBuf {
-    run.join(uid.split('-').next().unwrap_or(uid))
-}
-
-fn make_private(folder: &std::path::Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 async fn sleep_until(at: Option<tokio::time::Instant>) {

@@ -258,8 +258,8 @@ impl Counters {
         mark
     }
 
-    /// Ten times a second: moves the windows on and says how things stand.
-    pub fn tick(&mut self, now: Instant, target_rate: f64, in_flight: u64, requests: Option<u64>) -> Snapshot {
+    /// Reads the clocks and moves the windows on.
+    fn rotate(&mut self, now: Instant) {
         // The wall clock may be set while we run; marks and `at_ms` follow it. Two readings between which the thread had to wait are no
         // reading of one moment: then the last ones stay.
         let read = (Instant::now(), SystemTime::now());
@@ -274,7 +274,11 @@ impl Counters {
             }
         }
         self.second_began += Duration::from_secs(behind);
+    }
 
+    /// Ten times a second: moves the windows on and takes a snapshot.
+    pub fn tick(&mut self, now: Instant, target_rate: f64, in_flight: u64, requests: Option<u64>) -> Snapshot {
+        self.rotate(now);
         let then = self.recent.front();
         let elapsed = then.map_or(Duration::ZERO, |t| now.saturating_duration_since(t.at)).as_secs_f64();
         let per_second = |n: u64| if elapsed > 0.0 { n as f64 / elapsed } else { 0.0 };
