@@ -7,7 +7,6 @@ use super::version::{Draft, Version};
 use super::{Key, disk};
 use crate::{Object, status::Status};
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -79,19 +78,23 @@ impl<'a> Txn<'a> {
 
 /// Serves until the store is closed. Where the disk's library fails an assertion, the store ends and says why.
 pub(super) fn run(disk: Disk, shared: &Shared) {
-    let mut disk = ManuallyDrop::new(disk);
+    let mut disk = disk;
+    let path = disk.path().to_owned();
     let ended = caught(|| {
         while let Some(jobs) = shared.next() {
             batch(&mut disk, shared, jobs);
         }
     });
     let ended = match ended {
-        // SAFETY: it is not used again; after a panic it is left as it is, as its own end might panic, too.
-        Ok(()) => caught(|| unsafe { ManuallyDrop::drop(&mut disk) }),
-        failed => failed,
+        Ok(()) => caught(move || drop(disk)),
+        // After a panic it is left as it is, as its own end might panic, too.
+        failed => {
+            std::mem::forget(disk);
+            failed
+        }
     };
     if let Err(why) = ended {
-        shared.end(&format!("the store {} is damaged, so a write failed: {why}", disk.path().display()));
+        shared.end(&format!("the store {} is damaged, so a write failed: {why}", path.display()));
     }
 }
 
