@@ -3,6 +3,7 @@
 //! **Invariant:** a token is compared in constant time, and is in no address, log or answer. Wrong tokens are answered more and more
 //! slowly per address ([`WrongTokens`]); the correct one always works, and at once.
 use axum::http::{HeaderMap, HeaderValue, header};
+use data_encoding::HEXLOWER;
 use listen::WrongTokens;
 use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest, Sha256};
@@ -92,7 +93,7 @@ impl Gate {
         let mut bytes = [0u8; 32];
         // Without randomness there is no session.
         getrandom::fill(&mut bytes).map_err(|_| Refused::SignedOut)?;
-        let id: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        let id = HEXLOWER.encode(&bytes);
         let mut sessions = held(&self.sessions);
         sessions.retain(|_, end| *end > Instant::now());
         if sessions.len() >= SESSIONS

@@ -1,6 +1,7 @@
 //! Bearer tokens: 256 random bits, kept in one private file, compared in constant time.
 use super::authorize::{Role, User};
 use crate::statedir::{StateDir, StateDirError};
+use data_encoding::HEXLOWER;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ impl Token {
         let mut bytes = [0_u8; 32];
         #[expect(clippy::expect_used, reason = "documented: without randomness there is no security")]
         getrandom::fill(&mut bytes).expect("the system's random source works");
-        Token(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        Token(HEXLOWER.encode(&bytes))
     }
 
     /// The secret itself, for a kubeconfig.
