@@ -3,6 +3,7 @@
 //! **Invariant:** a token is compared in constant time, and is in no address, log or answer. Wrong tokens are answered more and more
 //! slowly per address ([`WrongTokens`]); the correct one always works, and at once.
 use axum::http::{HeaderMap, HeaderValue, header};
+use cookie::{Cookie, SameSite};
 use data_encoding::HEXLOWER;
 use listen::WrongTokens;
 use prometheus_client::metrics::counter::Counter;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 
 /// How long a browser stays signed in: a working day.
-const SESSION: Duration = Duration::from_secs(12 * 3600);
+const SESSION: cookie::time::Duration = cookie::time::Duration::hours(12);
 /// Most sessions kept; the oldest make room.
 const SESSIONS: usize = 1_000;
 /// The cookie's name.
@@ -99,8 +100,8 @@ impl Gate {
             sessions.remove(&oldest);
         }
         sessions.insert(hash(&id), Instant::now() + SESSION);
-        let secure = if self.secure { "; Secure" } else { "" };
-        let line = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{secure}", SESSION.as_secs());
+        let cookie = Cookie::build((COOKIE, id)).path("/").max_age(SESSION).same_site(SameSite::Strict);
+        let line = cookie.http_only(true).secure(self.secure).to_string();
         HeaderValue::from_str(&line).map_err(|_| Refused::SignedOut)
     }
 
@@ -131,8 +132,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 fn cookie(headers: &HeaderMap) -> Option<String> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned())
+    let mut cookies = lines.flat_map(Cookie::split_parse).flatten();
+    cookies.find(|cookie| cookie.name() == COOKIE).map(|cookie| cookie.value().to_owned())
 }
 
 #[cfg(test)]
@@ -172,10 +173,13 @@ mod tests {
     #[test]
     fn a_session_is_a_cookie_that_only_this_server_made() {
         let from = IpAddr::from([10, 0, 0, 1]);
-        for (secure, ends) in [(true, "; Secure"), (false, "; Max-Age=43200")] {
+        for secure in [true, false] {
             let gate = Gate::new(Some("right"), secure);
             let line = gate.sign_in(" right\n", from).unwrap().to_str().unwrap().to_owned();
-            assert!(line.contains("; HttpOnly; SameSite=Strict") && line.ends_with(ends), "{line}");
+            for attribute in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"] {
+                assert!(line.split("; ").any(|part| part == attribute), "{attribute}: {line}");
+            }
+            assert_eq!(line.split("; ").any(|part| part == "Secure"), secure, "{line}");
             assert!(!line.contains("right"), "{line}");
             let pair = line.split(';').next().unwrap();
             assert_eq!(gate.admit(&with("cookie", &format!("lang=en; {pair}")), from), Ok(()));
