@@ -75,7 +75,7 @@ impl RealSuite {
             RealSuite::Boot => match real_cluster::Parts::ready(steps) {
                 Ok(parts) => real_cluster::up(steps, NAME, &parts)?,
                 Err(why) => {
-                    return RealSuite::Nowhere(format!("its programs cannot be had: {why}")).run(steps, programs);
+                    return RealSuite::Nowhere(format!("its programs cannot be had: {why:#}")).run(steps, programs);
                 }
             },
         };
