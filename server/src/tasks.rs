@@ -74,8 +74,8 @@ impl Pools {
         let embedded = || {
             let mut node = pool("node", THREADS);
             node.on_thread_start(|| {
-                // SAFETY: a system call with plain values; 0 is the calling thread. A failure leaves it as quick as the others.
-                let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NODE_NICENESS) };
+                // `None` is the calling thread. A failure leaves it as quick as the others.
+                let _ = rustix::process::setpriority_process(None, NODE_NICENESS);
             });
             io::Result::Ok([pool("api", THREADS).build()?, pool("mesh", 1).build()?, node.build()?])
         };

@@ -3,8 +3,8 @@
 //! The server embeds that folder. `manifest.json` in it names the files: `{"output_name": "app-<hash>"}`.
 use crate::sh::{Context, Result, cargo, error, run, target_dir, workspace};
 use crate::tools::{WasmCompiler, wasm_compiler};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use wasm_bindgen_cli_support::Bindgen;
@@ -61,10 +61,7 @@ pub fn build(compiler: &WasmCompiler, profile: Profile) -> Result<Built> {
     let mut hash = Sha256::new();
     hash.update(&raw);
     hash.update(&css);
-    let mut output_name = "app-".to_owned();
-    for byte in hash.finalize().iter().take(8) {
-        let _ = write!(output_name, "{byte:02x}");
-    }
+    let output_name = format!("app-{}", HEXLOWER.encode(&hash.finalize()[..8]));
     let folder = target_dir().join("pkg");
     let built = Built { folder: folder.clone(), output_name: output_name.clone() };
     if std::fs::read_to_string(folder.join("manifest.json"))

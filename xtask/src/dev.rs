@@ -36,7 +36,7 @@ impl Dev {
                     stop(old)?;
                 }
                 server = self.rebuild(&compiler).unwrap_or_else(|why| {
-                    eprintln!("error: {why}\n    waiting for the next change");
+                    eprintln!("error: {why:#}\n    waiting for the next change");
                     None
                 });
             }

@@ -6,10 +6,10 @@
 mod bench;
 mod browser_half;
 mod build;
-mod cluster;
 mod dev;
 mod fuzz;
 mod image;
+mod real_cluster;
 mod real_suite;
 mod run;
 mod sh;
@@ -40,7 +40,7 @@ enum Command {
     Dev(dev::Dev),
     /// A real Kubernetes with Istio on this machine: `up`, `down`, `kubeconfig`.
     #[command(subcommand)]
-    Cluster(cluster::Cluster),
+    Cluster(real_cluster::Cluster),
     /// Write the container image as an archive, without Docker.
     Image(image::ImageCommand),
     /// Measure; prints a table and writes target/bench/results.json.
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -4,7 +4,7 @@
 use crate::sh::{Context, Result, run, target_dir, workspace};
 use crate::steps::Steps;
 use crate::test_programs::Programs;
-use crate::{cluster, image};
+use crate::{image, real_cluster};
 use std::path::{Path, PathBuf};
 
 /// Files of `server/tests` that run there.
@@ -48,7 +48,7 @@ impl RealSuite {
     pub fn choose() -> RealSuite {
         match std::env::var_os("DEMO_PANEL_TEST_KUBECONFIG").filter(|file| !file.is_empty()) {
             Some(file) => RealSuite::Given(file.into()),
-            None => cluster::cannot().map_or(RealSuite::Boot, RealSuite::Nowhere),
+            None => real_cluster::cannot().map_or(RealSuite::Boot, RealSuite::Nowhere),
         }
     }
 
@@ -56,7 +56,7 @@ impl RealSuite {
     pub fn steps(&self) -> usize {
         match self {
             RealSuite::Given(_) => 1,
-            RealSuite::Boot => cluster::UP_STEPS + 2,
+            RealSuite::Boot => real_cluster::UP_STEPS + 2,
             RealSuite::Nowhere(_) => 0,
         }
     }
@@ -72,23 +72,23 @@ impl RealSuite {
                 return steps.step("Tests on the given cluster", || tests(programs, &kubeconfig, None));
             }
             // No network, most likely. That the cluster does not boot is another matter: a failure.
-            RealSuite::Boot => match cluster::Parts::ready(steps) {
-                Ok(parts) => cluster::up(steps, NAME, &parts)?,
+            RealSuite::Boot => match real_cluster::Parts::ready(steps) {
+                Ok(parts) => real_cluster::up(steps, NAME, &parts)?,
                 Err(why) => {
-                    return RealSuite::Nowhere(format!("its programs cannot be had: {why}")).run(steps, programs);
+                    return RealSuite::Nowhere(format!("its programs cannot be had: {why:#}")).run(steps, programs);
                 }
             },
         };
         let done = steps
             .step("Demo's image, of the tests' own program", || {
                 run(programs.cargo_test().args(selected(&[&HERE[..], &LAST].concat())).arg("--no-run"))?;
-                cluster::load(NAME, &image::debug_archive_of(&target_dir().join("debug/demo-panel"))?)
+                real_cluster::load(NAME, &image::debug_archive_of(&target_dir().join("debug/demo-panel"))?)
             })
             .and_then(|()| {
                 steps.step("Tests on a real Kubernetes with Istio", || tests(programs, &kubeconfig, Some(NAME)))
             });
         // However they went.
-        let ended = cluster::down(NAME);
+        let ended = real_cluster::down(NAME);
         done.and(ended.map(drop))
     }
 }

@@ -1,37 +1,14 @@
 //! Running other programs: what was run, and what it said when it failed.
 use std::ffi::OsStr;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What went wrong, in words that say what to do.
-#[derive(Debug)]
-pub struct Error(pub String);
+/// Result of a step; [`Context`] adds what was being done.
+pub use anyhow::{Context, Result};
 
-/// Result of a step.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// An error from words.
-pub fn error(words: impl Into<String>) -> Error {
-    Error(words.into())
-}
-
-/// Adds what was being done to an I/O error.
-pub trait Context<T> {
-    /// `doing`: "write target/pkg/app.js".
-    fn context(self, doing: impl fmt::Display) -> Result<T>;
-}
-
-impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
-    fn context(self, doing: impl fmt::Display) -> Result<T> {
-        self.map_err(|cause| Error(format!("cannot {doing}: {cause}")))
-    }
+/// An error from words that say what to do.
+pub fn error(words: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::msg(words.into())
 }
 
 /// The workspace's top folder.

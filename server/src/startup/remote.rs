@@ -2,6 +2,7 @@
 use super::connect_error::Tried;
 use super::{StartError, Started};
 use crate::k8s;
+use data_encoding::HEXLOWER;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use std::net::IpAddr;
@@ -90,11 +91,6 @@ fn identity() -> String {
     let mut bytes = [0u8; 2];
     // Two panels of one machine are told apart by the process as well.
     let _ = getrandom::fill(&mut bytes);
-    format!(
-        "{}-{:x}{:02x}{:02x}",
-        if host.is_empty() { "panel" } else { &host },
-        std::process::id(),
-        bytes[0],
-        bytes[1]
-    )
+    let host = if host.is_empty() { "panel" } else { &host };
+    format!("{host}-{:x}{}", std::process::id(), HEXLOWER.encode(&bytes))
 }

@@ -1,5 +1,6 @@
 //! The token that people sign in with: a mounted one, which is never printed, else one that the panel makes for itself.
 use super::{StartError, refuse};
+use data_encoding::HEXLOWER;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -59,7 +60,7 @@ fn make(file: &Path) -> Result<String, StartError> {
     };
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes).map_err(|e| failed(e.to_string()))?;
-    let token: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let token = HEXLOWER.encode(&bytes);
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
         Ok(mut kept) => kept.write_all(token.as_bytes()).map_err(|e| failed(e.to_string()))?,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return read(file),

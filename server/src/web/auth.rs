@@ -3,6 +3,8 @@
 //! **Invariant:** a token is compared in constant time, and is in no address, log or answer. Wrong tokens are answered more and more
 //! slowly per address ([`WrongTokens`]); the correct one always works, and at once.
 use axum::http::{HeaderMap, HeaderValue, header};
+use cookie::{Cookie, SameSite};
+use data_encoding::HEXLOWER;
 use listen::WrongTokens;
 use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest, Sha256};
@@ -10,9 +12,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use subtle::ConstantTimeEq;
 
 /// How long a browser stays signed in: a working day.
-const SESSION: Duration = Duration::from_secs(12 * 3600);
+const SESSION: cookie::time::Duration = cookie::time::Duration::hours(12);
 /// Most sessions kept; the oldest make room.
 const SESSIONS: usize = 1_000;
 /// The cookie's name.
@@ -44,10 +47,6 @@ pub struct Gate {
 
 fn hash(text: &str) -> Hash {
     Sha256::digest(text.as_bytes()).into()
-}
-
-fn same(a: &Hash, b: &Hash) -> bool {
-    a.iter().zip(b).fold(0u8, |acc, (x, y)| acc | (x ^ y)) == 0
 }
 
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,7 +91,7 @@ impl Gate {
         let mut bytes = [0u8; 32];
         // Without randomness there is no session.
         getrandom::fill(&mut bytes).map_err(|_| Refused::SignedOut)?;
-        let id: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        let id = HEXLOWER.encode(&bytes);
         let mut sessions = held(&self.sessions);
         sessions.retain(|_, end| *end > Instant::now());
         if sessions.len() >= SESSIONS
@@ -101,8 +100,8 @@ impl Gate {
             sessions.remove(&oldest);
         }
         sessions.insert(hash(&id), Instant::now() + SESSION);
-        let secure = if self.secure { "; Secure" } else { "" };
-        let line = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{secure}", SESSION.as_secs());
+        let cookie = Cookie::build((COOKIE, id)).path("/").max_age(SESSION).same_site(SameSite::Strict);
+        let line = cookie.http_only(true).secure(self.secure).to_string();
         HeaderValue::from_str(&line).map_err(|_| Refused::SignedOut)
     }
 
@@ -112,7 +111,7 @@ impl Gate {
     }
 
     fn compare(&self, token: &Hash, given: &str, from: IpAddr) -> Result<(), Refused> {
-        if same(&hash(given), token) {
+        if hash(given).ct_eq(token).into() {
             return Ok(());
         }
         self.wrong_total.inc();
@@ -133,8 +132,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 fn cookie(headers: &HeaderMap) -> Option<String> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned())
+    let mut cookies = lines.flat_map(Cookie::split_parse).flatten();
+    cookies.find(|cookie| cookie.name() == COOKIE).map(|cookie| cookie.value().to_owned())
 }
 
 #[cfg(test)]
@@ -174,10 +173,13 @@ mod tests {
     #[test]
     fn a_session_is_a_cookie_that_only_this_server_made() {
         let from = IpAddr::from([10, 0, 0, 1]);
-        for (secure, ends) in [(true, "; Secure"), (false, "; Max-Age=43200")] {
+        for secure in [true, false] {
             let gate = Gate::new(Some("right"), secure);
             let line = gate.sign_in(" right\n", from).unwrap().to_str().unwrap().to_owned();
-            assert!(line.contains("; HttpOnly; SameSite=Strict") && line.ends_with(ends), "{line}");
+            for attribute in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"] {
+                assert!(line.split("; ").any(|part| part == attribute), "{attribute}: {line}");
+            }
+            assert_eq!(line.split("; ").any(|part| part == "Secure"), secure, "{line}");
             assert!(!line.contains("right"), "{line}");
             let pair = line.split(';').next().unwrap();
             assert_eq!(gate.admit(&with("cookie", &format!("lang=en; {pair}")), from), Ok(()));

@@ -3,7 +3,6 @@
 //! Each figure has a goal; whether it is met is part of the result, and a figure that is not met fails nothing:
 //! a bench reports, tests decide.
 mod clone;
-mod gate;
 mod in_cluster;
 mod kubectl;
 mod memory;
@@ -16,6 +15,7 @@ mod split;
 mod start;
 mod trust;
 mod weights;
+mod zero_failures;
 
 use crate::browser_half::{self, Profile};
 use crate::sh::{Result, error};
@@ -100,7 +100,7 @@ impl Bench {
                 split::measure(&program, &mut results)?;
             }
             if wanted("gate") {
-                gate::measure(&program, &mut results)?;
+                zero_failures::measure(&program, &mut results)?;
             }
             if wanted("trust") {
                 let soak = self.soak_minutes.map(|minutes| Duration::from_secs(60 * minutes));

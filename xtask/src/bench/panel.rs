@@ -154,7 +154,7 @@ impl Panel {
                 Ok(true) => return Ok(()),
                 _ if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
                 Ok(false) => return Err(error(format!("not within a minute: {what}\n{}", self.status()?))),
-                Err(why) => return Err(error(format!("not within a minute: {what}: {why}"))),
+                Err(why) => return Err(error(format!("not within a minute: {what}: {why:#}"))),
             }
         }
     }

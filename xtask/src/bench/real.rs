@@ -9,7 +9,7 @@ use super::panel::Panel;
 use super::results::{Results, quantile};
 use crate::sh::{Context, Result, error};
 use crate::steps::Steps;
-use crate::{cluster, image};
+use crate::{image, real_cluster};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -29,18 +29,18 @@ pub fn measure(program: &Path, flips: usize, results: &mut Results) -> Result<()
     let kubeconfig = match given {
         Some(file) => file,
         None => {
-            let mut steps = Steps::new(cluster::UP_STEPS);
-            let parts = cluster::Parts::ready(&mut steps)?;
-            let kubeconfig = cluster::up(&mut steps, NAME, &parts)?;
+            let mut steps = Steps::new(real_cluster::UP_STEPS);
+            let parts = real_cluster::Parts::ready(&mut steps)?;
+            let kubeconfig = real_cluster::up(&mut steps, NAME, &parts)?;
             let archive = image::release_archive()?;
             results.at_most("image_mb", image::size_of(&archive)? as f64 / 1e6, "MB", image::MOST_BYTES as f64 / 1e6);
-            cluster::load(NAME, &archive)?;
+            real_cluster::load(NAME, &archive)?;
             kubeconfig
         }
     };
     let done = on(program, &kubeconfig, flips, results);
     // However it went.
-    let ended = if booted { cluster::down(NAME).map(drop) } else { Ok(()) };
+    let ended = if booted { real_cluster::down(NAME).map(drop) } else { Ok(()) };
     done.and(ended)
 }
 

@@ -30,9 +30,9 @@ pub fn envoy() -> Result<PathBuf> {
     match (fetched, which("envoy")) {
         (Ok(dir), _) => Ok(dir.join("envoy/_bin/envoy")),
         (Err(why), Some(found)) => {
-            println!("    note: using {}: {why}", found.display());
+            println!("    note: using {}: {why:#}", found.display());
             Ok(found)
         }
-        (Err(why), None) => Err(error(format!("no Envoy: {why}\n    install envoy, or set ENVOY to one"))),
+        (Err(why), None) => Err(error(format!("no Envoy: {why:#}\n    install envoy, or set ENVOY to one"))),
     }
 }

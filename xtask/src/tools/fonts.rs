@@ -35,7 +35,7 @@ pub fn fonts() -> Result<PathBuf> {
         Ok(folder) => Ok(folder),
         Err(why) => installed().map_err(|missing| {
             let names = PACKAGES.map(|package| package.name).join(" ");
-            error(format!("{why}\n    {missing}\n    install the fonts (Debian: apt-get install {names}), or set FONTS to a folder that holds\n    {}", layout()))
+            error(format!("{why:#}\n    {missing}\n    install the fonts (Debian: apt-get install {names}), or set FONTS to a folder that holds\n    {}", layout()))
         }),
     }
 }

@@ -14,10 +14,10 @@ pub fn kubectl() -> Result<PathBuf> {
     match (package(), which("kubectl")) {
         (Ok(dir), _) => Ok(dir.join("kubectl/kubectl")),
         (Err(why), Some(found)) => {
-            println!("    note: using {}: {why}", found.display());
+            println!("    note: using {}: {why:#}", found.display());
             Ok(found)
         }
-        (Err(why), None) => Err(error(format!("no kubectl: {why}\n    install kubectl, or set KUBECTL to one"))),
+        (Err(why), None) => Err(error(format!("no kubectl: {why:#}\n    install kubectl, or set KUBECTL to one"))),
     }
 }
 

@@ -31,7 +31,7 @@ pub fn bench_peers() {
             .env("DEBIAN_FRONTEND", "noninteractive"),
     );
     if let Err(why) = install {
-        println!("    note: {why}");
+        println!("    note: {why:#}");
     }
 }
 

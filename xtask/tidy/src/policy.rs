@@ -33,7 +33,7 @@ struct Bans {
 
 #[derive(Debug, Deserialize)]
 struct Listed {
-    /// `name`, `name@version` or `name:requirement`.
+    /// `name`, `name@version` or `name:requirement`; of a version the last parts may be left out.
     #[serde(rename = "crate")]
     spec: String,
 }
@@ -109,10 +109,8 @@ impl Policy {
 
 impl Listed {
     fn is(&self, package: &Package) -> bool {
-        if let Some((name, version)) = self.spec.split_once('@') {
-            return name == package.name && version == package.version.to_string();
-        }
-        let (name, requirement) = self.spec.split_once(':').unwrap_or((&self.spec, "*"));
+        let exactly = self.spec.replace('@', ":=");
+        let (name, requirement) = exactly.split_once(':').unwrap_or((&self.spec, "*"));
         let fits = |wanted: semver::VersionReq| wanted.matches(&package.version);
         name == package.name && semver::VersionReq::parse(requirement).is_ok_and(fits)
     }

@@ -4,6 +4,7 @@
 //! Source: Kubernetes API reference, "Event v1 core"; client-go's aggregation by source, object, type, reason and message.
 use crate::Object;
 use crate::registry::{Patch, Registry, Subresource, WriteOptions};
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -166,7 +167,7 @@ impl News {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        let digits: String = hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
+        let digits = HEXLOWER.encode(&hash.finalize()[..8]);
         // A name has at most 253 characters; the digits tell objects apart whose names begin alike.
         let about: String =
             self.about["name"].as_str().unwrap_or("unknown").chars().take(253 - 1 - digits.len()).collect();

@@ -38,7 +38,7 @@ impl Peers {
         let server = |name: &str| {
             which(name).or_else(|| Some(PathBuf::from("/usr/sbin").join(name)).filter(|file| file.is_file()))
         };
-        let envoy = tools::envoy().map_err(|why| println!("    note: without Envoy: {why}")).ok();
+        let envoy = tools::envoy().map_err(|why| println!("    note: without Envoy: {why:#}")).ok();
         let tools = Tools {
             sidecar: ours("bench_sidecar"),
             load: ours("bench_load"),
@@ -156,7 +156,7 @@ fn generators(tools: &Tools, folder: &Path, rounds: usize, results: &mut Results
     let upstream = Upstream::start(Place::Beside, tools, folder)?;
     let at = upstream.server.at;
     let (wrk, hey, oha) =
-        (which("wrk"), which("hey"), tools::oha().map_err(|why| println!("    note: without oha: {why}")).ok());
+        (which("wrk"), which("hey"), tools::oha().map_err(|why| println!("    note: without oha: {why:#}")).ok());
     let names = ["load_closed", "wrk", "hey", "oha_closed", "load_open", "oha_open"];
     let [mut closed, mut of_wrk, mut of_hey, mut oha_closed, mut open, mut oha_open] = names.map(Series::new);
     let (mut errors, mut late, mut most) = (Vec::new(), Vec::new(), 0.0_f64);

@@ -8,13 +8,13 @@ use std::task::{Context, Poll, ready};
 use futures::FutureExt;
 use nix::sys::signal::Signal;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, copy, sink};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf, copy, sink};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::image::Program;
-use super::process::{Exit, Process};
+use super::process::{Exit, Process, watched};
 use super::spawner::{Io, Launch, Spawner, Started, Streams, resize};
 use crate::kubelet::Exec;
 use crate::status::Status;
@@ -148,8 +148,7 @@ impl Terminal {
         use nix::fcntl::{FcntlArg, OFlag, fcntl};
         let flags = OFlag::from_bits_truncate(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        // SAFETY: the descriptor is owned by the `AsyncFd`, which nobody takes it out of.
-        Ok(Terminal(Arc::new(unsafe { AsyncFd::register(master)? })))
+        Ok(Terminal(Arc::new(watched(master, Interest::READABLE | Interest::WRITABLE)?)))
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
 
@@ -165,6 +166,5 @@ fn new_id() -> String {
     let mut bytes = [0_u8; 32];
     // Only a name: without randomness it is still unique enough beside the pod's uid.
     let _ = getrandom::fill(&mut bytes);
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("process://{hex}")
+    format!("process://{}", HEXLOWER.encode(&bytes))
 }

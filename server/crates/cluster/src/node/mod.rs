@@ -56,6 +56,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Recorder;
@@ -206,8 +207,7 @@ fn run_folder(state_dir: &Path) -> io::Result<PathBuf> {
     }
     let mut random = [0_u8; 6];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let short = Path::new("/tmp").join(format!("demo-panel-{name}"));
+    let short = Path::new("/tmp").join(format!("demo-panel-{}", HEXLOWER.encode(&random)));
     // Fails where somebody was quicker with that name: then it is not ours.
     folder.create(&short)?;
     std::os::unix::fs::symlink(&short, &run)?;

@@ -62,8 +62,7 @@ impl Process {
 
     /// Waits for the end, ends what is left of the group, and reaps.
     pub async fn wait(&self) -> io::Result<Exit> {
-        // SAFETY: the descriptor is owned by the `AsyncFd`, which nobody takes it out of.
-        let ready = unsafe { AsyncFd::register_with_interest(self.0.pidfd.try_clone()?, Interest::READABLE)? };
+        let ready = watched(self.0.pidfd.try_clone()?, Interest::READABLE)?;
         loop {
             let mut guard = ready.readable().await?;
             if let Some(exit) = self.0.reap(WaitPidFlag::WNOHANG)? {
@@ -72,6 +71,12 @@ impl Process {
             guard.clear_ready();
         }
     }
+}
+
+/// Registers a descriptor with the runtime, for as long as the answer lives.
+pub(super) fn watched(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the `AsyncFd` owns the descriptor, and gives it back only after it has deregistered it.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest)? })
 }
 
 impl Inner {

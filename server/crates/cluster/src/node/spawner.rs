@@ -3,13 +3,15 @@
 //! It must live as long as the children: `PR_SET_PDEATHSIG` fires when the *thread* that forked ends, and a runtime's
 //! worker threads come and go. It ends when the last [`Spawner`] handle is dropped.
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use rustix::termios::Winsize;
 use tokio::sync::{oneshot, watch};
 
 use super::leftovers::Records;
@@ -96,9 +98,8 @@ impl Spawner {
         let own = std::env::current_exe().ok();
         let (runs, running) = watch::channel(());
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
-            // Children inherit it. A failure leaves them as quick as the panel.
-            // SAFETY: a system call with plain values; 0 is the calling thread.
-            let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+            // `None` is the calling thread, and children inherit it. A failure leaves them as quick as the panel.
+            let _ = rustix::process::setpriority_process(None, NICENESS);
             for request in inbox {
                 let started = start(&request.launch, own.as_deref(), &lifeline, &records);
                 // Where nobody waits any more, dropping `Started` kills the child.
@@ -127,11 +128,10 @@ impl Spawner {
 /// `own` is the panel's own program, which calls [`begin_child`] by itself. It is started without a copy of the panel's memory
 /// (posix_spawn): after such a copy each page that the panel writes costs a page fault, thousands for each process that is started.
 fn start(launch: &Launch, own: Option<&Path>, lifeline: &OwnedFd, records: &Records) -> io::Result<Started> {
-    let lifeline = lifeline.as_raw_fd();
-    let parent = std::process::id();
+    let parent = rustix::process::getpid();
     let mut command = Command::new(&launch.program);
     command.args(&launch.args).env_clear().envs(launch.env.iter().map(|(name, value)| (name, value)));
-    command.env("LIFELINE_FD", lifeline.to_string()).current_dir(&launch.dir);
+    command.env("LIFELINE_FD", lifeline.as_raw_fd().to_string()).current_dir(&launch.dir);
     let mut master = None;
     let terminal = launch.io == Io::Terminal;
     match launch.io {
@@ -149,8 +149,16 @@ fn start(launch: &Launch, own: Option<&Path>, lifeline: &OwnedFd, records: &Reco
         }
     }
     if terminal || own != Some(&*launch.program) {
-        // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
-        unsafe { command.pre_exec(move || before_exec(parent, lifeline, terminal)) };
+        let lifeline = lifeline.as_raw_fd();
+        // SAFETY: between fork and exec only system calls are made: no allocation, no lock. `close_range` reads no memory, and with this
+        // flag it closes nothing before exec. The lifeline is open in the child as in its parent. Whatever a library opened without close-on-exec stays here; an old kernel lacks the call,
+        // and std sets the flag on all that it opens.
+        unsafe {
+            command.pre_exec(move || {
+                libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+                before_exec(parent, BorrowedFd::borrow_raw(lifeline), terminal)
+            })
+        };
     }
     let mut child = command.spawn()?;
     let streams = match master {
@@ -170,24 +178,17 @@ fn no_pipe() -> io::Error {
 }
 
 /// Runs in the child: everything that must be true before its first instruction.
-fn before_exec(parent: u32, lifeline: i32, terminal: bool) -> io::Result<()> {
+fn before_exec(parent: Pid, lifeline: BorrowedFd<'_>, terminal: bool) -> io::Result<()> {
     end_with_parent()?;
-    // SAFETY: plain system calls on values that were copied before the fork.
-    unsafe {
-        // The panel may have ended before prctl took effect.
-        if libc::getppid() != parent as i32 {
-            libc::_exit(1);
-        }
-        if terminal && (libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0) {
-            return Err(io::Error::last_os_error());
-        }
-        // Whatever a library opened without close-on-exec stays here; an old kernel lacks the call, and std sets the
-        // flag on all that it opens.
-        libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
-        if libc::fcntl(lifeline, libc::F_SETFD, 0) < 0 {
-            return Err(io::Error::last_os_error());
-        }
+    // The panel may have ended before prctl took effect. An error ends the child.
+    if rustix::process::getppid() != Some(parent) {
+        return Err(rustix::io::Errno::SRCH.into());
     }
+    if terminal {
+        rustix::process::setsid()?;
+        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+    }
+    rustix::io::fcntl_setfd(lifeline, rustix::io::FdFlags::empty())?;
     limit_child();
     Ok(())
 }
@@ -200,53 +201,39 @@ fn before_exec(parent: u32, lifeline: i32, terminal: bool) -> io::Result<()> {
 /// The kernel refuses to send a signal when the panel ends.
 pub fn begin_child(lifeline: Option<u32>) -> io::Result<()> {
     end_with_parent()?;
-    let ranges = lifeline.filter(|fd| *fd > 2).map_or([(3, u32::MAX), (1, 0)], |fd| [(3, fd - 1), (fd + 1, u32::MAX)]);
-    for (first, last) in ranges.into_iter().filter(|(first, last)| first <= last) {
-        // SAFETY: nothing in this process owns a descriptor yet.
-        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<u32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2 && Some(*fd) != lifeline) {
+        // Nothing in this process owns a descriptor yet. The folder's own is closed by now: an error of no interest.
+        let _ = nix::unistd::close(fd.cast_signed());
     }
     limit_child();
     Ok(())
 }
 
 fn end_with_parent() -> io::Result<()> {
-    // SAFETY: plain integers.
-    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
+/// Makes system calls only: it runs between fork and exec. A failure leaves the limit that there is.
 fn limit_child() {
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    let mut files = none;
-    // SAFETY: plain structures of this function's own. A failure leaves the limit that there is.
-    unsafe {
-        libc::setrlimit(libc::RLIMIT_CORE, &none);
-        // A proxy has two descriptors for each connection; the usual soft limit of 1,024 is made for `select`.
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut files) == 0 {
-            files.rlim_cur = files.rlim_max.min(OPEN_FILES);
-            libc::setrlimit(libc::RLIMIT_NOFILE, &files);
-        }
-    }
+    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // A proxy has two descriptors for each connection; the usual soft limit of 1,024 is made for `select`.
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let current = Some(maximum.map_or(OPEN_FILES, |most| most.min(OPEN_FILES)));
+    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current, maximum });
 }
 
 /// A `pidfd` for a process: readable once it has ended.
 pub(super) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: the call takes two integers and returns a descriptor that nobody else owns.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: as above.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    let pid = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH)?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Sets a terminal's size. Unit: characters.
+/// Sets a terminal's size. Unit: characters. A failure leaves the old size.
 pub fn resize(master: BorrowedFd<'_>, columns: u16, rows: u16) {
-    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: TIOCSWINSZ reads a winsize; a failure only leaves the old size.
-    unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let _ = rustix::termios::tcsetwinsize(master, size);
 }
 
 #[cfg(test)]

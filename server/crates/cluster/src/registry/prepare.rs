@@ -4,6 +4,7 @@ use crate::Object;
 use crate::kinds::{Cause, Kind};
 use crate::status::Status;
 use crate::store::Key;
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
@@ -125,7 +126,7 @@ fn uid() -> String {
     let mut b = random::<16>().unwrap_or_default();
     b[6] = (b[6] & 0x0f) | 0x40;
     b[8] = (b[8] & 0x3f) | 0x80;
-    let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = HEXLOWER.encode(&b);
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 

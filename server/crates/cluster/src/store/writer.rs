@@ -7,23 +7,26 @@ use super::sequence::Shared;
 use super::state::Kept;
 use super::version::Version;
 use crate::status::Status;
-use std::mem::ManuallyDrop;
 
 /// Serves until the store is closed. Where the disk's library fails an assertion, the store ends and says why.
 pub(super) fn run(disk: Disk, shared: &Shared) {
-    let mut disk = ManuallyDrop::new(disk);
+    let mut disk = disk;
+    let path = disk.path().to_owned();
     let ended = caught(|| {
         while let Some(jobs) = shared.next() {
             batch(&mut disk, shared, jobs);
         }
     });
     let ended = match ended {
-        // SAFETY: it is not used again; after a panic it is left as it is, as its own end might panic, too.
-        Ok(()) => caught(|| unsafe { ManuallyDrop::drop(&mut disk) }),
-        failed => failed,
+        Ok(()) => caught(move || drop(disk)),
+        // After a panic it is left as it is, as its own end might panic, too.
+        failed => {
+            std::mem::forget(disk);
+            failed
+        }
     };
     if let Err(why) = ended {
-        shared.end(&format!("the store {} is damaged, so a write failed: {why}", disk.path().display()));
+        shared.end(&format!("the store {} is damaged, so a write failed: {why}", path.display()));
     }
 }
 

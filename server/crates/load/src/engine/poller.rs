@@ -1,6 +1,12 @@
 //! Waits for sockets and for a moment, whichever comes first: epoll with a timeout in nanoseconds, where tokio's and mio's are whole milliseconds.
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::num::NonZeroU64;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,10 +24,26 @@ pub(crate) struct Event {
     pub ended: bool,
 }
 
+impl Event {
+    fn new(flags: EpollFlags, token: u64) -> Event {
+        let ended = flags.intersects(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
+        Event {
+            token,
+            readable: flags.contains(EpollFlags::EPOLLIN) || ended,
+            writable: flags.contains(EpollFlags::EPOLLOUT) || ended,
+            ended,
+        }
+    }
+}
+
+/// What is waited for: input, output and the other side's end, each change once.
+const ALL: EpollFlags =
+    EpollFlags::EPOLLIN.union(EpollFlags::EPOLLOUT).union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
+
 /// An epoll instance with room for its events.
 pub(crate) struct Poller {
-    epoll: OwnedFd,
-    events: Vec<libc::epoll_event>,
+    epoll: Epoll,
+    events: Vec<Event>,
     /// Cleared where the kernel or a container's filter has no `epoll_pwait2`.
     precise: AtomicBool,
 }
@@ -29,74 +51,39 @@ pub(crate) struct Poller {
 impl Poller {
     /// Errors: the process has no descriptors left.
     pub fn new() -> io::Result<Poller> {
-        // SAFETY: no pointers; a returned descriptor is new and ours alone.
-        let epoll = unsafe {
-            let fd = libc::epoll_create1(libc::EPOLL_CLOEXEC);
-            if fd < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            OwnedFd::from_raw_fd(fd)
-        };
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Poller { epoll, events: Vec::with_capacity(BATCH), precise: AtomicBool::new(true) })
     }
 
     /// Reports each change of `fd` once (edge-triggered), until it is closed.
     pub fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let flags = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
-        let mut event = libc::epoll_event { events: flags.cast_unsigned(), u64: token };
-        // SAFETY: both descriptors are open for the length of the call and `event` lives through it.
-        let result =
-            unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        Ok(self.epoll.add(fd, EpollEvent::new(ALL, token))?)
     }
 
     /// Waits until something happens or `timeout` has passed. A signal ends it early, with no event.
     pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         self.events.clear();
+        let ts = timespec(timeout);
         if self.precise.load(Ordering::Relaxed) {
-            match self.wait_precisely(timeout) {
-                Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
-                    self.precise.store(false, Ordering::Relaxed)
+            let mut batch = [const { MaybeUninit::uninit() }; BATCH];
+            match epoll::wait(&self.epoll.0, &mut batch, Some(&ts)) {
+                Ok((found, _)) => {
+                    self.events.extend(found.iter().map(|&epoll::Event { flags, data }| {
+                        Event::new(EpollFlags::from_bits_retain(flags.bits().cast_signed()), data.u64())
+                    }));
+                    return Ok(());
                 }
-                other => return other,
+                Err(Errno::INTR) => return Ok(()),
+                Err(Errno::NOSYS | Errno::PERM) => self.precise.store(false, Ordering::Relaxed),
+                Err(other) => return Err(other.into()),
             }
         }
         // Older kernels: `poll` the epoll descriptor itself, which does take nanoseconds.
-        let mut poll = libc::pollfd { fd: self.epoll.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let ts = timespec(timeout);
-        // SAFETY: one pollfd and one timespec, both alive through the call; no signal mask.
-        let ready = unsafe { libc::ppoll(&raw mut poll, 1, &raw const ts, std::ptr::null()) };
-        if ready <= 0 {
-            return Ok(());
+        if poll(&mut [PollFd::new(&self.epoll.0, PollFlags::IN)], Some(&ts)).is_ok_and(|ready| ready > 0) {
+            let mut batch = [EpollEvent::empty(); BATCH];
+            let count = self.epoll.wait(&mut batch, EpollTimeout::ZERO).unwrap_or(0);
+            self.events.extend(batch[..count].iter().map(|event| Event::new(event.events(), event.data())));
         }
-        // SAFETY: the vector has room for BATCH events, and exactly the returned number of them is initialised.
-        unsafe {
-            let n = libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), BATCH as i32, 0);
-            self.events.set_len(usize::try_from(n).unwrap_or(0));
-        }
-        Ok(())
-    }
-
-    fn wait_precisely(&mut self, timeout: Duration) -> io::Result<()> {
-        let ts = timespec(timeout);
-        // SAFETY: as above; the sixth argument, the mask's size, is ignored where the mask is null.
-        let n = unsafe {
-            libc::syscall(
-                libc::SYS_epoll_pwait2,
-                self.epoll.as_raw_fd(),
-                self.events.as_mut_ptr(),
-                BATCH as i32,
-                &raw const ts,
-                std::ptr::null::<libc::sigset_t>(),
-                0_usize,
-            )
-        };
-        if n < 0 {
-            let e = io::Error::last_os_error();
-            return if e.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(e) };
-        }
-        // SAFETY: the kernel has initialised the first `n` of BATCH events.
-        unsafe { self.events.set_len(usize::try_from(n).unwrap_or(0)) };
         Ok(())
     }
 
@@ -107,35 +94,24 @@ impl Poller {
 
     /// One of them.
     pub fn event(&self, i: usize) -> Event {
-        let event = self.events[i];
-        let bits = event.events.cast_signed();
-        let ended = bits & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0;
-        Event {
-            token: event.u64,
-            readable: bits & libc::EPOLLIN != 0 || ended,
-            writable: bits & libc::EPOLLOUT != 0 || ended,
-            ended,
-        }
+        self.events[i]
     }
 }
 
-/// Lets this thread's timers fire on time: by default Linux adds up to 50 µs to save power.
+/// Lets this thread's timers fire on time: by default Linux adds up to 50 µs to save power. A failure leaves that.
 pub(crate) fn precise_timers() {
-    // SAFETY: plain integers; concerns this thread alone.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_usize, 0, 0, 0) };
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
 }
 
-fn timespec(d: Duration) -> libc::timespec {
-    libc::timespec {
-        tv_sec: libc::time_t::try_from(d.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: d.subsec_nanos().into(),
-    }
+fn timespec(d: Duration) -> Timespec {
+    Timespec { tv_sec: i64::try_from(d.as_secs()).unwrap_or(i64::MAX), tv_nsec: d.subsec_nanos().into() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::{Read, Write};
+    use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use std::time::Instant;
 

@@ -10,7 +10,7 @@ mod node;
 mod parts;
 mod pki;
 mod place;
-mod space;
+mod sandbox;
 mod versions;
 
 use crate::browser_half::{self, Profile};
@@ -18,7 +18,7 @@ use crate::sh::{Result, error};
 use crate::steps::Steps;
 use crate::{image, tools};
 use place::Place;
-use space::Space;
+use sandbox::Sandbox;
 use std::path::{Path, PathBuf};
 
 pub use parts::{Parts, cannot};
@@ -153,7 +153,7 @@ pub fn up(steps: &mut Steps, name: &str, parts: &Parts) -> Result<PathBuf> {
             println!("    the cluster `{name}` runs");
             return Ok(place.kubeconfig());
         }
-        space::end(&place)?;
+        sandbox::end(&place)?;
         std::fs::create_dir_all(place.folder())
             .map_err(|e| error(format!("cannot make {}: {e}", place.folder().display())))?;
         boot(&place, parts).inspect_err(|_| {
@@ -168,17 +168,17 @@ pub fn up(steps: &mut Steps, name: &str, parts: &Parts) -> Result<PathBuf> {
 
 /// As much at once as can be: the order is that of what waits for what.
 fn boot(place: &Place, parts: &Parts) -> Result<()> {
-    let space = &Space::start(place, parts)?;
-    pki::write(place, &space.link_ip)?;
+    let sandbox = &Sandbox::start(place, parts)?;
+    pki::write(place, &sandbox.link_ip)?;
     std::thread::scope(|scope| {
-        let containers = scope.spawn(|| node::containers(place, parts, space));
+        let containers = scope.spawn(|| node::containers(place, parts, sandbox));
         let charts = scope.spawn(|| istio::render(place, parts));
-        control::api(place, parts, space)?;
-        let controllers = scope.spawn(|| control::controllers(place, parts, space));
+        control::api(place, parts, sandbox)?;
+        let controllers = scope.spawn(|| control::controllers(place, parts, sandbox));
         let charts = joined(charts)?;
         istio::kinds(place, parts, &charts)?;
         joined(containers)?;
-        node::node(place, parts, space)?;
+        node::node(place, parts, sandbox)?;
         joined(controllers)?;
         istio::control_plane(place, parts, &charts)
     })?;
@@ -198,5 +198,5 @@ pub fn load(name: &str, archive: &Path) -> Result<()> {
 pub fn down(name: &str) -> Result<bool> {
     let place = Place::new(name)?;
     let _lock = place.lock()?;
-    space::end(&place)
+    sandbox::end(&place)
 }

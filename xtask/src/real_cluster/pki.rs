@@ -98,8 +98,13 @@ fn base64(bytes: &[u8]) -> String {
 
 /// For its owner alone.
 fn secret(file: &Path, text: &str) -> Result<()> {
-    let doing = format!("write {}", file.display());
-    let mut out =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file).context(&doing)?;
-    out.write_all(text.as_bytes()).context(&doing)
+    let doing = || format!("write {}", file.display());
+    let mut out = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file)
+        .with_context(doing)?;
+    out.write_all(text.as_bytes()).with_context(doing)
 }

@@ -1,7 +1,7 @@
 //! The control plane: etcd, API server, controllers, scheduler, DNS.
 use super::parts::Parts;
 use super::place::{API_PORT, NODE_IP, PODS, Place, SERVICES};
-use super::space::Space;
+use super::sandbox::Sandbox;
 use crate::sh::{Context, Result, cmd, output};
 use std::process::Command;
 use std::time::Duration;
@@ -21,8 +21,8 @@ pub fn kubectl(place: &Place, parts: &Parts) -> Command {
 }
 
 /// Starts etcd and the API server, and waits until that is ready.
-pub fn api(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
-    let mut etcd = space.command(parts.built("etcd"));
+pub fn api(place: &Place, parts: &Parts, sandbox: &Sandbox<'_>) -> Result<()> {
+    let mut etcd = sandbox.command(parts.built("etcd"));
     etcd.arg("--data-dir").arg(place.file("etcd"));
     for (flag, address) in
         [("--listen-client-urls", "2379"), ("--advertise-client-urls", "2379"), ("--listen-peer-urls", "2380")]
@@ -31,10 +31,10 @@ pub fn api(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
     }
     // A test cluster's data may go with the machine's power.
     etcd.args(["--unsafe-no-fsync", "--log-level", "warn"]);
-    space.daemon("etcd", etcd)?;
+    sandbox.daemon("etcd", etcd)?;
 
     let pki = |name: &str| place.file("pki").join(name);
-    let mut api = space.command(parts.built("kube-apiserver"));
+    let mut api = sandbox.command(parts.built("kube-apiserver"));
     api.args([
         "--etcd-servers",
         "http://127.0.0.1:2379",
@@ -63,17 +63,17 @@ pub fn api(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
         SERVICES,
     ]);
     api.args(["--allow-privileged", "--kubelet-preferred-address-types", "InternalIP"]);
-    space.daemon(API, api)?;
-    space.until("the API server is ready", PATIENCE, || {
+    sandbox.daemon(API, api)?;
+    sandbox.until("the API server is ready", PATIENCE, || {
         output(kubectl(place, parts).args(["get", "--raw", "/readyz"])).is_ok_and(|said| said == "ok")
     })
 }
 
 /// Starts the controllers, the scheduler and DNS, and waits until pods can be made.
-pub fn controllers(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
+pub fn controllers(place: &Place, parts: &Parts, sandbox: &Sandbox<'_>) -> Result<()> {
     let pki = |name: &str| place.file("pki").join(name);
     let as_user = |program: &str, user: &str| {
-        let mut command = space.command(parts.built(program));
+        let mut command = sandbox.command(parts.built(program));
         let kubeconfig = place.file(&format!("{user}.kubeconfig"));
         for flag in ["--kubeconfig", "--authentication-kubeconfig", "--authorization-kubeconfig"] {
             command.arg(flag).arg(&kubeconfig);
@@ -101,8 +101,8 @@ pub fn controllers(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()
         "--service-cluster-ip-range",
         SERVICES,
     ]);
-    space.daemon("controllers", controllers)?;
-    space.daemon("scheduler", as_user("kube-scheduler", "sched"))?;
+    sandbox.daemon("controllers", controllers)?;
+    sandbox.daemon("scheduler", as_user("kube-scheduler", "sched"))?;
 
     let zones = format!(
         ".:53 {{\n    bind {NODE_IP}\n    errors\n    ready 127.0.0.1:8181\n    kubernetes cluster.local in-addr.arpa {{\n        kubeconfig {}\n        pods insecure\n        ttl 5\n    }}\n}}\n",
@@ -110,10 +110,10 @@ pub fn controllers(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()
     );
     let corefile = place.file("Corefile");
     std::fs::write(&corefile, zones).context("write the Corefile")?;
-    let mut dns = space.command(parts.built("coredns"));
+    let mut dns = sandbox.command(parts.built("coredns"));
     dns.arg("-conf").arg(corefile);
-    space.daemon("coredns", dns)?;
-    space.until("the default service account is there", PATIENCE, || {
+    sandbox.daemon("coredns", dns)?;
+    sandbox.until("the default service account is there", PATIENCE, || {
         output(kubectl(place, parts).args(["-n", "default", "get", "serviceaccount", "default", "-o", "name"])).is_ok()
     })
 }

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// A cluster's namespaces, and the programs that were started in them.
-pub struct Space<'a> {
+pub struct Sandbox<'a> {
     place: &'a Place,
     holder: u32,
     /// The cluster's end of the link.
@@ -21,9 +21,9 @@ pub struct Space<'a> {
 /// Links and addresses that are tried: 198.18.0.0/15 is set aside for tests of networks, so nobody routes it.
 const LINKS: u32 = 60;
 
-impl<'a> Space<'a> {
+impl<'a> Sandbox<'a> {
     /// Makes the namespaces, their network and the link to this machine.
-    pub fn start(place: &'a Place, parts: &Parts) -> Result<Space<'a>> {
+    pub fn start(place: &'a Place, parts: &Parts) -> Result<Sandbox<'a>> {
         let mut unshare = cmd("unshare");
         unshare.args([
             "--mount",
@@ -39,13 +39,13 @@ impl<'a> Space<'a> {
         unshare.arg(&pause).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let outer = unshare.spawn().context("start `unshare`")?;
         let children = format!("/proc/{0}/task/{0}/children", outer.id());
-        let mut space = Space {
+        let mut sandbox = Sandbox {
             place,
             holder: 0,
             link_ip: String::new(),
             daemons: Mutex::new(vec![("unshare".to_owned(), outer)]),
         };
-        space.until("the first process in the namespaces", Duration::from_secs(10), || {
+        sandbox.until("the first process in the namespaces", Duration::from_secs(10), || {
             let Some(pid) =
                 std::fs::read_to_string(&children).ok().and_then(|c| c.split_whitespace().next()?.parse::<u32>().ok())
             else {
@@ -55,20 +55,20 @@ impl<'a> Space<'a> {
             std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == pause)
         })?;
         let children = std::fs::read_to_string(&children).context("find the first process in the namespaces")?;
-        space.holder = children.split_whitespace().next().and_then(|pid| pid.parse().ok()).unwrap_or_default();
-        place.remember(space.holder)?;
-        space.inside(&["ip", "link", "set", "lo", "up"])?;
+        sandbox.holder = children.split_whitespace().next().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+        place.remember(sandbox.holder)?;
+        sandbox.inside(&["ip", "link", "set", "lo", "up"])?;
         // A bridge without ports carries the node's address: not every kernel has dummy devices.
-        space.inside(&["ip", "link", "add", "node0", "type", "bridge"])?;
-        space.inside(&["ip", "addr", "add", &format!("{NODE_IP}/24"), "dev", "node0"])?;
-        space.inside(&["ip", "link", "set", "node0", "up"])?;
+        sandbox.inside(&["ip", "link", "add", "node0", "type", "bridge"])?;
+        sandbox.inside(&["ip", "addr", "add", &format!("{NODE_IP}/24"), "dev", "node0"])?;
+        sandbox.inside(&["ip", "link", "set", "node0", "up"])?;
         // Nothing is behind it, but Kubernetes's programs look for a default route.
-        space.inside(&["ip", "route", "add", "default", "dev", "node0"])?;
+        sandbox.inside(&["ip", "route", "add", "default", "dev", "node0"])?;
         // Hard-coded paths of kubelet, containerd and CNI stay in our mount namespace.
         let mounts = "echo 1 > /proc/sys/net/ipv4/ip_forward; for d in /run /var/lib /var/log; do mount -t tmpfs tmpfs $d || exit; done; mkdir -p /run/netns /run/lock";
-        space.inside(&["sh", "-c", mounts])?;
-        space.link_ip = space.link()?;
-        Ok(space)
+        sandbox.inside(&["sh", "-c", mounts])?;
+        sandbox.link_ip = sandbox.link()?;
+        Ok(sandbox)
     }
 
     /// A pair of network devices, one end here: kubectl, the panel and tests reach the API through it. It goes with the namespace.

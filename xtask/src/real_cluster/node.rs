@@ -3,7 +3,7 @@ use super::control::kubectl;
 use super::images::PAUSE;
 use super::parts::Parts;
 use super::place::{NODE_IP, PODS, Place};
-use super::space::{Space, enter};
+use super::sandbox::{Sandbox, enter};
 use crate::sh::{Context, Result, error, output, which};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Starts containerd and gives it the images of Kubernetes and Istio. Needs no API server.
-pub fn containers(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
+pub fn containers(place: &Place, parts: &Parts, sandbox: &Sandbox<'_>) -> Result<()> {
     let folder = place.file("cni");
     std::fs::create_dir_all(&folder).context("make the folder of the network's settings")?;
     let network = json!({"cniVersion": "0.4.0", "name": "ptp", "plugins": [
@@ -24,11 +24,11 @@ pub fn containers(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()>
     ]});
     write(&folder.join("10-ptp.conflist"), &network.to_string())?;
     write(&place.file("containerd.toml"), &containerd_settings(place, parts))?;
-    let mut containerd = space.command(which("containerd").ok_or_else(|| error("no containerd on PATH"))?);
+    let mut containerd = sandbox.command(which("containerd").ok_or_else(|| error("no containerd on PATH"))?);
     containerd.arg("-c").arg(place.file("containerd.toml"));
-    space.daemon("containerd", containerd)?;
+    sandbox.daemon("containerd", containerd)?;
     let holder = place.holder().ok_or_else(|| error("the cluster has ended"))?;
-    space.until("containerd answers", PATIENCE, || {
+    sandbox.until("containerd answers", PATIENCE, || {
         ctr(place, holder).is_some_and(|mut ctr| output(ctr.arg("version")).is_ok())
     })?;
     for archive in &parts.images {
@@ -38,15 +38,15 @@ pub fn containers(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()>
 }
 
 /// Starts kubelet and kube-proxy, and waits until the node is ready.
-pub fn node(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
+pub fn node(place: &Place, parts: &Parts, sandbox: &Sandbox<'_>) -> Result<()> {
     cgroups(place)?;
     write(&place.file("kubelet.json"), &kubelet_settings(place).to_string())?;
-    let mut kubelet = space.command(parts.built("kubelet"));
+    let mut kubelet = sandbox.command(parts.built("kubelet"));
     kubelet.arg("--config").arg(place.file("kubelet.json")).arg("--kubeconfig").arg(place.file("kubelet.kubeconfig"));
     kubelet.arg("--root-dir").arg(place.file("kubelet")).arg("--cert-dir").arg(place.file("kubelet/pki"));
     kubelet.args(["--hostname-override", "node1", "--node-ip", NODE_IP]);
-    space.daemon("kubelet", kubelet)?;
-    let mut proxy = space.command(parts.built("kube-proxy"));
+    sandbox.daemon("kubelet", kubelet)?;
+    let mut proxy = sandbox.command(parts.built("kube-proxy"));
     proxy.arg("--kubeconfig").arg(place.file("proxy.kubeconfig"));
     proxy.args(["--proxy-mode", "iptables", "--cluster-cidr", PODS, "--hostname-override", "node1"]);
     // The machine's own connection tracking is not ours to tune.
@@ -59,9 +59,9 @@ pub fn node(place: &Place, parts: &Parts, space: &Space<'_>) -> Result<()> {
         "0",
     ]);
     proxy.args(["--healthz-bind-address", "127.0.0.1:10256", "--metrics-bind-address", "127.0.0.1:10249"]);
-    space.daemon("kube-proxy", proxy)?;
+    sandbox.daemon("kube-proxy", proxy)?;
     let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
-    space.until("the node is ready", PATIENCE, || {
+    sandbox.until("the node is ready", PATIENCE, || {
         output(kubectl(place, parts).args(["get", "node", "node1", "-o", ready])).is_ok_and(|said| said == "True")
     })
 }
