@@ -1,11 +1,13 @@
 //! The roles as processes: how they start, what they print, and how they end.
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, PipeWriter, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -76,6 +78,33 @@ fn flaskapp() -> (Running, String) {
     let (app, line) = Running::start(command);
     assert_eq!(line, format!("flaskapp v2: listening on {address}\n"));
     (app, address)
+}
+
+#[test]
+fn a_process_that_the_node_starts_keeps_no_descriptor_but_its_lifeline() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let mut reader = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&fifo).unwrap();
+    for in_pod in [false, true] {
+        // The shell opens the pipe for this child alone: a child of another test cannot inherit it.
+        let mut command = Command::new("/bin/sh");
+        command.env_clear().args([
+            "-c",
+            "exec \"$0\" flaskapp --listen \"$1\" 9>\"$2\"",
+            env!("CARGO_BIN_EXE_demo-panel"),
+        ]);
+        command.arg(free_address()).arg(&fifo).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if in_pod {
+            command.env("RUN_DIR", folder.path()).env("POD_IP", "127.64.2.0").env("APP_BIND_IP", "127.0.0.1");
+        }
+        let (mut app, line) = Running::start(command);
+        assert!(line.starts_with("flaskapp "), "{line}");
+        // End of file: nobody has it open. An error: the process has.
+        assert_eq!(reader.read(&mut [0]).is_ok(), in_pod);
+        drop(app.lifeline.take());
+        assert_eq!(app.exit_code(), Some(0), "it has kept its lifeline");
+    }
 }
 
 #[test]
