@@ -19,7 +19,6 @@ const FUNCTIONS: &[(&str, &str, usize)] = &[
 
 /// Files that import each other.
 pub const CYCLES: &[&[&str]] = &[
-    &["server/crates/cluster/src/node/process.rs", "server/crates/cluster/src/node/spawner.rs"],
     &[
         "server/crates/mesh/src/sidecar/access_log.rs",
         "server/crates/mesh/src/sidecar/exchange.rs",

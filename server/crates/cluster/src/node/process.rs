@@ -10,8 +10,6 @@ use nix::unistd::Pid;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::spawner::pidfd_open;
-
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -116,4 +114,10 @@ impl Drop for Inner {
         // Blocks for as long as the kernel needs to end a killed process: well under a millisecond.
         let _ = self.reap(WaitPidFlag::empty());
     }
+}
+
+/// A `pidfd` for a process: readable once it has ended.
+fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH)?;
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
 }

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use rustix::termios::Winsize;
 use tokio::sync::{oneshot, watch};
 
@@ -222,12 +222,6 @@ fn limit_child() {
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
     let current = Some(maximum.map_or(OPEN_FILES, |most| most.min(OPEN_FILES)));
     let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current, maximum });
-}
-
-/// A `pidfd` for a process: readable once it has ended.
-pub(super) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
-    let pid = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH)?;
-    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// Sets a terminal's size. Unit: characters. A failure leaves the old size.
