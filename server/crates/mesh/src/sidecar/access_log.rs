@@ -1,7 +1,7 @@
 //! The access log, in Istio's default format ("Envoy Access Logs", "Default access log format"). Lines are written by a thread of their
 //! own: a reader that is slow or gone costs lines, never requests.
 
-use super::metrics::Flag;
+use super::flag::Flag;
 use super::seen::Line;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;

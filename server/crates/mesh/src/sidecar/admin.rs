@@ -4,8 +4,9 @@
 //! rendered while they are sent.
 
 use super::exchange::Downstream;
+use super::flag::Flag;
 use super::http1::{Refusal, parse_request};
-use super::metrics::{Flag, Scrape};
+use super::metrics::Scrape;
 use super::outbound::split_target;
 use super::proxy::{End, read_head};
 use super::reply::{Reply, linger, write_reply};

@@ -1,11 +1,11 @@
 //! One try: a request's head and body to an endpoint, and the answer back, both at once.
 
 use super::budget::Charge;
+use super::client_timeout::ClientTimeout;
+use super::flag::Flag;
 use super::heads::{Direction, ResponseStyle, write_response};
 use super::http1::{Buffer, Framing, HeadEnd, Known, MAX_HEAD, head_end, known, parse_response};
-use super::metrics::Flag;
 use super::outbound::Via;
-use super::patience::Patience;
 use super::seen::Seen;
 use super::shared::Shared;
 use super::stall::{Late, Stall};
@@ -25,7 +25,7 @@ use tokio::time::Sleep;
 pub(crate) struct Downstream {
     pub(crate) stream: Guarded<TcpStream>,
     pub(crate) conn: Conn,
-    pub(crate) patience: Patience,
+    pub(crate) timeout: ClientTimeout,
     /// For heads beyond the ordinary size.
     pub(crate) charge: Charge,
     pub(crate) buffer: Buffer,
@@ -37,11 +37,11 @@ pub(crate) struct Downstream {
 
 impl Downstream {
     pub(crate) fn new(shared: &Shared, stream: Guarded<TcpStream>, conn: Conn) -> Downstream {
-        let patience = Patience::new(shared, Instant::now() + shared.config.head_time);
+        let timeout = ClientTimeout::new(shared, Instant::now() + shared.config.head_time);
         Downstream {
             stream,
             conn,
-            patience,
+            timeout,
             charge: shared.budget.charge(),
             buffer: Buffer::default(),
             out: Vec::new(),
@@ -155,7 +155,7 @@ pub(crate) async fn exchange(
     {
         return Outcome::Broken(Flag::DC);
     }
-    let Downstream { stream, buffer, out, reply, patience, conn, .. } = down;
+    let Downstream { stream, buffer, out, reply, timeout, conn, .. } = down;
     let (mut from_client, mut to_client) = stream.get_mut().split();
     let (mut from_upstream, mut to_upstream) = up.stream.split();
     let stall = Stall::new(seen.started, what.shared.config.body_time, what.shared.config.write_time);
@@ -195,7 +195,7 @@ pub(crate) async fn exchange(
                 alarm.set(what.alarm(deadline, what.per_try));
             }
             if let Some((limit, Late::Body)) = stall.deadline()
-                && patience.is_over(limit, cx)
+                && timeout.is_over(limit, cx)
             {
                 return Poll::Ready(Err(Outcome::Failed {
                     status: 408,
@@ -261,7 +261,7 @@ pub(crate) async fn exchange(
                 alarm.set(what.alarm(deadline, None));
             }
             if let Some(limit) = stall.write_deadline()
-                && patience.is_over(limit, cx)
+                && timeout.is_over(limit, cx)
             {
                 conn.refuse(Reason::Stalled);
                 return Poll::Ready(Err(Flag::DC));

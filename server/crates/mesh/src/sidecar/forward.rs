@@ -2,8 +2,9 @@
 
 use super::balance::choose;
 use super::exchange::{Downstream, Outcome, Try, exchange};
+use super::flag::Flag;
 use super::heads::{Direction, number_try};
-use super::metrics::{Flag, Peer};
+use super::metrics::Peer;
 use super::mirror;
 use super::outbound::{Plan, Via};
 use super::outlier::Ended;
@@ -14,7 +15,7 @@ use super::routing::LiveEndpoint;
 use super::seen::Seen;
 use super::shared::Shared;
 use super::upload::{Body, Copying};
-use super::upstream::{CONNECT_TIME, Connection, NoConnection, Upstream};
+use super::upstream::{CONNECT_TIMEOUT, Connection, NoConnection, Upstream};
 use crate::table::{Action, Retries, Route};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -55,7 +56,7 @@ pub(crate) async fn forward(
     let per_try = retries.and_then(|r| r.per_try_timeout_ms).map(Duration::from_millis);
     // Both times begin when all of the request is there, as Envoy's do; that of the route after a fault's delay.
     let mut deadline = timeout.filter(|_| request.framing.is_done()).map(|t| Instant::now() + t);
-    let connect_time = plan.cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis);
+    let connect_time = plan.cluster.policy.connect_timeout_ms.map_or(CONNECT_TIMEOUT, Duration::from_millis);
     let most = if plan.mirrors.is_empty() { KEPT } else { mirror::LARGEST };
     let body = Body::new(taken, &request.framing, if left > 0 || !plan.mirrors.is_empty() { most } else { 0 });
     let copy = |whole: &[u8]| mirror::send(shared, plan, whole);

@@ -5,17 +5,17 @@
 
 use super::balance::choose;
 use super::exchange::Downstream;
+use super::flag::Flag;
 use super::h2_forward::{forward, send};
 use super::h2_heads::strip_hop_headers;
 use super::h2_record::{AnyBody, BoxError, Client, Record};
-use super::metrics::Flag;
 use super::outbound::{Decision, Target, decide, inward};
 use super::pool::Place;
-use super::proxy::{IDLE_TIME, ORDINARY, Side};
+use super::proxy::{IDLE_TIMEOUT, ORDINARY, Side};
 use super::routing::LiveCluster;
 use super::seen::{Ends, Line};
 use super::shared::Shared;
-use super::upstream::CONNECT_TIME;
+use super::upstream::CONNECT_TIMEOUT;
 use crate::table::Headers;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, header};
@@ -75,8 +75,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream
             _ = &mut connection => break,
             _ = look.tick() => {
                 // As with HTTP/1.1, the first request has its time, and so has a rest without any.
-                let waited = if client.has_asked() { client.rests().is_some_and(|rest| rest > IDLE_TIME) } else { began.elapsed() >= head_time };
-                if waited || client.is_stalled(write_time, IDLE_TIME) {
+                let waited = if client.has_asked() { client.rests().is_some_and(|rest| rest > IDLE_TIMEOUT) } else { began.elapsed() >= head_time };
+                if waited || client.is_stalled(write_time, IDLE_TIMEOUT) {
                     break;
                 }
             }
@@ -214,7 +214,7 @@ async fn tunnel(mut record: Record, request: Request<Incoming>, cluster: &LiveCl
             return record.fail(503, Flag::UH, "no healthy upstream");
         };
         record.peer = endpoint.peer;
-        let timeout = cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis);
+        let timeout = cluster.policy.connect_timeout_ms.map_or(CONNECT_TIMEOUT, Duration::from_millis);
         let Ok(connection) = endpoint.upstream.acquire(true, timeout, Some(Instant::now() + timeout)).await else {
             avoid.push(endpoint.upstream.address());
             continue;

@@ -1,15 +1,15 @@
 //! A stream on its way to an upstream: what [`super::forward`] does for requests of HTTP/1.1, done by hyper.
 
 use super::balance::choose;
+use super::flag::Flag;
 use super::forward::{KEPT, failure, keeps_to_its_endpoint, may_try_again, pause, retries_of};
 use super::h2_heads::{apply, rewritten, strip_hop_headers};
 use super::h2_record::{AnyBody, Record, Recorded};
 use super::h2_upload::Upload;
-use super::metrics::Flag;
 use super::outbound::{Plan, Via};
 use super::outlier::Ended;
 use super::shared::Shared;
-use super::upstream::{CONNECT_TIME, NoConnection};
+use super::upstream::{CONNECT_TIMEOUT, NoConnection};
 use crate::table::{Headers, Retries};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
@@ -60,7 +60,7 @@ pub(super) async fn forward(
     if upload.is_whole() {
         times.begin();
     }
-    let connect_time = plan.cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis);
+    let connect_time = plan.cluster.policy.connect_timeout_ms.map_or(CONNECT_TIMEOUT, Duration::from_millis);
     let same_again = keeps_to_its_endpoint(&plan, route);
     let mut tried = Vec::new();
     let mut tries: u32 = 1;

@@ -3,10 +3,11 @@
 
 use super::access_log::Outcome;
 use super::budget::Charge;
+use super::flag::Flag;
 use super::h2_forward::Reset;
 use super::h2_heads::apply;
 use super::h2_upload::Upload;
-use super::metrics::{Flag, Peer};
+use super::metrics::Peer;
 use super::pool::Place;
 use super::reply::Reply;
 use super::seen::{Ends, Line};

@@ -6,7 +6,7 @@ use super::outbound::Plan;
 use super::pool::Place;
 use super::routing::LiveCluster;
 use super::shared::Shared;
-use super::upstream::CONNECT_TIME;
+use super::upstream::CONNECT_TIMEOUT;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ async fn one(shared: Arc<Shared>, cluster: Arc<LiveCluster>, request: Vec<u8>, _
     let copy = async {
         let upstream = &choose(&cluster, shared.draw(), None, &[])?.upstream;
         let _in_flight = upstream.begin();
-        let mut connection = upstream.acquire(true, CONNECT_TIME, Some(Instant::now() + LIFE)).await.ok()?;
+        let mut connection = upstream.acquire(true, CONNECT_TIMEOUT, Some(Instant::now() + LIFE)).await.ok()?;
         connection.stream.write_all(&request).await.ok()?;
         // It asked for the connection to be closed: what comes is read so that nothing is reset.
         let mut sink = [0; 4096];

@@ -8,11 +8,14 @@ mod admin;
 mod balance;
 mod budget;
 mod changes;
+mod client_timeout;
 mod clock;
 mod config;
+mod config_client;
 mod exchange;
-mod follow;
+mod flag;
 mod forward;
+pub(crate) mod fuzz_invariants;
 mod h2;
 mod h2_forward;
 mod h2_heads;
@@ -26,9 +29,7 @@ mod mirror;
 mod outbound;
 mod outlier;
 mod path;
-mod patience;
 mod pool;
-pub(crate) mod probe;
 mod proxy;
 mod reply;
 mod rewrite;
@@ -110,7 +111,7 @@ impl Sidecar {
                 listener.run(socket, stop, |stream, conn| admin::serve(shared.clone(), pages, stream, conn)).await
             });
         }
-        beside.spawn(follow::follow(shared.clone(), ended.clone()));
+        beside.spawn(config_client::follow(shared.clone(), ended.clone()));
         beside.spawn(sweep(shared.clone(), ended.clone()));
 
         let mut traffic = JoinSet::new();
@@ -190,8 +191,8 @@ fn traffic_limits(config: &SidecarConfig) -> Limits {
         head_bytes: http1::MAX_HEAD,
         head_budget: 8 << 20,
         head: config.head_time,
-        idle: proxy::IDLE_TIME,
-        idle_unknown: proxy::IDLE_TIME,
+        idle: proxy::IDLE_TIMEOUT,
+        idle_unknown: proxy::IDLE_TIMEOUT,
         write_stall: config.write_time,
         send_buffer: Some(64 * 1024),
         drain: config.drain,

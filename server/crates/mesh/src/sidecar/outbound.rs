@@ -1,8 +1,9 @@
 //! The first two phases of a request from the app: route, and pick.
 
 use super::changes::Levels;
+use super::flag::Flag;
 use super::hash_key::hash_key;
-use super::metrics::{Flag, Peer};
+use super::metrics::Peer;
 use super::path::normalized;
 use super::reply::Reply;
 use super::rewrite::{redirect, rewrite};

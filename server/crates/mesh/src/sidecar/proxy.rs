@@ -1,12 +1,13 @@
 //! A connection's life: read a head, route, pick, [`forward`], record; again until one side is done.
 
+use super::client_timeout::Waited;
 use super::exchange::Downstream;
+use super::flag::Flag;
 use super::forward::forward;
 use super::heads::{Direction, write_request};
 use super::http1::{Framing, HeadEnd, MAX_HEAD, Refusal, Request, head_end, parse_request};
-use super::metrics::{Flag, Peer};
+use super::metrics::Peer;
 use super::outbound::{Decision, Target, decide, inward, split_target};
-use super::patience::Waited;
 use super::reply::{Reply, linger, write_reply};
 use super::routing::LiveCluster;
 use super::seen::{Ends, Line, Seen};
@@ -28,7 +29,7 @@ pub(crate) enum Side {
 }
 
 /// Longest rest between two requests of a connection.
-pub(crate) const IDLE_TIME: Duration = Duration::from_secs(300);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Heads up to this size cost nothing of the memory budget.
 pub(crate) const ORDINARY: usize = 4 * 1024;
 
@@ -130,10 +131,10 @@ pub(crate) async fn read_head(shared: &Shared, down: &mut Downstream, first: Opt
         let limit = if looked > 0 {
             *deadline.get_or_insert_with(|| Instant::now() + shared.config.head_time)
         } else {
-            deadline.unwrap_or_else(|| Instant::now() + IDLE_TIME)
+            deadline.unwrap_or_else(|| Instant::now() + IDLE_TIMEOUT)
         };
         down.buffer.grow(MAX_HEAD + 1);
-        match down.patience.wait(shared, limit, looked == 0, down.buffer.fill(down.stream.get_mut(), 1)).await {
+        match down.timeout.wait(shared, limit, looked == 0, down.buffer.fill(down.stream.get_mut(), 1)).await {
             Waited::Done(Ok(n)) if n > 0 => down.conn.came(&down.buffer.bytes()[looked..]),
             Waited::TooLong if looked > 0 => {
                 down.conn.refuse(Reason::SlowHead);

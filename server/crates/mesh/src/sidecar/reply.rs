@@ -3,7 +3,8 @@
 use super::changes::change;
 use super::clock;
 use super::exchange::Downstream;
-use super::metrics::{Flag, Peer};
+use super::flag::Flag;
+use super::metrics::Peer;
 use super::outbound::Via;
 use std::borrow::Cow;
 use std::io::Write;

@@ -1,7 +1,8 @@
 //! What is known of a request while it is under way; recorded once, at its end, whatever happened.
 
 use super::access_log::Outcome;
-use super::metrics::{Flag, Peer, cut};
+use super::flag::Flag;
+use super::metrics::{Peer, cut};
 use super::outbound::{Decision, Target, Via};
 use super::shared::Shared;
 use crate::table::Headers;

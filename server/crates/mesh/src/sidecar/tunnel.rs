@@ -2,11 +2,11 @@
 
 use super::balance::choose;
 use super::exchange::Downstream;
-use super::metrics::Flag;
+use super::flag::Flag;
 use super::routing::LiveCluster;
 use super::seen::Seen;
 use super::shared::Shared;
-use super::upstream::{CONNECT_TIME, Connection};
+use super::upstream::{CONNECT_TIMEOUT, Connection};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 
@@ -20,7 +20,7 @@ pub(crate) async fn connect(shared: &Shared, down: &mut Downstream, cluster: &Li
             return refuse(down, "no healthy upstream").await;
         };
         seen.peer = endpoint.peer;
-        let timeout = cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis);
+        let timeout = cluster.policy.connect_timeout_ms.map_or(CONNECT_TIMEOUT, Duration::from_millis);
         if let Ok(mut connection) = endpoint.upstream.acquire(true, timeout, Some(Instant::now() + timeout)).await {
             let _in_flight = endpoint.upstream.begin();
             seen.answer(200, Flag::None);

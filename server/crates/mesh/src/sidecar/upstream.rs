@@ -78,7 +78,7 @@ pub(crate) enum NoConnection {
 }
 
 /// Istio's default (`connectTimeout`).
-pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Kept this long without use; less than servers usually keep theirs, so that we are the first to close.
 const KEEP_IDLE: Duration = Duration::from_secs(15);
 /// Kept to one endpoint at most.

@@ -2,7 +2,7 @@
 
 mod http_route;
 
-use super::build::{MeshInput, Report, Reporter, by_age, full_name};
+use super::input::{MeshInput, Report, Reporter, by_age, full_name};
 use super::rules::not_exported;
 use super::{Action, Host, Protocol, Route};
 use crate::json::{list, meta, texts};
