@@ -27,7 +27,7 @@ pub(crate) enum Waited<T> {
 impl ClientTimeout {
     /// Of a new connection, whose first wait lasts until `limit` at most.
     pub(crate) fn new(shared: &Shared, limit: Instant) -> ClientTimeout {
-        let closing = Box::pin(shared.closing.clone().cancelled_owned());
+        let closing = Box::pin(shared.tasks.closing.clone().cancelled_owned());
         ClientTimeout { alarm: Box::pin(tokio::time::sleep_until(limit.into())), closing, listens: false }
     }
 
