@@ -17,6 +17,7 @@ pub(crate) fn rewritten(
     has_body: bool,
 ) -> Option<request::Parts> {
     let mut head = head;
+    let of_stream = head.version == http::Version::HTTP_2;
     let host = sent_authority(plan, authority);
     let target = plan.target.as_deref().unwrap_or(path);
     let uri = if http2 { format!("http://{host}{target}") } else { target.to_string() };
@@ -36,7 +37,9 @@ pub(crate) fn rewritten(
             headers.append(name.clone(), value.clone());
         }
     }
-    join_cookies(&mut headers);
+    if of_stream {
+        join_cookies(&mut headers);
+    }
     if !http2 && !has_body && !rules.has_length && says_its_length(head.method.as_str()) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }

@@ -62,16 +62,16 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: Guarded<
         {
             prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
         }
-        if let (Side::Outbound, Ok(Prepared { decision: Decision::Forward(plan), .. })) = (&*side, &prepared)
-            && plan.cluster.http2
-        {
-            return streams::serve_http1(shared, side, down, ends).await;
-        }
-        down.buffer.consume(head);
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(refusal) => return refuse(&shared, &mut down, ends, refusal).await,
         };
+        if let Decision::Forward(plan) = &prepared.decision
+            && plan.cluster.http2
+        {
+            return streams::serve_http1(shared, side, down, ends, prepared.decision).await;
+        }
+        down.buffer.consume(head);
         if run(&shared, &side, &mut down, prepared).await == After::Close {
             return down.linger().await;
         }

@@ -207,6 +207,10 @@ impl Body for Sending {
     }
 
     fn size_hint(&self) -> SizeHint {
+        // hyper would say `content-length: 0` of a body that is none, which the client did not.
+        if self.is_end_stream() {
+            return SizeHint::default();
+        }
         let source = self.upload.source();
         let kept = source.kept.len().saturating_sub(self.next) as u64;
         let rest = if self.upload.is_whole() { SizeHint::with_exact(0) } else { source.body.size_hint() };

@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io::Cursor;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
@@ -43,7 +43,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream
     let (service_shared, streams_client) = (shared.clone(), client.clone());
     let service = hyper::service::service_fn(move |request| {
         let (shared, side, client) = (service_shared.clone(), side.clone(), streams_client.clone());
-        async move { Ok::<_, Infallible>(handle(shared, &side, request, &client).await) }
+        async move { Ok::<_, Infallible>(handle(shared, &side, request, &client, None).await) }
     });
     let mut builder = hyper::server::conn::http2::Builder::new(shared.tasks.clone());
     builder.max_concurrent_streams(256).max_header_list_size(MAX_HEAD as u32);
@@ -81,15 +81,24 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, down: Downstream
     client.ends_now();
 }
 
-/// Serves one request of HTTP/1.1 whose upstream speaks HTTP/2; its head is still in the buffer.
-pub(crate) async fn serve_http1(shared: Arc<Shared>, side: Arc<Side>, down: Downstream, ends: Ends) {
+/// Serves one request of HTTP/1.1 whose upstream speaks HTTP/2; its head is still in the buffer, and it is decided about: to decide again
+/// would be to draw again, which would double the share of faults.
+pub(crate) async fn serve_http1(
+    shared: Arc<Shared>,
+    side: Arc<Side>,
+    down: Downstream,
+    ends: Ends,
+    decision: Decision,
+) {
     let client = Client::new(ends, true, down.conn.clone());
     let (watched, body_time, write_time) = (client.clone(), shared.config.body_time, shared.config.write_time);
     let io = TokioIo::new(from_the_start(down));
+    let decision = Mutex::new(Some(decision));
     let service = hyper::service::service_fn(move |request| {
         let (shared, side, client) = (shared.clone(), side.clone(), client.clone());
+        let decision = decision.lock().unwrap_or_else(PoisonError::into_inner).take();
         async move {
-            let mut response = handle(shared, &side, request, &client).await;
+            let mut response = handle(shared, &side, request, &client, decision).await;
             *response.version_mut() = http::Version::HTTP_11;
             Ok::<_, Infallible>(response)
         }
@@ -119,12 +128,13 @@ fn from_the_start(down: Downstream) -> impl AsyncRead + AsyncWrite + Unpin {
     tokio::io::join(first.chain(reads), writes)
 }
 
-/// A stream's request.
+/// A stream's request, or one of HTTP/1.1 that is decided about.
 async fn handle(
     shared: Arc<Shared>,
     side: &Side,
     request: Request<Incoming>,
     client: &Arc<Client>,
+    decided: Option<Decision>,
 ) -> Response<AnyBody> {
     let mut record = Record::new(&shared, client);
     record.place = Place::take(&shared.streams, Some(MOST_STREAMS));
@@ -139,7 +149,7 @@ async fn handle(
     let authority =
         authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok().map(String::from)).unwrap_or_default();
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_string();
-    let mut decision = route(&shared, side, &request, &authority, &path, &mut record);
+    let mut decision = decided.unwrap_or_else(|| route(&shared, side, &request, &authority, &path, &mut record));
     if let Decision::Reply(reply) = &mut decision
         && let Some(name) = reply.unknown.take()
         && shared.learn(&name).await

@@ -391,6 +391,11 @@ async fn our_sidecar_answers_as_envoy_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_http1_to_an_app_of_http2_are_answered_as_by_envoy() {
+    compare(Version::Http1, Version::Http2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_to_an_app_of_http1_are_answered_as_by_envoy() {
     compare(Version::Http2, Version::Http1).await;
 }
