@@ -4,7 +4,8 @@ use crate::sh::{Result, cmd, output, run, which};
 use std::path::PathBuf;
 
 /// Debian's packages, and the programs in them.
-const PACKAGES: [(&str, &str); 4] = [("nginx-light", "nginx"), ("haproxy", "haproxy"), ("wrk", "wrk"), ("hey", "hey")];
+const PACKAGES: [(&str, &str); 5] =
+    [("nginx-light", "nginx"), ("haproxy", "haproxy"), ("wrk", "wrk"), ("hey", "hey"), ("nghttp2-client", "h2load")];
 
 /// Installs those that are missing, where we may; says what it installs, or what is missing.
 pub fn bench_peers() {

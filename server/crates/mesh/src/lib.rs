@@ -5,10 +5,10 @@
 mod client_routes;
 mod config_dump;
 mod control;
+#[doc(hidden)]
+pub mod fuzz_invariants;
 mod inject;
 mod json;
-#[doc(hidden)]
-pub mod probe;
 mod sidecar;
 mod table;
 pub mod validate;

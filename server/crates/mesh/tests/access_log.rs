@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::h2::{RawFrame, grpc, http2, http2_app, raw_app};
+use common::h2::{RawFrame, grpc, http2, http2_app, raw_app, until_reset};
 use common::harness::{App, Client, LOCAL, Mesh, PATIENCE};
 use common::{input, route};
 use http_body_util::{BodyExt, Full};
@@ -358,8 +358,8 @@ async fn streams_of_http2_have_their_line_too_and_only_one() {
             own.shutdown().await;
         }
         drop(waiting);
-        // The sidecar gives its own connection up.
-        tokio::time::timeout(PATIENCE, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await.unwrap().ok();
+        // The sidecar gives its own stream up.
+        tokio::time::timeout(PATIENCE, until_reset(&mut stream)).await.unwrap();
         let details = if with == "DR" { "http2.remote_reset" } else { "downstream_remote_disconnect" };
         expected.push([
             "POST / HTTP/2",
@@ -436,7 +436,7 @@ async fn a_stream_that_breaks_off_is_called_as_envoy_calls_it() {
                 own.shutdown().await;
             }
         }
-        // By then the sidecar has given its own connection up.
+        // By then the sidecar has given its own stream up.
         tokio::time::timeout(PATIENCE, ends.recv()).await.expect("the stream is not ended").unwrap();
     }
     mesh.end().await;

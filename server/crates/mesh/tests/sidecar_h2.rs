@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::h2::{flaky_app, grpc, http2, http2_app, raw_app};
-use common::harness::{App, LOCAL, Mesh, PATIENCE, own_ip};
+use common::h2::{flaky_app, grpc, http2, http2_app, raw_app, telling_app};
+use common::harness::{App, LOCAL, Mesh, PATIENCE, Relay, own_ip};
 use common::{input, route, split};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -127,6 +127,149 @@ async fn a_stream_to_an_app_of_http1_has_retries_mirrors_and_faults_like_any_req
     drop(sender);
     tasks.join_all().await;
     mesh.end().await;
+}
+
+/// Asks this of the upstream, and expects 200.
+async fn ask(sender: &common::h2::Sender, url: &str, body: &str) -> String {
+    let request = http::Request::post(url).body(Full::from(body.to_owned())).unwrap();
+    let mut sender = sender.clone();
+    let asking = async {
+        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+        (head.status, String::from_utf8_lossy(&body.collect().await.unwrap().to_bytes()).into_owned())
+    };
+    let (status, text) = tokio::time::timeout(PATIENCE, asking).await.expect("no answer");
+    assert_eq!(status, 200, "{text}");
+    text
+}
+
+#[tokio::test]
+async fn streams_share_one_connection_to_an_upstream_of_http2() {
+    let mut tasks = JoinSet::new();
+    let relay = Relay::start(http2_app(&mut tasks).await).await;
+    let mesh = Mesh::start(grpc(1, relay.address)).await;
+    let senders = [http2(mesh.outbound(), &mut tasks).await, http2(mesh.outbound(), &mut tasks).await];
+    // At once, from two clients, and with bodies that are larger than a window.
+    let body = "x".repeat(200_000);
+    let mut asking = JoinSet::new();
+    for n in 0..60 {
+        let (sender, body) = (senders[n % 2].clone(), body.clone());
+        asking.spawn(async move { ask(&sender, "http://grpc:50051/", &body).await.ends_with(&body) });
+    }
+    assert!(asking.join_all().await.into_iter().all(|whole| whole));
+    // And one after the other, HTTP/1.1 too.
+    for _ in 0..3 {
+        ask(&senders[0], "http://grpc:50051/", "").await;
+        assert_eq!(mesh.connect().await.get("http://grpc:50051/").await.status, 200);
+    }
+    assert_eq!(relay.count(), 1);
+    // One that the other side closed is not used again.
+    mesh.keeps(1).await;
+    relay.cut.notify_waiters();
+    mesh.keeps(0).await;
+    ask(&senders[0], "http://grpc:50051/", "").await;
+    assert_eq!(relay.count(), 2);
+    drop(senders);
+    mesh.end().await;
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_its_reader_forgets_holds_no_other_up() {
+    let mut tasks = JoinSet::new();
+    let relay = Relay::start(http2_app(&mut tasks).await).await;
+    // However busy the machine is, the reader is not given up.
+    let mesh = Mesh::start_with(grpc(1, relay.address), |c| c.write_time = 2 * PATIENCE).await;
+    let reader = http2(mesh.outbound(), &mut tasks).await;
+    // More than hyper's client keeps of a connection's answers, so that most of it waits in the sidecar.
+    let body = "x".repeat(1 << 20);
+    let mut unread = Vec::new();
+    for _ in 0..20 {
+        let request = http::Request::post("http://grpc:50051/").body(Full::from(body.clone())).unwrap();
+        unread.push(reader.clone().send_request(request).await.unwrap());
+    }
+    let other = http2(mesh.outbound(), &mut tasks).await;
+    assert!(ask(&other, "http://grpc:50051/", &body).await.ends_with(&body));
+    assert_eq!(relay.count(), 1);
+    drop((unread, reader, other));
+    mesh.end().await;
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn connections_to_an_app_of_http1_are_kept_by_streams_too() {
+    let (mut tasks, app) = (JoinSet::new(), App::start("v1").await);
+    let relay = Relay::start(app.address).await;
+    let mesh = Mesh::start(input(1, &[("v1", relay.address)])).await;
+    let sender = http2(mesh.outbound(), &mut tasks).await;
+    for path in ["/", "/chunks", "/body", "/status/404"] {
+        let request = http::Request::post(format!("http://flaskapp:7777{path}")).body(Full::from("hello")).unwrap();
+        let response = sender.clone().send_request(request).await.unwrap();
+        response.into_body().collect().await.unwrap();
+        mesh.keeps(1).await;
+        // A request of HTTP/1.1 uses the same one.
+        assert_eq!(mesh.connect().await.get("http://flaskapp:7777/").await.status, 200);
+        mesh.keeps(1).await;
+    }
+    assert_eq!(relay.count(), 1);
+    // Until the app ends it: with an answer that says so, or one that ends with it.
+    ask(&sender, "http://flaskapp:7777/until-close", "").await;
+    ask(&sender, "http://flaskapp:7777/", "").await;
+    assert_eq!(relay.count(), 2);
+    drop(sender);
+    mesh.end().await;
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_copy_goes_to_a_port_of_either_version_whatever_the_client_speaks() {
+    let (mut tasks, old_app) = (JoinSet::new(), App::start("v1").await);
+    let (new_app, mut told) = telling_app(&mut tasks).await;
+    let (mut objects, other) = (grpc(1, new_app), input(1, &[("v1", old_app.address)]));
+    objects.services.extend(other.services);
+    objects.endpoint_slices.extend(other.endpoint_slices);
+    let copied = |host: &str, to: &str| {
+        let http = json!([{"route": [{"destination": {"host": host}}], "mirror": {"host": to}}]);
+        Arc::new(json!({"metadata": {"name": host, "namespace": "istio-app"}, "spec": {"hosts": [host], "http": http}}))
+    };
+    objects.virtual_services = vec![copied("flaskapp", "grpc"), copied("grpc", "flaskapp")];
+    let mesh = Mesh::start(objects).await;
+    let mut sender = http2(mesh.outbound(), &mut tasks).await;
+    let mut asked = 0;
+    for (url, original) in [("http://flaskapp:7777/body", false), ("http://grpc:50051/body", true)] {
+        for body in ["", "hello"] {
+            let request = http::Request::post(url).body(Full::from(body)).unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            assert_eq!(response.status(), 200);
+            response.into_body().collect().await.unwrap();
+            let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+            let chunk = if body.is_empty() { "" } else { "5\r\nhello\r\n" };
+            let chunks = format!("Transfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n");
+            for rest in [length, chunks] {
+                let answer = mesh.connect().await.ask(&format!("POST {url} HTTP/1.1\r\nHost: x\r\n{rest}")).await;
+                assert_eq!(answer.status, 200);
+            }
+            // Both apps get each of the three.
+            asked += 3;
+            for _ in 0..3 {
+                let text = tokio::time::timeout(PATIENCE, told.recv()).await.expect("no copy").unwrap();
+                let first = text.lines().next().unwrap();
+                let authority = if original { "grpc:50051" } else { "flaskapp-shadow:7777" };
+                assert_eq!(first, format!("HTTP/2.0 POST http://{authority}/body"));
+                assert!(text.ends_with(&format!("\nbody {body}")), "{text}");
+                assert_eq!(text.contains("\nx-envoy-internal: true"), !original, "{text}");
+            }
+            let arrived = async {
+                while old_app.count() < asked {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, arrived).await.expect("no copy");
+        }
+    }
+    assert_eq!((old_app.count(), told.is_empty()), (asked, true));
+    drop(sender);
+    mesh.end().await;
+    tasks.shutdown().await;
 }
 
 #[tokio::test]
@@ -385,6 +528,28 @@ async fn a_refused_stream_is_tried_again_as_istio_does_by_default() {
         2,
         "{log}"
     );
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_the_upstream_never_looked_at_goes_elsewhere() {
+    let mut tasks = JoinSet::new();
+    let app = http2_app(&mut tasks).await;
+    // GOAWAY that names no stream as seen, without an error.
+    let (leaving, mut ends) = raw_app(&mut tasks, &[(7, 0, &[0; 8])]).await;
+    let (mut objects, other) = (grpc(1, app), grpc(1, leaving));
+    objects.endpoint_slices.extend(other.endpoint_slices.into_iter().map(|mut slice| {
+        Arc::make_mut(&mut slice)["metadata"]["name"] = "grpc-1".into();
+        slice
+    }));
+    let mesh = Mesh::start(objects).await;
+    let sender = http2(mesh.outbound(), &mut tasks).await;
+    for _ in 0..40 {
+        assert!(ask(&sender, "http://grpc:50051/", "").await.ends_with("\nbody "));
+    }
+    tokio::time::timeout(PATIENCE, ends.recv()).await.expect("it was never tried").unwrap();
+    drop(sender);
+    mesh.end().await;
     tasks.shutdown().await;
 }
 

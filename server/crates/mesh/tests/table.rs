@@ -284,30 +284,21 @@ fn odd_objects_break_nothing() {
 }
 
 #[test]
-fn what_is_not_done_for_ports_of_http2_is_said() {
+fn ports_of_http2_have_retries_and_mirrors_too() {
     let to = |host: &str| json!([{"destination": {"host": host}}]);
     let mut input = demo();
     input.services.push(service("istio-app", "grpc", json!([{"name": "grpc", "port": 50051}])));
-    for (http, part) in [
-        (
-            json!({"route": to("grpc"), "retries": {"attempts": 1, "perTryTimeout": "1s", "retryOn": "refused-stream,unavailable,reset"}}),
-            "",
-        ),
-        (
-            json!({"route": to("grpc"), "mirror": {"host": "flaskapp"}}),
-            "spec.http[0].mirror (a port of grpc.istio-app.svc.cluster.local speaks HTTP/2)",
-        ),
-        (json!({"route": to("flaskapp"), "mirror": {"host": "grpc"}}), "spec.http[0].mirror (a port of grpc"),
-        (json!({"route": to("flaskapp"), "retries": {"attempts": 1}, "mirror": {"host": "flaskapp"}}), ""),
+    for http in [
+        json!({"route": to("grpc"), "retries": {"attempts": 1, "perTryTimeout": "1s", "retryOn": "refused-stream,unavailable,reset"}}),
+        json!({"route": to("grpc"), "mirror": {"host": "flaskapp"}}),
+        json!({"route": to("flaskapp"), "mirror": {"host": "grpc"}}),
+        json!({"route": to("flaskapp"), "retries": {"attempts": 1}, "mirror": {"host": "flaskapp"}}),
     ] {
         let (_, reports) = RouteTable::build(&MeshInput {
             virtual_services: vec![route(json!({"hosts": ["flaskapp"], "http": [http]}))],
             ..input.clone()
         });
         let told: Vec<&str> = reports.iter().map(|r| r.message.as_str()).collect();
-        assert!(
-            if part.is_empty() { told.is_empty() } else { told.iter().any(|t| t.contains(part)) },
-            "{http}: {told:?}"
-        );
+        assert!(told.is_empty(), "{http}: {told:?}");
     }
 }

@@ -43,6 +43,21 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it answers with 200. Its words go to `folder`, and are part of the error.
     pub fn start(name: &str, folder: &Path, at: SocketAddr, command: &mut Command) -> Result<Server> {
+        Server::start_until(name, folder, at, command, answers)
+    }
+
+    /// The same for what speaks HTTP/2 to an app that speaks nothing else: until it takes connections.
+    pub fn start_http2(name: &str, folder: &Path, at: SocketAddr, command: &mut Command) -> Result<Server> {
+        Server::start_until(name, folder, at, command, |at| TcpStream::connect(at).is_ok())
+    }
+
+    fn start_until(
+        name: &str,
+        folder: &Path,
+        at: SocketAddr,
+        command: &mut Command,
+        answers: impl Fn(SocketAddr) -> bool,
+    ) -> Result<Server> {
         let log = folder.join(format!("{name}.log"));
         let out = std::fs::File::create(&log).context("make a log file")?;
         let err = out.try_clone().context("make a log file")?;

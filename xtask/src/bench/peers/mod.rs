@@ -47,6 +47,7 @@ impl Peers {
             })?,
             haproxy: server("haproxy"),
             envoy,
+            h2load: which("h2load"),
         };
         Ok(Peers { tools, folder: StateDir::new()? })
     }
@@ -54,7 +55,8 @@ impl Peers {
     /// The sidecar beside nginx, HAProxy and Envoy: `rounds` times each in turn; medians are quoted.
     pub fn proxies(&self, rounds: usize, results: &mut Results) -> Result<()> {
         println!("==> proxies ({rounds} rounds)");
-        proxies(&self.tools, self.folder.path(), rounds, results)
+        proxies(&self.tools, self.folder.path(), rounds, results)?;
+        pairs(&self.tools, self.folder.path(), rounds, results)
     }
 
     /// The load engine beside wrk, hey and oha, likewise.
@@ -122,6 +124,38 @@ fn proxies(tools: &Tools, folder: &Path, rounds: usize, results: &mut Results) -
         // What its one worker can do at most is a core's time by what a request takes of it, however busy the machine is.
         tails(tools, &upstream, envoy, &sidecar.server, (1e6 / cpu / 2.0) as u32, rounds, results)?;
     }
+    Ok(())
+}
+
+/// Two sidecars in a row beside two Envoys in a row, all of it in HTTP/2: CPU time a request of both.
+fn pairs(tools: &Tools, folder: &Path, rounds: usize, results: &mut Results) -> Result<()> {
+    let (Some(envoy), Some(h2load)) = (&tools.envoy, &tools.h2load) else {
+        println!("    note: without Envoy and h2load there is no comparison of HTTP/2");
+        return Ok(());
+    };
+    let upstream = Upstream::start(Place::Beside, tools, folder)?;
+    let envoys = servers::envoys_http2(envoy, folder, upstream.http2)?;
+    let sidecars = servers::sidecars_http2(tools, folder, upstream.http2)?;
+    let ours = [&sidecars.outbound.server, &sidecars.inbound[0], &sidecars.inbound[1]];
+    let theirs = [&envoys[0], &envoys[1]];
+    let mut all = [("sidecar_h2", &ours[..], Vec::new()), ("envoy_h2", &theirs[..], Vec::new())];
+    for (_, servers, _) in &all {
+        runs::h2load(h2load, servers[0].at, CLOSED_S as u32)?;
+    }
+    for _ in 0..rounds {
+        for (_, servers, values) in &mut all {
+            let cpu_s = || servers.iter().map(|server| server.cpu_s()).sum::<Result<f64>>();
+            let before = cpu_s()?;
+            let answered = runs::h2load(h2load, servers[0].at, CLOSED_S as u32)?;
+            values.push((cpu_s()? - before) * 1e6 / answered);
+        }
+    }
+    let [ours, theirs] = all.map(|(name, _, mut values)| {
+        let median = quantile(&mut values, 0.5);
+        results.note(&format!("{name}_cpu_us"), median, "µs");
+        median
+    });
+    results.at_most("sidecar_h2_vs_envoy_cpu", ours / theirs, "×", 0.8);
     Ok(())
 }
 

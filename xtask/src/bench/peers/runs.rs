@@ -1,6 +1,6 @@
 //! Generators and what a run of one says: requests, and what it used of a CPU.
 use super::child::{Place, placed, spent};
-use crate::sh::{Context, Result, error};
+use crate::sh::{Context, Result, error, output};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -53,6 +53,19 @@ pub fn wrk_us(program: &Path, at: SocketAddr, seconds: u32) -> Result<f64> {
         spent(command.args(["-t", "1", "-c", &CONNECTIONS.to_string(), "-d", &format!("{seconds}s")]).arg(url(at)))?;
     let requests = said.lines().find_map(|line| line.trim().split_once(" requests in ")?.0.parse::<f64>().ok());
     Ok(cpu_s * 1e6 / requests.ok_or_else(|| error(format!("wrk does not say how many requests it made:\n{said}")))?)
+}
+
+/// Requests that h2load had answered, as fast as 4 connections of 16 streams allow.
+pub fn h2load(program: &Path, at: SocketAddr, seconds: u32) -> Result<f64> {
+    let mut command = placed(Place::Beside, program);
+    command.args(["-t", "1", "-c", "4", "-m", "16", "-D", &seconds.to_string(), &format!("--connect-to={at}")]);
+    let said = output(command.arg("http://flaskapp:7777/env/version"))?;
+    let requests = said.lines().find_map(|line| line.strip_prefix("requests: ")).unwrap_or_default();
+    let count = |word: &str| requests.split(", ").find_map(|part| part.strip_suffix(word)?.trim().parse::<f64>().ok());
+    match (count("succeeded"), count("failed"), count("errored")) {
+        (Some(good), Some(0.0), Some(0.0)) if good > 0.0 => Ok(good),
+        _ => Err(error(format!("requests failed, so nothing was measured:\n{said}"))),
+    }
 }
 
 /// CPU microseconds a request of hey, which is told how many to make.

@@ -3,13 +3,15 @@
 //! Read by the same strict parser as the traffic. A page is kept once per connection at most, within the memory budget; the metrics are
 //! rendered while they are sent.
 
-use super::exchange::Downstream;
+use super::connection::{Downstream, End};
+use super::decision::Reply;
+use super::flag::Flag;
+use super::header_list::{HeaderList as _, Lines};
 use super::http1::{Refusal, parse_request};
-use super::metrics::{Flag, Scrape};
-use super::outbound::split_target;
-use super::proxy::{End, read_head};
-use super::reply::{Reply, linger, write_reply};
+use super::metrics::Scrape;
+use super::reply::write_reply;
 use super::shared::Shared;
+use super::target::{split_authority, split_target};
 use crate::config_dump;
 use listen::{Conn, Framing as Behind, Guarded};
 use serde_json::json;
@@ -72,7 +74,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, pages: Pages, stream: Guarded<Tcp
     let mut down = Downstream::new(&shared, stream, conn);
     let mut first = Some(Instant::now() + shared.config.head_time);
     loop {
-        let head = match read_head(&shared, &mut down, first.take()).await {
+        let head = match down.read_head(&shared, first.take()).await {
             Ok(head) => head,
             Err(End::Refused(refusal)) => return refuse(&shared, &mut down, refusal).await,
             // HTTP/2 is not spoken here.
@@ -90,7 +92,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, pages: Pages, stream: Guarded<Tcp
                 // Who names two hosts may have meant the bytes that follow for another server.
                 asked.keep_alive &= page.status != 400;
                 if write(&shared, &mut down, page, asked).await.is_err() || !asked.keep_alive {
-                    return linger(&mut down).await;
+                    return down.linger().await;
                 }
             }
             Err(refusal) => return refuse(&shared, &mut down, refusal).await,
@@ -106,10 +108,9 @@ async fn refuse(shared: &Shared, down: &mut Downstream, refusal: Refusal) {
         false,
         true,
         false,
-        false,
     );
     if down.stream.write_all(&down.reply).await.is_ok() {
-        linger(down).await;
+        down.linger().await;
     }
 }
 
@@ -129,7 +130,7 @@ async fn write(shared: &Shared, down: &mut Downstream, page: Page, asked: Asked)
     let out = &mut down.reply;
     out.clear();
     let _ = write!(out, "HTTP/1.1 {status} {reason}\r\ncontent-type: {kind}\r\n{connection}");
-    super::clock::push_date(out);
+    super::clock::with_date(|date| Lines::behind(out).append("date", date));
     match body {
         Body::Text(text) => {
             let _ = write!(out, "content-length: {}\r\n\r\n", text.len());
@@ -216,8 +217,7 @@ impl Page {
 
 /// An address, or a name of one label. A full name may be a foreign page's, pointed at this address (DNS rebinding).
 fn is_plain_host(host: &str) -> bool {
-    super::outbound::split_authority(host)
-        .is_some_and(|(name, _)| !name.contains('.') || name.parse::<std::net::IpAddr>().is_ok())
+    split_authority(host).is_some_and(|(name, _)| !name.contains('.') || name.parse::<std::net::IpAddr>().is_ok())
 }
 
 fn ready(shared: &Shared) -> Page {

@@ -4,19 +4,19 @@ use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 thread_local! {
-    /// The second it was spelled for, and the header's line.
+    /// The second it was spelled for, and the header's value.
     static SPELLED: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
-/// Appends `date: Mon, 23 Nov 2026 02:08:56 GMT` and the end of its line (RFC 9110, 5.6.7).
-pub(crate) fn push_date(out: &mut Vec<u8>) {
+/// Hands on the value for this second: `Mon, 23 Nov 2026 02:08:56 GMT` (RFC 9110, 5.6.7).
+pub(crate) fn with_date<T>(then: impl FnOnce(&[u8]) -> T) -> T {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    SPELLED.with_borrow_mut(|(second, line)| {
-        if *second != now || line.is_empty() {
-            (*second, *line) = (now, format!("date: {}\r\n", spelled(now)));
+    SPELLED.with_borrow_mut(|(second, date)| {
+        if *second != now || date.is_empty() {
+            (*second, *date) = (now, spelled(now));
         }
-        out.extend_from_slice(line.as_bytes());
-    });
+        then(date.as_bytes())
+    })
 }
 
 fn spelled(second: u64) -> String {
@@ -54,8 +54,6 @@ mod tests {
         ] {
             assert_eq!(spelled(second), text);
         }
-        let mut out = Vec::new();
-        push_date(&mut out);
-        assert!(out.starts_with(b"date: ") && out.ends_with(b" GMT\r\n"));
+        assert!(with_date(|date| date.len() == 29 && date.ends_with(b" GMT")));
     }
 }

@@ -1,52 +1,65 @@
 //! The sidecar: a proxy at the pod's own address, for what comes in and what goes out.
 //!
-//! A request passes named phases, each a small function: route and pick ([`outbound`]), connect ([`upstream`]), forward ([`forward`], [`exchange`]),
-//! record ([`seen`]). HTTP/1.1 is done here, byte by byte ([`http1`]): its hot path allocates nothing and spawns nothing.
+//! A request passes named phases, each a small function: route and pick ([`outbound`]), try and try again ([`attempts`]), record
+//! ([`telemetry`]). These are written once. What is HTTP/1.1's own is behind [`http1_exchange`], byte by byte ([`http1`]): its hot path
+//! allocates nothing and spawns nothing. What is HTTP/2's own is behind [`stream_exchange`], by hyper.
 
 mod access_log;
 mod admin;
+mod attempts;
 mod balance;
+mod body;
 mod budget;
-mod changes;
+mod client_timeout;
 mod clock;
 mod config;
-mod exchange;
-mod follow;
-mod forward;
-mod h2;
-mod h2_forward;
-mod h2_heads;
-mod h2_record;
-mod h2_upload;
+mod config_client;
+mod connection;
+mod decision;
+mod flag;
+pub(crate) mod fuzz_invariants;
 mod hash_key;
-mod heads;
+mod header_list;
+mod header_ops;
+mod headers;
 mod http1;
+mod http1_exchange;
+mod http1_heads;
+mod hyper_heads;
+mod ids;
+mod log_line;
 mod metrics;
 mod mirror;
+mod multiplex;
 mod outbound;
 mod outlier;
 mod path;
-mod patience;
 mod pool;
-pub(crate) mod probe;
 mod proxy;
 mod reply;
+mod reset;
 mod rewrite;
 mod routing;
-mod seen;
 mod shared;
-mod spell;
 mod stall;
+mod stream_body;
+mod stream_client;
+mod stream_exchange;
+mod stream_link;
+mod stream_record;
+mod streams;
+mod target;
+mod tasks;
+mod telemetry;
 mod tunnel;
-mod upload;
 mod upstream;
 mod wants;
 
 pub use config::{Ports, Reach, SidecarConfig, SidecarError};
 
 use admin::Pages;
+use connection::{IDLE_TIMEOUT, Side};
 use listen::{Limits, Listener};
-use proxy::Side;
 use routing::LiveCluster;
 use shared::Shared;
 use std::net::{IpAddr, SocketAddr};
@@ -110,7 +123,7 @@ impl Sidecar {
                 listener.run(socket, stop, |stream, conn| admin::serve(shared.clone(), pages, stream, conn)).await
             });
         }
-        beside.spawn(follow::follow(shared.clone(), ended.clone()));
+        beside.spawn(config_client::follow(shared.clone(), ended.clone()));
         beside.spawn(sweep(shared.clone(), ended.clone()));
 
         let mut traffic = JoinSet::new();
@@ -118,7 +131,7 @@ impl Sidecar {
         let mut serve = |listener: Listener, socket: TcpListener, side: Side| {
             let (shared, side) = (shared.clone(), Arc::new(side));
             traffic.spawn(async move {
-                let stop = shared.closing.clone();
+                let stop = shared.tasks.closing.clone();
                 listener
                     .run(socket, stop, |stream, conn| proxy::serve(shared.clone(), side.clone(), stream, conn))
                     .await;
@@ -138,11 +151,11 @@ impl Sidecar {
         };
         shared.draining.store(true, Ordering::Relaxed);
         tokio::time::sleep(shared.config.linger).await;
-        shared.closing.cancel();
+        shared.tasks.closing.cancel();
         let finished = async {
             while traffic.join_next().await.is_some() {}
-            shared.tasks.close();
-            shared.tasks.wait().await;
+            shared.tasks.tracker.close();
+            shared.tasks.tracker.wait().await;
         };
         if tokio::time::timeout(shared.config.drain, finished).await.is_err() {
             tracing::warn!("Requests were still under way when the sidecar had to stop");
@@ -190,8 +203,8 @@ fn traffic_limits(config: &SidecarConfig) -> Limits {
         head_bytes: http1::MAX_HEAD,
         head_budget: 8 << 20,
         head: config.head_time,
-        idle: proxy::IDLE_TIME,
-        idle_unknown: proxy::IDLE_TIME,
+        idle: IDLE_TIMEOUT,
+        idle_unknown: IDLE_TIMEOUT,
         write_stall: config.write_time,
         send_buffer: Some(64 * 1024),
         drain: config.drain,
@@ -239,7 +252,7 @@ mod tests {
             ..SidecarConfig::new("a", "pod", local, local, folder.path().join("control"))
         };
         let sidecar = Sidecar::bind(config).await.unwrap();
-        let closing = sidecar.shared.closing.clone();
+        let closing = sidecar.shared.tasks.closing.clone();
         closing.cancel();
         let error = sidecar.run(CancellationToken::new()).await.unwrap_err();
         assert!(matches!(error, SidecarError::EndedEarly(_)), "{error}");

@@ -1,152 +1,28 @@
 //! The first two phases of a request from the app: route, and pick.
 
-use super::changes::Levels;
+use super::decision::{Decision, Direction, Plan, Reply, Via};
+use super::flag::Flag;
 use super::hash_key::hash_key;
-use super::metrics::{Flag, Peer};
+use super::metrics::Peer;
 use super::path::normalized;
-use super::reply::Reply;
 use super::rewrite::{redirect, rewrite};
-use super::routing::{LiveCluster, LiveHost};
+use super::routing::{LiveCluster, LiveHost, Routing};
 use super::shared::Shared;
-use crate::table::{Action, Destination, Headers, Matched, Mirror, RequestView, Route, pick_weighted, route_for};
+use super::target::{split_authority, split_target};
+use crate::table::{Action, Headers, Matched, RequestView, pick_weighted, route_for};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// What is to be done with a request.
-pub(crate) enum Decision {
-    Reply(Reply),
-    Forward(Plan),
-    /// CONNECT: bytes to an endpoint of this cluster.
-    Tunnel(Arc<LiveCluster>),
-}
-
-/// Where a request goes and how.
-pub(crate) struct Plan {
-    pub(crate) cluster: Arc<LiveCluster>,
-    /// The VirtualService's route it goes by; `None` for plain balancing.
-    pub(crate) via: Option<Via>,
-    /// Path and query, where they are not sent as they came.
-    pub(crate) target: Option<String>,
-    /// Path and query before they were rewritten.
-    pub(crate) original: Option<String>,
-    /// Key of consistent hashing.
-    pub(crate) hash: Option<u64>,
-    /// The cookie that the key was made up for.
-    pub(crate) set_cookie: Option<String>,
-    /// Waited before anything is sent (fault injection).
-    pub(crate) delay: Option<Duration>,
-    /// Who gets a copy.
-    pub(crate) mirrors: Vec<Arc<LiveCluster>>,
-}
-
-/// A route and one of its destinations, without copying them.
-#[derive(Clone)]
-pub(crate) struct Via {
-    host: Arc<LiveHost>,
-    route: usize,
-    destination: usize,
-}
-
-impl std::fmt::Debug for Via {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}[{}][{}]", self.host.name, self.route, self.destination)
-    }
-}
-
-impl Via {
-    /// What is done to a request's headers.
-    pub(crate) fn request_changes(&self) -> Levels<'_> {
-        [self.destination().map(|d| &d.headers.request), Some(&self.route().headers.request)]
-    }
-
-    /// What is done to a response's headers.
-    pub(crate) fn response_changes(&self) -> Levels<'_> {
-        [self.destination().map(|d| &d.headers.response), Some(&self.route().headers.response)]
-    }
-
-    pub(crate) fn route(&self) -> &Route {
-        &self.host.host.routes[self.route]
-    }
-
-    pub(crate) fn destination(&self) -> Option<&Destination> {
-        match &self.route().action {
-            Action::Forward(all) => all.get(self.destination),
-            _ => None,
-        }
-    }
-}
-
-/// A request line's parts, whatever form the target has.
-pub(crate) struct Target<'r> {
-    pub(crate) authority: &'r str,
-    /// Path and query.
-    pub(crate) path: &'r str,
-}
-
-impl Target<'_> {
-    /// Whether the request's `target` has an authority of its own and `host` is another one. A port that is not written is the scheme's.
-    pub(crate) fn authority_differs(&self, target: &str, host: Option<&str>) -> bool {
-        let named =
-            |authority: &str| split_authority(authority).map(|(name, port)| (name.into_owned(), port.unwrap_or(80)));
-        let in_target = !target.starts_with('/') && target != "*";
-        in_target && host.is_some_and(|host| named(host) != named(self.authority))
-    }
-}
-
-/// Reads absolute-form, origin-form and authority-form. The Host header counts only where the target has no authority.
-pub(crate) fn split_target<'r>(
-    method: &str,
-    target: &'r str,
-    host: Option<&'r str>,
-) -> Result<Target<'r>, &'static str> {
-    let found = if method == "CONNECT" {
-        Target { authority: target, path: "" }
-    } else if target.starts_with('/') || target == "*" {
-        Target { authority: host.ok_or("no Host")?, path: target }
-    } else if let Some(rest) = target.get(..7).filter(|s| s.eq_ignore_ascii_case("http://")).map(|_| &target[7..]) {
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let path = if end == rest.len() { "/" } else { &rest[end..] };
-        Target { authority: &rest[..end], path }
-    } else {
-        return Err("only http:// can be asked for");
-    };
-    if found.authority.is_empty() || found.authority.contains(['@', ' ', '\\', '#']) || found.path.starts_with('?') {
-        return Err("malformed authority");
-    }
-    Ok(found)
-}
-
-/// Host, in lower case and without brackets, and port.
-pub(crate) fn split_authority(authority: &str) -> Option<(Cow<'_, str>, Option<u16>)> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, after) = rest.split_once(']')?;
-            (host, after.strip_prefix(':'))
-        }
-        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
-    };
-    let port = match port {
-        Some(port) if port.bytes().all(|c| c.is_ascii_digit()) => Some(port.parse().ok()?),
-        Some(_) => return None,
-        None => None,
-    };
-    let host = if host.bytes().any(|c| c.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
-    };
-    Some((host, port))
-}
-
-/// Decides about a request of the app. `host` is its Host header.
+/// Decides about a request of the app. `host` is its Host header, `scheme` what a request of HTTP/2 says of itself.
 pub(crate) fn decide(
     shared: &Shared,
     method: &str,
     target: &str,
     host: Option<&str>,
+    scheme: Option<&str>,
     headers: &dyn Headers,
 ) -> Decision {
     let reply = |status, flag, body: String, peer| {
@@ -169,7 +45,7 @@ pub(crate) fn decide(
     };
     if let Some(address) = own_address(shared, &name, port) {
         return match address {
-            Ok(address) => to_cluster(shared.own_port(address), connect, path),
+            Ok(address) => to_cluster(shared.own_port(address), Direction::Outbound, connect, path),
             Err(()) => reply(403, Flag::NR, "the proxy does not call itself\n".into(), nobody),
         };
     }
@@ -198,16 +74,14 @@ pub(crate) fn decide(
     };
     if connect || host.host.routes.is_empty() {
         let (hash, set_cookie) = hash_key(shared, cluster, headers, &path);
-        return match to_cluster(cluster.clone(), connect, path) {
+        return match to_cluster(cluster.clone(), Direction::Outbound, connect, path) {
             Decision::Forward(plan) => Decision::Forward(Plan { hash, set_cookie, ..plan }),
             other => other,
         };
     }
-    let scheme = if headers.any("x-forwarded-proto", &|v| v.eq_ignore_ascii_case("https")) == Some(true) {
-        "https"
-    } else {
-        "http"
-    };
+    // A request of HTTP/1.1 has no scheme of its own: a proxy before this one may have said it.
+    let forwarded = || headers.any("x-forwarded-proto", &|v| v.eq_ignore_ascii_case("https")) == Some(true);
+    let scheme = scheme.unwrap_or_else(|| if forwarded() { "https" } else { "http" });
     let view = RequestView {
         method,
         target: &path,
@@ -217,69 +91,83 @@ pub(crate) fn decide(
         source_namespace: &shared.config.namespace,
         headers,
     };
-    let Some(Matched { route, by }) = route_for(&host.host, &view) else {
-        return reply(404, Flag::NR, String::new(), cluster.nobody);
+    match by_route(shared, &routing, host, cluster, &view) {
+        // What the route does not rewrite is sent in its normal form.
+        Decision::Forward(plan) if plan.target.is_none() => Decision::Forward(Plan { target: changed(path), ..plan }),
+        other => other,
+    }
+}
+
+/// What the first route that fits does with a request. `cluster` is that of the whole Service.
+fn by_route(
+    shared: &Shared,
+    routing: &Routing,
+    host: &Arc<LiveHost>,
+    cluster: &LiveCluster,
+    view: &RequestView<'_>,
+) -> Decision {
+    let own = |via: Option<Via>, delay, status, flag, body: String| Reply {
+        status,
+        flag,
+        body: body.into(),
+        via,
+        delay,
+        ..Reply::empty(cluster.nobody)
+    };
+    let Some(Matched { route, by }) = route_for(&host.host, view) else {
+        return Decision::Reply(own(None, None, 404, Flag::NR, String::new()));
     };
     let index = host.host.routes.iter().position(|r| std::ptr::eq(r, route)).unwrap_or(0);
     let mut via = Via { host: host.clone(), route: index, destination: usize::MAX };
     let delay =
         route.fault.delay.filter(|(_, percent)| shared.chance(*percent)).map(|(ms, _)| Duration::from_millis(ms));
-    let routed = |status, flag, body: String, via: &Via| {
-        Decision::Reply(Reply {
-            status,
-            flag,
-            body: body.into(),
-            via: Some(via.clone()),
-            delay,
-            ..Reply::empty(cluster.nobody)
-        })
-    };
+    let reply = |via: &Via, status, flag, body| own(Some(via.clone()), delay, status, flag, body);
     if let Some((status, percent)) = route.fault.abort
         && shared.chance(percent)
     {
-        return routed(status, Flag::FI, "fault filter abort".into(), &via);
+        return Decision::Reply(reply(&via, status, Flag::FI, "fault filter abort".into()));
     }
     let destinations = match &route.action {
         Action::Forward(destinations) => destinations,
         Action::Redirect(to) => {
-            let location = Some(redirect(to, target.authority, &path, scheme, port, by));
-            return Decision::Reply(Reply {
-                status: to.code,
-                flag: Flag::None,
-                location,
-                via: Some(via),
-                delay,
-                ..Reply::empty(cluster.nobody)
-            });
+            let location = redirect(to, view.authority, view.target, view.scheme, view.port, by);
+            let reply = reply(&via, to.code, Flag::None, String::new());
+            return Decision::Reply(Reply { location: Some(location), ..reply });
         }
-        Action::Respond { status, body } => return routed(*status, Flag::None, body.clone(), &via),
+        Action::Respond { status, body } => {
+            return Decision::Reply(reply(&via, *status, Flag::None, body.clone()));
+        }
     };
     let Some(destination) = pick_weighted(destinations, shared.draw()) else {
-        return routed(503, Flag::NR, "no destination has a weight\n".into(), &via);
+        return Decision::Reply(reply(&via, 503, Flag::NR, "no destination has a weight\n".into()));
     };
     via.destination = destinations.iter().position(|d| std::ptr::eq(d, destination)).unwrap_or(usize::MAX);
-    let to = routing
-        .host(&destination.host)
-        .and_then(|h| h.cluster(h.host.destination_port(destination.port, port), &destination.subset));
-    let Some(to) = to else {
-        let text = format!(
-            "cluster {} {} does not exist: no such Service, port or subset\n",
-            destination.host, destination.subset
-        );
-        return routed(503, Flag::NC, text, &via);
+    let cluster_of = |host: &str, port: Option<u16>, subset: &str| {
+        let host = routing.host(host)?;
+        host.cluster(host.host.destination_port(port, view.port), subset).cloned()
     };
-    let mirrored = |m: &&Mirror| shared.chance(m.percent);
-    let mirrors = route.mirrors.iter().filter(mirrored).filter_map(|m| {
-        let host = routing.host(&m.host)?;
-        host.cluster(host.host.destination_port(m.port, port), &m.subset).cloned()
-    });
-    let mirrors = mirrors.collect();
-    let (hash, set_cookie) = hash_key(shared, to, headers, &path);
-    let (target, original) = match rewrite(&route.rewrite, by, &path) {
-        Some(rewritten) => (Some(rewritten), Some(path.into_owned())),
-        None => (changed(path), None),
+    let Some(to) = cluster_of(&destination.host, destination.port, &destination.subset) else {
+        let (host, subset) = (&destination.host, &destination.subset);
+        let text = format!("cluster {host} {subset} does not exist: no such Service, port or subset\n");
+        return Decision::Reply(reply(&via, 503, Flag::NC, text));
     };
-    Decision::Forward(Plan { cluster: to.clone(), via: Some(via), hash, set_cookie, target, original, delay, mirrors })
+    let mirrored = route.mirrors.iter().filter(|m| shared.chance(m.percent));
+    let mirrors = mirrored.filter_map(|m| cluster_of(&m.host, m.port, &m.subset)).collect();
+    let (hash, set_cookie) = hash_key(shared, &to, view.headers, view.target);
+    let target = rewrite(&route.rewrite, by, view.target);
+    let original = target.is_some().then(|| view.target.to_owned());
+    let direction = Direction::Outbound;
+    Decision::Forward(Plan {
+        direction,
+        cluster: to,
+        via: Some(via),
+        hash,
+        set_cookie,
+        target,
+        original,
+        delay,
+        mirrors,
+    })
 }
 
 /// A path that is not as it came.
@@ -311,17 +199,18 @@ pub(crate) fn inward(
         // On the way out a client may name another Host to its proxy; here it would be read by an app, which may believe either.
         Ok(found) if found.authority_differs(target, host) => malformed("the target and Host name different hosts"),
         Ok(target) => match normalized(target.path) {
-            Some(path) => to_cluster(cluster, false, path),
+            Some(path) => to_cluster(cluster, Direction::Inbound, false, path),
             None => malformed("malformed path"),
         },
     }
 }
 
-fn to_cluster(cluster: Arc<LiveCluster>, connect: bool, path: Cow<'_, str>) -> Decision {
+fn to_cluster(cluster: Arc<LiveCluster>, direction: Direction, connect: bool, path: Cow<'_, str>) -> Decision {
     if connect {
         return Decision::Tunnel(cluster);
     }
     Decision::Forward(Plan {
+        direction,
         cluster,
         via: None,
         target: changed(path),
@@ -361,7 +250,7 @@ fn own_address(shared: &Shared, name: &str, port: u16) -> Option<Result<SocketAd
 mod tests {
     use super::*;
     use crate::sidecar::SidecarConfig;
-    use crate::table::{Cluster, Endpoint, Host, Protocol, ServicePort, TableUpdate};
+    use crate::table::{Cluster, Destination, Endpoint, Host, Protocol, Route, ServicePort, TableUpdate};
 
     /// A sidecar's state with one Service, split by weight over two subsets. No sockets.
     fn routed(v1: u32, v2: u32) -> Shared {
@@ -449,7 +338,7 @@ mod tests {
         for percent in [0_u32, 1, 5, 10, 25, 50, 75, 99, 100] {
             let shared = routed(percent, 100 - percent);
             let headers = http::HeaderMap::new();
-            let hits = (0..N).filter(|_| match decide(&shared, "GET", "http://app/x", None, &headers) {
+            let hits = (0..N).filter(|_| match decide(&shared, "GET", "http://app/x", None, None, &headers) {
                 Decision::Forward(plan) => plan.cluster.name.contains("|v1|"),
                 _ => panic!("not forwarded"),
             });

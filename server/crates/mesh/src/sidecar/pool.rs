@@ -3,7 +3,8 @@
 use crate::table::Limits;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// A cluster's limits and how near they are.
 #[derive(Default)]
@@ -30,6 +31,24 @@ impl Place {
         let most = most.unwrap_or(u32::MAX);
         of.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < most).then_some(n + 1)).ok()?;
         Some(Place(of.clone()))
+    }
+}
+
+/// A connection's places under its cluster's limits.
+pub(crate) struct Counted {
+    pub(crate) since: Instant,
+    pub(crate) requests: u32,
+    /// Of the request that it carries.
+    pub(crate) request: Option<Place>,
+    pub(crate) freed: Arc<Notify>,
+    /// The cluster's and the endpoint's, given back before anybody is told.
+    pub(crate) places: Option<(Place, Place)>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.places = None;
+        self.freed.notify_one();
     }
 }
 

@@ -1,96 +1,66 @@
-//! Answers of the sidecar's own.
+//! Answers of the sidecar's own, as they are written.
 
-use super::changes::change;
 use super::clock;
-use super::exchange::Downstream;
-use super::metrics::{Flag, Peer};
-use super::outbound::Via;
-use std::borrow::Cow;
+use super::decision::Reply;
+use super::flag::Flag;
+use super::header_list::{HeaderList, Lines};
+use super::header_ops::{Of, apply};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use std::io::Write;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// An answer of the sidecar's own.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) flag: Flag,
-    pub(crate) body: Cow<'static, str>,
-    pub(crate) location: Option<String>,
-    pub(crate) peer: Peer,
-    /// The route that was met: its changes to responses are made to this one, too.
-    pub(crate) via: Option<Via>,
-    /// Waited before it is given (fault injection).
-    pub(crate) delay: Option<Duration>,
-    /// The host that the table lacks, if that is the reason.
-    pub(crate) unknown: Option<Box<str>>,
+/// What of the text is sent.
+pub(crate) fn body_of(reply: &Reply, to_head: bool) -> &str {
+    if to_head { "" } else { said(reply) }
 }
 
-impl Reply {
-    pub(crate) fn empty(peer: Peer) -> Reply {
-        Reply::text(500, Flag::None, "", peer)
-    }
-
-    pub(crate) fn text(status: u16, flag: Flag, why: &'static str, peer: Peer) -> Reply {
-        Reply { status, flag, body: why.into(), location: None, peer, via: None, delay: None, unknown: None }
-    }
+fn said(reply: &Reply) -> &str {
+    if reply.status == 204 || reply.status == 304 { "" } else { &reply.body }
 }
 
-/// Writes it into `out`. `not_sent` tells the sidecar that asked that its request may be tried elsewhere.
-pub(crate) fn write_reply(
-    out: &mut Vec<u8>,
-    reply: &Reply,
-    to_head: bool,
-    close: bool,
-    old_keep_alive: bool,
-    not_sent: bool,
-) {
-    out.clear();
-    let reason = http::StatusCode::from_u16(reply.status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
-    let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", reply.status);
-    if let Some(location) = reply.location.as_deref().filter(|l| http::HeaderValue::from_str(l).is_ok()) {
-        let _ = write!(out, "location: {location}\r\n");
+/// Adds its headers. `of_stream`: HTTP/2 needs no length to say that there is no text.
+fn write_headers(to: &mut impl HeaderList, reply: &Reply, to_head: bool, of_stream: bool) {
+    if let Some(location) = reply.location.as_deref().filter(|l| HeaderValue::from_str(l).is_ok()) {
+        to.append("location", location.as_bytes());
     }
-    let body = if reply.status == 204 || reply.status == 304 { "" } else { &reply.body };
-    if !body.is_empty() {
-        out.extend_from_slice(b"content-type: text/plain\r\n");
+    let text = said(reply);
+    if !text.is_empty() {
+        to.append("content-type", b"text/plain");
     }
-    if reply.status != 204 && !(to_head && body.is_empty()) {
-        let _ = write!(out, "content-length: {}\r\n", body.len());
+    if reply.status != 204 && !((to_head || of_stream) && text.is_empty()) {
+        to.append("content-length", itoa::Buffer::new().format(text.len()).as_bytes());
     }
     if let Some(via) = &reply.via {
-        out.extend_from_slice(b"\r\n");
-        change(out, &via.response_changes());
-        out.truncate(out.len() - 2);
+        apply(to, &via.response_changes(), Of::Response);
     }
-    clock::push_date(out);
+    clock::with_date(|date| to.append("date", date));
     if reply.flag == Flag::UO {
-        out.extend_from_slice(b"x-envoy-overloaded: true\r\n");
+        to.append("x-envoy-overloaded", b"true");
     }
-    let connection = if close {
-        "connection: close\r\n"
-    } else if old_keep_alive {
-        "connection: keep-alive\r\n"
-    } else {
-        ""
-    };
-    let _ = write!(out, "server: envoy\r\n{}{connection}\r\n", if not_sent { "x-mesh-not-sent: 1\r\n" } else { "" });
-    if !to_head {
-        out.extend_from_slice(body.as_bytes());
+    to.append("server", b"envoy");
+    if reply.not_sent {
+        to.append("x-mesh-not-sent", b"1");
     }
 }
 
-/// Ends a connection so that the last answer is not lost to a reset: says that nothing more comes, and reads on for a moment.
-pub(crate) async fn linger(down: &mut Downstream) {
-    let stream = down.stream.get_mut();
-    let _ = stream.shutdown().await;
-    let mut sink = [0; 2048];
-    let drained = async {
-        for _ in 0..512 {
-            if !matches!(stream.read(&mut sink).await, Ok(n) if n > 0) {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
+/// Writes it as HTTP/1.1 into `out`.
+pub(crate) fn write_reply(out: &mut Vec<u8>, reply: &Reply, to_head: bool, close: bool, old_keep_alive: bool) {
+    out.clear();
+    let reason = StatusCode::from_u16(reply.status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
+    let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", reply.status);
+    let mut lines = Lines::behind(out);
+    write_headers(&mut lines, reply, to_head, false);
+    match (close, old_keep_alive) {
+        (true, _) => lines.append("connection", b"close"),
+        (_, true) => lines.append("connection", b"keep-alive"),
+        _ => {}
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body_of(reply, to_head).as_bytes());
+}
+
+/// Its status and headers, for hyper.
+pub(crate) fn reply_head(reply: &Reply, to_head: bool) -> (StatusCode, HeaderMap) {
+    let mut headers = HeaderMap::new();
+    write_headers(&mut headers, reply, to_head, true);
+    (StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers)
 }

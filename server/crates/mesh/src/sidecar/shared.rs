@@ -1,12 +1,12 @@
 //! What all connections of a sidecar share: cheap handles and numbers.
 
-use super::SidecarConfig;
 use super::access_log::Log;
 use super::balance::mix;
 use super::budget::Budget;
+use super::config::SidecarConfig;
 use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
 use super::routing::{LiveCluster, LiveHost, Maker, Routing, Upstreams};
-use super::seen::Ends;
+use super::tasks::Tasks;
 use super::wants::Wants;
 use crate::control::caller_name;
 use crate::table::TableUpdate;
@@ -16,8 +16,6 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// The state of a sidecar.
 pub(crate) struct Shared {
@@ -32,10 +30,8 @@ pub(crate) struct Shared {
     pub(crate) ready: AtomicBool,
     /// The pod is going: answers say `connection: close`, new connections are still taken.
     pub(crate) draining: AtomicBool,
-    /// Idle connections end now.
-    pub(crate) closing: CancellationToken,
-    /// Tunnels and HTTP/2 streams, which outlive the function that began them.
-    pub(crate) tasks: TaskTracker,
+    /// Tunnels and HTTP/2 streams, which outlive the function that began them; and the token that ends idle connections.
+    pub(crate) tasks: Tasks,
     /// Copies of requests that are under way (mirrors), and those there was no room for.
     pub(crate) copies: Arc<AtomicU32>,
     pub(crate) not_copied: AtomicU64,
@@ -52,8 +48,6 @@ pub(crate) struct Shared {
     pub(crate) wants: Wants,
     /// What this sidecar tells the next one about its pod.
     pub(crate) metadata: String,
-    /// Streams of HTTP/2 that this sidecar hands to its own listener in HTTP/1.1, by our end of the connection.
-    handed: Mutex<HashMap<SocketAddr, Ends>>,
     routing: RwLock<Arc<Routing>>,
     upstreams: Mutex<Upstreams>,
     /// The calling pod's own ports, as clusters of one endpoint.
@@ -112,8 +106,7 @@ impl Shared {
             }),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
-            closing: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
             copies: Arc::default(),
             not_copied: AtomicU64::new(0),
             http2: Arc::default(),
@@ -123,7 +116,6 @@ impl Shared {
             black_hole,
             wants: Wants::default(),
             metadata,
-            handed: Mutex::default(),
             routing: RwLock::default(),
             upstreams: Mutex::default(),
             own_ports: Mutex::default(),
@@ -188,15 +180,6 @@ impl Shared {
         is_found
     }
 
-    /// [`Shared::learn`] for the host of an authority, if the table lacks it.
-    pub(crate) async fn learn_authority(&self, authority: &str) {
-        if let Some((name, _)) = super::outbound::split_authority(authority)
-            && self.routing().resolve(&name).is_none()
-        {
-            self.learn(&name).await;
-        }
-    }
-
     /// Uniform over 64 bits.
     pub(crate) fn draw(&self) -> u64 {
         mix(self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
@@ -205,29 +188,6 @@ impl Shared {
     /// Whether something that happens to `percent` of requests happens to this one.
     pub(crate) fn chance(&self, percent: f64) -> bool {
         percent >= 100.0 || (self.draw() >> 11) as f64 / (1_u64 << 53) as f64 * 100.0 < percent
-    }
-
-    /// Whether the Service's port that an authority names speaks HTTP/2.
-    pub(crate) fn speaks_http2(&self, authority: &str) -> bool {
-        let Some((name, port)) = super::outbound::split_authority(authority) else { return false };
-        self.routing()
-            .resolve(&name)
-            .and_then(|host| host.cluster(port.unwrap_or(80), ""))
-            .is_some_and(|cluster| cluster.http2)
-    }
-
-    /// Tells who serves the connection that begins at `by` whose request it carries.
-    pub(crate) fn hand_over(&self, by: SocketAddr, of: Ends) {
-        self.handed().insert(by, of);
-    }
-
-    /// Whose request a connection from there carries, where it is not its own: who takes it over counts it, too.
-    pub(crate) fn take_over(&self, from: SocketAddr) -> Option<Ends> {
-        self.handed().remove(&from)
-    }
-
-    fn handed(&self) -> MutexGuard<'_, HashMap<SocketAddr, Ends>> {
-        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A port of the calling pod itself.

@@ -1,39 +1,50 @@
 //! Bytes both ways: CONNECT, and what follows `101 Switching Protocols`.
 
 use super::balance::choose;
-use super::exchange::Downstream;
-use super::metrics::Flag;
+use super::connection::Downstream;
+use super::flag::Flag;
 use super::routing::LiveCluster;
-use super::seen::Seen;
 use super::shared::Shared;
-use super::upstream::{CONNECT_TIME, Connection};
+use super::telemetry::Telemetry;
+use super::upstream::{CONNECT_TIMEOUT, Connection, InFlight, Terms};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 
 /// Connects to an endpoint of a Service and joins both sides. As with any TCP, VirtualServices' HTTP routes do not count.
-pub(crate) async fn connect(shared: &Shared, down: &mut Downstream, cluster: &LiveCluster, seen: &mut Seen<'_>) {
-    seen.peer = cluster.nobody;
-    let mut avoid = Vec::new();
-    for _ in 0..3 {
-        let Some(endpoint) = choose(cluster, shared.draw(), None, &avoid) else {
-            seen.answer(503, Flag::UH);
-            return refuse(down, "no healthy upstream").await;
-        };
-        seen.peer = endpoint.peer;
-        let timeout = cluster.policy.connect_timeout_ms.map_or(CONNECT_TIME, Duration::from_millis);
-        if let Ok(mut connection) = endpoint.upstream.acquire(true, timeout, Some(Instant::now() + timeout)).await {
-            let _in_flight = endpoint.upstream.begin();
-            seen.answer(200, Flag::None);
+pub(crate) async fn connect(shared: &Shared, down: &mut Downstream, cluster: &LiveCluster, telemetry: &mut Telemetry) {
+    match open(shared, cluster, telemetry).await {
+        Ok((mut connection, _in_flight)) => {
             if down.stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {
                 join(down, &mut connection).await;
             }
-            return;
+        }
+        Err(why) => refuse(down, why).await,
+    }
+}
+
+/// A connection for a tunnel, or what the client is told. Three endpoints are tried.
+pub(crate) async fn open(
+    shared: &Shared,
+    cluster: &LiveCluster,
+    telemetry: &mut Telemetry,
+) -> Result<(Connection, InFlight), &'static str> {
+    telemetry.peer = cluster.nobody;
+    let mut avoid = Vec::new();
+    for _ in 0..3 {
+        let Some(endpoint) = choose(cluster, shared.draw(), None, &avoid) else {
+            telemetry.answer(503, Flag::UH);
+            return Err("no healthy upstream");
+        };
+        telemetry.peer = endpoint.peer;
+        let timeout = cluster.policy.connect_timeout_ms.map_or(CONNECT_TIMEOUT, Duration::from_millis);
+        if let Ok(connection) = endpoint.upstream.acquire(Terms::fresh(timeout, Instant::now() + timeout)).await {
+            telemetry.answer(200, Flag::None);
+            return Ok((connection, InFlight::begin(&endpoint.upstream)));
         }
         avoid.push(endpoint.upstream.address());
     }
-    seen.answer(503, Flag::UF);
-    refuse(down, "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure")
-        .await;
+    telemetry.answer(503, Flag::UF);
+    Err("upstream connect error or disconnect/reset before headers. reset reason: remote connection failure")
 }
 
 /// Pumps until both sides have ended. Nobody knows where a tunnel could be cut: a sidecar that goes cuts it at the end of its drain.

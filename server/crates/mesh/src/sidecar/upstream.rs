@@ -2,7 +2,9 @@
 
 use super::config::Reach;
 use super::http1::Buffer;
-use super::pool::{Place, Pool};
+use super::multiplex::{Attempt, Lease, Multiplexed};
+use super::pool::{Counted, Place, Pool};
+use super::tasks::Tasks;
 use crate::table::Endpoint;
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +18,10 @@ use tokio::sync::Notify;
 /// An endpoint as a sidecar uses it. Outlives tables as long as one of them has it, and its connections with it.
 pub(crate) struct Upstream {
     pub(crate) endpoint: Endpoint,
+    /// Connections of HTTP/1.1 that nobody uses.
     idle: Mutex<Vec<Connection>>,
+    /// Connections of HTTP/2.
+    multiplexed: Arc<Multiplexed>,
     /// Requests under way, for least-request balancing.
     active: AtomicU32,
     /// Requests so far.
@@ -34,6 +39,24 @@ pub(crate) struct Upstream {
     freed: Arc<Notify>,
 }
 
+/// Under which terms a request wants a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    /// A kept one will not do.
+    pub(crate) fresh: bool,
+    /// Longest time to make one.
+    pub(crate) connect: Duration,
+    /// The request's own end.
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Terms {
+    /// For a connection of its own.
+    pub(crate) fn fresh(connect: Duration, deadline: Instant) -> Terms {
+        Terms { fresh: true, connect, deadline: Some(deadline) }
+    }
+}
+
 /// A connection to an endpoint.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
@@ -42,25 +65,7 @@ pub(crate) struct Connection {
     pub(crate) reused: bool,
     idle_since: Instant,
     /// Only where there are limits.
-    counted: Option<Counted>,
-}
-
-/// A connection's places under its cluster's limits.
-struct Counted {
-    since: Instant,
-    requests: u32,
-    /// Of the request that it carries.
-    request: Option<Place>,
-    freed: Arc<Notify>,
-    /// The cluster's and the endpoint's, given back before anybody is told.
-    places: Option<(Place, Place)>,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.places = None;
-        self.freed.notify_one();
-    }
+    pub(crate) counted: Option<Counted>,
 }
 
 /// Why there is no connection.
@@ -72,34 +77,37 @@ pub(crate) enum NoConnection {
     /// The request's time was over before there was one.
     #[error("too late")]
     TooLate,
+    /// The client left before there was one.
+    #[error("the client left")]
+    ClientLeft,
     /// It could not be made.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 /// Istio's default (`connectTimeout`).
-pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Kept this long without use; less than servers usually keep theirs, so that we are the first to close.
 const KEEP_IDLE: Duration = Duration::from_secs(15);
 /// Kept to one endpoint at most.
 const MAX_IDLE: usize = 512;
 
-/// Counts a stream of HTTP/2 as under way until dropped, with its connection's places.
-pub(crate) struct Held {
-    upstream: Arc<Upstream>,
-    _counted: Option<Counted>,
-}
+/// Counts a request as under way until dropped.
+pub(crate) struct InFlight(Arc<Upstream>);
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.upstream.active.fetch_sub(1, Ordering::Relaxed);
+impl InFlight {
+    pub(crate) fn begin(upstream: &Arc<Upstream>) -> InFlight {
+        upstream.active.fetch_add(1, Ordering::Relaxed);
+        upstream.total.fetch_add(1, Ordering::Relaxed);
+        InFlight(upstream.clone())
+    }
+
+    pub(crate) fn upstream(&self) -> &Arc<Upstream> {
+        &self.0
     }
 }
 
-/// Counts a request as under way until dropped.
-pub(crate) struct InFlight<'u>(&'u Upstream);
-
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.active.fetch_sub(1, Ordering::Relaxed);
     }
@@ -112,9 +120,11 @@ impl Upstream {
 
     /// An endpoint under a cluster's limits.
     pub(crate) fn pooled(endpoint: Endpoint, pool: Option<Arc<Pool>>, reach: Option<Reach>) -> Upstream {
+        let freed: Arc<Notify> = Arc::default();
         Upstream {
             endpoint,
             idle: Mutex::default(),
+            multiplexed: Multiplexed::new(freed.clone()),
             active: AtomicU32::new(0),
             total: AtomicU64::new(0),
             gone: AtomicBool::new(false),
@@ -122,7 +132,7 @@ impl Upstream {
             reach,
             open: Arc::default(),
             waiting: Arc::default(),
-            freed: Arc::default(),
+            freed,
         }
     }
 
@@ -139,37 +149,20 @@ impl Upstream {
         self.active.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn begin(&self) -> InFlight<'_> {
-        self.active.fetch_add(1, Ordering::Relaxed);
-        self.total.fetch_add(1, Ordering::Relaxed);
-        InFlight(self)
-    }
-
-    /// A connection for one request: a kept one unless `fresh`, else a new one, made within `timeout`; where there are limits it may have
-    /// to wait for one, until `deadline`.
-    pub(crate) async fn acquire(
-        &self,
-        fresh: bool,
-        timeout: Duration,
-        deadline: Option<Instant>,
-    ) -> Result<Connection, NoConnection> {
+    /// A connection for one request of HTTP/1.1: a kept one or a new one; where there are limits it may have to wait for one.
+    pub(crate) async fn acquire(&self, terms: Terms) -> Result<Connection, NoConnection> {
         let Some(pool) = &self.pool else {
-            return match if fresh { None } else { self.checkout() } {
+            return match if terms.fresh { None } else { self.checkout() } {
                 Some(kept) => Ok(kept),
                 None => {
-                    let left = deadline.map_or(timeout, |d| d.saturating_duration_since(Instant::now()).min(timeout));
-                    Ok(self.connect(left).await?)
+                    let left = terms.deadline.map(|d| d.saturating_duration_since(Instant::now()));
+                    let stream = self.connect(left.map_or(terms.connect, |left| left.min(terms.connect))).await?;
+                    Ok(Connection::new(stream, None))
                 }
             };
         };
         let under_way = pool.request().ok_or(NoConnection::Overflow)?;
-        let limited = self.limited(pool, fresh, timeout);
-        let mut connection = match deadline {
-            Some(deadline) => {
-                tokio::time::timeout_at(deadline.into(), limited).await.map_err(|_| NoConnection::TooLate)??
-            }
-            None => limited.await?,
-        };
+        let mut connection = before(terms.deadline, || NoConnection::TooLate, self.limited(pool, terms)).await?;
         if let Some(counted) = &mut connection.counted {
             counted.request = Some(under_way);
             counted.requests += 1;
@@ -178,8 +171,8 @@ impl Upstream {
     }
 
     /// As Envoy's pools do: who comes when others wait, waits behind them.
-    async fn limited(&self, pool: &Pool, fresh: bool, timeout: Duration) -> Result<Connection, NoConnection> {
-        let kept = || if fresh { None } else { self.checkout() };
+    async fn limited(&self, pool: &Pool, terms: Terms) -> Result<Connection, NoConnection> {
+        let kept = || if terms.fresh { None } else { self.checkout() };
         if self.waiting.load(Ordering::Acquire) == 0
             && let Some(connection) = kept()
         {
@@ -192,33 +185,80 @@ impl Upstream {
             if let Some(connection) = kept() {
                 return Ok(connection);
             }
-            if fresh {
+            if terms.fresh {
                 // Kept connections hold places, and this request cannot use them.
                 self.idle().clear();
             }
-            if let Some(here) = Place::take(&self.open, None)
-                && let Some(place) = pool.connection(self.open.load(Ordering::Acquire) == 1)
-            {
-                let mut connection = self.connect(timeout).await?;
-                let places = Some((place, here));
-                connection.counted = Some(Counted {
-                    since: Instant::now(),
-                    requests: 0,
-                    request: None,
-                    freed: self.freed.clone(),
-                    places,
-                });
-                return Ok(connection);
+            if let Some(counted) = self.place_of_connection(pool) {
+                return Ok(Connection::new(self.connect(terms.connect).await?, Some(counted)));
             }
             freed.await;
         }
     }
 
-    /// Takes a connection apart for one stream, which outlives the function that began it.
-    pub(crate) fn hold(self: &Arc<Upstream>, connection: Connection) -> (TcpStream, Held) {
-        self.active.fetch_add(1, Ordering::Relaxed);
-        let Connection { stream, counted, .. } = connection;
-        (stream, Held { upstream: self.clone(), _counted: counted })
+    /// A new connection's places; `None` where a limit is reached.
+    fn place_of_connection(&self, pool: &Pool) -> Option<Counted> {
+        let here = Place::take(&self.open, None)?;
+        let place = pool.connection(self.open.load(Ordering::Acquire) == 1)?;
+        let places = Some((place, here));
+        Some(Counted { since: Instant::now(), requests: 0, request: None, freed: self.freed.clone(), places })
+    }
+
+    /// A stream's place on a connection of HTTP/2: of an open one that has room, or a new one; where there are limits it may have to wait.
+    pub(crate) async fn stream(self: &Arc<Upstream>, tasks: &Tasks, terms: Terms) -> Result<Lease, NoConnection> {
+        let request = match &self.pool {
+            Some(pool) => Some(pool.request().ok_or(NoConnection::Overflow)?),
+            None => None,
+        };
+        let late = || match self.pool {
+            Some(_) => NoConnection::TooLate,
+            // It is the connection that was too late.
+            None => io::Error::from(io::ErrorKind::TimedOut).into(),
+        };
+        let mut lease = before(terms.deadline, late, self.leased(tasks, terms)).await?;
+        lease.request = request;
+        Ok(lease)
+    }
+
+    async fn leased(self: &Arc<Upstream>, tasks: &Tasks, terms: Terms) -> Result<Lease, NoConnection> {
+        let open = || self.multiplexed.lease(self.keep(), self.pool.as_deref());
+        if let Some(lease) = open().filter(|_| !terms.fresh) {
+            return Ok(lease);
+        }
+        let _pending = match &self.pool {
+            Some(pool) => Some(pool.pending().ok_or(NoConnection::Overflow)?),
+            None => None,
+        };
+        loop {
+            let freed = self.freed.notified();
+            match self.begin_connection(tasks, terms.connect) {
+                Attempt::Own(own) => {
+                    let made = own.await.unwrap_or_else(|_| Err(io::ErrorKind::ConnectionAborted.into()));
+                    return Ok(made?);
+                }
+                Attempt::Other(mut made) => {
+                    let made = made.wait_for(Option::is_some).await.ok().and_then(|made| *made);
+                    made.unwrap_or(Err(io::ErrorKind::ConnectionAborted)).map_err(io::Error::from)?;
+                }
+                Attempt::Limit => freed.await,
+            }
+            if let Some(lease) = open() {
+                return Ok(lease);
+            }
+        }
+    }
+
+    /// Joins the attempt to make a connection of HTTP/2, or begins one.
+    fn begin_connection(self: &Arc<Upstream>, tasks: &Tasks, timeout: Duration) -> Attempt {
+        let places = || match &self.pool {
+            Some(pool) => self.place_of_connection(pool).map(Some),
+            None => Some(None),
+        };
+        let connect = || {
+            let upstream = self.clone();
+            async move { upstream.connect(timeout).await }
+        };
+        self.multiplexed.join_or_begin(tasks, places, connect)
     }
 
     /// A kept connection that the other side has not closed; the one used last, because it is the least likely to be.
@@ -232,7 +272,7 @@ impl Upstream {
     }
 
     /// Opens a connection. A service of the host that has the address as well is nobody.
-    async fn connect(&self, timeout: Duration) -> io::Result<Connection> {
+    async fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
         let connecting = async {
             match &self.reach {
                 Some(reach) if !reach.allows(self.address()).await => Err(io::ErrorKind::ConnectionRefused.into()),
@@ -242,7 +282,7 @@ impl Upstream {
         let stream =
             tokio::time::timeout(timeout, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, buffer: Buffer::default(), reused: false, idle_since: Instant::now(), counted: None })
+        Ok(stream)
     }
 
     /// Keeps a connection whose last response was read to its end.
@@ -273,12 +313,14 @@ impl Upstream {
     pub(crate) fn retire(&self) {
         self.gone.store(true, Ordering::Relaxed);
         self.idle().clear();
+        self.multiplexed.retire();
     }
 
     /// Closes what has been idle for long.
     pub(crate) fn sweep(&self) {
         let longest = self.keep();
         self.idle().retain(|c| c.idle_since.elapsed() < longest);
+        self.multiplexed.sweep(longest);
     }
 
     /// How long a connection is kept without use.
@@ -288,7 +330,7 @@ impl Upstream {
 
     /// Connections that are kept.
     pub(crate) fn kept(&self) -> usize {
-        self.idle().len()
+        self.idle().len() + self.multiplexed.idle()
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
@@ -296,7 +338,23 @@ impl Upstream {
     }
 }
 
+/// Waits for a connection until the request's own end.
+async fn before<T>(
+    deadline: Option<Instant>,
+    late: impl FnOnce() -> NoConnection,
+    connecting: impl Future<Output = Result<T, NoConnection>>,
+) -> Result<T, NoConnection> {
+    match deadline {
+        Some(at) => tokio::time::timeout_at(at.into(), connecting).await.map_err(|_| late())?,
+        None => connecting.await,
+    }
+}
+
 impl Connection {
+    pub(crate) fn new(stream: TcpStream, counted: Option<Counted>) -> Connection {
+        Connection { stream, buffer: Buffer::default(), reused: false, idle_since: Instant::now(), counted }
+    }
+
     /// Asks the kernel, not the runtime: its event may not have been looked at yet. Anything readable on an idle connection, its end
     /// or unasked bytes, makes it useless.
     fn is_fresh(&self, longest: Duration) -> bool {

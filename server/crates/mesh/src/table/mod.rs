@@ -4,6 +4,7 @@
 
 mod build;
 mod duration;
+mod input;
 mod matches;
 mod pattern;
 mod pick;
@@ -14,7 +15,7 @@ mod route;
 mod routes;
 mod rules;
 
-pub use build::{MeshInput, Report};
+pub use input::{MeshInput, Report};
 pub use matches::{Headers, Match, RequestView, StringMatch};
 pub use pattern::Pattern;
 pub use pick::{Matched, pick_weighted, route_for};

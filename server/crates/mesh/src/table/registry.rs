@@ -1,6 +1,6 @@
 //! Services and EndpointSlices → hosts with their clusters.
 
-use super::build::{MeshInput, service_name};
+use super::input::{MeshInput, service_name};
 use super::rules::{Rule, Rules};
 use super::{Cluster, Endpoint, Host, Protocol, ServicePort};
 use crate::json::{label, list, meta, text};

@@ -2,9 +2,9 @@
 
 mod http_route;
 
-use super::build::{MeshInput, Report, Reporter, by_age, full_name};
+use super::input::{MeshInput, Report, Reporter, by_age, full_name};
 use super::rules::not_exported;
-use super::{Action, Host, Protocol, Route};
+use super::{Action, Host, Route};
 use crate::json::{list, meta, texts};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -46,15 +46,11 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
         report.add("Invalid", format!("no route of this object is used: {why}"));
         return;
     }
-    let read: Vec<(usize, Route)> = list(spec, "http")
+    let routes: Vec<Route> = list(spec, "http")
         .iter()
         .enumerate()
-        .filter_map(|(i, r)| Some((i, http_route::read(r, &format!("spec.http[{i}]"), namespace, report)?)))
+        .filter_map(|(i, r)| http_route::read(r, &format!("spec.http[{i}]"), namespace, report))
         .collect();
-    for (number, route) in &read {
-        check_http2(&format!("spec.http[{number}]"), route, hosts, report);
-    }
-    let routes: Vec<Route> = read.into_iter().map(|(_, route)| route).collect();
     check_destinations(&routes, hosts, report);
     for (name, wild) in named {
         let suffix = name.trim_start_matches('*');
@@ -84,24 +80,6 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
                 }
             }
         }
-    }
-}
-
-/// Names what is not done for ports of HTTP/2: a stream to one is not copied, and a copy is never one.
-fn check_http2(path: &str, route: &Route, hosts: &BTreeMap<String, Host>, report: &mut Reporter<'_>) {
-    let speaks = |name: &str, port: Option<u16>| {
-        let ports = hosts.get(name).map_or(&[][..], |host| &host.ports);
-        ports.iter().any(|p| p.protocol == Protocol::Http2 && port.is_none_or(|port| p.port == port))
-    };
-    let destinations = if let Action::Forward(all) = &route.action { all.as_slice() } else { &[] };
-    let to = destinations.iter().find(|d| speaks(&d.host, d.port)).map(|d| &d.host);
-    let copied = to.filter(|_| !route.mirrors.is_empty()).or(route
-        .mirrors
-        .iter()
-        .find(|m| speaks(&m.host, m.port))
-        .map(|m| &m.host));
-    if let Some(host) = copied {
-        report.unsupported(&format!("{path}.mirror (a port of {host} speaks HTTP/2)"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! DestinationRules → subsets and traffic policies by host.
 
-use super::build::{MeshInput, Report, Reporter, by_age, full_name};
+use super::input::{MeshInput, Report, Reporter, by_age, full_name};
 use super::{Balance, HashCookie, Limits, Outlier, Policy, duration_ms};
 use crate::json::{fields, list, meta, present, text};
 use serde_json::Value;
@@ -65,7 +65,7 @@ pub(super) fn subsets(input: &MeshInput, reports: &mut Vec<Report>) -> Rules {
         not_exported(spec, &mut report);
         let matches_service =
             |name: &str| host == name || host.strip_prefix('*').is_some_and(|suffix| name.ends_with(suffix));
-        let services = input.services.iter().map(|s| super::build::service_name(meta(s, "name"), meta(s, "namespace")));
+        let services = input.services.iter().map(|s| super::input::service_name(meta(s, "name"), meta(s, "namespace")));
         let hosts: Vec<String> = services.filter(|name| matches_service(name)).collect();
         if hosts.is_empty() {
             report.add("HostNotFound", format!("host {host} is no Service of the registry"));

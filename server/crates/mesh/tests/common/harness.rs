@@ -161,6 +161,45 @@ async fn app_connection(
     }
 }
 
+/// Passes connections on to an app, and counts them.
+pub struct Relay {
+    pub address: SocketAddr,
+    pub connections: Arc<AtomicU64>,
+    /// Ends those that are open.
+    pub cut: Arc<tokio::sync::Notify>,
+    _tasks: JoinSet<()>,
+}
+
+impl Relay {
+    pub async fn start(to: SocketAddr) -> Relay {
+        let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
+        let (address, connections, cut) = (listener.local_addr().unwrap(), Arc::default(), Arc::default());
+        let (counter, ends): (Arc<AtomicU64>, Arc<tokio::sync::Notify>) = (Arc::clone(&connections), Arc::clone(&cut));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let ends = ends.clone();
+                open.spawn(async move {
+                    let mut app = TcpStream::connect(to).await.unwrap();
+                    stream.set_nodelay(true).unwrap();
+                    app.set_nodelay(true).unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut stream, &mut app) => {}
+                        () = ends.notified() => {}
+                    }
+                });
+            }
+        });
+        Relay { address, connections, cut, _tasks: tasks }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
 /// A control plane and one sidecar.
 pub struct Mesh {
     pub control: Control,
@@ -227,6 +266,13 @@ impl Mesh {
             .await
             .ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"))
             .await
+    }
+
+    /// Waits until so many connections to upstreams are kept without use.
+    pub async fn keeps(&self, connections: usize) {
+        let line = format!("::cx_idle::{connections}\n");
+        let kept = async { while !self.page(self.ports.admin, "/clusters").await.text().contains(&line) {} };
+        tokio::time::timeout(PATIENCE, kept).await.expect(&line);
     }
 
     pub async fn dump(&self) -> Value {

@@ -14,6 +14,11 @@ pub type Version<'a> = (&'a str, SocketAddr);
 
 /// Service `flaskapp` in `istio-app` with one ready pod for each version given, subsets v1 and v2, and no route.
 pub fn input(revision: u64, versions: &[Version<'_>]) -> MeshInput {
+    input_of("http", revision, versions)
+}
+
+/// The same with another name of the port, which says what is spoken there.
+pub fn input_of(port: &str, revision: u64, versions: &[Version<'_>]) -> MeshInput {
     let pods = versions.iter().enumerate().map(|(i, (version, _))| {
         Arc::new(json!({"metadata": {"name": format!("flaskapp-{version}-abc-{i}"), "namespace": "istio-app",
             "labels": {"app": "flaskapp", "version": version, "pod-template-hash": "abc"},
@@ -30,10 +35,10 @@ pub fn input(revision: u64, versions: &[Version<'_>]) -> MeshInput {
     // A slice has one list of ports: endpoints that differ in it stand in slices of their own.
     let slices = versions.iter().zip(endpoints).enumerate().map(|(i, ((_, at), endpoint))| {
         Arc::new(json!({"metadata": {"name": format!("flaskapp-{i}"), "namespace": "istio-app", "labels": {"kubernetes.io/service-name": "flaskapp"}},
-                        "addressType": "IPv4", "endpoints": [endpoint], "ports": [{"name": "http", "port": at.port()}]}))
+                        "addressType": "IPv4", "endpoints": [endpoint], "ports": [{"name": port, "port": at.port()}]}))
     });
     MeshInput {
-        services: vec![service("istio-app", "flaskapp", json!([{"name": "http", "port": 7777}]))],
+        services: vec![service("istio-app", "flaskapp", json!([{"name": port, "port": 7777}]))],
         endpoint_slices: slices.collect(),
         pods: pods.collect(),
         destination_rules: vec![rule(json!({"host": "flaskapp", "subsets": [

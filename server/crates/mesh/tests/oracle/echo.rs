@@ -3,7 +3,7 @@
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -42,7 +42,8 @@ impl Echo {
                 let book = book.clone();
                 connections.spawn(async move {
                     let service = hyper::service::service_fn(move |request| answer(version, book.clone(), request));
-                    let _ = hyper::server::conn::http1::Builder::new()
+                    // HTTP/2 where the connection begins with its preface.
+                    let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
                 });
@@ -72,7 +73,7 @@ async fn answer(
     let arrived = Arrived {
         version,
         line: format!("{} {target}", head.method),
-        host: header("host"),
+        host: head.uri.authority().map_or_else(|| header("host"), ToString::to_string),
         headers,
         body: String::from_utf8_lossy(&body).into_owned(),
     };
@@ -105,6 +106,8 @@ async fn answer(
             _ => {}
         }
     }
-    let text = format!("{version} {target}");
+    // hyper leaves a body out where HTTP/1.1 has none; in HTTP/2 it would be malformed.
+    let has_none = head.version == hyper::Version::HTTP_2 && (head.method == "HEAD" || [204, 304].contains(&status));
+    let text = if has_none { String::new() } else { format!("{version} {target}") };
     Ok(response.status(status).body(Full::from(text)).unwrap())
 }

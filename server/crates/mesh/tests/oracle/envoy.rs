@@ -1,5 +1,7 @@
 //! A real Envoy, started on free ports with a configuration of ours, ended with the test.
 
+use crate::client::{Version, ask};
+use crate::common::harness::Answer;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -46,11 +48,11 @@ impl Envoy {
             Envoy { _child: child, folder, admin: "127.0.0.1:0".parse().unwrap(), listeners: BTreeMap::new() };
         envoy.admin = envoy.wait("its admin address", || read_address(&address)).await;
         let deadline = Instant::now() + PATIENCE;
-        while super::ask(envoy.admin, "GET /ready HTTP/1.1\r\nhost: a\r\n\r\n").await.is_none_or(|a| a.status != 200) {
+        while get(envoy.admin, "/ready").await.is_none_or(|a| a.status != 200) {
             assert!(Instant::now() < deadline, "Envoy does not get ready: {}", envoy.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let page = super::ask(envoy.admin, "GET /listeners?format=json HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let page = get(envoy.admin, "/listeners?format=json").await.unwrap();
         let all: Value = serde_json::from_slice(&page.body).unwrap();
         for listener in all["listener_statuses"].as_array().unwrap() {
             let at = &listener["local_address"]["socket_address"];
@@ -77,6 +79,11 @@ impl Envoy {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
+}
+
+/// A page of its admin port.
+async fn get(at: SocketAddr, path: &str) -> Option<Answer> {
+    ask(at, Version::Http1, &format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"), "", false).await
 }
 
 fn read_address(file: &Path) -> Option<SocketAddr> {

@@ -3,6 +3,7 @@
 //! Where they differ ours is wrong. What is not compared, and why, stands in [`forgiven`].
 
 mod cases;
+mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod echo;
@@ -10,7 +11,8 @@ mod envoy;
 mod render;
 
 use cases::{Check, Group, Row};
-use common::harness::{Answer, Client, Mesh, PATIENCE};
+use client::{Kept, Version, ask, says};
+use common::harness::{Answer, Client, Mesh};
 use echo::{Arrived, Book, Echo};
 use envoy::Envoy;
 use mesh::{MeshInput, RouteTable};
@@ -20,64 +22,32 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
-
-/// One request on a connection of its own; `None` where there is no answer.
-async fn ask(to: SocketAddr, request: &str) -> Option<Answer> {
-    ask_in(to, &[request]).await
-}
-
-/// The same in pieces, which come one after the other: longer apart than the timeouts of the routes that are asked so.
-async fn ask_in(to: SocketAddr, pieces: &[&str]) -> Option<Answer> {
-    tokio::net::TcpStream::connect(to).await.ok()?;
-    let mut client = Client::connect(to).await;
-    let (request, before) = pieces.split_last()?;
-    for piece in before {
-        client.stream.write_all(piece.as_bytes()).await.ok()?;
-        tokio::time::sleep(Duration::from_millis(750)).await;
-    }
-    let mut answer = tokio::time::timeout(PATIENCE, client.try_ask(request)).await.ok()??;
-    if answer.header("transfer-encoding").is_some() {
-        answer.body = unchunked(&answer.body);
-    }
-    Some(answer)
-}
-
-fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
-    let mut all = Vec::new();
-    while let Some(at) = bytes.windows(2).position(|w| w == b"\r\n") {
-        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..at]).unwrap(), 16).unwrap();
-        if size == 0 {
-            break;
-        }
-        all.extend_from_slice(&bytes[at + 2..at + 2 + size]);
-        bytes = &bytes[at + 4 + size..];
-    }
-    all
-}
 
 /// Both proxies on the same routes and upstreams.
 struct Pair {
     mesh: Mesh,
     envoy: Envoy,
     book: Book,
+    /// What the clients speak.
+    client: Version,
     _upstreams: Vec<Echo>,
 }
 
 impl Pair {
-    async fn start(groups: &[Group]) -> Pair {
+    /// With clients and upstreams that speak so.
+    async fn start(groups: &[Group], client: Version, upstream: Version) -> Pair {
         let book = Book::default();
         let mut upstreams = Vec::new();
         for version in ["v1", "v2", "v3"] {
             upstreams.push(Echo::start(version, book.clone()).await);
         }
-        let input = input(groups, &upstreams);
+        let input = input(groups, &upstreams, upstream);
         let (table, reports) = RouteTable::build(&input);
         let told: Vec<_> = reports.iter().filter(|r| r.reason != "SubsetMissing").collect();
         assert!(told.is_empty(), "{told:?}");
         let envoy = Envoy::start(&render::bootstrap(&table, "istio-app")).await;
         let mesh = Mesh::start(input).await;
-        Pair { mesh, envoy, book, _upstreams: upstreams }
+        Pair { mesh, envoy, book, client, _upstreams: upstreams }
     }
 
     fn addresses(&self, port: u16) -> [(&'static str, SocketAddr); 2] {
@@ -103,7 +73,11 @@ impl Pair {
 }
 
 /// A Service for each group, all of them with the same three pods.
-fn input(groups: &[Group], upstreams: &[Echo]) -> MeshInput {
+fn input(groups: &[Group], upstreams: &[Echo], speak: Version) -> MeshInput {
+    let [port, web] = match speak {
+        Version::Http1 => ["http", "http-web"],
+        Version::Http2 => ["http2", "http2-web"],
+    };
     let mut input = MeshInput { revision: 1, ..MeshInput::default() };
     for (number, echo) in upstreams.iter().enumerate() {
         let version = format!("v{}", number + 1);
@@ -114,7 +88,7 @@ fn input(groups: &[Group], upstreams: &[Echo]) -> MeshInput {
                 "addressType": "IPv4",
                 "endpoints": [{"addresses": [echo.address.ip().to_string()], "conditions": {"ready": true},
                                "targetRef": {"kind": "Pod", "name": version, "namespace": "istio-app"}}],
-                "ports": [{"name": "http", "port": echo.address.port()}, {"name": "http-web", "port": echo.address.port()}]})));
+                "ports": [{"name": port, "port": echo.address.port()}, {"name": web, "port": echo.address.port()}]})));
         }
     }
     // An address where nobody listens.
@@ -128,12 +102,12 @@ fn input(groups: &[Group], upstreams: &[Echo]) -> MeshInput {
             input.endpoint_slices.push(Arc::new(json!({
                 "metadata": {"name": format!("{name}-closed"), "namespace": "istio-app", "labels": {"kubernetes.io/service-name": name}},
                 "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": true}, "targetRef": {"kind": "Pod", "name": "closed", "namespace": "istio-app"}}],
-                "ports": [{"name": "http", "port": closed.port()}]})));
+                "ports": [{"name": port, "port": closed.port()}]})));
         }
         input.services.push(common::service(
             "istio-app",
             name,
-            json!([{"name": "http", "port": 7777}, {"name": "http-web", "port": 80}]),
+            json!([{"name": port, "port": 7777}, {"name": web, "port": 80}]),
         ));
         let subset = |version: &str| json!({"name": version, "labels": {"version": version}});
         let mut rule = json!({"host": name, "subsets": [subset("v1"), subset("v2"), subset("v3"), subset("none"), subset("closed")]});
@@ -230,6 +204,7 @@ fn tell(row: &Row, answer: &Answer, arrived: &[Arrived]) -> Story {
     }
 }
 
+/// The head of a row's request.
 fn wire(row: &Row, host: &str, port: u16, case: &str) -> String {
     let (method, target) = row.line.split_once(' ').unwrap();
     let authority = match row.headers.iter().find(|(n, _)| *n == "host") {
@@ -244,7 +219,7 @@ fn wire(row: &Row, host: &str, port: u16, case: &str) -> String {
     if !row.body.is_empty() {
         let _ = write!(text, "content-length: {}\r\n", row.body.len());
     }
-    format!("{text}\r\n{}", row.body)
+    text + "\r\n"
 }
 
 /// One row, as a list of what is wrong with it.
@@ -256,10 +231,8 @@ async fn check(pair: &Pair, group: &Group, number: usize, row: &Row) -> Vec<Stri
             let mut stories = Vec::new();
             for (who, to) in pair.addresses(row.port) {
                 let case = format!("{}-{number}-{who}", group.host);
-                let request = wire(row, group.host, row.port, &case);
-                let (head, body) = request.split_at(if row.late_body { request.len() - row.body.len() } else { 0 });
-                let pieces = [head, body];
-                let Some(answer) = ask_in(to, &pieces[usize::from(!row.late_body)..]).await else {
+                let head = wire(row, group.host, row.port, &case);
+                let Some(answer) = ask(to, pair.client, &head, row.body, row.late_body).await else {
                     wrong.push(format!("{name}: {who} gives no answer"));
                     continue;
                 };
@@ -282,9 +255,9 @@ async fn check(pair: &Pair, group: &Group, number: usize, row: &Row) -> Vec<Stri
                 let case = format!("{}-{number}-{who}", group.host);
                 let timed = expected.iter().any(|(label, _)| *label == "slow");
                 let shares = if timed {
-                    delays(row, group.host, to, &case, *times).await
+                    delays(pair.client, row, group.host, to, &case, *times).await
                 } else {
-                    shares(row, group.host, to, &case, *times).await
+                    shares(pair.client, row, group.host, to, &case, *times).await
                 };
                 let mut copies = 0;
                 if expected.iter().any(|(l, _)| *l == "shadow") {
@@ -307,7 +280,8 @@ async fn check(pair: &Pair, group: &Group, number: usize, row: &Row) -> Vec<Stri
         }
         Check::OneOf(times) => {
             for (who, to) in pair.addresses(row.port) {
-                let all = shares(row, group.host, to, &format!("{}-{number}-{who}", group.host), *times).await;
+                let case = format!("{}-{number}-{who}", group.host);
+                let all = shares(pair.client, row, group.host, to, &case, *times).await;
                 if !all.iter().any(|(label, n)| label.starts_with('v') && n == times) {
                     wrong.push(format!("{name}: {who} spreads over {all:?}"));
                 }
@@ -322,7 +296,8 @@ async fn check(pair: &Pair, group: &Group, number: usize, row: &Row) -> Vec<Stri
                         let line = wire(row, group.host, row.port, &case)
                             .replace("\r\nx-case", &format!("\r\n{}\r\nx-case", header.replace('#', &key.to_string())));
                         let line = line.replace("%23", &key.to_string());
-                        assert_eq!(ask(to, &line).await.unwrap().status, 200, "{name}: {who}");
+                        let answer = ask(to, pair.client, &line, row.body, false).await.unwrap();
+                        assert_eq!(answer.status, 200, "{name}: {who}");
                     }
                     let hit: std::collections::BTreeSet<_> = pair.arrived(&case).iter().map(|a| a.version).collect();
                     if hit.len() != 1 {
@@ -340,14 +315,18 @@ async fn check(pair: &Pair, group: &Group, number: usize, row: &Row) -> Vec<Stri
 }
 
 /// How often each version answered, or each status where none did.
-async fn shares(row: &Row, host: &str, to: SocketAddr, case: &str, times: usize) -> BTreeMap<String, usize> {
+async fn shares(
+    client: Version,
+    row: &Row,
+    host: &str,
+    to: SocketAddr,
+    case: &str,
+    times: usize,
+) -> BTreeMap<String, usize> {
     let mut all = BTreeMap::new();
-    let mut client = Client::connect(to).await;
+    let mut client = Kept::connect(to, client).await.unwrap();
     for _ in 0..times {
-        let answer = client.ask(&wire(row, host, row.port, case)).await;
-        if answer.header("connection") == Some("close") {
-            client = Client::connect(to).await;
-        }
+        let answer = client.ask(&wire(row, host, row.port, case), row.body, false).await.unwrap();
         *all.entry(label(&answer)).or_default() += 1;
     }
     all
@@ -358,14 +337,21 @@ fn label(answer: &Answer) -> String {
 }
 
 /// The same with all requests at once, and how many of them were `slow`: delayed on purpose, by more than a busy machine delays.
-async fn delays(row: &Row, host: &str, to: SocketAddr, case: &str, times: usize) -> BTreeMap<String, usize> {
+async fn delays(
+    client: Version,
+    row: &Row,
+    host: &str,
+    to: SocketAddr,
+    case: &str,
+    times: usize,
+) -> BTreeMap<String, usize> {
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..times {
-        let request = wire(row, host, row.port, case);
+        let (head, body) = (wire(row, host, row.port, case), row.body);
         asking.spawn(async move {
-            let mut client = Client::connect(to).await;
+            let mut client = Kept::connect(to, client).await.unwrap();
             let began = Instant::now();
-            let answer = client.ask(&request).await;
+            let answer = client.ask(&head, body, false).await.unwrap();
             (label(&answer), began.elapsed() >= cases::DELAY)
         });
     }
@@ -378,15 +364,14 @@ async fn delays(row: &Row, host: &str, to: SocketAddr, case: &str, times: usize)
     all
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_sidecar_answers_as_envoy_does() {
+/// Every row that such clients can say, answered alike.
+async fn compare(client: Version, upstream: Version) {
     let groups = cases::groups();
-    let rows: usize = groups.iter().map(|g| g.rows.len()).sum();
-    assert!(rows >= 150, "only {rows} rows");
-    let pair = Pair::start(&groups).await;
-    let mut wrong = Vec::new();
+    let pair = Pair::start(&groups, client, upstream).await;
+    let (mut rows, mut wrong) = (0, Vec::new());
     for group in &groups {
-        for (number, row) in group.rows.iter().enumerate() {
+        for (number, row) in group.rows.iter().enumerate().filter(|(_, row)| says(client, row.line, &row.headers)) {
+            rows += 1;
             let began = Instant::now();
             wrong.extend(check(&pair, group, number, row).await);
             if began.elapsed() > Duration::from_secs(2) {
@@ -394,9 +379,30 @@ async fn our_sidecar_answers_as_envoy_does() {
             }
         }
     }
+    assert!(rows >= 150, "only {rows} rows");
     let log = pair.envoy.log();
     pair.end().await;
     assert!(wrong.is_empty(), "{} of {rows} rows differ:\n{}\n{log}", wrong.len(), wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_sidecar_answers_as_envoy_does() {
+    compare(Version::Http1, Version::Http1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_http1_to_an_app_of_http2_are_answered_as_by_envoy() {
+    compare(Version::Http1, Version::Http2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_to_an_app_of_http1_are_answered_as_by_envoy() {
+    compare(Version::Http2, Version::Http1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_to_an_app_of_http2_are_answered_as_by_envoy() {
+    compare(Version::Http2, Version::Http2).await;
 }
 
 /// So many requests at once, but for the first ones, which are under way when the others come: while a connection is made, requests count
@@ -433,7 +439,7 @@ async fn at_once(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_of_connections_hold_as_envoys() {
     let groups = cases::limited();
-    let pair = Pair::start(&groups).await;
+    let pair = Pair::start(&groups, Version::Http1, Version::Http1).await;
     let mut wrong = Vec::new();
     for group in &groups {
         // Some connections are kept from before: a limit counts them, too. The first ones last until the others have come, also where the
@@ -468,7 +474,7 @@ async fn limits_of_connections_hold_as_envoys() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failing_endpoints_are_left_out_as_by_envoy() {
     let groups = cases::failing();
-    let pair = Pair::start(&groups).await;
+    let pair = Pair::start(&groups, Version::Http1, Version::Http1).await;
     let mut wrong = Vec::new();
     for group in &groups {
         let todo = group.rows[0].headers[0].1;
@@ -492,7 +498,8 @@ async fn failing_endpoints_are_left_out_as_by_envoy() {
                 let mut failed = 0;
                 let mut left = std::collections::BTreeSet::new();
                 for number in 0..30 {
-                    let answer = ask(to, &wire(&row, group.host, 7777, &case)).await.expect("an answer");
+                    let head = wire(&row, group.host, 7777, &case);
+                    let answer = ask(to, pair.client, &head, "", false).await.expect("an answer");
                     failed += usize::from(answer.status != 200);
                     if number >= 22 {
                         let text = answer.text().split(", transport").next().unwrap_or("").to_string();

@@ -140,6 +140,24 @@ impl Chunks {
     }
 }
 
+/// The data of a whole chunked body; `None` where it is none.
+pub(crate) fn dechunked(mut bytes: &[u8]) -> Option<Vec<u8>> {
+    let (mut chunks, mut data) = (Chunks::new(), Vec::new());
+    while chunks.state != State::Over {
+        let piece = match chunks.state {
+            State::Data => bytes.len().min(usize::try_from(chunks.size).ok()?),
+            _ => 1,
+        };
+        let (taken, rest) = bytes.split_at_checked(piece).filter(|(taken, _)| !taken.is_empty())?;
+        if chunks.state == State::Data {
+            data.extend_from_slice(taken);
+        }
+        chunks.take(taken).ok()?;
+        bytes = rest;
+    }
+    Some(data)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ mod buffer;
 mod request;
 mod response;
 
-pub(crate) use body::Framing;
+pub(crate) use body::{Framing, dechunked};
 pub(crate) use buffer::Buffer;
 pub(crate) use request::{Known, Refusal, Request, known, parse_request};
 pub(crate) use response::{Response, parse_response};
@@ -45,6 +45,11 @@ pub(crate) fn head_end(bytes: &[u8], from: usize) -> HeadEnd {
         }
     }
     HeadEnd::More
+}
+
+/// Whether a head is the beginning of HTTP/2's preface.
+pub(crate) fn is_preface(head: &[u8]) -> bool {
+    head == b"PRI * HTTP/2.0\r\n\r\n"
 }
 
 /// Whether a list of tokens (`Connection`, …) has one, regardless of case.

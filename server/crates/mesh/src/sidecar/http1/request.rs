@@ -169,65 +169,12 @@ pub(crate) fn parse_request<T>(head: &[u8], then: impl FnOnce(&Request<'_>) -> T
 }
 
 fn check<'b>(method: &'b str, target: &'b str, version: u8, headers: &'b [Header<'b>]) -> Result<Request<'b>, Refusal> {
-    let mut host = None;
-    let mut length = None;
-    let mut chunked = false;
-    let (mut has_upgrade, mut h2c) = (false, false);
-    let mut expects_continue = false;
-    let mut named = 0;
-    let (mut close, mut keep, mut connection_upgrade, mut connection_names_more) = (false, false, false, false);
+    let mut read = Read::default();
     for header in headers {
-        match known(header.name) {
-            Known::Host => {
-                let value = std::str::from_utf8(header.value).map_err(|_| bad("malformed Host"))?;
-                if host.replace(value).is_some() {
-                    return Err(bad("more than one Host"));
-                }
-            }
-            Known::ContentLength => {
-                let value = content_length(header.value).ok_or(bad("malformed Content-Length"))?;
-                if length.replace(value).is_some() {
-                    return Err(bad("more than one Content-Length"));
-                }
-            }
-            Known::TransferEncoding => {
-                if chunked {
-                    return Err(bad("more than one Transfer-Encoding"));
-                }
-                if !header.value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(Refusal { status: 501, why: "Transfer-Encoding other than chunked" });
-                }
-                chunked = true;
-            }
-            Known::Connection => {
-                for token in super::tokens(header.value) {
-                    named += 1;
-                    match token {
-                        t if t.eq_ignore_ascii_case(b"close") => close = true,
-                        t if t.eq_ignore_ascii_case(b"keep-alive") => keep = true,
-                        t if t.eq_ignore_ascii_case(b"upgrade") => connection_upgrade = true,
-                        _ => connection_names_more = true,
-                    }
-                }
-            }
-            Known::Upgrade => {
-                has_upgrade = true;
-                h2c |= has_token(header.value, "h2c");
-            }
-            Known::Expect => {
-                if !header.value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Refusal { status: 417, why: "Expect other than 100-continue" });
-                }
-                expects_continue = true;
-            }
-            // Old clients of proxies mean Connection by it.
-            Known::Hop if header.name.eq_ignore_ascii_case("proxy-connection") => {
-                keep |= has_token(header.value, "keep-alive")
-            }
-            _ => {}
-        }
+        read.note(header)?;
     }
-    if named > MAX_NAMED {
+    let Read { host, length, chunked, .. } = read;
+    if read.named > MAX_NAMED {
         return Err(bad("too many names in Connection"));
     }
     if chunked && length.is_some() {
@@ -241,13 +188,14 @@ fn check<'b>(method: &'b str, target: &'b str, version: u8, headers: &'b [Header
     }
     let has_body = chunked || length.is_some_and(|n| n > 0);
     // A proxy that passed h2c on would open a tunnel past itself.
-    let upgrade = has_upgrade && connection_upgrade && version == 1 && !h2c;
-    if has_body && (has_upgrade || method == "CONNECT") {
+    let upgrade = read.has_upgrade && read.connection_upgrade && version == 1 && !read.h2c;
+    if has_body && (read.has_upgrade || method == "CONNECT") {
         return Err(bad("a body with Upgrade or CONNECT"));
     }
     let framing = if chunked { Framing::Chunked(Chunks::new()) } else { Framing::length(length.unwrap_or(0)) };
-    let keep_alive = if version == 1 { !close } else { keep && !close };
-    let expects_continue = expects_continue && version == 1 && has_body;
+    let keep_alive = if version == 1 { !read.close } else { read.keep && !read.close };
+    let expects_continue = read.expects_continue && version == 1 && has_body;
+    let connection_names_more = read.connection_names_more;
     Ok(Request {
         method,
         target,
@@ -260,6 +208,79 @@ fn check<'b>(method: &'b str, target: &'b str, version: u8, headers: &'b [Header
         expects_continue,
         connection_names_more,
     })
+}
+
+/// What the headers say, as far as they were read.
+#[derive(Default)]
+struct Read<'b> {
+    host: Option<&'b str>,
+    length: Option<u64>,
+    chunked: bool,
+    expects_continue: bool,
+    has_upgrade: bool,
+    h2c: bool,
+    /// Names in `Connection`, and what they mean.
+    named: usize,
+    close: bool,
+    keep: bool,
+    connection_upgrade: bool,
+    connection_names_more: bool,
+}
+
+impl<'b> Read<'b> {
+    #[inline]
+    fn note(&mut self, header: &Header<'b>) -> Result<(), Refusal> {
+        match known(header.name) {
+            Known::Host => {
+                let value = std::str::from_utf8(header.value).map_err(|_| bad("malformed Host"))?;
+                if self.host.replace(value).is_some() {
+                    return Err(bad("more than one Host"));
+                }
+            }
+            Known::ContentLength => {
+                let value = content_length(header.value).ok_or(bad("malformed Content-Length"))?;
+                if self.length.replace(value).is_some() {
+                    return Err(bad("more than one Content-Length"));
+                }
+            }
+            Known::TransferEncoding => {
+                if self.chunked {
+                    return Err(bad("more than one Transfer-Encoding"));
+                }
+                if !header.value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Refusal { status: 501, why: "Transfer-Encoding other than chunked" });
+                }
+                self.chunked = true;
+            }
+            Known::Connection => {
+                for token in super::tokens(header.value) {
+                    self.named += 1;
+                    match token {
+                        t if t.eq_ignore_ascii_case(b"close") => self.close = true,
+                        t if t.eq_ignore_ascii_case(b"keep-alive") => self.keep = true,
+                        t if t.eq_ignore_ascii_case(b"upgrade") => self.connection_upgrade = true,
+                        _ => self.connection_names_more = true,
+                    }
+                }
+            }
+            Known::Upgrade => {
+                self.has_upgrade = true;
+                self.h2c |= has_token(header.value, "h2c");
+            }
+            Known::Expect => {
+                if !header.value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(Refusal { status: 417, why: "Expect other than 100-continue" });
+                }
+                self.expects_continue = true;
+            }
+            // Old clients of proxies mean Connection by it.
+            Known::Hop if header.name.eq_ignore_ascii_case("proxy-connection") => {
+                self.keep |= has_token(header.value, "keep-alive")
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One entry of a VirtualService's `http` list.
 
 use crate::json::{fields, list, present, text};
-use crate::table::build::{Reporter, full_name};
+use crate::table::input::{Reporter, full_name};
 use crate::table::{
     Action, Destination, Fault, HeaderChanges, HeaderOps, Match, Mirror, Pattern, Redirect, Retries, RetryOn, Rewrite,
     Route, StringMatch, duration_ms, is_visible,

@@ -1,7 +1,7 @@
 //! A request's body on its way up: streamed, and kept as far as it may have to be sent again or copied.
 
+use super::attempts::Extent;
 use super::budget::{Budget, Charge};
-use super::exchange::Try;
 use super::http1::{Buffer, Framing};
 use super::stall::Stall;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,8 +45,12 @@ impl Body {
         self.whole.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_kept(&self) -> bool {
+    fn is_kept(&self) -> bool {
         self.kept.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn extent(&self) -> Extent {
+        Extent { whole: self.is_whole(), kept: self.is_kept() }
     }
 
     /// Counts what was read, and says whether it is kept behind the `kept` bytes that are.
@@ -72,6 +76,16 @@ pub(crate) enum UploadEnd {
     BadChunk,
 }
 
+/// What an upload goes by.
+pub(crate) struct Upload<'a> {
+    pub(crate) body: &'a Body,
+    /// For what is kept.
+    pub(crate) budget: &'a Arc<Budget>,
+    /// Who gets a copy of the request once all of it is there.
+    pub(crate) copy: Option<Copying<'a>>,
+    pub(crate) stall: &'a Stall,
+}
+
 /// Pumps the rest of the body, then watches for the client to leave. Never ends well: it is the answer that ends an exchange.
 pub(crate) async fn upload<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     from: &mut R,
@@ -79,18 +93,18 @@ pub(crate) async fn upload<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     out: &mut Vec<u8>,
     to: &mut W,
     framing: &mut Framing,
-    what: &Try<'_>,
-    stall: &Stall,
+    by: Upload<'_>,
 ) -> UploadEnd {
+    let Upload { body, budget, copy, stall } = by;
     let streams = !framing.is_done();
     while !framing.is_done() {
         if buffer.is_empty()
-            && !matches!(stall.read(what.body.received(), buffer.fill(from, 16 * 1024)).await, Ok(n) if n > 0)
+            && !matches!(stall.read(body.received(), buffer.fill(from, 16 * 1024)).await, Ok(n) if n > 0)
         {
             return UploadEnd::ClientGone;
         }
         let Ok(taken) = framing.take(buffer.bytes()) else { return UploadEnd::BadChunk };
-        let written = if what.body.takes(taken, out.len(), &what.shared.budget) {
+        let written = if body.takes(taken, out.len(), budget) {
             // Kept before it is written: whatever becomes of this try, the next one has it.
             let at = out.len();
             out.extend_from_slice(&buffer.bytes()[..taken]);
@@ -106,8 +120,8 @@ pub(crate) async fn upload<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         }
     }
     if streams {
-        what.body.whole.store(true, Ordering::Relaxed);
-        if let Some(copy) = what.copy.filter(|_| what.body.is_kept()) {
+        body.whole.store(true, Ordering::Relaxed);
+        if let Some(copy) = copy.filter(|_| body.is_kept()) {
             copy(out);
         }
     }

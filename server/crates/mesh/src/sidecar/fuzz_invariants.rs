@@ -1,10 +1,13 @@
 //! The sidecar's part of what must hold of any bytes; no sockets.
 
 use super::SidecarConfig;
-use super::heads::{Direction, ResponseStyle, write_request, write_response};
+use super::decision::{Decision, Direction};
+use super::headers::Answered;
 use super::http1::{Framing, HeadEnd, Known, head_end, known, parse_request, parse_response};
-use super::outbound::{Decision, decide, split_target};
+use super::http1_heads::{ResponseStyle, write_request, write_response};
+use super::outbound::decide;
 use super::shared::Shared;
+use super::target::split_target;
 use crate::table::{
     Action, Cluster, Destination, Host, Match, Pattern, Protocol, Rewrite, Route, RouteTable, ServicePort, StringMatch,
     TableUpdate,
@@ -74,12 +77,13 @@ pub(crate) fn heads(bytes: &[u8]) {
         let frames = |kind: Known| request.headers.iter().filter(|h| known(h.name) == kind).count();
         assert!(frames(Known::ContentLength) + frames(Known::TransferEncoding) <= 1, "two framings");
         let sent = SHARED.with(|shared| {
-            let Decision::Forward(plan) = decide(shared, request.method, request.target, request.host, request) else {
+            let Decision::Forward(plan) = decide(shared, request.method, request.target, request.host, None, request)
+            else {
                 return None;
             };
             let target = split_target(request.method, request.target, request.host).ok()?;
             let mut out = Vec::new();
-            write_request(&mut out, shared, Direction::Outbound, request, target.authority, target.path, &plan);
+            write_request(&mut out, shared, request, target.authority, target.path, &plan);
             Some(out)
         });
         (request.framing.clone(), sent)
@@ -106,23 +110,17 @@ pub(crate) fn heads(bytes: &[u8]) {
 pub(crate) fn sent_on(bytes: &[u8]) -> usize {
     let HeadEnd::At(end) = head_end(bytes, 0) else { return 0 };
     let mut out = Vec::new();
-    let style = ResponseStyle {
-        direction: Direction::Outbound,
-        via: None,
-        set_cookie: None,
-        close: false,
-        upgrade: false,
-        old_keep_alive: false,
-        took: Duration::ZERO,
-    };
-    let _ = parse_response(&bytes[..end], false, |response| write_response(&mut out, response, &style));
+    let answered = Answered { direction: Direction::Outbound, via: None, set_cookie: None, took: Duration::ZERO };
+    let style = ResponseStyle { close: false, upgrade: false, old_keep_alive: false };
+    let _ = parse_response(&bytes[..end], false, |response| write_response(&mut out, response, &answered, &style));
     let _ = parse_request(&bytes[..end], |request| {
         SHARED.with(|shared| {
-            let Decision::Forward(plan) = decide(shared, request.method, request.target, request.host, request) else {
+            let Decision::Forward(plan) = decide(shared, request.method, request.target, request.host, None, request)
+            else {
                 return;
             };
             let Ok(target) = split_target(request.method, request.target, request.host) else { return };
-            write_request(&mut out, shared, Direction::Outbound, request, target.authority, target.path, &plan);
+            write_request(&mut out, shared, request, target.authority, target.path, &plan);
         });
     });
     out.len()

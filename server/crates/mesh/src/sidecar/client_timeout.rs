@@ -10,7 +10,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// A connection's timer, and its ear for the sidecar's end.
-pub(crate) struct Patience {
+pub(crate) struct ClientTimeout {
     alarm: Pin<Box<Sleep>>,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     listens: bool,
@@ -24,11 +24,11 @@ pub(crate) enum Waited<T> {
     Closing,
 }
 
-impl Patience {
+impl ClientTimeout {
     /// Of a new connection, whose first wait lasts until `limit` at most.
-    pub(crate) fn new(shared: &Shared, limit: Instant) -> Patience {
-        let closing = Box::pin(shared.closing.clone().cancelled_owned());
-        Patience { alarm: Box::pin(tokio::time::sleep_until(limit.into())), closing, listens: false }
+    pub(crate) fn new(shared: &Shared, limit: Instant) -> ClientTimeout {
+        let closing = Box::pin(shared.tasks.closing.clone().cancelled_owned());
+        ClientTimeout { alarm: Box::pin(tokio::time::sleep_until(limit.into())), closing, listens: false }
     }
 
     /// Waits for `work` until `limit`; where it `may_close`, also no longer than the sidecar lasts. To be polled by the connection's own

@@ -1,6 +1,6 @@
 //! What must hold of any bytes: the entry points of the fuzz targets and of the properties in the ordinary tests. Each panics where it does not.
 
-use crate::sidecar::probe as sidecar;
+use crate::sidecar::fuzz_invariants as sidecar;
 use crate::table::{MeshInput, RouteTable, TableUpdate};
 use crate::{config_dump, validate};
 use serde_json::{Value, json};

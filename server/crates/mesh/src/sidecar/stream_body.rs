@@ -1,7 +1,8 @@
-//! The body of a stream's request on its way up: streamed, and kept as far as it may have to be sent again.
+//! The body of a stream's request on its way up: streamed, and kept as far as it may have to be sent again or copied.
 
+use super::attempts::Extent;
 use super::budget::Charge;
-use super::h2_record::BoxError;
+use super::multiplex::BoxError;
 use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -13,7 +14,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 /// A request's body, whoever sends it at present.
-pub(super) struct Upload {
+pub(crate) struct StreamBody {
     source: Mutex<Source>,
     whole: AtomicBool,
     /// Told once it is whole.
@@ -39,11 +40,24 @@ struct Source {
     broken: bool,
     /// The present try; an earlier one reads nothing more.
     turn: u32,
+    /// Gets the body once all of it is there, if it is kept.
+    copy: Option<Copying>,
 }
 
-impl Upload {
-    pub(super) fn new(body: Incoming, most: usize, charge: Charge) -> Arc<Upload> {
+/// What is done with a whole body beside sending it.
+pub(crate) type Copying = Box<dyn FnOnce(&[u8]) + Send>;
+
+impl StreamBody {
+    /// A request's body, of which `most` bytes are kept.
+    pub(crate) fn new(body: Incoming, most: usize, charge: Charge, copy: Option<Copying>) -> Arc<StreamBody> {
         let whole = AtomicBool::new(body.is_end_stream());
+        let copy = match copy {
+            Some(copy) if body.is_end_stream() => {
+                copy(&[]);
+                None
+            }
+            copy => copy,
+        };
         let source = Source {
             body,
             kept: Vec::new(),
@@ -54,56 +68,67 @@ impl Upload {
             answered: false,
             broken: false,
             turn: 0,
+            copy,
         };
-        Arc::new(Upload { source: Mutex::new(source), whole, ended: Notify::new(), received: AtomicU64::new(0), most })
+        Arc::new(StreamBody {
+            source: Mutex::new(source),
+            whole,
+            ended: Notify::new(),
+            received: AtomicU64::new(0),
+            most,
+        })
     }
 
     /// The body for one more try, from its beginning; only the first may follow what is not kept.
-    pub(super) fn send(self: &Arc<Upload>) -> Sending {
+    pub(crate) fn send(self: &Arc<StreamBody>) -> Sending {
         let mut source = self.source();
         source.turn += 1;
         Sending { upload: self.clone(), turn: source.turn, next: 0, told_trailers: false }
     }
 
-    pub(super) fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.whole.load(Ordering::Acquire)
     }
 
-    /// All of it that was read can be sent again.
-    pub(super) fn is_kept(&self) -> bool {
-        self.source().is_kept
+    pub(crate) fn extent(&self) -> Extent {
+        Extent { whole: self.is_whole(), kept: self.source().is_kept }
     }
 
     /// There is an answer: there will be no other try, and the client may take its time. What is kept goes with the next piece.
-    pub(super) fn answered(&self) {
+    pub(crate) fn answered(&self) {
         let mut source = self.source();
-        (source.is_kept, source.answered, source.waits_since) = (false, true, None);
+        // A copy still needs what is kept.
+        source.is_kept &= source.copy.is_some();
+        (source.answered, source.waits_since) = (true, None);
     }
 
     /// Since when the client is waited for, before there is an answer.
-    pub(super) fn waits_since(&self) -> Option<Instant> {
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
         self.source().waits_since
     }
 
-    pub(super) fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.source().broken
     }
 
     /// Waits until all of it is there.
-    pub(super) async fn until_whole(&self) {
+    pub(crate) async fn until_whole(&self) {
         let ended = self.ended.notified();
         if !self.is_whole() {
             ended.await;
         }
     }
 
-    fn end(&self) {
+    fn end(&self, source: &mut Source) {
         self.whole.store(true, Ordering::Release);
         self.ended.notify_waiters();
+        if let Some(copy) = source.copy.take().filter(|_| source.is_kept) {
+            copy(&source.kept);
+        }
     }
 
     fn source(&self) -> MutexGuard<'_, Source> {
@@ -112,8 +137,8 @@ impl Upload {
 }
 
 /// A try's way through the body.
-pub(super) struct Sending {
-    upload: Arc<Upload>,
+pub(crate) struct Sending {
+    upload: Arc<StreamBody>,
     turn: u32,
     /// Bytes of what is kept that this try has sent.
     next: usize,
@@ -147,7 +172,7 @@ impl Body for Sending {
                     source.broken = true;
                     return Poll::Ready(Some(Err(error.into())));
                 }
-                None => upload.end(),
+                None => upload.end(&mut source),
                 Some(Ok(frame)) => {
                     match frame.into_data() {
                         Ok(data) => {
@@ -162,13 +187,13 @@ impl Body for Sending {
                                 source.charge.clear();
                             }
                             if source.body.is_end_stream() {
-                                upload.end();
+                                upload.end(&mut source);
                             }
                             return Poll::Ready(Some(Ok(Frame::data(data))));
                         }
                         Err(frame) => source.trailers = frame.into_trailers().ok(),
                     }
-                    upload.end();
+                    upload.end(&mut source);
                 }
             }
         }
@@ -182,6 +207,10 @@ impl Body for Sending {
     }
 
     fn size_hint(&self) -> SizeHint {
+        // hyper would say `content-length: 0` of a body that is none, which the client did not.
+        if self.is_end_stream() {
+            return SizeHint::default();
+        }
         let source = self.upload.source();
         let kept = source.kept.len().saturating_sub(self.next) as u64;
         let rest = if self.upload.is_whole() { SizeHint::with_exact(0) } else { source.body.size_hint() };
