@@ -6,46 +6,11 @@ use crate::sources::Source;
 const FILES: &[(&str, usize)] = &[];
 
 /// Functions that are too long: file, name, lines.
-const FUNCTIONS: &[(&str, &str, usize)] = &[
-    ("app/src/model/steps.rs", "steps", 115),
-    ("app/src/text/preflight.rs", "reasons", 116),
-    ("server/crates/mesh/src/sidecar/exchange.rs", "exchange", 154),
-    ("server/crates/mesh/src/sidecar/forward.rs", "forward", 174),
-    ("server/crates/mesh/src/sidecar/h2_forward.rs", "forward", 146),
-    ("server/crates/mesh/src/sidecar/heads.rs", "write_request", 99),
-    ("server/crates/mesh/src/sidecar/http1/request.rs", "check", 93),
-    ("server/crates/mesh/src/sidecar/outbound.rs", "decide", 139),
-];
+const FUNCTIONS: &[(&str, &str, usize)] =
+    &[("app/src/model/steps.rs", "steps", 115), ("app/src/text/preflight.rs", "reasons", 116)];
 
 /// Files that import each other.
-pub const CYCLES: &[&[&str]] = &[
-    &[
-        "server/crates/mesh/src/sidecar/access_log.rs",
-        "server/crates/mesh/src/sidecar/exchange.rs",
-        "server/crates/mesh/src/sidecar/hash_key.rs",
-        "server/crates/mesh/src/sidecar/heads.rs",
-        "server/crates/mesh/src/sidecar/outbound.rs",
-        "server/crates/mesh/src/sidecar/patience.rs",
-        "server/crates/mesh/src/sidecar/reply.rs",
-        "server/crates/mesh/src/sidecar/seen.rs",
-        "server/crates/mesh/src/sidecar/shared.rs",
-        "server/crates/mesh/src/sidecar/upload.rs",
-    ],
-    &[
-        "server/crates/mesh/src/sidecar/forward.rs",
-        "server/crates/mesh/src/sidecar/h2.rs",
-        "server/crates/mesh/src/sidecar/h2_forward.rs",
-        "server/crates/mesh/src/sidecar/h2_record.rs",
-        "server/crates/mesh/src/sidecar/h2_upload.rs",
-        "server/crates/mesh/src/sidecar/proxy.rs",
-    ],
-    &[
-        "server/crates/mesh/src/table/build.rs",
-        "server/crates/mesh/src/table/registry.rs",
-        "server/crates/mesh/src/table/routes.rs",
-        "server/crates/mesh/src/table/rules.rs",
-    ],
-];
+pub const CYCLES: &[&[&str]] = &[];
 
 /// Uses that the layers do not allow: user, used.
 const USES: &[(&str, &str)] = &[("app/src/api/live.rs", "app/src/components/figures_html.rs")];
