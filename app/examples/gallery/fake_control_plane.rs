@@ -118,7 +118,6 @@ impl ControlPlane for Gallery {
         let did = |what: Phrase, act: &dyn Fn(&mut Fixture)| self.did(ns, by, verb, what, act);
         let operation = match command {
             Command::Deploy => did(phrases::deploy(), &|w| *w = Fixture::named("deployed")),
-            Command::Client => did(phrases::client(), &|_| {}),
             Command::Inject(InjectRequest { inject, .. }) => {
                 did(if inject { phrases::inject("all") } else { phrases::uninject("all") }, &|w| w.inject(inject))
             }
@@ -142,6 +141,8 @@ impl ControlPlane for Gallery {
                 did(phrases::take_over("another panel"), &|w| w.say(kinds::HELD, "True", reasons::HELD_HERE, "", &[]))
             }
             Command::Teardown => did(phrases::clean_up(), &|w| *w = Fixture::named("nothing")),
+            // Nothing that these do is drawn.
+            _ => did(verb.name().into(), &|_| {}),
         };
         operation.map(Outcome::Accepted)
     }

@@ -298,22 +298,7 @@ impl ControlPlane for Demo {
     }
 
     async fn run(&self, ns: &Namespace, by: &str, command: Command) -> Result<Outcome, ApiError> {
-        let operation = match command {
-            Command::Deploy => verbs::deploy::deploy(&*self.to_change(ns).await?, by)?,
-            Command::Client => verbs::client::client(&*self.to_change(ns).await?, by)?,
-            Command::Verify => verbs::verify::verify(&*self.to_use(ns).await?, by).await?,
-            Command::Inject(request) => verbs::inject::inject(&*self.to_use(ns).await?, by, request).await?,
-            Command::Route(request) => verbs::route::route(&*self.to_change(ns).await?, by, request)?,
-            Command::Weights(split) => {
-                return verbs::weights::weights(&*self.to_use(ns).await?, by, split).await.map(Outcome::Shifted);
-            }
-            Command::Adopt => verbs::adopt::adopt(&*self.to_use(ns).await?, by).await?,
-            Command::Revert => verbs::revert::revert(&*self.to_use(ns).await?, by).await?,
-            Command::Load(order) => verbs::load::load(&*self.to_use(ns).await?, by, order).await?,
-            Command::Takeover => verbs::takeover::take_over(&*self.look(ns).await?, by).await?,
-            Command::Teardown => verbs::teardown::teardown(&*self.to_change(ns).await?, by).await?,
-        };
-        Ok(Outcome::Accepted(operation))
+        verbs::run(self, ns, by, command).await
     }
 
     async fn stop_all(&self, by: &str) -> Result<StoppedAll, ApiError> {
