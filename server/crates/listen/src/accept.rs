@@ -1,11 +1,12 @@
 //! The accept loop.
 use crate::{Conn, Guarded, Limits, Listener, Peer, system};
-use socket2::SockRef;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use socket2::{SockAddr, SockRef};
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -14,29 +15,32 @@ use tokio_util::sync::CancellationToken;
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 /// Connections that the kernel completes before they are accepted; it takes its own `somaxconn` where that is less.
 const BACKLOG: i32 = 4096;
-/// Connections that are admitted before those that came have their turn: most of a crowd's heads are read before as many wait as may.
-/// What is refused does not count: it leaves no work behind.
-const STEP: u32 = 256;
 /// How often it is looked whether a flood has ended.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// A socket that [`Listener::run`] accepts from.
+/// A socket that [`Listener::run`] accepts from. Until a connection is admitted, the runtime does not know it: one that is refused
+/// costs an accept and a close.
 pub trait Socket: Send + Sync {
     /// A connection.
     type Io: AsyncRead + AsyncWrite + AsFd + AsRawFd + Unpin + Send + 'static;
-    /// The next connection and its origin.
-    fn next(&self) -> impl Future<Output = io::Result<(Self::Io, Option<Peer>)>> + Send;
     /// Applies the limits that the kernel holds. Connections inherit them from the listening socket.
     fn tune(&self, limits: &Limits);
+    /// The listening socket, taken out of the runtime.
+    ///
+    /// # Errors
+    /// The system's.
+    fn into_descriptor(self) -> io::Result<OwnedFd>;
+    /// Who a connection is from. `None`: the system does not say.
+    fn peer(connection: &socket2::Socket, address: &SockAddr) -> Option<Peer>;
+    /// Hands a connection, which does not block, to the runtime.
+    ///
+    /// # Errors
+    /// The system's.
+    fn register(connection: OwnedFd) -> io::Result<Self::Io>;
 }
 
 impl Socket for TcpListener {
     type Io = TcpStream;
-
-    async fn next(&self) -> io::Result<(TcpStream, Option<Peer>)> {
-        let (stream, from) = self.accept().await?;
-        Ok((stream, Some(Peer::from(from.ip()))))
-    }
 
     fn tune(&self, limits: &Limits) {
         let socket = SockRef::from(self);
@@ -51,18 +55,36 @@ impl Socket for TcpListener {
             let _ = socket.set_tcp_notsent_lowat(u32::try_from(bytes / 2).unwrap_or(u32::MAX));
         }
     }
+
+    fn into_descriptor(self) -> io::Result<OwnedFd> {
+        Ok(self.into_std()?.into())
+    }
+
+    fn peer(_: &socket2::Socket, address: &SockAddr) -> Option<Peer> {
+        address.as_socket().map(|address| Peer::from(address.ip()))
+    }
+
+    fn register(connection: OwnedFd) -> io::Result<TcpStream> {
+        TcpStream::from_std(connection.into())
+    }
 }
 
 impl Socket for UnixListener {
     type Io = UnixStream;
 
-    async fn next(&self) -> io::Result<(UnixStream, Option<Peer>)> {
-        let (stream, _) = self.accept().await?;
-        let peer = stream.peer_cred().ok().map(|cred| Peer::User(cred.uid()));
-        Ok((stream, peer))
+    fn tune(&self, _: &Limits) {}
+
+    fn into_descriptor(self) -> io::Result<OwnedFd> {
+        Ok(self.into_std()?.into())
     }
 
-    fn tune(&self, _: &Limits) {}
+    fn peer(connection: &socket2::Socket, _: &SockAddr) -> Option<Peer> {
+        getsockopt(connection, PeerCredentials).ok().map(|credentials| Peer::User(credentials.uid()))
+    }
+
+    fn register(connection: OwnedFd) -> io::Result<UnixStream> {
+        UnixStream::from_std(connection.into())
+    }
 }
 
 /// A close then drops what is queued and tells the peer at once; otherwise the kernel keeps it until the peer reads.
@@ -95,11 +117,16 @@ impl Listener {
         F: Future<Output = ()> + Send + 'static,
     {
         socket.tune(self.limits());
+        let accepting = socket.into_descriptor().and_then(|fd| system::watch_descriptor(fd, Interest::READABLE));
+        let accepting = match accepting {
+            Ok(accepting) => accepting,
+            // The caller sees that it has ended, as after a panic.
+            Err(error) => return tracing::error!(%error, listener = self.0.stats.name, "Cannot wait for connections"),
+        };
         let mut connections = JoinSet::new();
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut wait = BACK_OFF.0;
-        let mut admitted_at_once = 0;
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
@@ -111,12 +138,20 @@ impl Listener {
                     }
                     continue;
                 }
-                accepted = socket.next() => accepted,
+                accepted = accepting.async_io(Interest::READABLE, |fd| SockRef::from(fd).accept()) => accepted,
             };
             match accepted {
-                Ok((io, peer)) => {
+                Ok((raw, address)) => {
                     wait = BACK_OFF.0;
-                    let Ok(conn) = self.admit(peer, io.as_raw_fd()) else { continue };
+                    let Ok(conn) = self.admit(S::peer(&raw, &address), raw.as_raw_fd()) else { continue };
+                    let io = match raw.set_nonblocking(true).and_then(|()| S::register(raw.into())) {
+                        Ok(io) => io,
+                        Err(error) => {
+                            tracing::debug!(%error, listener = self.0.stats.name, "Cannot serve a connection");
+                            conn.closed();
+                            continue;
+                        }
+                    };
                     let serving = serve(Guarded::new(io, conn.clone(), reset_on_close), conn.clone());
                     connections.spawn(async move {
                         tokio::select! {
@@ -124,9 +159,10 @@ impl Listener {
                             () = serving => {}
                         }
                     });
-                    admitted_at_once += 1;
-                    if admitted_at_once == STEP {
-                        admitted_at_once = 0;
+                    // As many wait for their first head as may: those that have come are read before the next one is admitted. Until
+                    // then the queue goes first, so that who stands behind a crowd waits for its accepts alone. What is refused
+                    // leaves no work behind.
+                    if self.is_crowded() {
                         tokio::task::yield_now().await;
                     }
                 }
@@ -145,7 +181,7 @@ impl Listener {
                 }
             }
         }
-        drop(socket);
+        drop(accepting);
         let ended = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(self.limits().drain, ended).await.is_err() {
             connections.shutdown().await;

@@ -57,6 +57,8 @@ pub(crate) struct Room {
     /// Newcomers of this peer have had as many others closed as they may for now. To look for the connection that matters least takes
     /// time, so a flood is refused without.
     pub(crate) spent: bool,
+    /// A moment ago, none of this peer's connections could make room.
+    pub(crate) in_vain: bool,
 }
 
 impl Room {
@@ -89,6 +91,9 @@ pub(crate) fn admit(room: &Room, newcomer: Option<Peer>, seen: impl FnOnce() -> 
         return Decision::Refuse(reason);
     }
     if newcomer.is_some() && room.of_peer >= room.per_peer {
+        if room.in_vain {
+            return Decision::Refuse(Reason::Peer);
+        }
         // Its own idle connections make room, so that a program that leaves some behind (or shares the address) does not lock itself out.
         let own = seen().into_iter().filter(|s| s.peer == newcomer && tier(s) == Some(0));
         return own

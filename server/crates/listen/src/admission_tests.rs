@@ -34,7 +34,17 @@ fn seen(text: &str) -> Vec<Seen> {
 fn room(seen: &[Seen], newcomer: Option<Peer>, connections: usize, per_peer: usize, most_waiting: usize) -> Room {
     let of_peer = seen.iter().filter(|s| s.peer == newcomer).count();
     let waiting = seen.iter().filter(|s| s.phase == Phase::Waiting).count();
-    Room { open: seen.len(), of_peer, waiting, connections, per_peer, most_waiting, pressed: false, spent: false }
+    Room {
+        open: seen.len(),
+        of_peer,
+        waiting,
+        connections,
+        per_peer,
+        most_waiting,
+        pressed: false,
+        spent: false,
+        in_vain: false,
+    }
 }
 
 #[test]
@@ -136,6 +146,7 @@ fn a_peer_that_has_had_its_share_of_evictions_is_refused_at_a_cap_without_a_sear
         most_waiting: 4,
         pressed: false,
         spent: true,
+        in_vain: false,
     };
     for (room, want) in [
         (free, Decision::Admit),
@@ -149,4 +160,7 @@ fn a_peer_that_has_had_its_share_of_evictions_is_refused_at_a_cap_without_a_sear
     let own = seen("a:idle@1 a:stream@2 a:wait@3");
     let at_own_cap = Room { spent: true, ..room(&own, peer('a'), 10, 3, 4) };
     assert_eq!(admit(&at_own_cap, peer('a'), || own.clone()), Decision::Evict(2));
+    // Nobody could make room a moment ago: the next newcomer does not look again.
+    let in_vain = Room { in_vain: true, ..at_own_cap };
+    assert_eq!(admit(&in_vain, peer('a'), asked), Decision::Refuse(Reason::Peer));
 }

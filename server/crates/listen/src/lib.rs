@@ -48,5 +48,5 @@ pub use limits::{Limits, Reserve};
 pub use listener::Listener;
 pub use paced::Paced;
 pub use peer::{Peer, forwarded_for};
-pub use system::{descriptor_limit, raise_descriptors};
+pub use system::{descriptor_limit, raise_descriptors, watch_descriptor};
 pub use wrong_tokens::WrongTokens;

@@ -40,6 +40,11 @@ impl Listener {
         self.0.relieve();
     }
 
+    /// Whether as many connections wait for their first head as may.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.0.waiting.load(Ordering::Relaxed) >= self.0.limits.waiting
+    }
+
     /// Whether there were so many connections that their memory is worth giving back.
     pub(crate) fn has_flooded(&self) -> bool {
         self.0.peak.load(Ordering::Relaxed) >= FLOOD

@@ -20,7 +20,7 @@ pub(crate) struct Shared {
     start: Instant,
     table: Mutex<Table>,
     /// Connections without a whole first head.
-    waiting: AtomicUsize,
+    pub(crate) waiting: AtomicUsize,
     /// Bytes of unfinished heads.
     pub(crate) buffered: AtomicUsize,
     /// Most connections since memory was last given back.
@@ -50,6 +50,9 @@ struct Used {
     streams: usize,
     /// Evictions for its newcomers in the second that began at that time, in seconds since the listener was made.
     evictions: (u64, usize),
+    /// When a newcomer of it was last refused, milliseconds. The next one of the same millisecond, at the peer's cap, is refused without
+    /// a look at every connection: a flood brings dozens.
+    in_vain: Option<u64>,
 }
 
 impl Used {
@@ -113,7 +116,8 @@ impl Shared {
         let shared = self;
         let peer = peer.filter(|_| !shared.limits.behind_proxy);
         let mut table = shared.table();
-        let second = shared.now() / 1000;
+        let now = shared.now();
+        let second = now / 1000;
         let reserved =
             shared.limits.reserve.as_ref().is_some_and(|r| Some(r.peer) == peer && table.reserved < r.connections);
         if !reserved {
@@ -128,6 +132,7 @@ impl Shared {
                 spent: peer
                     .and_then(|peer| table.peers.get(&peer))
                     .is_some_and(|used| used.evictions_in(second) >= EVICTIONS),
+                in_vain: peer.and_then(|peer| table.peers.get(&peer)).is_some_and(|used| used.in_vain == Some(now)),
             };
             match admission::admit(&room, peer, || table.seen()) {
                 Decision::Admit => {}
@@ -137,7 +142,12 @@ impl Shared {
                     }
                     shared.evict(&mut table, id, Reason::Evicted);
                 }
-                Decision::Refuse(reason) => return Err(shared.stats.refuse(reason)),
+                Decision::Refuse(reason) => {
+                    if let Some(used) = peer.and_then(|peer| table.peers.get_mut(&peer)) {
+                        used.in_vain = Some(now);
+                    }
+                    return Err(shared.stats.refuse(reason));
+                }
             }
         }
         let id = shared.next.fetch_add(1, Ordering::Relaxed);
@@ -165,6 +175,7 @@ impl Shared {
             most_waiting: 1,
             pressed: true,
             spent: false,
+            in_vain: false,
         };
         if let Decision::Evict(id) = admission::admit(&room, None, || table.seen()) {
             self.evict(&mut table, id, Reason::Descriptors);

@@ -22,9 +22,10 @@ const RETRY: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Limits of all ClusterIPs together. What the bytes mean is the endpoint's business: it closes what takes too long, and with it ends the
-/// connection here. Each has another one to an endpoint.
+/// connection here. Each has another one to an endpoint, so a flood is work for the endpoints, too: a caller is a pod or a terminal, and
+/// has twice the connections that the load generator opens at most.
 pub fn limits() -> Limits {
-    Limits { waiting: 512, ..Limits::default() }.fitted(listen::descriptor_limit(), 15, 2)
+    Limits { waiting: 512, per_peer: 512, ..Limits::default() }.fitted(listen::descriptor_limit(), 15, 2)
 }
 
 /// Serves until stopped. Only addresses of this node's block are listened on.

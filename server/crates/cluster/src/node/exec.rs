@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::image::Program;
-use super::process::{Exit, Process, watched};
+use super::process::{Exit, Process};
 use super::spawner::{Io, Launch, Spawner, Started, Streams, resize};
 use crate::kubelet::Exec;
 use crate::status::Status;
@@ -148,7 +148,7 @@ impl Terminal {
         use nix::fcntl::{FcntlArg, OFlag, fcntl};
         let flags = OFlag::from_bits_truncate(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        Ok(Terminal(Arc::new(watched(master, Interest::READABLE | Interest::WRITABLE)?)))
+        Ok(Terminal(Arc::new(listen::watch_descriptor(master, Interest::READABLE | Interest::WRITABLE)?)))
     }
 }
 

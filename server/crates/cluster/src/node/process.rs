@@ -8,7 +8,6 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ impl Process {
 
     /// Waits for the end, ends what is left of the group, and reaps.
     pub async fn wait(&self) -> io::Result<Exit> {
-        let ready = watched(self.0.pidfd.try_clone()?, Interest::READABLE)?;
+        let ready = listen::watch_descriptor(self.0.pidfd.try_clone()?, Interest::READABLE)?;
         loop {
             let mut guard = ready.readable().await?;
             if let Some(exit) = self.0.reap(WaitPidFlag::WNOHANG)? {
@@ -69,12 +68,6 @@ impl Process {
             guard.clear_ready();
         }
     }
-}
-
-/// Registers a descriptor with the runtime, for as long as the answer lives.
-pub(super) fn watched(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: the `AsyncFd` owns the descriptor, and gives it back only after it has deregistered it.
-    Ok(unsafe { AsyncFd::register_with_interest(fd, interest)? })
 }
 
 impl Inner {
