@@ -128,15 +128,7 @@ impl ControlPlane for Gallery {
             Command::Adopt => did("adopt".into(), &|w| w.status.claim = None),
             Command::Revert => did("revert".into(), &|w| w.status.claim = None),
             Command::Load(order) => did(phrases::load(order.rate.per_second().to_string()), &|w| w.load(order.rate)),
-            Command::Verify => did(phrases::verify("flaskapp-v1"), &|w| {
-                w.say(
-                    kinds::VERIFIED,
-                    "True",
-                    reasons::VERIFIED,
-                    "/env/PATH answered in 2 ms",
-                    &[("path", "/env/PATH"), ("ms", "2")],
-                );
-            }),
+            Command::Verify => did(phrases::verify("flaskapp-v1"), &Fixture::verified),
             Command::Takeover => {
                 did(phrases::take_over("another panel"), &|w| w.say(kinds::HELD, "True", reasons::HELD_HERE, "", &[]))
             }

@@ -89,13 +89,7 @@ impl Fixture {
         if name == "deploying" || name == "deployed" {
             return w;
         }
-        w.say(
-            kinds::VERIFIED,
-            "True",
-            reasons::VERIFIED,
-            "/env/PATH answered in 2 ms",
-            &[("path", "/env/PATH"), ("ms", "2")],
-        );
+        w.verified();
         w.inject(true);
         if name == "injecting" {
             w.say(
@@ -251,27 +245,15 @@ impl Fixture {
     }
 
     fn empty() -> Fixture {
+        let cluster = ClusterView {
+            kind: "embedded".into(),
+            context: "demo-panel".into(),
+            version: "v1.36.2".into(),
+            user: "panel".into(),
+            mesh: "Istio networking.istio.io/v1".into(),
+        };
         let mut fixture = Fixture {
-            status: Status {
-                cluster: ClusterView {
-                    kind: "embedded".into(),
-                    context: "demo-panel".into(),
-                    version: "v1.36.2".into(),
-                    user: "panel".into(),
-                    mesh: "Istio networking.istio.io/v1".into(),
-                },
-                namespace: Namespace::default(),
-                conditions: vec![],
-                pods: vec![],
-                desired: None,
-                desired_by: String::new(),
-                claim: None,
-                load: LoadView::default(),
-                generators: Generators::default(),
-                operation: None,
-                log: vec![],
-                commands: Default::default(),
-            },
+            status: Status::empty(&Namespace::default(), &cluster),
             frames: VecDeque::new(),
             rate: 0,
             run: 1,
@@ -302,6 +284,12 @@ impl Fixture {
     /// Whether its stream was opened before.
     pub fn opened_again(&mut self) -> bool {
         std::mem::replace(&mut self.opened, true)
+    }
+
+    /// A pod has answered from inside.
+    pub fn verified(&mut self) {
+        let args = [("path", "/env/PATH"), ("ms", "2")];
+        self.say(kinds::VERIFIED, "True", reasons::VERIFIED, "/env/PATH answered in 2 ms", &args);
     }
 
     /// Sets a condition.

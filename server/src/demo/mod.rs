@@ -196,7 +196,7 @@ impl Demo {
                 self.registry.all().into_iter().map(|state| state.ns.clone()).chain([Namespace::default()]).collect();
             let found = generators::running(&self.common.cluster, known).await;
             for ns in found.running {
-                // Its hub finds out what runs.
+                // Its poller finds out what runs.
                 let _ = self.state(&ns);
             }
             if found.unanswered == 0 {

@@ -160,20 +160,7 @@ impl StatusPatch {
 /// A whole status is a patch of an empty one: the browser needs code to read one of the two only.
 impl From<StatusPatch> for Status {
     fn from(whole: StatusPatch) -> Status {
-        let mut status = Status {
-            cluster: ClusterView::default(),
-            namespace: Namespace::default(),
-            conditions: Vec::new(),
-            pods: Vec::new(),
-            desired: None,
-            desired_by: String::new(),
-            claim: None,
-            load: LoadView::default(),
-            generators: Generators::default(),
-            operation: None,
-            log: Vec::new(),
-            commands: BTreeMap::new(),
-        };
+        let mut status = Status::empty(&Namespace::default(), &ClusterView::default());
         whole.apply(&mut status);
         status
     }

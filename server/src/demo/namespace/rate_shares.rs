@@ -96,7 +96,7 @@ impl Shares {
 
     /// Turns off every load that was asked for so far. Returns whose generators were registered.
     pub fn stop_all(&self) -> BTreeSet<Namespace> {
-        // Under the lock: a generator that is registered later is of a load that was asked for later, or its hub sees the switch.
+        // Under the lock: a generator that is registered later is of a load that was asked for later, or its poller sees the switch.
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         self.stops.send_modify(|n| *n += 1);
         asked.keys().cloned().collect()

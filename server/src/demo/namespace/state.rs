@@ -1,4 +1,4 @@
-//! One namespace: its watched objects, its facts, and the parts that keep it going.
+//! One namespace: its watched objects, its facts, and what is shown of them. [`super::runner`] keeps it up to date.
 use crate::demo::namespace::facts::{Facts, FirstLook, Granted, Line};
 use crate::demo::namespace::rate_shares::Shares;
 use crate::demo::objects::Manifests;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use wire::{ApiError, Code, Frame, LoadOrder, Namespace, Operation, Rate, Split, Status, Traffic, Verb};
 
-/// A command to the hub, which alone speaks to the load agent.
+/// A command to the poller of the load agent, which alone speaks to it.
 pub enum ToAgent {
     /// Change the load; the answer says whether the agent took it, and what is asked for and granted of it.
     Load(LoadOrder, oneshot::Sender<Result<Granted, ApiError>>),
@@ -95,7 +95,7 @@ pub struct NamespaceState {
     pub route_turn: tokio::sync::Mutex<()>,
     /// Changes of weights that were asked for so far.
     pub moves: AtomicU64,
-    /// To the hub.
+    /// To the poller of the load agent.
     pub to_agent: mpsc::Sender<ToAgent>,
     /// Locked by the run that is awake: the next one waits until it has ended.
     pub agent_inbox: tokio::sync::Mutex<mpsc::Receiver<ToAgent>>,

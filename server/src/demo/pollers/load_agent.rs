@@ -1,4 +1,4 @@
-//! The live hub: follows the load agent in the newest ready client pod and turns its snapshots into frames.
+//! Follows the load agent in the newest ready client pod and turns its snapshots into frames.
 //!
 //! While somebody looks the agent streams ten snapshots a second, over one connection however many look; else it is asked now and then.
 //! A new client pod takes over the load that was asked for. What all generators together may send is shared out (`share.rs`).

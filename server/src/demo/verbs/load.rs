@@ -1,4 +1,4 @@
-//! Starts, changes or stops the load: the hub tells the client's agent. The operation's step says how much of it is granted where the
+//! Starts, changes or stops the load: the load agent's poller tells the agent. The operation's step says how much of it is granted where the
 //! cap on all load together takes something away. Errors: `no_client`, `cluster_unreachable`, `bad_request`, `too_many_requests`.
 use crate::demo::namespace::facts::Line;
 use crate::demo::namespace::state::{NamespaceState, ToAgent};

@@ -16,24 +16,24 @@ use wire::{LoadOrder, Namespace, Rate, StoppedAll, Verb};
 
 /// Stops every generator: those that are looked after, and those of every other client that can be found. A Lease of another panel
 /// is no obstacle: this is the emergency brake. Who asked ends up in each namespace's log.
-pub async fn stop_all(cluster: &Cluster, shares: &Shares, registry: Vec<Arc<NamespaceState>>, by: &str) -> StoppedAll {
+pub async fn stop_all(cluster: &Cluster, shares: &Shares, known: Vec<Arc<NamespaceState>>, by: &str) -> StoppedAll {
     let loaded: BTreeSet<Namespace> =
-        registry.iter().filter(|s| s.facts.borrow().load != Rate::default()).map(|s| s.ns.clone()).collect();
-    // From here on no hub starts anything of what was asked for before, whatever becomes of its connection. A generator that a hub has
+        known.iter().filter(|s| s.facts.borrow().load != Rate::default()).map(|s| s.ns.clone()).collect();
+    // From here on no poller starts anything of what was asked for before, whatever becomes of its connection. A generator that a poller has
     // taken up in this moment is registered, and stopped before its own facts tell of it.
     let mut running = shares.stop_all();
     running.extend(loaded);
-    let loaded: Vec<Arc<NamespaceState>> = registry.iter().filter(|s| running.contains(&s.ns)).cloned().collect();
+    let loaded: Vec<Arc<NamespaceState>> = known.iter().filter(|s| running.contains(&s.ns)).cloned().collect();
     let looked_after = futures::stream::iter(
-        loaded.into_iter().map(|state| async move { (state.ns.clone(), stop_by_hub(&state).await) }),
+        loaded.into_iter().map(|state| async move { (state.ns.clone(), stop_by_poller(&state).await) }),
     );
-    let by_hub: BTreeMap<Namespace, bool> = looked_after.buffer_unordered(AT_ONCE).collect().await;
-    let named: Vec<Namespace> = registry.iter().map(|s| s.ns.clone()).collect();
+    let by_poller: BTreeMap<Namespace, bool> = looked_after.buffer_unordered(AT_ONCE).collect().await;
+    let named: Vec<Namespace> = known.iter().map(|s| s.ns.clone()).collect();
     let (others, failed) = clients(cluster, named).await;
     if failed > 0 {
         warn!(failed, "The stop-all switch cannot list all load clients; those of unknown namespaces may send");
     }
-    let others = others.into_iter().filter(|(ns, _)| by_hub.get(ns) != Some(&true));
+    let others = others.into_iter().filter(|(ns, _)| by_poller.get(ns) != Some(&true));
     let direct = futures::stream::iter(others.map(|(ns, pods)| async move {
         let stopping = async {
             let mut ran = false;
@@ -49,12 +49,12 @@ pub async fn stop_all(cluster: &Cluster, shares: &Shares, registry: Vec<Arc<Name
     }));
     let direct: BTreeMap<Namespace, Result<bool, AgentError>> = direct.buffer_unordered(AT_ONCE).collect().await;
     let mut report = StoppedAll::default();
-    for (ns, stopped) in &by_hub {
+    for (ns, stopped) in &by_poller {
         // Without a client pod there is nothing that could send.
         let failed = !stopped && direct.get(ns).is_some_and(Result::is_err);
         if failed { &mut report.failed } else { &mut report.stopped }.push(ns.clone());
     }
-    for (ns, outcome) in direct.into_iter().filter(|(ns, _)| !by_hub.contains_key(ns)) {
+    for (ns, outcome) in direct.into_iter().filter(|(ns, _)| !by_poller.contains_key(ns)) {
         match outcome {
             Ok(true) => report.stopped.push(ns),
             Ok(false) => {}
@@ -67,7 +67,7 @@ pub async fn stop_all(cluster: &Cluster, shares: &Shares, registry: Vec<Arc<Name
     report.stopped.sort();
     report.failed.sort();
     info!(by, stopped = report.stopped.len(), failed = report.failed.len(), "All load is stopped by {by}");
-    for state in registry.iter().filter(|state| report.stopped.contains(&state.ns)) {
+    for state in known.iter().filter(|state| report.stopped.contains(&state.ns)) {
         let command = commands::load(state, "0", None);
         state.facts.send_modify(|f| {
             f.note(Line {
@@ -82,7 +82,7 @@ pub async fn stop_all(cluster: &Cluster, shares: &Shares, registry: Vec<Arc<Name
     report
 }
 
-async fn stop_by_hub(state: &NamespaceState) -> bool {
+async fn stop_by_poller(state: &NamespaceState) -> bool {
     let (answer, taken) = oneshot::channel();
     let asking = async {
         state.to_agent.send(ToAgent::Load(LoadOrder::default(), answer)).await.ok()?;

@@ -7,7 +7,7 @@ use crate::k8s::{Held, LeaseLock, Seize, api_error};
 use app::text::phrases;
 use wire::{ApiError, Code, Operation, Verb};
 
-/// Takes the namespace over from another panel. Answers when it is done.
+/// Seizes the Lease.
 pub async fn take_over(state: &NamespaceState, by: &str) -> Result<Operation, ApiError> {
     let before = state.facts.borrow().held.clone();
     let (Some(me), Held::Other { holder, .. }) = (state.identity.as_deref(), &before) else {
