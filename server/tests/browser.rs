@@ -307,6 +307,59 @@ async fn states_that_others_make_are_told_and_can_be_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn failing_requests_are_the_first_thing_that_the_page_says() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "{}");
+    panel.until_true("Deployed");
+    panel.ask("inject", r#"{"inject": true}"#);
+    panel.until_true("Injected");
+    panel.ask("weights", r#"{"v1": 80, "v2": 20}"#);
+    panel.until_true("RouteAcknowledged");
+    panel.ask("load", r#"{"rate": 200}"#);
+    let driver = Driver::start();
+    let browser = driver.open(&url(&panel)).await;
+    browser.says("verdict", "consistent with 80/20").await;
+    let ns = panel.namespace.clone();
+    let tone = async |tone: &str| {
+        let tone = tone.to_owned();
+        let is =
+            || async { browser.find("headline").await.attr("data-tone").await.ok().flatten() == Some(tone.clone()) };
+        browser.until(&format!("the headline's tone is {tone}"), is).await;
+    };
+    let failing =
+        async || browser.script("return document.querySelector('[data-testid=failing]').getAttribute('width')").await;
+
+    // Every request fails: no share is shown, and nothing is "consistent".
+    let rule = kubectl(&panel, &["-n", &ns, "get", "dr", "flaskapp", "-o", "json"]).must();
+    kubectl(&panel, &["-n", &ns, "delete", "dr", "flaskapp"]).must();
+    browser.says("verdict", "No request succeeds: the client's sidecar answers 503").await;
+    browser.says("headline-detail", "DestinationRule").await;
+    tone("bad").await;
+    browser.until("the bar is red", || async { failing().await == "100%" }).await;
+    browser.says("seen-v1", "–").await;
+    browser.screenshots("25-every-request-fails").await;
+    is_sound(&browser, "every request fails").await;
+
+    // Cured, by hand.
+    let mut again: serde_json::Value = serde_json::from_str(&rule).expect("JSON");
+    again["metadata"] = serde_json::json!({"name": "flaskapp", "namespace": ns});
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), again.to_string()).expect("written");
+    kubectl(&panel, &["apply", "-f", file.path().to_str().expect("a path")]).must();
+    browser.until("the bar has no red", || async { failing().await == "0%" }).await;
+    browser.says("verdict", "80/20").await;
+
+    // One version has weight and no pod: its share fails.
+    kubectl(&panel, &["-n", &ns, "scale", "deploy/flaskapp-v2", "--replicas=0"]).must();
+    browser.says("verdict", "% of the requests fail: the client's sidecar answers 503").await;
+    browser.screenshots("26-a-version-fails").await;
+    is_sound(&browser, "a version fails").await;
+    kubectl(&panel, &["-n", &ns, "scale", "deploy/flaskapp-v2", "--replicas=1"]).must();
+    browser.says("verdict", "consistent with 80/20").await;
+    tone("good").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn three_versions_have_a_slider_and_a_lock_each() {
     let panel = TestPanel::start();
     panel.ask("deploy", "{}");

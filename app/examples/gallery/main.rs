@@ -116,6 +116,12 @@ fn async_stream(gallery: Arc<Gallery>, ns: String) -> impl futures::Stream<Item 
                     .event("board")
                     .data(app::components::board(app::text::Lang::En, &status, &traffic).main))
             }
+            i if i % 10 == 4 => {
+                let (status, traffic) = gallery.fixture(&ns, |w| (w.status.clone(), w.traffic()));
+                Event::default()
+                    .event("sentence")
+                    .json_data(app::components::board(app::text::Lang::En, &status, &traffic).sentence)
+            }
             _ => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 Event::default().event("traffic").json_data(gallery.fixture(&ns, |w| w.traffic()))

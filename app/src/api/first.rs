@@ -1,6 +1,6 @@
 //! The page's first state: read by the server, drawn into the HTML, and handed to the browser in the same HTML.
 use serde::{Deserialize, Serialize};
-use wire::{Frame, Status, Traffic};
+use wire::{Frame, Sentence, Status, Traffic};
 
 /// Id of the element that carries the first state as JSON.
 pub const HAND_OVER: &str = "first";
@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub status: Status,
     /// The last 60 s, oldest first, at most two frames a second.
     pub history: Vec<Frame>,
+    /// What the page says above all else, in its language. The shell, which knows it, fills this in.
+    pub sentence: Sentence,
     /// All that is measured: for the server, which draws it.
     #[serde(skip)]
     pub traffic: Traffic,
@@ -85,8 +87,14 @@ pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
     match read.await {
         Ok((mut status, history, traffic)) => {
             status.namespace = ns;
-            let first =
-                Box::new(Snapshot { build: plane.build(), now_ms: super::ssr::now_ms(), status, history, traffic });
+            let first = Box::new(Snapshot {
+                build: plane.build(),
+                now_ms: super::ssr::now_ms(),
+                sentence: Sentence::default(),
+                status,
+                history,
+                traffic,
+            });
             First::Panel { first, past: plane.has_last_hour() }
         }
         Err(error) => First::Failed(error),

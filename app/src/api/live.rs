@@ -10,7 +10,7 @@ use std::time::Duration;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{EventSource, MessageEvent};
-use wire::{ConditionStatus, Frame, Hello, Namespace, Split, Status, StatusPatch, kinds};
+use wire::{ConditionStatus, Frame, Hello, Namespace, Sentence, Split, Status, StatusPatch, kinds};
 
 /// How the stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Live {
     pub history: StoredValue<History>,
     /// How the stream stands.
     pub link: RwSignal<Link>,
+    /// What the page says above all else, in its language.
+    pub sentence: RwSignal<Sentence>,
     /// The figures in words, as HTML of the server's.
     pub board: RwSignal<String>,
     /// The whole run's.
@@ -93,7 +95,7 @@ pub fn use_live(ns: Namespace, first: Snapshot) -> Live {
     let lang = super::prefs().lang;
     // In the browser they are in the page already.
     #[cfg(feature = "ssr")]
-    let crate::components::Board { main, whole } = crate::components::board(lang, &first.status, &first.traffic);
+    let crate::components::Board { main, whole, .. } = crate::components::board(lang, &first.status, &first.traffic);
     #[cfg(not(feature = "ssr"))]
     let (main, whole) = (String::new(), String::new());
     let live = Live {
@@ -103,6 +105,7 @@ pub fn use_live(ns: Namespace, first: Snapshot) -> Live {
         figures: RwSignal::new(frame),
         history: StoredValue::new(history),
         link: RwSignal::new(Link::Opening),
+        sentence: RwSignal::new(first.sentence),
         board: RwSignal::new(main),
         whole: RwSignal::new(whole),
         lang: RwSignal::new(lang),
@@ -214,6 +217,14 @@ impl Wiring {
                         wiring.live.set_desired(desired);
                     }
                     wiring.live.status.update(|status| patch.apply(status));
+                }
+            }),
+        );
+        on(
+            "sentence",
+            Box::new(|wiring, data| {
+                if let Ok(sentence) = read(&data) {
+                    wiring.live.sentence.set(sentence);
                 }
             }),
         );

@@ -4,7 +4,7 @@ use super::symbol::colour;
 use crate::model::{fixed, versions};
 use crate::text::{self, FigureWord as Word, Lang, thousands};
 use leptos::prelude::*;
-use wire::{Part, Status, Traffic, kinds};
+use wire::{Part, Sentence, Status, Traffic, kinds};
 
 /// Two parts of the figures, so that what somebody has opened stays open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,16 +13,20 @@ pub struct Board {
     pub main: String,
     /// The whole run.
     pub whole: String,
+    /// What the page says above all else.
+    pub sentence: Sentence,
 }
 
 /// Draws the figures.
 pub fn board(lang: Lang, status: &Status, traffic: &Traffic) -> Board {
-    Board { main: main(lang, status, traffic).to_html(), whole: whole(lang, traffic).to_html() }
+    Board {
+        main: main(lang, status, traffic).to_html(),
+        whole: whole(lang, traffic).to_html(),
+        sentence: text::headline(lang, status, traffic),
+    }
 }
 
 fn main(lang: Lang, status: &Status, t: &Traffic) -> impl IntoView + use<> {
-    let kind = t.verdict.as_ref().map(|v| format!("{:?}", v.kind));
-    let sentence = t.verdict.as_ref().map_or_else(|| Word::NoVerdict.said(lang).to_owned(), |v| text::verdict(lang, v));
     let detail = t.verdict.as_ref().map(|v| text::detail(lang, v)).filter(|d| !d.is_empty());
     let sidecars = if status.is(kinds::SIDECARS_COUNT) {
         status.condition(kinds::SIDECARS_COUNT).map(|c| c.message.clone())
@@ -32,7 +36,6 @@ fn main(lang: Lang, status: &Status, t: &Traffic) -> impl IntoView + use<> {
     let done = t.frame.counts.values().sum::<u64>() + t.frame.errors;
     let run = t.requests.map(|of| Word::RunOf.fill(lang, &[("n", &thousands(done.min(of))), ("of", &thousands(of))]));
     view! {
-        <p class="verdict" data-testid="verdict" data-kind=kind>{sentence}</p>
         {detail.map(|detail| view! { <p class="muted detail" data-testid="verdict-detail">{detail}</p> })}
         {table(lang, status, t)}
         <dl class="kv">

@@ -10,7 +10,8 @@
 //! | messages | `banner` (with `data-reason`), `banner-mend`, `adopt`, `revert`, `stale`, `error`, `error-dismiss` |
 //! | weights | `weights` (with `data-mode`), `share-v1` `share-v2`, `seen-v1` `seen-v2`, `rate-v1` `rate-v2`, `requests`, `slider`, `slider-note`, `note-inject`, `actual`, `times`, `preset-100-0` … `preset-0-100`, `weight-v1`, `weight-v2`, `weight-error`; with more than two versions `slider-v3`, `keep-v3` … and `weights-even` |
 //! | chart | `chart`, `no-load`, `load-start`, `load-ten`, `load-rate`, `load-rate-slider` |
-//! | side | `verdict`, `success`, `rates`, `percentiles`, `pods`, `pod-<name>`, `sidecars`, `log`, `log-<id>` |
+//! | headline | `headline` (with `data-tone` plain, good, warn, bad), `verdict`, `headline-detail` |
+//! | side | `success`, `rates`, `percentiles`, `pods`, `pod-<name>`, `sidecars`, `log`, `log-<id>` |
 //! | dialogs | `cleanup-dialog`, `cleanup-confirm`, `cleanup-cancel`, `stop-all-dialog`, `stop-all-confirm`, `stop-all-cancel`, `keys-dialog` |
 //!
 //! `data-testid="page"` has `data-ready="true"` once the browser has taken over and the stream is live.
@@ -24,6 +25,7 @@ mod figures;
 #[cfg(feature = "ssr")]
 mod figures_html;
 mod header;
+mod headline;
 mod hero;
 mod load_bar;
 mod log;
@@ -45,6 +47,7 @@ pub use figures::Numbers;
 #[cfg(feature = "ssr")]
 pub use figures_html::{Board, board};
 pub use header::Header;
+pub use headline::Headline;
 pub use hero::Hero;
 pub use load_bar::LoadBar;
 pub use log::Log;

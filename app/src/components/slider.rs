@@ -17,6 +17,8 @@ pub fn Slider(
     desired: Signal<Option<Vec<f64>>>,
     /// What was seen, by version; nothing where nothing was.
     seen: Signal<Option<Vec<f64>>>,
+    /// Share of the requests that fail now, percent.
+    failing: Signal<f64>,
     /// Whether it may be moved.
     #[prop(into)]
     disabled: Signal<bool>,
@@ -58,7 +60,10 @@ pub fn Slider(
                 />
             </Show>
         </div>
-        <svg class="actual" width="100%" height="10" aria-hidden="true" data-testid="actual"><Segments versions shares=seen/></svg>
+        <svg class="actual" width="100%" height="10" aria-hidden="true" data-testid="actual">
+            <Segments versions shares=seen/>
+            <rect class="failing" data-testid="failing" x=move || format!("{}%", fixed(100.0 - failing.get(), 2)) width=move || format!("{}%", fixed(failing.get(), 2)) height="100%"/>
+        </svg>
     }
 }
 

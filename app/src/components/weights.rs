@@ -4,7 +4,7 @@ use super::rail::label;
 use super::shares::{Shares, name_at};
 use super::symbol::colour;
 use super::{ErrorBanner, Page, Same, Shifter, Slider, Symbol};
-use crate::model::{Action, SliderMode, fixed, presets, shares, versions, wall_clock, with_share};
+use crate::model::{Action, SliderMode, Window, fixed, presets, shares, versions, wall_clock, with_share};
 use crate::text::{self, Key, thousands};
 use leptos::prelude::*;
 use wire::{Command, LogEntry, Rate};
@@ -27,12 +27,19 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Command>, mode: Signa
     // Every figure is about the time since the weights last changed: what was sent before says nothing about them. The server knows
     // which request was sent on which weights.
     let seen = Signal::derive(move || live.figures.with(|frame| names.with(|names| shares(&frame.since, names))));
-    // The bar is to move as soon as the traffic does, so it looks at the last second alone.
-    let bar = Signal::derive(move || {
+    // The bar is to move as soon as the traffic does, so it looks at the last second alone; so does whether requests fail.
+    let last = Memo::new(move |_| {
         let now = live.frame.with(|frame| frame.at_ms);
-        let last = live.history.with_value(|history| history.since(now.saturating_sub(1_100)));
-        names.with(|names| shares(&last.counts, names)).or_else(|| seen.get())
+        live.history.with_value(|history| history.since(now.saturating_sub(1_100)))
     });
+    let failing = Memo::new(move |_| last.with(Window::failing));
+    let bar = Signal::derive(move || {
+        let of_answers = names.with(|names| last.with(|last| shares(&last.counts, names))).or_else(|| seen.get())?;
+        let succeed = 1.0 - failing.get() / 100.0;
+        Some(of_answers.into_iter().map(|share| share * succeed).collect())
+    });
+    // Where no request succeeds, what was seen before is no answer to what happens now.
+    let seen = Signal::derive(move || seen.get().filter(|_| failing.get() < 100.0));
     let disabled = Signal::derive(move || {
         !page.may("weights") || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute | SliderMode::Many)
     });
@@ -59,7 +66,7 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Command>, mode: Signa
                     <Side page place name=Signal::derive(move || name_at(names, place)) desired seen/>
                 }).collect_view()}
             </div>
-            <Slider page shifter versions=names desired seen=bar disabled thumb=Signal::derive(move || mode.get() != SliderMode::Many)/>
+            <Slider page shifter versions=names desired seen=bar failing=failing.into() disabled thumb=Signal::derive(move || mode.get() != SliderMode::Many)/>
             <div class="ticks">
                 <span>{page.t(Key::WhatWasSeen)}</span>
                 <Times page/>

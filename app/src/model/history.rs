@@ -25,6 +25,12 @@ impl Window {
     pub fn answers(&self) -> u64 {
         self.counts.values().sum()
     }
+
+    /// Percent of the requests that failed; 0 without requests.
+    pub fn failing(&self) -> f64 {
+        let all = self.answers() + self.errors;
+        if all == 0 { 0.0 } else { self.errors as f64 * 100.0 / all as f64 }
+    }
 }
 
 /// Percent of the answers that each version gave, in the order of the names; nothing without answers.

@@ -4,7 +4,7 @@ use super::rates::use_rates;
 use super::shifting::use_shifter;
 use crate::api::{self, Live, Snapshot, Theme, use_live};
 use crate::components::{
-    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail,
+    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Headline, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail,
     StopAllDialog, Toast, Weights, flag, say,
 };
 use crate::model::{SliderMode, slider_mode};
@@ -62,6 +62,7 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
                     </Show>
                     // Hidden, not taken away: what is never built in the browser needs no code there that builds it.
                     <div class="work" hidden=flag(absent)>
+                        <Headline page/>
                         <Weights page shifter ask mode=mode.into()/>
                         <Chart page rates ask/>
                     </div>

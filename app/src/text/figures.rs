@@ -1,20 +1,12 @@
-//! The figures' words: the verdict in one sentence with its uncertainty, the table's heads, failures by kind. The server alone draws them.
-use super::{Lang, fill, thousands};
+//! The figures' words: the table's heads, what chance explains, failures by kind. The server alone draws them.
+use super::{Lang, fill};
 use crate::model::fixed;
-use wire::{Verdict, VerdictKind};
+use wire::Verdict;
 
 /// A text of the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum FigureWord {
-    NoVerdict,
-    NoTraffic,
-    TooFew,
-    InKeeping,
-    More,
-    Off,
-    NoSidecar,
-    NoRoute,
     Detail,
     DetailPlain,
     Window,
@@ -42,38 +34,10 @@ impl FigureWord {
     pub fn said(self, lang: Lang) -> &'static str {
         use FigureWord as W;
         let texts = match self {
-            W::NoVerdict => ["Nothing has been measured yet.", "尚无测量数据。"],
-            W::NoTraffic => [
-                "No request since the last change: start the load to see where they go.",
-                "自上次更改以来没有请求：启动负载即可看到去向。",
-            ],
-            W::TooFew => [
-                "{n} requests cannot tell {desired} from {versus}: {needed} more would.",
-                "{n} 个请求无法区分 {desired} 与 {versus}：还需 {needed} 个。",
-            ],
-            W::InKeeping => [
-                "{seen} went to {version} (± {margin}): consistent with {desired}.",
-                "{seen} 流向 {version}（± {margin}）：符合 {desired}。",
-            ],
-            W::More => {
-                ["{needed} more requests would tell it from {versus}.", "再有 {needed} 个请求即可与 {versus} 区分。"]
-            }
-            W::Off => [
-                "{seen} went to {version} (± {margin}): not consistent with {desired}.",
-                "{seen} 流向 {version}（± {margin}）：不符合 {desired}。",
-            ],
-            W::NoSidecar => [
-                "The client has no sidecar, so the weights have no effect: {seen} went to {version} (± {margin}), spread evenly.",
-                "客户端没有 sidecar，权重不起作用：{seen} 流向 {version}（± {margin}），属于平均分配。",
-            ],
-            W::NoRoute => [
-                "No route: {seen} went to {version} (± {margin}), spread evenly.",
-                "没有路由：{seen} 流向 {version}（± {margin}），属于平均分配。",
-            ],
-            W::Detail => ["Against the desired split: χ² {chi}, p {p}.", "与期望相比：χ² {chi}，p {p}。"],
+            W::Detail => ["Against the desired split: χ² {chi}, p {p}.", "与设定值的偏差：χ² {chi}，p {p}。"],
             W::DetailPlain => [
                 "Spread evenly over the ready pods ({plain}), rather than by the weights: {likely} % likely.",
-                "若不是权重，而是在就绪 Pod 间平均分配（{plain}）：可能性 {likely}%。",
+                "若请求只是在就绪 Pod 间轮询均分（{plain}），出现此结果的可能性为 {likely}%。",
             ],
             W::Window => ["Last {n} s, latency in ms", "最近 {n} 秒，延迟单位为毫秒"],
             W::Version => ["Version", "版本"],
@@ -82,7 +46,7 @@ impl FigureWord {
             W::Service => ["service flaskapp", "服务 flaskapp"],
             W::WishedAchieved => ["Rate, target / actual", "速率，目标 / 实际"],
             W::Run => ["Run", "运行"],
-            W::RunOf => ["{n} of {of}", "{of} 中的 {n}"],
+            W::RunOf => ["{n} of {of}", "已发送 {n} / {of}"],
             W::Sidecars => ["Counted by the sidecars", "sidecar 的计数"],
             W::Failed => ["Failed", "失败"],
             W::Unattributed => ["by no version", "无版本归属"],
@@ -104,36 +68,8 @@ impl FigureWord {
     }
 }
 
-fn pair(share: f64) -> String {
+pub(super) fn pair(share: f64) -> String {
     format!("{}/{}", fixed(100.0 - share, 0), fixed(share, 0))
-}
-
-/// The sentence for a verdict.
-pub fn verdict(lang: Lang, v: &Verdict) -> String {
-    let percent = format!("{} %", fixed(v.observed, 1));
-    let margin = fixed(v.margin, 1).to_string();
-    let (desired, versus, n, needed) = (pair(v.desired), pair(v.versus), thousands(v.requests), thousands(v.needed));
-    let args = [
-        ("seen", percent.as_str()),
-        ("margin", &margin),
-        ("desired", &desired),
-        ("versus", &versus),
-        ("n", &n),
-        ("needed", &needed),
-        ("version", &v.version),
-    ];
-    match v.kind {
-        VerdictKind::NoTraffic => FigureWord::NoTraffic.said(lang).to_owned(),
-        VerdictKind::TooFew => FigureWord::TooFew.fill(lang, &args),
-        VerdictKind::InKeeping if v.needed > 0 && desired != versus => {
-            let gap = if lang == Lang::En { " " } else { "" };
-            format!("{}{gap}{}", FigureWord::InKeeping.fill(lang, &args), FigureWord::More.fill(lang, &args))
-        }
-        VerdictKind::InKeeping => FigureWord::InKeeping.fill(lang, &args),
-        VerdictKind::OffTarget => FigureWord::Off.fill(lang, &args),
-        VerdictKind::ClientHasNoSidecar => FigureWord::NoSidecar.fill(lang, &args),
-        VerdictKind::NoRoute => FigureWord::NoRoute.fill(lang, &args),
-    }
 }
 
 /// How far chance goes to explain the counts; empty where there is nothing to say.
@@ -169,36 +105,7 @@ pub fn failure(lang: Lang, kind: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_verdict_reads_as_one_sentence_with_its_uncertainty() {
-        let base = Verdict {
-            kind: VerdictKind::InKeeping,
-            version: "v2".into(),
-            requests: 11_994,
-            observed: 20.4,
-            margin: 0.7,
-            desired: 20.0,
-            needed: 380,
-            versus: 25.0,
-            chi_square: None,
-            plain_balancing: 0.0,
-            plain: 50.0,
-        };
-        for (kind, needed, text) in [
-            (
-                VerdictKind::InKeeping,
-                380,
-                "20.4 % went to v2 (± 0.7): consistent with 80/20. 380 more requests would tell it from 75/25.",
-            ),
-            (VerdictKind::InKeeping, 0, "20.4 % went to v2 (± 0.7): consistent with 80/20."),
-            (VerdictKind::TooFew, 380, "11,994 requests cannot tell 80/20 from 75/25: 380 more would."),
-            (VerdictKind::OffTarget, 0, "20.4 % went to v2 (± 0.7): not consistent with 80/20."),
-        ] {
-            assert_eq!(verdict(Lang::En, &Verdict { kind, needed, ..base.clone() }), text);
-            assert!(!verdict(Lang::Zh, &Verdict { kind, needed, ..base.clone() }).is_empty());
-        }
-    }
+    use wire::VerdictKind;
 
     #[test]
     fn the_detail_says_how_far_chance_goes() {

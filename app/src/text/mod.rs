@@ -13,6 +13,8 @@ mod log;
 pub mod phrases;
 mod preflight;
 #[cfg(any(feature = "ssr", test))]
+mod sentence;
+#[cfg(any(feature = "ssr", test))]
 mod sign_in;
 mod table;
 
@@ -21,13 +23,15 @@ pub use conditions::condition;
 pub use conditions::in_chinese;
 pub use errors::{ErrorText, error};
 #[cfg(any(feature = "ssr", test))]
-pub use figures::{FigureWord, detail, failure, verdict};
+pub use figures::{FigureWord, detail, failure};
 #[cfg(any(feature = "ssr", test))]
 pub use history::LastHourWord;
 pub use log::{either, who};
 #[cfg(any(feature = "ssr", test))]
 pub use phrases::{Phrase, sentence};
 pub use preflight::{Word, check, troubles, verb};
+#[cfg(any(feature = "ssr", test))]
+pub use sentence::sentence as headline;
 #[cfg(any(feature = "ssr", test))]
 pub use sign_in::SignInWord;
 pub use table::Key;

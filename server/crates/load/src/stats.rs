@@ -198,6 +198,7 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
         () if !client_has_sidecar => VerdictKind::ClientHasNoSidecar,
         () if off_target => VerdictKind::OffTarget,
         () if requests < enough => VerdictKind::TooFew,
+        () if target < interval.low || target > interval.high => VerdictKind::Borderline,
         () => VerdictKind::InKeeping,
     };
     Verdict {

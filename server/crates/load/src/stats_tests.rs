@@ -132,6 +132,8 @@ fn plain_balancing_is_by_endpoint_and_not_by_version() {
         (&even[..], &[("v1", 12), ("v2", 8)][..], K::TooFew, 25.0, 25.0),
         (&even, &[("v1", 100), ("v2", 100)], K::InKeeping, 25.0, 20.0),
         (&even, &[("v1", 150), ("v2", 50)], K::OffTarget, 25.0, 20.0),
+        // Outside of the 95 % interval, and not so far that it could not be chance.
+        (&even, &[("v1", 120), ("v2", 80)], K::Borderline, 25.0, 20.0),
         // Here the desired split is what plain balancing does: it is told from its neighbour.
         (&three_to_one, &[("v1", 15), ("v2", 5)], K::TooFew, 25.0, 20.0),
         (&[], &[("v1", 150), ("v2", 50)], K::NoRoute, 25.0, 20.0),

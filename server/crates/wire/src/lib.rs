@@ -20,7 +20,7 @@ pub use command::{Command, Verb};
 pub use condition::{Condition, ConditionStatus, kinds, reasons};
 pub use error::{ApiError, Code};
 pub use last_hour::{LastHour, LastHourSample};
-pub use live::{ChiSquare, Frame, Hello, Part, Recent, Traffic, Verdict, VerdictKind, Whole};
+pub use live::{ChiSquare, Failing, Frame, Hello, Part, Recent, Sentence, Tone, Traffic, Verdict, VerdictKind, Whole};
 pub use load::{LoadError, LoadOrder};
 pub use names::{Namespace, Rate};
 pub use outcome::Outcome;

@@ -3,7 +3,7 @@
 //! First the whole state: `hello` ([`Hello`]), `history` (the last 60 s as `Vec<Frame>`, two a second), `status` (a whole [`crate::Status`]) and
 //! `traffic` (a [`Traffic`]). Then what changes: `status-patch` (a [`crate::StatusPatch`]; a whole `status` where events were skipped), `traffic`
 //! ten times a second (a [`Frame`] with the rates and percentiles of the service, and twice a second a whole [`Traffic`]), `alive` (after 3 s
-//! without another). With `lang` in the address also `board` and `whole` (the figures as HTML, when they change), and no whole [`Traffic`].
+//! without another). With `lang` in the address also `sentence` (a [`Sentence`]), `board` and `whole` (the figures as HTML), when they change, and no whole [`Traffic`].
 use crate::Split;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -78,6 +78,50 @@ pub struct Traffic {
     pub whole: Option<Whole>,
     /// What the counts since the last change of weights say.
     pub verdict: Option<Verdict>,
+    /// The requests that fail now; nothing while none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+}
+
+/// Requests of the last second that failed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Failing {
+    /// Their share of the requests that ended within that second, percent; above 0.
+    pub share: f64,
+    /// Since when there has been no second without a failure: milliseconds since the Unix epoch, the agent's clock.
+    pub since_ms: u64,
+    /// The most frequent kind: a key of [`Traffic::error_kinds`].
+    pub kind: String,
+    /// The version that answered most of them; nothing where most of them reached none, or the answer does not say.
+    #[serde(default)]
+    pub version: Option<String>,
+}
+
+/// What the page says above all else: one sentence, in the language of the stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sentence {
+    /// How it is to be taken.
+    pub tone: Tone,
+    /// The sentence.
+    pub text: String,
+    /// How sure it is, or what causes it; may be empty.
+    pub detail: String,
+}
+
+/// How a [`Sentence`] is to be taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tone {
+    /// A statement.
+    #[default]
+    Plain,
+    /// What is desired is what is measured.
+    Good,
+    /// Worth a look.
+    Warn,
+    /// Something fails.
+    Bad,
 }
 
 /// The last 10 s: the service and its versions, all over the same time.
@@ -183,6 +227,8 @@ pub enum VerdictKind {
     TooFew,
     /// In keeping with the desired split.
     InKeeping,
+    /// The desired share lies outside the 95 % interval, but less than 3.5 standard deviations off: chance does that once in twenty times.
+    Borderline,
     /// More than 3.5 standard deviations off the desired split, or a version with a desired share of 0 answered.
     OffTarget,
     /// A fact: the client has no sidecar, so the weights are not looked at.

@@ -6,6 +6,7 @@ use crate::demo::plan::observe::demo_pods;
 use crate::demo::pollers::agent_connection::{Commands, api_error, goes_on};
 use crate::demo::pollers::load_order::{Asked, cut, spec};
 use crate::demo::view::conditions::client_without_sidecar;
+use crate::demo::view::failing::FailureWatch;
 use crate::demo::view::traffic::{About, traffic};
 use crate::demo::view::verdict::endpoints;
 use crate::demo::virtual_service;
@@ -41,6 +42,7 @@ pub struct Follower<'a> {
     settled_at: Instant,
     kept_at_ms: u64,
     scene: Scene,
+    failures: FailureWatch,
 }
 
 /// What a frame needs of the namespace's objects; read once for each change of them.
@@ -80,6 +82,7 @@ impl<'a> Follower<'a> {
             settled_at,
             kept_at_ms: 0,
             scene: Scene::default(),
+            failures: FailureWatch::default(),
         }
     }
 
@@ -250,6 +253,7 @@ impl<'a> Follower<'a> {
         set_agent(self.state, Agent::Connected { short });
         self.time_first_request(&snapshot);
         let scene = &self.scene;
+        let failing = self.failures.take(&snapshot);
         let told = traffic(
             snapshot,
             About {
@@ -258,6 +262,7 @@ impl<'a> Follower<'a> {
                 with_sidecar: scene.with_sidecar,
                 endpoints: scene.endpoints.clone(),
                 mark: self.mark.as_ref(),
+                failing,
             },
         );
         self.keep(&told.frame);

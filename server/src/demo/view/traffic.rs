@@ -2,7 +2,7 @@
 use crate::demo::view::verdict::verdict;
 use ::load::{Mark, Snapshot};
 use std::collections::BTreeMap;
-use wire::{Frame, Part, Recent, Split, Traffic, Whole};
+use wire::{Failing, Frame, Part, Recent, Split, Traffic, Whole};
 
 /// What is known beside the snapshot.
 pub struct About<'a> {
@@ -16,6 +16,8 @@ pub struct About<'a> {
     pub endpoints: BTreeMap<String, u32>,
     /// The newest mark that was set since these weights are desired. A later one, of another panel, is about them as well.
     pub mark: Option<&'a Mark>,
+    /// What fails now.
+    pub failing: Option<Failing>,
 }
 
 /// All that is measured, and what it says about the weights.
@@ -23,6 +25,8 @@ pub fn traffic(snapshot: Snapshot, about: About<'_>) -> Traffic {
     let since = snapshot.mark.filter(|m| about.mark.is_some_and(|mine| m.id >= mine.id));
     let recent = snapshot.recent;
     Traffic {
+        // Rounded down, so that "100 %" is all of them; what fails at all is never 0.
+        failing: about.failing.map(|f| Failing { share: ((f.share * 10.0).floor() / 10.0).max(0.1), ..f }),
         verdict: verdict(about.by_version, about.with_sidecar, about.endpoints, since.as_ref()),
         frame: Frame {
             at_ms: snapshot.at_ms,
@@ -101,6 +105,7 @@ mod tests {
                 with_sidecar: true,
                 endpoints,
                 mark: Some(&mark),
+                failing: None,
             },
         );
         let mut written = serde_json::to_value(&told).unwrap();

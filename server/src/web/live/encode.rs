@@ -204,6 +204,7 @@ impl Encoder {
                 self.word(place, lang, &known, &mut Vec::new());
             }
             if let Some(board) = &self.boards[place] {
+                sse::json(&mut rest, "sentence", &board.sentence);
                 sse::text(&mut rest, "board", &board.main);
                 sse::text(&mut rest, "whole", &board.whole);
             }
@@ -221,6 +222,9 @@ impl Encoder {
     fn word(&mut self, place: usize, lang: Lang, known: &Known, out: &mut Vec<u8>) {
         let now = board(lang, &known.status, &known.traffic.as_deref().cloned().unwrap_or_default());
         let shown = self.boards[place].as_ref();
+        if shown.is_none_or(|shown| shown.sentence != now.sentence) {
+            sse::json(out, "sentence", &now.sentence);
+        }
         if shown.is_none_or(|shown| shown.main != now.main) {
             sse::text(out, "board", &now.main);
         }

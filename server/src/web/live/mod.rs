@@ -2,7 +2,7 @@
 //!
 //! The events of a namespace are encoded once for all its viewers ([`encode`]) and handed out through a ring that they share ([`ring`]).
 //! Nothing is queued per viewer: one that falls behind the ring skips what it missed and gets the whole state again.
-//! With `lang` in the address, as pages ask, the figures come in words, too: `board` and `whole`, as HTML, when they change.
+//! With `lang` in the address, as pages ask, the figures come in words, too: `sentence` (a [`wire::Sentence`]), `board` and `whole` (HTML), when they change.
 mod encode;
 mod feed;
 mod ring;

@@ -2,7 +2,7 @@
 use super::encode::{Audience, Known};
 use serde_json::Value;
 use std::sync::Arc;
-use wire::{Status, StatusPatch, Traffic};
+use wire::{Sentence, Status, StatusPatch, Traffic};
 
 /// A deployed and injected demo under 200 requests a second, as a panel sent it.
 pub fn recorded() -> Known {
@@ -20,6 +20,7 @@ pub struct Viewer {
     pub traffic: Value,
     /// All that is measured, of the newest event that carried it.
     pub figures: Option<Traffic>,
+    pub sentence: Sentence,
     pub board: String,
     pub whole: String,
     /// Events by name: whole statuses, patches, those of traffic, those without anything new.
@@ -50,6 +51,7 @@ impl Viewer {
                     }
                     self.frames += 1;
                 }
+                "sentence" => self.sentence = serde_json::from_str(&data).unwrap(),
                 "board" => self.board = data,
                 "whole" => self.whole = data,
                 "alive" => self.alive += 1,
