@@ -1,3 +1,4 @@
+//! Every message is worded in both languages, as each is written.
 use super::*;
 
 /// Every message: the module it is in, its name, English, Chinese.
