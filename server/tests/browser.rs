@@ -326,8 +326,10 @@ async fn failing_requests_are_the_first_thing_that_the_page_says() {
             || async { browser.find("headline").await.attr("data-tone").await.ok().flatten() == Some(tone.clone()) };
         browser.until(&format!("the headline's tone is {tone}"), is).await;
     };
-    let failing =
-        async || browser.script("return document.querySelector('[data-testid=failing]').getAttribute('width')").await;
+    let failing = async || {
+        let width = "return parseFloat(document.querySelector('[data-testid=failing]').getAttribute('width'))";
+        browser.script(width).await.as_f64()
+    };
 
     // Every request fails: no share is shown, and nothing is "consistent".
     let rule = kubectl(&panel, &["-n", &ns, "get", "dr", "flaskapp", "-o", "json"]).must();
@@ -335,7 +337,7 @@ async fn failing_requests_are_the_first_thing_that_the_page_says() {
     browser.says("verdict", "No request succeeds: the client's sidecar answers 503").await;
     browser.says("headline-detail", "DestinationRule").await;
     tone("bad").await;
-    browser.until("the bar is red", || async { failing().await == "100%" }).await;
+    browser.until("the bar is red", || async { failing().await == Some(100.0) }).await;
     browser.says("seen-v1", "–").await;
     browser.screenshots("25-every-request-fails").await;
     is_sound(&browser, "every request fails").await;
@@ -346,7 +348,7 @@ async fn failing_requests_are_the_first_thing_that_the_page_says() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), again.to_string()).expect("written");
     kubectl(&panel, &["apply", "-f", file.path().to_str().expect("a path")]).must();
-    browser.until("the bar has no red", || async { failing().await == "0%" }).await;
+    browser.until("the bar has no red", || async { failing().await == Some(0.0) }).await;
     browser.says("verdict", "80/20").await;
 
     // One version has weight and no pod: its share fails.

@@ -1,7 +1,8 @@
 //! A control plane without a cluster: it believes every verb at once.
 use crate::fixtures::Fixture;
 use app::api::ControlPlane;
-use app::text::{Phrase, phrases};
+use app::text::Message;
+use app::text::messages::{conditions as said, errors, log};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -31,7 +32,7 @@ impl Gallery {
         ns: &Namespace,
         by: &str,
         verb: Verb,
-        what: Phrase,
+        what: Message,
         act: impl FnOnce(&mut Fixture),
     ) -> Result<Operation, ApiError> {
         self.fixture(ns.as_str(), |fixture| {
@@ -55,8 +56,8 @@ impl Gallery {
         if ns.as_str() == "refused" {
             return Err(ApiError::new(
                 Code::WeightOwned,
-                "The route is owned by kubectl-edit.",
-                "Adopt its weights, or revert them.",
+                errors::weights_owned("kubectl-edit"),
+                errors::adopt_or_revert(),
             ));
         }
         tokio::time::sleep(Duration::from_millis(9)).await;
@@ -78,8 +79,8 @@ impl ControlPlane for Gallery {
         if ns.as_str() == "forbidden" {
             return Err(ApiError::new(
                 Code::Forbidden,
-                "viewer may not list pods in namespace forbidden.",
-                "Choose a namespace you may look at.",
+                errors::may_not_look("pods is forbidden: User \"viewer\" cannot list resource \"pods\""),
+                errors::give_right(),
             ));
         }
         Ok(self.fixture(ns.as_str(), |w| w.status.clone()))
@@ -115,24 +116,24 @@ impl ControlPlane for Gallery {
     }
     async fn run(&self, ns: &Namespace, by: &str, command: Command) -> Result<Outcome, ApiError> {
         let verb = command.verb();
-        let did = |what: Phrase, act: &dyn Fn(&mut Fixture)| self.did(ns, by, verb, what, act);
+        let did = |what: Message, act: &dyn Fn(&mut Fixture)| self.did(ns, by, verb, what, act);
         let operation = match command {
-            Command::Deploy => did(phrases::deploy(), &|w| *w = Fixture::named("deployed")),
+            Command::Deploy => did(log::deploy(), &|w| *w = Fixture::named("deployed")),
             Command::Inject(InjectRequest { inject, .. }) => {
-                did(if inject { phrases::inject("all") } else { phrases::uninject("all") }, &|w| w.inject(inject))
+                did(if inject { log::inject("all") } else { log::uninject("all") }, &|w| w.inject(inject))
             }
             Command::Route(RouteRequest { present }) => {
-                did(phrases::the_route(), &|w| w.set_desired(present.then(|| Split::v1_v2(50).ok()).flatten(), by))
+                did(log::the_route(), &|w| w.set_desired(present.then(|| Split::v1_v2(50).ok()).flatten(), by))
             }
             Command::Weights(split) => return self.weights(ns, by, split).await.map(Outcome::Shifted),
             Command::Adopt => did("adopt".into(), &|w| w.status.claim = None),
             Command::Revert => did("revert".into(), &|w| w.status.claim = None),
-            Command::Load(order) => did(phrases::load(order.rate.per_second().to_string()), &|w| w.load(order.rate)),
-            Command::Verify => did(phrases::verify("flaskapp-v1"), &Fixture::verified),
+            Command::Load(order) => did(log::load(order.rate.per_second().to_string()), &|w| w.load(order.rate)),
+            Command::Verify => did(log::verify("flaskapp-v1"), &Fixture::verified),
             Command::Takeover => {
-                did(phrases::take_over("another panel"), &|w| w.say(kinds::HELD, "True", reasons::HELD_HERE, "", &[]))
+                did(log::take_over("another panel"), &|w| w.say(kinds::HELD, ConditionStatus::True, said::held_here()))
             }
-            Command::Teardown => did(phrases::clean_up(), &|w| *w = Fixture::named("nothing")),
+            Command::Teardown => did(log::clean_up(), &|w| *w = Fixture::named("nothing")),
             // Nothing that these do is drawn.
             _ => did(verb.name().into(), &|_| {}),
         };
@@ -143,7 +144,7 @@ impl ControlPlane for Gallery {
         let mut told = StoppedAll::default();
         for ns in names.iter().filter_map(|name| name.parse::<Namespace>().ok()) {
             if self.fixture(ns.as_str(), |w| w.status.load.rate.per_second() > 0) {
-                self.did(&ns, by, Verb::Load, phrases::all_load_off(), |w| w.load(Rate::default()))?;
+                self.did(&ns, by, Verb::Load, log::all_load_off(), |w| w.load(Rate::default()))?;
                 told.stopped.push(ns);
             }
         }

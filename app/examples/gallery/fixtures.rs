@@ -1,8 +1,13 @@
 //! Every state of the page, each made by changing the one before.
 use crate::fake_control_plane::now_ms;
-use app::text::{Phrase, phrases};
+use app::text::Message;
+use app::text::messages::{causes, conditions as said, log, preflight, steps};
 use std::collections::{BTreeMap, VecDeque};
+use wire::ConditionStatus::{False, True, Unknown};
 use wire::*;
+
+/// Name of the client's pod.
+const CLIENT_POD: &str = "simple-flask-app-client-6c4f9d8b7-zt9hj";
 
 /// Every state, by the name of its namespace.
 pub const NAMES: [&str; 30] = [
@@ -64,22 +69,10 @@ impl Fixture {
             return w;
         }
         if name == "unreachable" {
-            w.say(
-                kinds::CLUSTER_REACHABLE,
-                "False",
-                reasons::UNREACHABLE,
-                "The cluster has not answered since 14:02:31.",
-                &[("since", "14:02:31")],
-            );
+            w.say(kinds::CLUSTER_REACHABLE, False, said::unreachable("14:02:31 UTC", causes::no_answer_within("3")));
         }
         if name == "left-over" {
-            w.say(
-                kinds::CLEAN,
-                "False",
-                reasons::LEFT_OVER,
-                "Left: configmap/notes, pod/debug; made by kubectl-client-side-apply.",
-                &[("left", "configmap/notes, pod/debug"), ("whose", "kubectl-client-side-apply")],
-            );
+            w.say(kinds::CLEAN, False, said::left_over("configmap/notes, pod/debug", "kubectl-client-side-apply"));
             return w;
         }
         w.deploy(name == "deploying" || name == "image" || name == "no-node");
@@ -94,14 +87,12 @@ impl Fixture {
         if name == "injecting" {
             w.say(
                 kinds::INJECTED,
-                "False",
-                reasons::INJECTING,
-                "2 of 3 pods have a ready sidecar: flaskapp-v2-77fb8d5c4f-q4m8d PodInitializing.",
-                &[("ready", "2"), ("wanted", "3"), ("waiting", "flaskapp-v2-77fb8d5c4f-q4m8d PodInitializing")],
+                False,
+                said::injecting_waiting("2", "3", "flaskapp-v2-77fb8d5c4f-q4m8d: PodInitializing"),
             );
             w.status.operation = Some(operation(
                 Verb::Inject,
-                &phrases::waiting_for(phrases::ready_but("flaskapp-v2", phrases::pods_ready("0", "1"))),
+                &steps::waiting_for(steps::ready_but("flaskapp-v2", causes::pods_ready("0", "1"))),
             ));
             w.status.pods[1].ready = "1/2".into();
             w.status.pods[1].phase = "PodInitializing".into();
@@ -114,7 +105,7 @@ impl Fixture {
         }
         let rate = if name == "limited" { 20_000 } else { 200 };
         w.load(Rate::try_from(f64::from(rate)).unwrap_or_default());
-        w.log("browser 77aa", Verb::Load, phrases::load("200"), None);
+        w.log("browser 77aa", Verb::Load, log::load("200"), None);
         if name == "no-route" {
             w.past(None, 60);
             return w;
@@ -143,13 +134,7 @@ impl Fixture {
                 w.status.pods[1].phase = "CrashLoopBackOff".into();
                 w.status.pods[1].restarts = 4;
                 w.status.pods[1].why = "back-off 40s restarting failed container".into();
-                w.say(
-                    kinds::WEIGHTS_APPLY,
-                    "False",
-                    reasons::VERSION_NOT_READY,
-                    "v2 has a weight of 20, but no ready pod: its requests fail.",
-                    &[("version", "v2")],
-                );
+                w.say(kinds::WEIGHTS_APPLY, False, said::version_not_ready("v2", "20"));
                 w.past(Some(20), 5);
             }
             "kubectl" => {
@@ -159,27 +144,15 @@ impl Fixture {
                     theirs: Split::v1_v2(90).ok(),
                     ours: Split::v1_v2(20).ok(),
                 });
-                w.say(
-                    kinds::ROUTE_OURS,
-                    "False",
-                    reasons::CHANGED_BY_OTHER,
-                    "The route is owned by kubectl-edit: it wrote 10/90, the panel wrote 80/20.",
-                    &[("manager", "kubectl-edit"), ("theirs", "10/90"), ("ours", "80/20")],
-                );
+                w.say(kinds::ROUTE_OURS, False, said::changed_from_ours("kubectl-edit", "10/90", "80/20"));
             }
             "cleaning" => {
                 w.status.operation = Some(operation(
                     Verb::Teardown,
-                    &phrases::waiting_for(phrases::gone("pod/flaskapp-v2-77fb8d5c4f-q4m8d")),
+                    &steps::waiting_for(steps::gone("pod/flaskapp-v2-77fb8d5c4f-q4m8d")),
                 ));
-                w.say(
-                    kinds::CLEAN,
-                    "False",
-                    reasons::CLEANING,
-                    "Removing deployment/flaskapp-v2, pod/flaskapp-v2-77fb8d5c4f-q4m8d.",
-                    &[("left", "deployment/flaskapp-v2, pod/flaskapp-v2-77fb8d5c4f-q4m8d")],
-                );
-                w.say(kinds::DEPLOYED, "False", reasons::NOT_DEPLOYED, "Not deployed.", &[]);
+                w.say(kinds::CLEAN, False, said::cleaning("deployment/flaskapp-v2, pod/flaskapp-v2-77fb8d5c4f-q4m8d"));
+                w.say(kinds::DEPLOYED, False, said::not_deployed());
                 w.load(Rate::default());
                 w.status.pods.truncate(2);
                 w.status.desired = None;
@@ -187,20 +160,8 @@ impl Fixture {
                     pod.phase = "Terminating".into();
                 }
             }
-            "limited" => w.say(
-                kinds::LOAD_RUNNING,
-                "True",
-                reasons::GENERATOR_LIMITED,
-                "This machine cannot keep 20000 requests/s: it achieves 14210.",
-                &[("target", "20000"), ("achieved", "14210")],
-            ),
-            "subset" => w.say(
-                kinds::ROUTE_PRESENT,
-                "False",
-                reasons::SUBSET_MISSING,
-                "The route names subset v2, but no DestinationRule has it.",
-                &[("subset", "v2")],
-            ),
+            "limited" => w.say(kinds::LOAD_RUNNING, True, said::generator_limited("20000", "14210")),
+            "subset" => w.say(kinds::ROUTE_PRESENT, False, said::subset_missing("v2")),
             _ => {}
         }
         w
@@ -209,6 +170,8 @@ impl Fixture {
     /// What goes wrong on real clusters while the demo is put there. Gives whether this is such a state.
     fn trouble(&mut self, name: &str) -> bool {
         let pod = "flaskapp-v2-77fb8d5c4f-q4m8d";
+        let off = Message::listed([Verb::Client, Verb::Deploy, Verb::Inject, Verb::Verify].map(Message::from));
+        let revision = preflight::webhook_no_revision("canary", "default");
         match name {
             "image" => {
                 let why = "flaskapp: Back-off pulling image \"registry.example/simple-flask-app:2\"";
@@ -216,28 +179,29 @@ impl Fixture {
                     pod.phase = "ImagePullBackOff".into();
                     pod.why = why.into();
                 }
-                self.say(kinds::PODS_RUN, "False", reasons::IMAGE_NOT_PULLED, &format!("{pod} cannot get its image `registry.example/simple-flask-app:2`: {why}. Put it where the nodes find it, or start the panel with --image"), &[]);
+                self.say(kinds::PODS_RUN, False, said::image_not_pulled(pod, "registry.example/simple-flask-app:2", why));
             }
             "no-node" => {
                 for pod in &mut self.status.pods[1..] {
                     pod.phase = "Pending".into();
                     pod.why = "0/3 nodes are available: 3 Insufficient cpu.".into();
                 }
-                self.say(kinds::PODS_RUN, "False", reasons::UNSCHEDULABLE, &format!("no node takes {pod}: 0/3 nodes are available: 3 Insufficient cpu"), &[]);
+                self.say(kinds::PODS_RUN, False, said::unschedulable(pod, "0/3 nodes are available: 3 Insufficient cpu"));
             }
-            "quota" => self.say(kinds::PODS_RUN, "False", reasons::QUOTA_EXCEEDED, "flaskapp-v2 gets no pod, the namespace's quota is used up: pods \"flaskapp-v2-77fb8d5c4f-x\" is forbidden: exceeded quota: team, requested: pods=1, used: pods=6, limited: pods=6. Raise the quota, or remove what uses it", &[]),
-            "webhook" => self.say(kinds::INJECTED, "False", reasons::INJECTION_IGNORED, &format!("{pod} asks for a sidecar and has none: no webhook matches revision `canary` of the namespace's label; there is default"), &[]),
-            "rights" => self.say(kinds::PERMITTED, "False", reasons::FORBIDDEN, "the panel may not patch deployments.apps, create pods/exec; off until it may: client, deploy, inject, verify", &[("what", "patch deployments.apps, create pods/exec"), ("off", "client, deploy, inject, verify")]),
-            "held" => self.say(kinds::HELD, "False", reasons::HELD_BY_OTHER, "panel laptop-3f2a17 acts on this namespace since 14:02:31 UTC; this one is read-only", &[("holder", "laptop-3f2a17"), ("since", "14:02:31 UTC")]),
-            "ending" => self.say(kinds::NAMESPACE_FREE, "False", reasons::NAMESPACE_TERMINATING, "namespace ending is being removed and not gone yet: Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances", &[]),
-            "slow" => self.say(kinds::CLUSTER_REACHABLE, "Unknown", reasons::SLOWED_DOWN, "the cluster asks to slow down (429); the panel waits as long as it says", &[]),
-            "signed-off" => self.say(kinds::CLUSTER_REACHABLE, "False", reasons::CREDENTIALS_REFUSED, "the cluster does not accept the panel's credentials any more: 401 Unauthorized. Give it new ones; it takes no others by itself", &[]),
+            "quota" => self.say(kinds::PODS_RUN, False, said::quota_exceeded("flaskapp-v2", "pods \"flaskapp-v2-77fb8d5c4f-x\" is forbidden: exceeded quota: team, requested: pods=1, used: pods=6, limited: pods=6")),
+            "webhook" => self.say(kinds::INJECTED, False, said::injection_ignored(pod, Message::clause(&revision.en, &revision.zh))),
+            "rights" => self.say(kinds::PERMITTED, False, said::forbidden("patch deployments.apps, create pods/exec", off)),
+            "held" => self.say(kinds::HELD, False, said::held_by_other("laptop-3f2a17", "14:02:31 UTC")),
+            "ending" => self.say(kinds::NAMESPACE_FREE, False, said::namespace_terminating("ending", "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances")),
+            "slow" => self.say(kinds::CLUSTER_REACHABLE, Unknown, said::slowed_down()),
+            "signed-off" => self.say(kinds::CLUSTER_REACHABLE, False, said::credentials_refused(causes::credentials_refused())),
             "many" => {
                 self.inject(true);
                 self.load(Rate::try_from(200.0).unwrap_or_default());
                 self.set_desired(Split::normalised([("v1", 60), ("v2", 30), ("v3", 10)]).ok(), "kubectl-edit");
-                self.say(kinds::ROUTE_PRESENT, "True", reasons::ROUTE_SAYS_MORE, "the route says more than weights: 1 rule(s) above it are for matching requests only, and stay as they are", &[]);
-                self.say(kinds::SIDECARS_COUNT, "True", reasons::COUNTED, "v1 8,012 · v2 4,010 (12 ✕) · v3 1,331", &[]);
+                self.say(kinds::ROUTE_PRESENT, True, said::route_says_more(causes::rules_above("1")));
+                let figures = Message::from("v1 8,012 · v2 4,010 (12 ✕) · v3 1,331");
+                self.say(kinds::SIDECARS_COUNT, True, Message { key: reasons::COUNTED, ..figures });
             }
             _ => return false,
         }
@@ -264,19 +228,19 @@ impl Fixture {
             changed: 0,
             opened: false,
         };
-        for (kind, status, reason, message) in [
-            (kinds::CLUSTER_REACHABLE, "True", reasons::REACHABLE, "The cluster answers."),
-            (kinds::DEPLOYED, "False", reasons::NOT_DEPLOYED, "Not deployed."),
-            (kinds::VERIFIED, "Unknown", reasons::NOT_VERIFIED, "Not verified."),
-            (kinds::INJECTED, "False", reasons::NOT_INJECTED, "No workload asks for a sidecar."),
-            (kinds::CLIENT_READY, "False", reasons::NO_CLIENT, "There is no client."),
-            (kinds::ROUTE_PRESENT, "False", reasons::NO_ROUTE, "There is no route."),
-            (kinds::WEIGHTS_APPLY, "False", reasons::NO_ROUTE, "There is no route."),
-            (kinds::LOAD_RUNNING, "False", reasons::LOAD_STOPPED, "No load."),
-            (kinds::ROUTE_OURS, "True", reasons::ROUTE_OURS, "Nobody else changed the route."),
-            (kinds::CLEAN, "True", reasons::CLEAN, "Nothing is left."),
+        for (kind, status, message) in [
+            (kinds::CLUSTER_REACHABLE, True, said::reachable()),
+            (kinds::DEPLOYED, False, said::not_deployed()),
+            (kinds::VERIFIED, Unknown, said::not_verified()),
+            (kinds::INJECTED, False, said::not_injected()),
+            (kinds::CLIENT_READY, False, said::no_client()),
+            (kinds::ROUTE_PRESENT, False, said::no_route()),
+            (kinds::WEIGHTS_APPLY, False, said::spread_evenly()),
+            (kinds::LOAD_RUNNING, False, said::load_stopped()),
+            (kinds::ROUTE_OURS, True, said::route_ours()),
+            (kinds::CLEAN, True, said::clean()),
         ] {
-            fixture.say(kind, status, reason, message, &[]);
+            fixture.say(kind, status, message);
         }
         fixture
     }
@@ -288,27 +252,13 @@ impl Fixture {
 
     /// A pod has answered from inside.
     pub fn verified(&mut self) {
-        let args = [("path", "/env/PATH"), ("ms", "2")];
-        self.say(kinds::VERIFIED, "True", reasons::VERIFIED, "/env/PATH answered in 2 ms", &args);
+        self.say(kinds::VERIFIED, True, said::verified("/bin", "2"));
     }
 
     /// Sets a condition.
-    pub fn say(&mut self, kind: &str, status: &str, reason: &str, message: &str, args: &[(&str, &str)]) {
-        let status = match status {
-            "True" => ConditionStatus::True,
-            "False" => ConditionStatus::False,
-            _ => ConditionStatus::Unknown,
-        };
-        let args: Vec<(&str, Phrase)> = args.iter().map(|(k, v)| (*k, Phrase::from(*v))).collect();
+    pub fn say(&mut self, kind: &str, status: ConditionStatus, message: Message) {
         self.status.conditions.retain(|c| c.kind != kind);
-        self.status.conditions.push(Condition {
-            kind: kind.into(),
-            status,
-            reason: reason.into(),
-            message: message.into(),
-            args: args.iter().map(|(k, v)| ((*k).to_owned(), v.en.clone())).collect(),
-            zh: app::text::in_chinese(reason, &args),
-        });
+        self.status.conditions.push(message.condition(kind, status));
     }
 
     fn deploy(&mut self, coming: bool) {
@@ -328,30 +278,18 @@ impl Fixture {
             pod("flaskapp-v2-77fb8d5c4f-q4m8d", "flaskapp-v2", "v2"),
             pod("simple-flask-app-client-6c4f9d8b7-zt9hj", "simple-flask-app-client", "v1"),
         ];
-        self.say(kinds::CLEAN, "False", reasons::IN_USE, "The demo is in use.", &[]);
+        self.say(kinds::CLEAN, False, said::in_use());
         if coming {
             self.status.pods[0].ready = "1/1".into();
             self.status.pods[0].phase = "Running".into();
             self.status.pods[0].why = String::new();
-            self.say(
-                kinds::DEPLOYED,
-                "False",
-                reasons::DEPLOYING,
-                "1 of 3 pods is ready: flaskapp-v2 ContainerCreating, client ContainerCreating.",
-                &[("ready", "1"), ("wanted", "3"), ("waiting", "flaskapp-v2 ContainerCreating")],
-            );
-            self.status.operation = Some(operation(Verb::Deploy, &phrases::waiting_for(phrases::ready("flaskapp-v2"))));
+            self.say(kinds::DEPLOYED, False, said::deploying_waiting("1", "3", "flaskapp-v2: ContainerCreating"));
+            self.status.operation = Some(operation(Verb::Deploy, &steps::waiting_for(steps::ready("flaskapp-v2"))));
             return;
         }
-        self.say(kinds::DEPLOYED, "True", reasons::DEPLOYED, "3 workloads, all Running", &[("workloads", "3")]);
-        self.say(
-            kinds::CLIENT_READY,
-            "True",
-            reasons::CLIENT_READY,
-            "The client is ready.",
-            &[("pod", "simple-flask-app-client-6c4f9d8b7-zt9hj")],
-        );
-        self.log("browser 77aa", Verb::Deploy, phrases::deploy(), None);
+        self.say(kinds::DEPLOYED, True, said::deployed("flaskapp-v1, flaskapp-v2, simple-flask-app-client"));
+        self.say(kinds::CLIENT_READY, True, said::client_ready(CLIENT_POD));
+        self.log("browser 77aa", Verb::Deploy, log::deploy(), None);
     }
 
     /// Adds or removes sidecars.
@@ -361,21 +299,21 @@ impl Fixture {
             pod.ready = if on { "2/2" } else { "1/1" }.into();
         }
         if on {
-            self.say(kinds::INJECTED, "True", reasons::INJECTED, "istio-proxy ready, 2/2", &[]);
+            self.say(kinds::INJECTED, True, said::injected());
         } else {
-            self.say(kinds::INJECTED, "False", reasons::NOT_INJECTED, "No workload asks for a sidecar.", &[]);
+            self.say(kinds::INJECTED, False, said::not_injected());
         }
         self.judge();
         let all = "flaskapp-v1, flaskapp-v2, simple-flask-app-client";
-        self.log("browser 77aa", Verb::Inject, if on { phrases::inject(all) } else { phrases::uninject(all) }, None);
+        self.log("browser 77aa", Verb::Inject, if on { log::inject(all) } else { log::uninject(all) }, None);
     }
 
     fn judge(&mut self) {
         let sidecar = self.status.pods.last().is_some_and(|p| p.sidecar);
         match (&self.status.desired, sidecar) {
-            (None, _) => self.say(kinds::WEIGHTS_APPLY, "False", reasons::NO_ROUTE, "There is no route.", &[]),
-            (_, true) => self.say(kinds::WEIGHTS_APPLY, "True", reasons::WEIGHTS_APPLY, "Weights decide.", &[]),
-            _ => self.say(kinds::WEIGHTS_APPLY, "False", reasons::CLIENT_HAS_NO_SIDECAR, "The client has no sidecar, so it ignores the route: its requests are balanced plainly, about half each.", &[("pod", "simple-flask-app-client-6c4f9d8b7-zt9hj")]),
+            (None, _) => self.say(kinds::WEIGHTS_APPLY, False, said::spread_evenly()),
+            (_, true) => self.say(kinds::WEIGHTS_APPLY, True, said::weights_apply()),
+            _ => self.say(kinds::WEIGHTS_APPLY, False, said::client_has_no_sidecar(CLIENT_POD)),
         }
     }
 
@@ -385,8 +323,8 @@ impl Fixture {
         self.status.desired_by = by.to_owned();
         self.changed = self.frames.len();
         match self.status.desired {
-            Some(_) => self.say(kinds::ROUTE_PRESENT, "True", reasons::ROUTE_PRESENT, "The route is there.", &[]),
-            None => self.say(kinds::ROUTE_PRESENT, "False", reasons::NO_ROUTE, "There is no route.", &[]),
+            Some(_) => self.say(kinds::ROUTE_PRESENT, True, said::route_present()),
+            None => self.say(kinds::ROUTE_PRESENT, False, said::no_route()),
         }
         self.judge();
     }
@@ -397,20 +335,14 @@ impl Fixture {
         self.status.load = LoadView { rate, granted: rate };
         let rate = rate.per_second().to_string();
         if self.rate > 0 {
-            self.say(
-                kinds::LOAD_RUNNING,
-                "True",
-                reasons::LOAD_RUNNING,
-                &format!("{rate} requests/s from the client"),
-                &[("rate", &rate)],
-            );
+            self.say(kinds::LOAD_RUNNING, True, said::load_running(rate));
         } else {
-            self.say(kinds::LOAD_RUNNING, "False", reasons::LOAD_STOPPED, "No load.", &[]);
+            self.say(kinds::LOAD_RUNNING, False, said::load_stopped());
         }
     }
 
     /// Adds a line to the log.
-    pub fn log(&mut self, by: &str, verb: Verb, what: Phrase, split: Option<(Split, TimesMs)>) {
+    pub fn log(&mut self, by: &str, verb: Verb, what: Message, split: Option<(Split, TimesMs)>) {
         let id = self.status.log.first().map_or(1, |e| e.id + 1);
         let command =
             "kubectl -n istio-app patch virtualservice flaskapp-vs --type merge -p '{\"spec\":{\"http\":[…]}}'"
@@ -610,7 +542,7 @@ impl Fixture {
     }
 }
 
-fn operation(verb: Verb, step: &Phrase) -> Operation {
+fn operation(verb: Verb, step: &Message) -> Operation {
     Operation {
         id: 5,
         verb,

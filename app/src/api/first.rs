@@ -60,22 +60,22 @@ pub fn prepare() {
 /// Reads what the page at `uri` begins with: `/`, `/preflight` or `/history`, with the namespace in `?namespace=`.
 #[cfg(feature = "ssr")]
 pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
+    use crate::text::messages::errors;
     use wire::{ApiError, Code, Namespace};
     prepare();
     if !matches!(uri.path(), "/" | "/preflight" | "/history") {
         return First::NotFound;
     }
-    let ns =
-        match super::ssr::parameter(uri.query(), "namespace").map_or_else(|| Ok(Namespace::default()), |n| n.parse()) {
+    let ns = match super::ssr::parameter(uri.query(), "namespace") {
+        None => Namespace::default(),
+        Some(named) => match named.parse() {
             Ok(ns) => ns,
-            Err(why) => {
-                return First::Failed(ApiError::new(
-                    Code::BadRequest,
-                    why,
-                    "Correct the address, or leave `?namespace=` out.",
-                ));
+            Err(_) => {
+                let message = errors::bad_namespace(&named);
+                return First::Failed(ApiError::new(Code::BadRequest, message, errors::correct_address()));
             }
-        };
+        },
+    };
     match uri.path() {
         "/preflight" => return plane.preflight(&ns).await.map_or_else(First::Failed, First::Preflight),
         "/history" => return plane.last_hour(&ns).await.map_or_else(First::Failed, First::LastHour),

@@ -1,15 +1,14 @@
 //! What server functions need of the server they run in.
 use super::Plane;
 use super::error::CallError;
+use crate::text::messages::errors;
 use leptos::prelude::use_context;
 use std::time::{SystemTime, UNIX_EPOCH};
 use wire::{ApiError, Code};
 
 /// The port, out of Leptos' context. Errors: the server did not put it there.
 pub fn plane() -> Result<Plane, ApiError> {
-    use_context::<Plane>().ok_or_else(|| {
-        ApiError::new(Code::Internal, "The page is not connected to a control plane.", "Report this: it is a defect.")
-    })
+    use_context::<Plane>().ok_or_else(|| ApiError::new(Code::Internal, errors::no_plane(), errors::report_defect()))
 }
 
 /// The decoded value of a query's parameter. Returns `None` if it is missing or empty.

@@ -15,6 +15,7 @@ pub async fn run(ns: Namespace, browser: String, command: Command) -> Result<(),
 /// Stops the load of every namespace. Errors: a namespace's load may run on.
 #[server(name = StopAllCall, prefix = "/api/ui", endpoint = "stop-all", input = Json)]
 pub async fn stop_all(browser: String) -> Result<(), CallError> {
+    use crate::text::messages::errors;
     let (plane, by) = (super::ssr::plane()?, super::ssr::by(&browser));
     let report = plane.stop_all(&by).await.map_err(super::ssr::answer_with)?;
     if report.failed.is_empty() {
@@ -23,7 +24,7 @@ pub async fn stop_all(browser: String) -> Result<(), CallError> {
     let names: Vec<String> = report.failed.iter().map(ToString::to_string).collect();
     Err(super::ssr::answer_with(wire::ApiError::new(
         wire::Code::Timeout,
-        format!("The load client does not answer in {}.", names.join(", ")),
-        "Its load may run on: try again, or delete its pod.",
+        errors::clients_silent(names.join(", ")),
+        errors::may_run_on(),
     )))
 }

@@ -18,7 +18,6 @@ pub fn ErrorBanner(
                     <div class="grow">
                         <strong>{words.title}</strong>
                         {(!words.hint.is_empty()).then(|| view! { <p>{words.hint}</p> })}
-                        {words.detail.map(|detail| view! { <p class="muted">{lang.get_untracked().t(Key::ServerSays)} ": " {detail}</p> })}
                     </div>
                     {dismiss.map(|dismiss| view! {
                         <button type="button" class="quiet" data-testid="error-dismiss" on:click=move |_| dismiss.run(())>

@@ -1,6 +1,6 @@
 //! Tables for the rail and the banners.
 use super::*;
-use wire::{ApiError, Code, Operation, PodView, Split};
+use wire::{ApiError, Code, Operation, PodView, Split, Words};
 
 fn status(conditions: &[(&str, &str, &str)], desired: Option<u8>, sidecars: bool) -> Status {
     let deployed = conditions.iter().any(|(kind, status, _)| *kind == kinds::DEPLOYED && *status == "True");
@@ -123,7 +123,7 @@ fn a_failed_operation_leaves_a_button_whatever_the_condition_still_says() {
         (vec![DEPLOYED, (kinds::CLEAN, "False", reasons::IN_USE)], Verb::Teardown, true, "✓ [- Verify] - - - !"),
     ] {
         let mut now = status(&conditions, None, false);
-        let error = failed.then(|| ApiError::new(Code::Timeout, "m", "h"));
+        let error = failed.then(|| ApiError::new(Code::Timeout, Words::default(), Words::default()));
         now.operation =
             Some(Operation { id: 1, verb, by: "curl".into(), since: 0, step: "x".into(), error, zh: String::new() });
         assert_eq!(show(&now), rail, "{conditions:?} {verb:?} failed: {failed}");
@@ -156,7 +156,8 @@ fn an_operation_is_seen_before_its_condition() {
     };
     now.operation = Some(operation.clone());
     assert_eq!(show(&now), "[… Deploy] - - - - -");
-    now.operation = Some(Operation { error: Some(ApiError::new(Code::Timeout, "m", "h")), ..operation });
+    now.operation =
+        Some(Operation { error: Some(ApiError::new(Code::Timeout, Words::default(), Words::default())), ..operation });
     assert_eq!(show(&now), "[! DeployAgain] - - - - -");
 }
 

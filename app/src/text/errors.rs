@@ -1,6 +1,6 @@
-//! Errors in words: the server's in English; in Chinese the table's, with the server's own sentence under it.
-use super::Lang;
-use wire::{ApiError, Code};
+//! Errors in words. The server fills in both languages; what has no Chinese is shown in English.
+use super::{Lang, either};
+use wire::ApiError;
 
 /// What the page says about an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,40 +9,32 @@ pub struct ErrorText {
     pub title: String,
     /// What to do about it; may be empty.
     pub hint: String,
-    /// The server's own sentence, where the title is not that.
-    pub detail: Option<String>,
 }
 
 /// Words for `error`.
 pub fn error(lang: Lang, error: &ApiError) -> ErrorText {
-    match lang {
-        Lang::En => ErrorText { title: error.message.clone(), hint: error.hint.clone(), detail: None },
-        Lang::Zh => {
-            let (title, hint) = chinese(error.code);
-            ErrorText { title: title.to_owned(), hint: hint.to_owned(), detail: Some(error.message.clone()) }
-        }
+    ErrorText {
+        title: either(lang, &error.message, &error.zh).to_owned(),
+        hint: either(lang, &error.hint, &error.zh_hint).to_owned(),
     }
 }
 
-fn chinese(code: Code) -> (&'static str, &'static str) {
-    match code {
-        Code::BadRequest => ("请求内容有误", "请检查输入的值。"),
-        Code::SignedOut => ("尚未登录", "请重新载入页面并登录。"),
-        Code::ForeignOrigin => ("请求来自别处，已被拒绝", "请从面板自己的地址打开本页。"),
-        Code::Forbidden => ("集群拒绝了当前用户", "请使用具有相应权限的用户。"),
-        Code::NotFound => ("没有这个对象", "它可能已被移除；请重新部署。"),
-        Code::MethodNotAllowed => ("不支持此 HTTP 方法", "请参阅 docs/api.md。"),
-        Code::NotDeployed => ("演示尚未部署", "请先部署。"),
-        Code::NoClient => ("没有可产生负载的客户端", "请部署客户端。"),
-        Code::WeightOwned => ("权重由他人管理", "请采纳该修改，或将其还原。"),
-        Code::HeldElsewhere => ("另一个面板正在操作此命名空间", "如确有必要，请先接管。"),
-        Code::NotOurs => ("同名对象并非由面板创建，面板不会改动它", "请改名、移除它，或换一个命名空间。"),
-        Code::TooLarge => ("请求过大", "正文最多 1 MiB。"),
-        Code::NotJson => ("请求不是 JSON", "请以 application/json 发送。"),
-        Code::Refused => ("集群的准入控制拒绝了该对象", "请见下方原文。"),
-        Code::TooManyRequests => ("当前请求过多", "请稍候再试。"),
-        Code::ClusterUnreachable => ("集群没有响应", "请检查集群或程序是否仍在运行；页面会自动重连。"),
-        Code::Timeout => ("耗时过长", "请查看 Pod 的状态后重试。"),
-        Code::Internal => ("面板自身出错", "请重试；程序日志中有更多信息。"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::messages::{Message, errors};
+    use wire::Code;
+
+    #[test]
+    fn an_error_is_shown_in_the_readers_language_where_it_has_words_in_it() {
+        let own = ApiError::new(Code::NotFound, errors::no_such_version("v3"), errors::versions_are("v1, v2"));
+        let foreign = ApiError::new(Code::Refused, Message::from("denied"), Message::from(""));
+        for (error, lang, title, hint) in [
+            (&own, Lang::En, "There is no version `v3`.", "The versions are v1, v2."),
+            (&own, Lang::Zh, "没有版本 `v3`。", "现有版本：v1, v2。"),
+            (&foreign, Lang::Zh, "denied", ""),
+        ] {
+            assert_eq!(super::error(lang, error), ErrorText { title: title.to_owned(), hint: hint.to_owned() });
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Every word of the page, in English and Chinese.
 //!
-//! Plain texts are keyed by [`Key`]; a key without a text in both languages does not compile. Conditions and errors are
-//! worded from their `reason` and `code`, with the server's own sentence where this table has none.
+//! Plain texts of the page are keyed by [`Key`]; a key without a text in both languages does not compile. What the server says is a
+//! [`Message`]: it is worded in both languages there, and the page only chooses one.
 mod conditions;
 mod errors;
 #[cfg(any(feature = "ssr", test))]
@@ -10,7 +10,7 @@ mod figures;
 mod history;
 mod log;
 #[cfg(any(feature = "ssr", test))]
-pub mod phrases;
+pub mod messages;
 mod preflight;
 #[cfg(any(feature = "ssr", test))]
 mod sentence;
@@ -19,8 +19,6 @@ mod sign_in;
 mod table;
 
 pub use conditions::condition;
-#[cfg(any(feature = "ssr", test))]
-pub use conditions::in_chinese;
 pub use errors::{ErrorText, error};
 #[cfg(any(feature = "ssr", test))]
 pub use figures::{FigureWord, detail, failure};
@@ -28,7 +26,7 @@ pub use figures::{FigureWord, detail, failure};
 pub use history::LastHourWord;
 pub use log::{either, who};
 #[cfg(any(feature = "ssr", test))]
-pub use phrases::{Phrase, sentence};
+pub use messages::Message;
 pub use preflight::{Word, check, troubles, verb};
 #[cfg(any(feature = "ssr", test))]
 pub use sentence::sentence as headline;

@@ -50,7 +50,7 @@ table! {
     StepVerify: "Verify", "验证";
     StepInject: "Inject", "注入";
     StepLoad: "Load", "负载";
-    StepShift: "Shift", "调配";
+    StepShift: "Shift", "切流";
     StepCleanUp: "Clean up", "清理";
     StateDone: "done", "已完成";
     StateBusy: "in progress", "进行中";

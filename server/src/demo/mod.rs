@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use view::status;
 use wire::{
-    ApiError, Code, Command, Frame, Generators, LastHour, Namespace, Outcome, Preflight, Status, StoppedAll, Traffic,
+    ApiError, Command, Frame, Generators, LastHour, Namespace, Outcome, Preflight, Status, StoppedAll, Traffic,
 };
 
 pub use namespace::state::{Address, NamespaceState};
@@ -274,11 +274,7 @@ impl ControlPlane for Demo {
     async fn last_hour(&self, ns: &Namespace) -> Result<LastHour, ApiError> {
         match &self.prometheus {
             Some(prometheus) => prometheus.last_hour(ns, now_ms() / 1000).await,
-            None => Err(ApiError::new(
-                Code::NotFound,
-                "No Prometheus was named, so only the last minute is known.",
-                "Start the panel with --prometheus-url.",
-            )),
+            None => Err(errors::no_prometheus()),
         }
     }
 

@@ -1,13 +1,14 @@
 //! The demo's requests of the last hour, asked of a Prometheus that scrapes the sidecars. What the panel measures itself never comes from here.
 //!
 //! Source: Prometheus, "HTTP API", range queries; Istio, "Standard Metrics"; Envoy, "Cluster manager statistics".
+use super::errors::prometheus_unread;
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use wire::{ApiError, Code, LastHour, LastHourSample, Namespace};
+use wire::{ApiError, LastHour, LastHourSample, Namespace};
 
 /// How far back is asked for, and in which steps: a chart's width, and the usual interval of scraping.
 const BACK_S: u64 = 3_600;
@@ -51,14 +52,10 @@ impl Prometheus {
     /// The last hour of a namespace's demo. Errors: it does not answer, or not as a Prometheus does.
     pub async fn last_hour(&self, ns: &Namespace, now_s: u64) -> Result<LastHour, ApiError> {
         let wait = tokio::time::timeout(2 * PATIENCE, self.read(ns, now_s));
-        let read = wait.await.unwrap_or_else(|_| Err("it does not answer in time".to_owned()));
-        read.map_err(|why| {
-            ApiError::new(
-                Code::Timeout,
-                format!("The Prometheus at {} cannot be read: {why}.", self.shown),
-                "See whether --prometheus-url is right. The panel itself does without it.",
-            )
-        })
+        match wait.await {
+            Ok(read) => read.map_err(|why| prometheus_unread(&self.shown, Some(&why))),
+            Err(_) => Err(prometheus_unread(&self.shown, None)),
+        }
     }
 
     async fn read(&self, ns: &Namespace, now_s: u64) -> Result<LastHour, String> {

@@ -3,7 +3,8 @@
 //! `http` is one atomic list under server-side apply, so a change of weights is written as the whole list.
 use crate::demo::objects::{Id, ROUTE_HOST};
 use crate::k8s::{Cache, CachedObject, KindName};
-use app::text::{Phrase, phrases};
+use app::text::Message;
+use app::text::messages::causes;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -191,55 +192,55 @@ fn portion(written: &[Value], i: usize, split: &Split) -> u64 {
 }
 
 /// What a route says besides the weights of the demo's host, or instead of them; for people, in clauses.
-pub fn says_more(object: &DynamicObject, ns: &str) -> Vec<Phrase> {
+pub fn says_more(object: &DynamicObject, ns: &str) -> Vec<Message> {
     let spec = &object.data["spec"];
     let rules = spec["http"].as_array().map_or(&[][..], Vec::as_slice);
     let mut more = Vec::new();
     if !in_mesh(object) {
         let gateways: Vec<&str> = spec["gateways"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        return vec![phrases::gateways_only(gateways.join(", "))];
+        return vec![causes::gateways_only(gateways.join(", "))];
     }
     let deciding = rule_index(&spec["http"], ns);
     match deciding {
         Some(index) => {
             let above = rules.iter().take(index).count();
             if above > 0 {
-                more.push(phrases::rules_above(above.to_string()));
+                more.push(causes::rules_above(above.to_string()));
             }
             if !takes_all(&rules[index]) {
-                more.push(phrases::weights_for_some());
+                more.push(causes::weights_for_some());
             }
             if split(object, ns).is_none() {
-                more.push(phrases::no_subsets());
+                more.push(causes::no_subsets());
             }
             for (field, phrase) in [
-                ("fault", phrases::injects_faults()),
-                ("mirror", phrases::mirrors()),
-                ("mirrors", phrases::mirrors()),
-                ("redirect", phrases::redirects()),
+                ("fault", causes::injects_faults()),
+                ("mirror", causes::mirrors()),
+                ("mirrors", causes::mirrors()),
+                ("redirect", causes::redirects()),
             ] {
                 if !rules[index][field].is_null() {
                     more.push(phrase);
                 }
             }
         }
-        None if rules.is_empty() => more.push(phrases::no_http_rule()),
-        None => more.push(phrases::no_rule_for_demo()),
+        None if rules.is_empty() => more.push(causes::no_http_rule()),
+        None => more.push(causes::no_rule_for_demo()),
     }
     let below = deciding.filter(|index| takes_all(&rules[*index])).map_or(0, |index| rules.len() - index - 1);
     if below > 0 {
-        more.push(phrases::rules_below(below.to_string()));
+        more.push(causes::rules_below(below.to_string()));
     }
     let others =
         spec["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|h| !is_demo_host(h, ns));
     let others: Vec<&str> = others.collect();
     if !others.is_empty() {
-        more.push(phrases::other_hosts(others.join(", ")));
+        more.push(causes::other_hosts(others.join(", ")));
     }
     if deciding.is_some()
         && ["tcp", "tls"].iter().any(|field| spec[*field].as_array().is_some_and(|rules| !rules.is_empty()))
     {
-        more.push(phrases::other_protocols());
+        more.push(causes::other_protocols());
     }
     more
 }
@@ -413,7 +414,7 @@ mod tests {
         ] {
             let object: DynamicObject =
                 serde_json::from_value(json!({"metadata": {"name": "x"}, "spec": spec})).unwrap();
-            assert_eq!(Phrase::joined(says_more(&object, "n")).en, told, "{what}");
+            assert_eq!(Message::joined(says_more(&object, "n")).en, told, "{what}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! Open: a read waits until the breaker closes, so that watches, port-forwards and pollers share one backoff instead of each retrying at
 //! its own pace; a write fails at once and names the cause, because somebody waits for its answer. The heartbeat ([`super::heartbeat`])
 //! opens and closes it.
+use super::silence::Silence;
 use http::{Method, Request, Response};
 use kube::client::Body;
 use std::future::Future;
@@ -21,20 +22,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Reads that waited go on spread over this time, so that a cluster that has just come back is not met by all of them at once.
 const SPREAD: Duration = Duration::from_millis(500);
 
-/// Why the breaker is open. As an error, the text of what the breaker refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Open {
-    /// The cluster does not answer.
-    #[error("no answer to the last heartbeat")]
-    NoAnswer,
-    /// The cluster answers, and does not accept the panel's credentials.
-    #[error("the credentials are not accepted any more (401 Unauthorized)")]
-    Unauthorized,
-}
-
 /// Cheap handle of a cluster's breaker. Closed at first.
 #[derive(Clone, Debug)]
-pub struct Breaker(Arc<watch::Sender<Option<Open>>>);
+pub struct Breaker(Arc<watch::Sender<Option<Silence>>>);
 
 impl Default for Breaker {
     fn default() -> Breaker {
@@ -44,19 +34,19 @@ impl Default for Breaker {
 
 impl Breaker {
     /// Holds everything but the heartbeat back for this reason, or lets it pass (`None`).
-    pub fn set(&self, open: Option<Open>) {
-        self.0.send_if_modified(|now| std::mem::replace(now, open) != open);
+    pub fn set(&self, open: Option<Silence>) {
+        self.0.send_if_modified(|now| std::mem::replace(now, open.clone()) != open);
     }
 
     /// Waits until `method` may be sent. Errors: a write while the breaker is open, a read after [`LONGEST`].
     async fn pass(&self, method: &Method) -> Result<(), BoxError> {
         let mut state = self.0.subscribe();
-        let Some(why) = *state.borrow_and_update() else { return Ok(()) };
+        let Some(why) = state.borrow_and_update().clone() else { return Ok(()) };
         if method != Method::GET {
             return Err(why.into());
         }
         if tokio::time::timeout(LONGEST, state.wait_for(Option::is_none)).await.is_err() {
-            return Err(state.borrow().unwrap_or(why).into());
+            return Err(state.borrow().clone().unwrap_or(why).into());
         }
         tokio::time::sleep(SPREAD.mul_f64(random_fraction())).await;
         Ok(())
@@ -129,8 +119,8 @@ mod tests {
             service.call(Request::builder().method(method).uri(path).body(Body::empty()).unwrap())
         };
         call(Method::PATCH, "/api/v1/x").await.unwrap();
-        for why in [Open::Unauthorized, Open::NoAnswer] {
-            breaker.set(Some(why));
+        for why in [Silence::Unauthorized, Silence::NoHeartbeat] {
+            breaker.set(Some(why.clone()));
             assert_eq!(
                 call(Method::PATCH, "/api/v1/x").await.unwrap_err().downcast_ref(),
                 Some(&why),
@@ -149,7 +139,7 @@ mod tests {
         early.unwrap();
         late.unwrap();
         assert_eq!(sent.load(Ordering::Relaxed), 4, "and go on when it closes");
-        breaker.set(Some(Open::NoAnswer));
+        breaker.set(Some(Silence::NoHeartbeat));
         assert!(call(Method::GET, "/api/v1/pods").await.is_err(), "but not for ever");
     }
 }

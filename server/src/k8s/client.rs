@@ -11,13 +11,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tower::{BoxError, Service, ServiceBuilder};
-use wire::{ApiError, ClusterView, Code};
+use wire::ClusterView;
 
-use super::breaker::{Breaker, Open};
+use super::breaker::Breaker;
 use super::calls::Calls;
 use super::discovery::{self, istio_versions};
 use super::kinds::KindName;
 use super::retry::Patience;
+use super::silence::Silence;
 
 /// Cheap handle of the cluster.
 #[derive(Clone)]
@@ -82,68 +83,7 @@ impl Cluster {
 
 /// Why a call failed, in the cluster's words where it said any.
 pub fn reason_of(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => root_cause(other),
-    }
-}
-
-const UNAUTHORIZED: &str = "The panel's credentials are not accepted any more: give it new ones.";
-const CHECKS_REFUSED: &str = "The cluster's own checks refused it; its words are above.";
-
-/// What a failed call to the cluster means to people. `what` is what was being done: `apply service/flaskapp`.
-pub fn api_error(what: &str, error: &kube::Error) -> ApiError {
-    let kube::Error::Api(status) = error else {
-        if cause(error).downcast_ref() == Some(&Open::Unauthorized) {
-            return ApiError::new(Code::Forbidden, format!("Could not {what}: {}", Open::Unauthorized), UNAUTHORIZED);
-        }
-        return ApiError::new(
-            Code::ClusterUnreachable,
-            format!("Could not {what}: the cluster does not answer ({})", root_cause(error)),
-            // What was sent and not answered may be done yet.
-            if root_cause(error).starts_with(super::retry::NO_ANSWER) {
-                "It may have been done all the same: look, then try again."
-            } else {
-                "Nothing was lost. The panel goes on trying; see whether the cluster runs."
-            },
-        );
-    };
-    let (code, hint) = match status.code {
-        401 => (Code::Forbidden, UNAUTHORIZED),
-        403 if status.message.contains("quota") => (Code::Refused, "Raise the quota, or remove what uses it up."),
-        // Not the user's rights: a webhook, or a ValidatingAdmissionPolicy.
-        403 if status.message.contains("denied the request") || status.message.contains("denied request") => {
-            (Code::Refused, CHECKS_REFUSED)
-        }
-        500 if status.message.contains("failed calling webhook") => (
-            Code::Refused,
-            "A webhook that the cluster asks before it accepts this does not answer: see whether what is behind it runs.",
-        ),
-        403 => (Code::Forbidden, "Give the panel's user that right, or use another kubeconfig."),
-        404 if status.message.starts_with("namespaces ") => {
-            (Code::NotFound, "There is no such namespace: deploying makes it, where the panel may.")
-        }
-        404 => (Code::NotFound, "Deploy the demo first, or see whether Istio's kinds are installed."),
-        409 => (Code::Refused, "Somebody else changed it at the same time: look, then try again."),
-        422 | 400 => (Code::Refused, CHECKS_REFUSED),
-        429 => (Code::TooManyRequests, "The cluster asks to slow down: try again in a few seconds."),
-        500.. => (Code::ClusterUnreachable, "The cluster failed to answer; the panel goes on trying."),
-        _ => (Code::Internal, "The log has more."),
-    };
-    ApiError::new(code, format!("Could not {what}: {}", status.message), hint)
-}
-
-/// The innermost cause; the outer ones only repeat it.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    cause(error).to_string()
-}
-
-fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause
+    Silence::from(error).to_string()
 }
 
 /// Silence after which the other end of a connection is asked whether it is there.
@@ -208,42 +148,4 @@ where
     let ((patience, slow), calls, breaker) = (patience(), Calls::default(), Breaker::default());
     let service = ServiceBuilder::new().layer(breaker.clone()).layer(patience).layer(calls.clone()).service(service);
     Link { client: Client::new(service, namespace.to_owned()), slow, calls, breaker }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_is_told_from_a_right_that_is_missing_and_from_a_cluster_that_fails() {
-        for (code, message, told, hint) in [
-            (
-                403,
-                r#"deployments.apps "flaskapp-v1" is forbidden: User "ann" cannot patch resource "deployments" in API group "apps""#,
-                Code::Forbidden,
-                "that right",
-            ),
-            (403, r#"pods "x" is forbidden: exceeded quota: small"#, Code::Refused, "quota"),
-            (
-                403,
-                r#"virtualservices "x" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"#,
-                Code::Refused,
-                "its words are above",
-            ),
-            (403, r#"admission webhook "w" denied the request: no"#, Code::Refused, "its words are above"),
-            (422, "invalid", Code::Refused, "its words are above"),
-            (
-                500,
-                r#"Internal error occurred: failed calling webhook "validation.istio.io": no endpoints available"#,
-                Code::Refused,
-                "webhook",
-            ),
-            (500, "etcdserver: request timed out", Code::ClusterUnreachable, "goes on trying"),
-        ] {
-            let status = kube::core::Status { code, message: message.to_owned(), ..Default::default() };
-            let error = api_error("set the weights", &kube::Error::Api(Box::new(status)));
-            assert_eq!((error.code, error.hint.contains(hint)), (told, true), "{message}: {error:?}");
-            assert!(error.message.contains(message), "{error:?}");
-        }
-    }
 }

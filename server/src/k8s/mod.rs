@@ -12,13 +12,15 @@ mod kinds;
 mod lease;
 mod process;
 mod retry;
+mod silence;
 
 pub use apply::{ApplyError, Writer};
 pub use cache::{Cache, CachedObject, Problem, watch};
-pub use client::{Cluster, api_error, client, reason_of};
+pub use client::{Cluster, client, reason_of};
 pub use discovery::{Istiod, istio_versions, istiods, label, mesh_name, post, whoami};
 pub use forward::{Forwarded, exec, open};
 pub use heartbeat::{Reach, heartbeat};
 pub use inventory::{Inventory, inventory, inventory_of};
 pub use kinds::{KindName, MANAGED_BY, MANAGER, ours};
 pub use lease::{Held, LEASE, LeaseLock, Seize};
+pub use silence::Silence;

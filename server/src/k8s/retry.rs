@@ -2,6 +2,7 @@
 //!
 //! Source: Kubernetes documentation, "API Priority and Fairness": 429 with `Retry-After` in seconds.
 use super::breaker::HEARTBEAT;
+use super::silence::Silence;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use kube::client::Body;
 use std::future::{Future, poll_fn};
@@ -23,13 +24,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 const WRITE: Duration = Duration::from_secs(10);
 /// The same for a read; a watch begins at once, too.
 const READ: Duration = Duration::from_secs(30);
-/// How the error begins that is in its place.
-pub const NO_ANSWER: &str = "no answer within";
 
 async fn in_time<T>(patience: Duration, answering: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
-    tokio::time::timeout(patience, answering)
-        .await
-        .unwrap_or_else(|_| Err(format!("{NO_ANSWER} {} s", patience.as_secs()).into()))
+    tokio::time::timeout(patience, answering).await.unwrap_or_else(|_| Err(Silence::Late(patience.as_secs()).into()))
 }
 
 /// Waits where the cluster asks for it. `until` carries the end of the wait: milliseconds since the Unix epoch.

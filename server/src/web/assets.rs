@@ -1,5 +1,6 @@
 //! The browser's half, out of the binary: `/pkg/app-<hash>.js`, `_bg.wasm`, `.css`, brotli beside them.
 use super::failure::failure;
+use app::text::messages::errors;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +24,7 @@ pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let brotli = accepts.split(',').any(|e| e.split(';').next().is_some_and(|e| e.trim() == "br"));
     let packed = if brotli { find(&format!("{name}.br")) } else { None };
     let Some(bytes) = packed.or_else(|| find(&name)) else {
-        return failure(Code::NotFound, "There is no such file.", "Reload the page.").into_response();
+        return failure(Code::NotFound, errors::no_such_file(), errors::reload_page()).into_response();
     };
     let kind = match name.rsplit('.').next() {
         Some("js") => "text/javascript; charset=utf-8",

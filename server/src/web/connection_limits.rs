@@ -2,6 +2,8 @@
 use super::AppState;
 use super::failure::failure;
 use super::peer::Peer;
+use app::text::Message;
+use app::text::messages::errors;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
@@ -23,7 +25,7 @@ pub async fn place(request: Request, next: Next) -> Response {
         && conn.limits().behind_proxy
         && let Err(refused) = conn.forwarded(*address)
     {
-        return too_many(refused, "Too many connections come from your address.");
+        return too_many(refused, errors::too_many_of_address());
     }
     next.run(request).await
 }
@@ -39,8 +41,7 @@ pub fn signed_in(state: &AppState, parts: &http::request::Parts) -> Result<(), B
         None => Ok(()),
         Some((digest, session)) => {
             let most = if session { PER_SESSION } else { PER_TOKEN };
-            conn.identify(digest, most)
-                .map_err(|refused| Box::new(too_many(refused, "Too many connections are open with these credentials.")))
+            conn.identify(digest, most).map_err(|refused| Box::new(too_many(refused, errors::too_many_of_user())))
         }
     }
 }
@@ -50,7 +51,7 @@ pub async fn stream(request: Request, next: Next) -> Response {
     let place = match request.extensions().get::<Conn>().map(Conn::stream) {
         None => return next.run(request).await,
         Some(Ok(place)) => place,
-        Some(Err(refused)) => return too_many(refused, "As many live streams are open as the panel can serve."),
+        Some(Err(refused)) => return too_many(refused, errors::too_many_streams()),
     };
     let response = next.run(request).await;
     // An error is no stream: its place is free again.
@@ -65,10 +66,8 @@ pub async fn stream(request: Request, next: Next) -> Response {
     })
 }
 
-fn too_many(refused: Refused, message: &str) -> Response {
-    let mut response =
-        failure(Code::TooManyRequests, message, "Close pages that are not needed, or wait a few seconds.")
-            .into_response();
+fn too_many(refused: Refused, message: Message) -> Response {
+    let mut response = failure(Code::TooManyRequests, message, errors::close_pages()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::RETRY_AFTER, HeaderValue::from(Refused::RETRY_AFTER.as_secs()));
     // Whoever is refused shall not hold a connection on top.

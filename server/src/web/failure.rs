@@ -1,11 +1,12 @@
 //! Errors as HTTP answers. A handler gives an [`ApiError`]; [`statuses`] alone maps its code to a status.
+use app::text::messages::errors;
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use wire::{ApiError, Code};
+use wire::{ApiError, Code, Words};
 
 /// An error on its way out.
 pub struct Failure(pub ApiError);
@@ -26,7 +27,7 @@ impl IntoResponse for Failure {
 }
 
 /// An answer of one sentence and its hint.
-pub fn failure(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Failure {
+pub fn failure(code: Code, message: impl Into<Words>, hint: impl Into<Words>) -> Failure {
     Failure(ApiError::new(code, message, hint))
 }
 
@@ -53,7 +54,7 @@ pub async fn statuses(request: Request, next: Next) -> Response {
     };
     // Leptos has one kind of error for arguments that it cannot read.
     if error.code == Code::Internal && error.message.starts_with("error deserializing") {
-        error = ApiError::new(Code::BadRequest, error.message, "Reload the page.");
+        error = ApiError::new(Code::BadRequest, errors::bad_body(error.message), errors::reload_page());
     }
     parts.status = status_of(error.code);
     parts.headers.remove(header::CONTENT_LENGTH);

@@ -5,6 +5,7 @@ use super::connection_limits;
 use super::failure::failure;
 use super::peer::Peer;
 use super::sign_in::{SIGN_IN, come_back};
+use app::text::messages::errors;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
@@ -118,24 +119,14 @@ pub async fn guard(State(state): State<AppState>, request: Request, next: Next) 
     let (parts, body) = request.into_parts();
     let host = match listen::authority(&parts.uri, &parts.headers) {
         Ok(host) => host.unwrap_or_default().to_owned(),
-        Err(why) => return failure(Code::BadRequest, why, "Send one Host field.").into_response(),
+        Err(why) => return failure(Code::BadRequest, errors::host_wrong(why), errors::send_one_host()).into_response(),
     };
     // Probes of a kubelet name the pod's address, which is among the names of a panel that listens on all addresses.
     if !state.hosts.allows(&host) {
-        return failure(
-            Code::ForeignOrigin,
-            "This panel is not served under that name.",
-            "Use its address, or start it with --public-url.",
-        )
-        .into_response();
+        return failure(Code::ForeignOrigin, errors::not_this_host(), errors::use_its_address()).into_response();
     }
     if !origin_fits(&parts, &host, &state.hosts) {
-        return failure(
-            Code::ForeignOrigin,
-            "A page of another origin may not use the panel.",
-            "Open the panel's own page.",
-        )
-        .into_response();
+        return failure(Code::ForeignOrigin, errors::foreign_page(), errors::open_own_page()).into_response();
     }
     let from = parts.extensions.get::<Peer>().map_or(IpAddr::from([127, 0, 0, 1]), |p| p.0);
     // The page where people sign in, and what it is drawn with.
@@ -167,20 +158,13 @@ fn turned_away(parts: &http::request::Parts) -> Response {
         return (StatusCode::SEE_OTHER, [(header::LOCATION, format!("{SIGN_IN}{}", come_back(parts.uri.query())))])
             .into_response();
     }
-    let mut response = failure(
-        Code::SignedOut,
-        "A token is needed.",
-        "Open the panel's page to sign in, or send `Authorization: Bearer …`.",
-    )
-    .into_response();
+    let mut response = failure(Code::SignedOut, errors::token_needed(), errors::sign_in()).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"demo-panel\""));
     response
 }
 
 async fn read_body(parts: &http::request::Parts, body: Body) -> Result<bytes::Bytes, super::failure::Failure> {
-    let too_large = || {
-        failure(Code::TooLarge, "The body is larger than 1 MiB.", "Send what docs/api.md shows: a few bytes of JSON.")
-    };
+    let too_large = || failure(Code::TooLarge, errors::body_too_large(), errors::send_small());
     let (path, headers) = (parts.uri.path(), &parts.headers);
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
@@ -191,7 +175,7 @@ async fn read_body(parts: &http::request::Parts, body: Body) -> Result<bytes::By
     // A form is taken by the sign-in page alone: everything else takes JSON, which no foreign page can send.
     let taken = if path == SIGN_IN { "application/x-www-form-urlencoded" } else { "application/json" };
     let json = kind.is_some_and(|k| k.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case(taken)));
-    let not_json = || failure(Code::NotJson, "The body is not JSON.", "Send it with `Content-Type: application/json`.");
+    let not_json = || failure(Code::NotJson, errors::not_json(), errors::send_json());
     if kind.is_some() && !json {
         return Err(not_json());
     }
@@ -200,10 +184,10 @@ async fn read_body(parts: &http::request::Parts, body: Body) -> Result<bytes::By
         Ok(bytes) => bytes,
         Err(BodyError::TooLarge) => return Err(too_large()),
         Err(BodyError::TooSlow) => {
-            return Err(failure(Code::Timeout, "The body did not come within 10 s.", "Try again."));
+            return Err(failure(Code::Timeout, errors::body_too_slow(), errors::try_again()));
         }
         Err(BodyError::Broken(error)) => {
-            return Err(failure(Code::BadRequest, format!("The body broke off: {error}."), "Try again."));
+            return Err(failure(Code::BadRequest, errors::body_broken(error.to_string()), errors::try_again()));
         }
     };
     // Verbs without a body need no type: `curl -X POST` sends neither.

@@ -23,14 +23,14 @@ pub struct Condition {
     pub kind: String,
     /// Whether it is so.
     pub status: ConditionStatus,
-    /// One of [`reasons`]: a CamelCase word, the key of the page's language table.
+    /// One of [`reasons`]: a CamelCase word, for programs.
     pub reason: String,
     /// The same in an English sentence.
     pub message: String,
-    /// The same in Chinese; empty where the language table has no entry. Made by the server, so that browsers need not load the table.
+    /// The same in Chinese; left out where it has no words, as with figures.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zh: String,
-    /// What the sentence names (`pod`, `version`, `manager`, `ms` …), for other languages.
+    /// What the sentence names (`pod`, `version`, `manager`, `ms` …), for programs and other languages.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
 }
@@ -125,8 +125,6 @@ pub mod reasons {
     pub const ADMISSION_DENIES: &str = "AdmissionDenies";
     /// PodsRun False: a quota takes no pod whose containers do not say what they ask for; `workload`, `why`.
     pub const QUOTA_WANTS_FIGURES: &str = "QuotaWantsFigures";
-    /// `IMAGE_NOT_PULLED` in the language table where the image is not the demo's. Never sent.
-    pub const OTHER_IMAGE_NOT_PULLED: &str = "OtherImageNotPulled";
     /// RoutePresent Unknown: the cluster does not let routes be listed; `why`.
     pub const ROUTE_UNSEEN: &str = "RouteUnseen";
     /// RoutePresent Unknown: Istio's kinds are not served here.
@@ -161,10 +159,8 @@ pub mod reasons {
     pub const CLEAN: &str = "Clean";
     /// Clean False while a clean-up runs; `left`.
     pub const CLEANING: &str = "Cleaning";
-    /// Clean False: objects remain; `left` (kind/name, comma separated), `whose`.
+    /// Clean False: objects remain; `left` (kind/name, comma separated), `whose`. Or it cannot be told; `unseen` (kinds).
     pub const LEFT_OVER: &str = "LeftOver";
-    /// `LEFT_OVER` in the language table where what is left cannot be told; `unseen` (kinds). Never sent.
-    pub const LEFT_UNSEEN: &str = "LeftUnseen";
     /// ClusterReachable False: the credentials are not accepted any more; `since`, `why`.
     pub const CREDENTIALS_REFUSED: &str = "CredentialsRefused";
     /// ClusterReachable Unknown: it answers 429, and the panel waits as long as it says.
@@ -179,7 +175,7 @@ pub mod reasons {
     pub const POD_REFUSED: &str = "PodRefused";
     /// PodsRun False: no node takes it; `pod`, `why`.
     pub const UNSCHEDULABLE: &str = "Unschedulable";
-    /// PodsRun False: its image cannot be had; `pod`, `image`, `why`.
+    /// PodsRun False: its image cannot be had; `pod`, `image`, `why`, and `container` where it is not the demo's own.
     pub const IMAGE_NOT_PULLED: &str = "ImageNotPulled";
     /// PodsRun False: a container ends again and again; `pod`, `why`.
     pub const POD_CRASHES: &str = "PodCrashes";

@@ -65,22 +65,40 @@ impl Code {
     }
 }
 
+/// Words for people, in both languages of the page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// English.
+    pub en: String,
+    /// Chinese; the same as the English where it is a name, or somebody else's words.
+    pub zh: String,
+}
+
 /// An error for people: `message` says what failed, `hint` what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct ApiError {
-    /// For programs, and for the page's language table.
+    /// For programs.
     pub code: Code,
     /// What failed, in one sentence.
     pub message: String,
     /// What to do about it.
     pub hint: String,
+    /// `message` in Chinese; left out where it is the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zh: String,
+    /// `hint` in Chinese; left out where it is the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zh_hint: String,
 }
 
 impl ApiError {
-    /// An error from its three parts.
-    pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> ApiError {
-        ApiError { code, message: message.into(), hint: hint.into() }
+    /// An error from its three parts, the words in both languages.
+    pub fn new(code: Code, message: impl Into<Words>, hint: impl Into<Words>) -> ApiError {
+        let translation = |words: &Words| if words.zh == words.en { String::new() } else { words.zh.clone() };
+        let (message, hint) = (message.into(), hint.into());
+        let (zh, zh_hint) = (translation(&message), translation(&hint));
+        ApiError { code, message: message.en, hint: hint.en, zh, zh_hint }
     }
 }

@@ -18,7 +18,7 @@ mod status;
 
 pub use command::{Command, Verb};
 pub use condition::{Condition, ConditionStatus, kinds, reasons};
-pub use error::{ApiError, Code};
+pub use error::{ApiError, Code, Words};
 pub use last_hour::{LastHour, LastHourSample};
 pub use live::{ChiSquare, Failing, Frame, Hello, Part, Recent, Sentence, Tone, Traffic, Verdict, VerdictKind, Whole};
 pub use load::{LoadError, LoadOrder};

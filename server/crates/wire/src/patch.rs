@@ -190,7 +190,7 @@ fn merge<T>(list: &mut Vec<T>, changed: Vec<T>, stale: impl Fn(&T) -> bool, befo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ApiError, Code, ConditionStatus, Verb, kinds};
+    use crate::{ApiError, Code, ConditionStatus, Verb, Words, kinds};
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 
@@ -219,7 +219,7 @@ mod tests {
             command: String::new(),
             split: Split::v1_v2(what).ok(),
             times: times.map(|ms| TimesMs { accepted: Some(f64::from(ms)), ..TimesMs::default() }),
-            error: failed.then(|| ApiError::new(Code::Refused, "no", "")),
+            error: failed.then(|| ApiError::new(Code::Refused, Words::default(), Words::default())),
         }
     }
 

@@ -30,15 +30,21 @@ pub struct Check {
     pub what: String,
     /// Why it came out so, in an English sentence.
     pub reason: String,
+    /// `what` in Chinese; left out where it is the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zh_what: String,
+    /// `reason` in Chinese; left out where it is the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zh: String,
     /// The command that mends it; empty where there is nothing to mend, or no one command does.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub mend: String,
     /// The verbs that do not work meanwhile. Every other one does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stops: Vec<Verb>,
-    /// A CamelCase word: the key of the page's language table.
+    /// A CamelCase word, for programs.
     pub code: String,
-    /// What the sentence names, for other languages.
+    /// What the sentences name, for programs and other languages.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
 }

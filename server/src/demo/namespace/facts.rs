@@ -2,7 +2,7 @@
 use crate::demo::clock::now_ms;
 use crate::demo::plan::Goal;
 use crate::k8s::Held;
-use app::text::Phrase;
+use app::text::Message;
 use std::collections::{BTreeMap, VecDeque};
 use tokio::time::Instant;
 use wire::{ApiError, LogEntry, Operation, Rate, Split, TimesMs, Verb};
@@ -16,8 +16,8 @@ pub type Counts = BTreeMap<String, (u64, u64)>;
 /// A right that is not had, and what does not work without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
-    /// `patch deployments.apps`.
-    pub what: String,
+    /// `patch deployments.apps`, or a clause.
+    pub what: Message,
     /// What needs it; never empty.
     pub stops: Vec<Verb>,
 }
@@ -75,7 +75,7 @@ pub enum Agent {
         short: Option<(Short, u32)>,
     },
     /// It should answer and does not.
-    Unreachable(String),
+    Unreachable(Message),
 }
 
 /// What a client-side proxy said about its routes.
@@ -101,7 +101,7 @@ pub struct Facts {
     /// What was done, newest first.
     pub log: VecDeque<LogEntry>,
     /// How the last verification ended: the PATH it read and milliseconds, or why it failed.
-    pub verified: Option<Result<(String, u64), String>>,
+    pub verified: Option<Result<(String, u64), Message>>,
     /// The load that is asked for.
     pub load: Rate,
     /// What the cap on all generators together grants of it.
@@ -127,14 +127,14 @@ pub struct Facts {
     /// What else was found missing before a deploy, in one clause each, and what does not work without it.
     pub missing: Vec<Denied>,
     /// Where the namespace is being removed: what holds it.
-    pub namespace_held: Option<Phrase>,
+    pub namespace_held: Option<Message>,
     /// What the client's sidecars have counted, by version.
     pub sidecars: Counts,
     /// Who acts on the namespace.
     pub held: Held,
     /// Why pods that ask for a sidecar have none, as far as the cluster says; asked when that is seen.
     /// With the namespace's labels at that time.
-    pub injection_why: Option<(BTreeMap<String, String>, String)>,
+    pub injection_why: Option<(BTreeMap<String, String>, Message)>,
     /// The namespace's labels, as they were seen last.
     pub namespace_labels: BTreeMap<String, String>,
     next_id: u64,
@@ -179,14 +179,14 @@ impl Facts {
     }
 
     /// Begins an operation in place of what was under way.
-    pub fn begin(&mut self, verb: Verb, by: &str, step: &Phrase) -> Operation {
+    pub fn begin(&mut self, verb: Verb, by: &str, step: &Message) -> Operation {
         let operation = self.aside(verb, by, step);
         self.operation = Some(operation.clone());
         operation
     }
 
     /// An operation that is told to who asked for it, and takes nobody's place.
-    pub fn aside(&mut self, verb: Verb, by: &str, step: &Phrase) -> Operation {
+    pub fn aside(&mut self, verb: Verb, by: &str, step: &Message) -> Operation {
         Operation {
             id: self.id(),
             verb,
@@ -199,12 +199,12 @@ impl Facts {
     }
 
     /// The same, in the place of what was under way unless a goal is pursued: that one keeps its place.
-    pub fn begin_if_idle(&mut self, verb: Verb, by: &str, step: &Phrase) -> Operation {
+    pub fn begin_if_idle(&mut self, verb: Verb, by: &str, step: &Message) -> Operation {
         if self.goal == Goal::default() { self.begin(verb, by, step) } else { self.aside(verb, by, step) }
     }
 
     /// Tells where an operation is; nothing happens where a newer one has taken its place.
-    pub fn step(&mut self, id: u64, step: &Phrase) -> bool {
+    pub fn step(&mut self, id: u64, step: &Message) -> bool {
         match &mut self.operation {
             Some(operation) if operation.id == id && operation.step != step.sentence() => {
                 (operation.step, operation.zh) = (step.sentence(), step.translation());
@@ -281,7 +281,7 @@ pub struct Line {
     /// Which verb, where it is one of ours.
     pub verb: Option<Verb>,
     /// What happened.
-    pub what: Phrase,
+    pub what: Message,
     /// The kubectl command that does the same.
     pub command: String,
     /// New weights.

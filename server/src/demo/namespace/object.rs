@@ -1,9 +1,11 @@
 //! The namespace's own object, which is not watched.
 use super::state::NamespaceState;
 use super::termination::held;
+use crate::demo::errors::api_error;
 use crate::demo::plan::Presence;
-use crate::k8s::{KindName, api_error, ours};
-use app::text::{Phrase, phrases};
+use crate::k8s::{KindName, ours};
+use app::text::Message;
+use app::text::messages::causes;
 use std::collections::BTreeMap;
 use wire::ApiError;
 
@@ -29,7 +31,7 @@ pub struct Looked {
     pub uid: Option<String>,
     labels: BTreeMap<String, String>,
     /// What holds it where it is being removed.
-    held: Option<Phrase>,
+    held: Option<Message>,
 }
 
 /// Reads the namespace.
@@ -44,13 +46,13 @@ pub async fn look(state: &NamespaceState) -> Result<Looked, ApiError> {
                 None => Presence::Foreign,
             };
             let held = (presence == Presence::Terminating)
-                .then(|| found.try_parse().map_or_else(|_| phrases::does_not_say_why(), |typed| held(&typed)));
+                .then(|| found.try_parse().map_or_else(|_| causes::does_not_say_why(), |typed| held(&typed)));
             Ok(Looked { presence, uid, labels, held })
         }
         // Without the right to look, the namespace is somebody else's: used, and never made or removed.
         Err(kube::Error::Api(status)) if status.code == 403 => {
             Ok(Looked { presence: Presence::Foreign, ..Looked::default() })
         }
-        Err(error) => Err(api_error("read the namespace", &error)),
+        Err(error) => Err(api_error(causes::read_namespace(), &error)),
     }
 }

@@ -1,11 +1,13 @@
 //! One namespace: its watched objects, its facts, and what is shown of them. [`super::runner`] keeps it up to date.
+use crate::demo::errors::silence;
 use crate::demo::namespace::facts::{Facts, FirstLook, Granted, Line};
 use crate::demo::namespace::rate_shares::Shares;
 use crate::demo::objects::Manifests;
 use crate::demo::plan::Goal;
 use crate::demo::preflight::Rights;
 use crate::k8s::{Cache, Cluster, Reach, Writer};
-use app::text::{Phrase, phrases};
+use app::text::Message;
+use app::text::messages::{causes, errors, steps};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -248,25 +250,11 @@ impl NamespaceState {
             () = patience => {}
         }
         if let Some(words) = self.now().refusal() {
-            let message = format!("The cluster does not let the panel look: {words}.");
             self.recheck.notify_one();
-            return Err(ApiError::new(
-                Code::Forbidden,
-                message,
-                "Give the panel's user that right, or use another kubeconfig.",
-            ));
+            return Err(ApiError::new(Code::Forbidden, errors::may_not_look(words), errors::give_right()));
         }
-        let why = self
-            .reach
-            .borrow()
-            .failing
-            .as_ref()
-            .map_or_else(|| "its objects cannot be listed".to_owned(), |(_, why)| why.clone());
-        Err(ApiError::new(
-            Code::ClusterUnreachable,
-            format!("The cluster does not answer: {why}."),
-            "See whether the cluster runs; the panel goes on trying.",
-        ))
+        let why = self.reach.borrow().failing.as_ref().map_or_else(causes::not_listed, |(_, why)| silence(why));
+        Err(ApiError::new(Code::ClusterUnreachable, errors::cluster_silent(why), errors::cluster_runs()))
     }
 
     /// Makes a goal the one to reach, in place of or on top of what is under way, and writes it into the log.
@@ -275,10 +263,10 @@ impl NamespaceState {
         self.facts.send_modify(|facts| {
             facts.goal = std::mem::take(&mut facts.goal).superseded_by(goal);
             facts.note(line);
-            begun = Some(facts.begin(verb, by, &phrases::waiting_for_turn()));
+            begun = Some(facts.begin(verb, by, &steps::waiting_for_turn()));
         });
         info!(namespace = %self.ns, ?verb, by, "{verb:?} is asked for by {by}");
         // `send_modify` runs its closure exactly once.
-        begun.unwrap_or_else(|| Facts::default().begin(verb, by, &Phrase::default()))
+        begun.unwrap_or_else(|| Facts::default().begin(verb, by, &Message::default()))
     }
 }

@@ -1,11 +1,12 @@
 //! What a namespace says about itself. Pure.
 //!
 //! Source: Kubernetes API reference, "NamespaceCondition": why a namespace that is being removed is still there.
-use app::text::{Phrase, phrases};
+use app::text::Message;
+use app::text::messages::causes;
 use k8s_openapi::api::core::v1::Namespace;
 
 /// What keeps a namespace that is being removed: what remains, whose finalizers wait, what failed.
-pub fn held(namespace: &Namespace) -> Phrase {
+pub fn held(namespace: &Namespace) -> Message {
     let conditions = namespace.status.iter().flat_map(|s| s.conditions.iter().flatten());
     let said: Vec<String> = conditions
         .filter(|c| c.status == "True" && !c.message.as_deref().unwrap_or_default().is_empty())
@@ -17,10 +18,10 @@ pub fn held(namespace: &Namespace) -> Phrase {
     let kubernetes = namespace.spec.iter().flat_map(|s| s.finalizers.iter().flatten()).filter(|f| *f != "kubernetes");
     let own: Vec<&String> = kubernetes.chain(namespace.metadata.finalizers.iter().flatten()).collect();
     if own.is_empty() {
-        return phrases::objects_being_removed();
+        return causes::objects_being_removed();
     }
     let names: Vec<&str> = own.into_iter().map(String::as_str).collect();
-    phrases::finalizer_waits(names.join(", "))
+    causes::finalizer_waits(names.join(", "))
 }
 
 #[cfg(test)]

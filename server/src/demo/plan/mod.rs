@@ -4,7 +4,8 @@ pub mod reconciler;
 
 use crate::demo::objects::Id;
 use crate::k8s::KindName;
-use app::text::{Phrase, phrases};
+use app::text::Message;
+use app::text::messages::steps;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What verbs asked for and is not done. A newer verb is merged in; clean-up replaces everything.
@@ -61,7 +62,7 @@ pub struct ObjectSeen {
     /// Whether a pod of it asks for a sidecar and has none: only a new pod can get one.
     pub ignored: bool,
     /// Whether a Deployment's rollout is done and all its pods are ready, or why not. Other kinds are always ready.
-    pub waiting: Option<Phrase>,
+    pub waiting: Option<Message>,
 }
 
 /// What the cluster holds.
@@ -70,7 +71,7 @@ pub struct Observed {
     /// The namespace.
     pub namespace: Presence,
     /// What holds a namespace that is being removed.
-    pub held: Option<Phrase>,
+    pub held: Option<Message>,
     /// The demo's objects by their names; absent ones may be left out.
     pub objects: BTreeMap<Id, ObjectSeen>,
     /// Other objects in the namespace that carry our label.
@@ -111,7 +112,7 @@ pub enum Step {
     /// Delete the namespace.
     DeleteNamespace,
     /// Nothing to do until the cluster changes; what is waited for.
-    Wait(Phrase),
+    Wait(Message),
     /// It cannot be done.
     Refuse(Refusal),
 }
@@ -153,7 +154,7 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
         match object.presence {
             Presence::Absent if inject.is_some() && !wanted => return vec![Step::Refuse(Refusal::NotDeployed(id))],
             Presence::Foreign if wanted || inject.is_some() => return vec![Step::Refuse(Refusal::NotOurs(id))],
-            Presence::Terminating if wanted || inject.is_some() => waiting.push(phrases::old_one_gone(id.to_string())),
+            Presence::Terminating if wanted || inject.is_some() => waiting.push(steps::old_one_gone(id.to_string())),
             _ => {}
         }
         let made_anew = object.ignored && inject == Some(true) && !seen.applied.contains(&id);
@@ -162,7 +163,7 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
             steps.push(Step::Apply(id, inject.or(object.inject)));
         } else if wanted && object.presence == Presence::Absent {
             // Applied, but the watch has not shown it yet.
-            waiting.push(phrases::appear(id.to_string()));
+            waiting.push(steps::appear(id.to_string()));
         }
         if wanted && object.scaled_to_zero {
             steps.push(Step::ScaleUp(id));
@@ -184,11 +185,11 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
                 let lacking = id == Id::RULE && seen.subset_missing;
                 match seen.seen(id).presence {
                     Presence::Foreign if lacking => return vec![Step::Refuse(Refusal::NotOurs(id))],
-                    Presence::Ours if lacking && seen.applied.contains(&id) => waiting.push(phrases::subsets_appear()),
+                    Presence::Ours if lacking && seen.applied.contains(&id) => waiting.push(steps::subsets_appear()),
                     Presence::Ours if lacking => steps.push(Step::Apply(id, None)),
-                    Presence::Absent if seen.applied.contains(&id) => waiting.push(phrases::appear(id.to_string())),
+                    Presence::Absent if seen.applied.contains(&id) => waiting.push(steps::appear(id.to_string())),
                     Presence::Absent => steps.push(Step::Apply(id, None)),
-                    Presence::Terminating => waiting.push(phrases::old_one_gone(id.to_string())),
+                    Presence::Terminating => waiting.push(steps::old_one_gone(id.to_string())),
                     Presence::Ours | Presence::Foreign => {}
                 }
             }
@@ -199,7 +200,7 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
                 match object.presence {
                     Presence::Foreign => return vec![Step::Refuse(Refusal::NotOurs(id))],
                     Presence::Ours => steps.push(Step::Delete(id.kind, id.name.to_owned(), object.uid)),
-                    Presence::Terminating => waiting.push(phrases::gone(id.to_string())),
+                    Presence::Terminating => waiting.push(steps::gone(id.to_string())),
                     Presence::Absent => {}
                 }
             }
@@ -207,13 +208,13 @@ fn build(goal: &Goal, seen: &Observed) -> Vec<Step> {
         None => {}
     }
     if !waiting.is_empty() {
-        steps.push(Step::Wait(Phrase::joined(waiting)));
+        steps.push(Step::Wait(Message::joined(waiting)));
     }
     steps
 }
 
-fn namespace_gone(seen: &Observed) -> Phrase {
-    seen.held.as_ref().map_or_else(phrases::namespace_gone, phrases::namespace_gone_held)
+fn namespace_gone(seen: &Observed) -> Message {
+    seen.held.as_ref().map_or_else(steps::namespace_gone, steps::namespace_gone_held)
 }
 
 fn teardown(seen: &Observed) -> Vec<Step> {
@@ -233,7 +234,7 @@ fn teardown(seen: &Observed) -> Vec<Step> {
     }
     waiting.extend(seen.pods.iter().map(|pod| format!("pod/{pod}")));
     if !waiting.is_empty() {
-        steps.push(Step::Wait(phrases::gone(waiting.join(", "))));
+        steps.push(Step::Wait(steps::gone(waiting.join(", "))));
     }
     if !steps.is_empty() {
         return steps;

@@ -4,7 +4,8 @@ use crate::demo::plan::{ObjectSeen, Observed, Presence};
 use crate::demo::pods::{self, INJECT_LABEL, PodSeen};
 use crate::demo::virtual_service;
 use crate::k8s::{Cache, KindName, Problem, ours};
-use app::text::{Phrase, phrases};
+use app::text::Message;
+use app::text::messages::steps;
 use kube::api::DynamicObject;
 
 /// The demo's pods, oldest first.
@@ -123,7 +124,7 @@ fn object(id: Id, object: &DynamicObject, pods: &[PodSeen]) -> ObjectSeen {
 }
 
 /// Why a Deployment is not all there, in words; nothing when its rollout is done.
-fn waiting(id: Id, object: &DynamicObject, pods: &[PodSeen]) -> Option<Phrase> {
+fn waiting(id: Id, object: &DynamicObject, pods: &[PodSeen]) -> Option<Message> {
     let (spec, status) = (&object.data["spec"], &object.data["status"]);
     let wanted = spec["replicas"].as_u64().unwrap_or(1);
     let count = |field: &str| status[field].as_u64().unwrap_or(0);
@@ -138,5 +139,5 @@ fn waiting(id: Id, object: &DynamicObject, pods: &[PodSeen]) -> Option<Phrase> {
         return None;
     }
     let why = mine().filter(|p| !p.ready && !p.terminating).map(|p| format!("{} ({})", p.view.name, p.view.why)).next();
-    Some(why.map_or_else(|| phrases::ready(id.name), |why| phrases::ready_but(id.name, why)))
+    Some(why.map_or_else(|| steps::ready(id.name), |why| steps::ready_but(id.name, why)))
 }

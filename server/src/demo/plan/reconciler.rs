@@ -1,6 +1,6 @@
 //! Pursues a namespace's goal: observe, plan, do; wait when there is nothing to do. The only place where steps are carried out.
 use crate::demo::clock::now_ms;
-use crate::demo::errors::{failed, not_ours, unseen};
+use crate::demo::errors::{failed, no_mesh, not_ours, unseen};
 use crate::demo::namespace::object;
 use crate::demo::namespace::state::NamespaceState;
 use crate::demo::objects::Id;
@@ -10,7 +10,8 @@ use crate::demo::pods::INJECT_LABEL;
 use crate::demo::pollers::lease;
 use crate::demo::verbs::{teardown, weights};
 use crate::k8s::{ApplyError, KindName};
-use app::text::{Phrase, phrases};
+use app::text::Message;
+use app::text::messages::{causes, errors, steps};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -111,12 +112,13 @@ async fn carry_out(state: &NamespaceState, id: u64, began: Instant) -> Result<bo
 }
 
 fn too_long(state: &NamespaceState) -> ApiError {
-    let step = state.facts.borrow().operation.as_ref().map(|o| o.step.clone()).unwrap_or_default();
-    ApiError::new(
-        Code::Timeout,
-        format!("It took longer than {} s: {step}.", PATIENCE.as_secs()),
-        "The reasons are in the table of pods; `kubectl describe` has more. Remove the cause, then try again.",
-    )
+    let step = state
+        .facts
+        .borrow()
+        .operation
+        .as_ref()
+        .map_or_else(Message::default, |o| Message::worded(&o.step, if o.zh.is_empty() { &o.step } else { &o.zh }));
+    ApiError::new(Code::Timeout, errors::too_long(PATIENCE.as_secs().to_string(), step), errors::reasons_are_in_pods())
 }
 
 /// What one operation has done so far.
@@ -163,7 +165,7 @@ impl Progress {
                     .writer
                     .apply(KindName::Namespace, ns, &object, false)
                     .await
-                    .map_err(|e| failed("make the namespace", &e))?;
+                    .map_err(|e| failed(causes::make_namespace(), &e))?;
             }
             Step::Apply(Id::ROUTE, _) => weights::make_route(state).await?,
             Step::Apply(Id::RULE, _) => {
@@ -185,18 +187,20 @@ impl Progress {
                     true => state.writer.apply_over(id.kind, ns, &object, &format!(".labels.{INJECT_LABEL}")).await,
                     false => state.writer.apply(id.kind, ns, &object, false).await,
                 };
-                applied.map_err(|e| failed(&format!("apply {id}"), &e))?;
+                applied.map_err(|e| failed(causes::apply(id.to_string()), &e))?;
                 self.applied.insert(id);
             }
-            Step::ScaleUp(id) => {
-                state.writer.scale_up(id.kind, ns, id.name).await.map_err(|e| failed(&format!("scale {id}"), &e))?
-            }
+            Step::ScaleUp(id) => state
+                .writer
+                .scale_up(id.kind, ns, id.name)
+                .await
+                .map_err(|e| failed(causes::scale(id.to_string()), &e))?,
             Step::Delete(kind, name, uid) => {
-                let what = format!("delete {}/{name}", kind.word());
+                let what = causes::delete(format!("{}/{name}", kind.word()));
                 match state.writer.delete(kind, ns, &name, uid).await {
                     // Another object has taken its place, and that one is not known to be ours.
                     Ok(()) | Err(ApplyError::Stale) => {}
-                    Err(e) => return Err(failed(&what, &e)),
+                    Err(e) => return Err(failed(what, &e)),
                 }
             }
             Step::LookAround => {
@@ -212,7 +216,7 @@ impl Progress {
                 match state.writer.delete(KindName::Namespace, ns, ns, uid).await {
                     Ok(()) => {}
                     Err(ApplyError::Stale) => self.otherwise_empty = None,
-                    Err(e) => return Err(failed("delete the namespace", &e)),
+                    Err(e) => return Err(failed(causes::delete_namespace(), &e)),
                 }
                 // Its controller takes a moment; looking again tells.
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -227,29 +231,23 @@ impl Progress {
 fn refused(refusal: &Refusal) -> ApiError {
     match refusal {
         Refusal::NotOurs(id) => not_ours(*id),
-        Refusal::NotDeployed(id) => ApiError::new(
-            Code::NotDeployed,
-            format!("There is no {id} to give a sidecar to."),
-            "Deploy the demo first.",
-        ),
+        Refusal::NotDeployed(id) => {
+            ApiError::new(Code::NotDeployed, errors::nothing_to_give_sidecar(id.to_string()), errors::deploy_first())
+        }
         Refusal::MeshUnseen(why) => unseen(why),
-        Refusal::NoMesh => ApiError::new(
-            Code::NotFound,
-            "This cluster does not serve Istio's networking.istio.io.",
-            "Install Istio, or use the embedded cluster.",
-        ),
+        Refusal::NoMesh => no_mesh(),
     }
 }
 
-fn words(step: &Step) -> Phrase {
+fn words(step: &Step) -> Message {
     match step {
-        Step::EnsureNamespace => phrases::making_namespace(),
-        Step::Apply(id, _) => phrases::applying(id.to_string()),
-        Step::ScaleUp(id) => phrases::scaling_up(id.to_string()),
-        Step::Delete(kind, name, _) => phrases::deleting(format!("{}/{name}", kind.word())),
-        Step::LookAround => phrases::looking_around(),
-        Step::DeleteNamespace => phrases::deleting_namespace(),
-        Step::Wait(what) => phrases::waiting_for(what),
-        Step::Refuse(_) => phrases::stopping(),
+        Step::EnsureNamespace => steps::making_namespace(),
+        Step::Apply(id, _) => steps::applying(id.to_string()),
+        Step::ScaleUp(id) => steps::scaling_up(id.to_string()),
+        Step::Delete(kind, name, _) => steps::deleting(format!("{}/{name}", kind.word())),
+        Step::LookAround => steps::looking_around(),
+        Step::DeleteNamespace => steps::deleting_namespace(),
+        Step::Wait(what) => steps::waiting_for(what),
+        Step::Refuse(_) => steps::stopping(),
     }
 }

@@ -2,6 +2,8 @@
 use crate::demo::namespace::state::NamespaceState;
 use crate::k8s::open;
 use ::load::{AGENT_PORT, AgentClient, AgentError, AgentStatus, LoadSpec, Mark};
+use app::text::Message;
+use app::text::messages::{causes, errors};
 use wire::{ApiError, Code};
 
 /// The connection for commands. It lies idle for long and may be closed meanwhile: then a fresh one is tried, once.
@@ -59,13 +61,20 @@ pub async fn connect(state: &NamespaceState, pod: &str) -> Result<AgentClient, A
 pub fn api_error(error: &AgentError) -> ApiError {
     match error {
         AgentError::Refused { message, .. } => {
-            ApiError::new(Code::BadRequest, format!("The load client refuses: {message}."), "Ask for another rate.")
+            ApiError::new(Code::BadRequest, errors::client_refuses(message), errors::other_rate())
         }
-        error => ApiError::new(
-            Code::ClusterUnreachable,
-            format!("The load client does not answer: {error}."),
-            "Try again in a moment.",
-        ),
+        error => {
+            ApiError::new(Code::ClusterUnreachable, errors::client_silent_why(words(error)), errors::try_in_a_moment())
+        }
+    }
+}
+
+/// An error of the agent as a clause.
+pub fn words(error: &AgentError) -> Message {
+    match error {
+        AgentError::Lost(why) => causes::agent_lost(why),
+        AgentError::Refused { status, message } => causes::agent_refuses(status.to_string(), message),
+        AgentError::Unreadable(why) => causes::agent_unreadable(why),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::demo::view::verdict::endpoints;
 use crate::demo::virtual_service;
 use crate::k8s::Cache;
 use ::load::{AgentError, AgentStatus, LoadSpec, Mark, Snapshot};
+use app::text::messages::errors;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,15 +116,8 @@ impl<'a> Follower<'a> {
                 let outcome = self.start(order, asked).await;
                 let _ = answer.send(match &outcome {
                     Ok(granted) => granted.ok_or_else(|| {
-                        let message = format!(
-                            "The panel's cap of {} requests/s on all load together is used up.",
-                            self.state.shares.cap()
-                        );
-                        ApiError::new(
-                            Code::TooManyRequests,
-                            message,
-                            "Stop another load, or start the panel with a higher --max-total-rate.",
-                        )
+                        let cap = self.state.shares.cap().to_string();
+                        ApiError::new(Code::TooManyRequests, errors::cap_used_up(cap), errors::stop_another())
                     }),
                     Err(error) => Err(api_error(error)),
                 });

@@ -7,6 +7,7 @@ use crate::demo::namespace::state::NamespaceState;
 use crate::demo::plan::Presence;
 use crate::demo::plan::observe::observe;
 use crate::k8s::{Held, LEASE, LeaseLock, Seize, reason_of};
+use app::text::messages::errors;
 use futures::StreamExt;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
@@ -127,13 +128,9 @@ pub fn keep(state: &NamespaceState, held: Held) {
 
 fn refusal(held: &Held) -> ApiError {
     let Held::Other { holder, since_ms } = held else {
-        return ApiError::new(Code::HeldElsewhere, "Another panel acts on this namespace.", "Take over first.");
+        return ApiError::new(Code::HeldElsewhere, errors::held_elsewhere(), errors::take_over_first());
     };
-    ApiError::new(
-        Code::HeldElsewhere,
-        format!("Panel {holder} acts on this namespace since {}; this one is read-only.", clock(*since_ms)),
-        "Take over first, if that is meant.",
-    )
+    ApiError::new(Code::HeldElsewhere, errors::held_by(holder, clock(*since_ms)), errors::take_over_if_meant())
 }
 
 /// Renews the Lease of a namespace at rest, which is all that is done for it.

@@ -3,11 +3,12 @@
 //! While somebody looks the agent streams ten snapshots a second, over one connection however many look; else it is asked now and then.
 //! A new client pod takes over the load that was asked for. What all generators together may send is shared out (`share.rs`).
 use crate::demo::clock::now_ms;
+use crate::demo::errors::no_client;
 use crate::demo::namespace::facts::Agent;
 use crate::demo::namespace::facts::Granted;
 use crate::demo::namespace::state::{NamespaceState, ToAgent};
 use crate::demo::plan::observe::{client_pod, demo_pods};
-use crate::demo::pollers::agent_connection::{Commands, connect};
+use crate::demo::pollers::agent_connection::{Commands, connect, words};
 use crate::demo::pollers::follower::{Follower, set_agent};
 use crate::demo::pollers::load_order::{Asked, spec};
 use ::load::{AgentError, LoadSpec};
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, info};
-use wire::{ApiError, Code, Frame, Rate, Traffic};
+use wire::{Frame, Rate, Traffic};
 
 /// An agent that says nothing for so long is asked anew.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -68,7 +69,7 @@ pub async fn run(state: &NamespaceState, inbox: &mut mpsc::Receiver<ToAgent>) {
             debug!(pod.name = pod, %why, "The load agent is not followed any more");
             // A pod that is being replaced loses its agent first; that is no news.
             if ready_client(state).as_deref() == Some(&pod) && began.elapsed() < SILENCE {
-                set_agent(state, Agent::Unreachable(why.to_string()));
+                set_agent(state, Agent::Unreachable(words(why)));
             }
             looked(state);
         }
@@ -118,13 +119,8 @@ fn silence(state: &NamespaceState) {
 fn refuse(command: ToAgent) -> bool {
     if let ToAgent::Load(request, answer) = command {
         let stop = request.rate == Rate::default();
-        let refusal = ApiError::new(
-            Code::NoClient,
-            "There is no ready client to make load with.",
-            "Deploy the client first, or wait until it is ready.",
-        );
         // Who asked may be gone.
-        let _ = answer.send(if stop { Ok(Granted::default()) } else { Err(refusal) });
+        let _ = answer.send(if stop { Ok(Granted::default()) } else { Err(no_client()) });
         return stop;
     }
     false

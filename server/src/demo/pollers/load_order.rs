@@ -3,7 +3,8 @@ use crate::demo::namespace::facts::Granted;
 use crate::demo::namespace::facts::Line;
 use crate::demo::namespace::state::NamespaceState;
 use ::load::{LoadSpec, Snapshot};
-use app::text::{phrases, thousands};
+use app::text::messages::{errors, log};
+use app::text::thousands;
 use wire::{ApiError, Code, LoadOrder, Rate, Verb};
 
 /// What is asked for, and how far a finite run of it has come.
@@ -70,13 +71,9 @@ impl Asked {
     /// A finite run ends with its pod: the next one could not know which requests are still to come. That is said, not passed over.
     pub fn give_up_run(&mut self, state: &NamespaceState) {
         let (Some(requests), true) = (self.order.requests, self.order.rate != Rate::default()) else { return };
-        let what = phrases::run_ended(thousands(requests), thousands(self.ended));
-        let message = format!(
-            "The run of {} requests ended at {}: its client pod is gone.",
-            thousands(requests),
-            thousands(self.ended)
-        );
-        let error = ApiError::new(Code::NoClient, message, "Start it again when the client is ready.");
+        let (of, at) = (thousands(requests), thousands(self.ended));
+        let what = log::run_ended(&of, &at);
+        let error = ApiError::new(Code::NoClient, errors::run_lost(of, at), errors::start_again());
         self.stopped();
         state.facts.send_modify(|f| {
             f.note(Line { verb: Some(Verb::Load), what, error: Some(error), ..Line::default() });

@@ -101,7 +101,7 @@ async fn rights(state: &NamespaceState, rules: Option<&serde_json::Value>) {
     if changed && denied.is_empty() {
         info!(namespace = %state.ns, "The panel may do all it offers now");
     } else if changed {
-        warn!(namespace = %state.ns, denied = ?denied.iter().map(|d| &d.what).collect::<Vec<_>>(), "Rights are missing");
+        warn!(namespace = %state.ns, denied = ?denied.iter().map(|d| &d.what.en).collect::<Vec<_>>(), "Rights are missing");
     }
 }
 

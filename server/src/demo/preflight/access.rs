@@ -38,7 +38,10 @@ impl Rights {
         // What cannot be asked is not held against anybody.
         let lacking = asked.into_iter().filter(|(right, had)| *had == Some(false) && !right.stops.is_empty());
         let denied: Vec<Denied> = lacking
-            .map(|(right, _)| Denied { what: format!("{} {}", right.verb, right.on()), stops: right.stops.to_vec() })
+            .map(|(right, _)| Denied {
+                what: format!("{} {}", right.verb, right.on()).into(),
+                stops: right.stops.to_vec(),
+            })
             .collect();
         if rules.is_some() {
             answers.truncate(MOST - 1);

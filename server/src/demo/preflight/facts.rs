@@ -1,5 +1,6 @@
 //! What was asked of a cluster before the demo is put into it, and what it said. Values alone.
 use crate::k8s::Istiod;
+use app::text::Message;
 use std::collections::BTreeMap;
 use wire::Verb;
 
@@ -11,7 +12,7 @@ pub enum Read<T> {
     /// The cluster has no such thing, or no such kind.
     Missing,
     /// It cannot be told, and why: the rights at hand do not do, or nothing answered.
-    CannotTell(String),
+    CannotTell(Message),
 }
 
 impl<T> Read<T> {
@@ -118,8 +119,8 @@ pub struct NamespaceSeen {
     pub labels: BTreeMap<String, String>,
     /// Whether the panel made it.
     pub ours: bool,
-    /// Where it is being removed: what holds it, in the cluster's words.
-    pub terminating: Option<String>,
+    /// Where it is being removed: what holds it.
+    pub terminating: Option<Message>,
 }
 
 /// One entry of a MutatingWebhookConfiguration that looks at new pods.
@@ -225,7 +226,7 @@ pub struct NodeSeen {
     /// Its name.
     pub name: String,
     /// Why it takes no pods; nothing where it does.
-    pub closed: Option<String>,
+    pub closed: Option<Message>,
     /// What pods may request of it that no pod requests yet.
     pub free: Amount,
     /// Pods it may take still.

@@ -4,12 +4,13 @@ use super::facts::{
     Trial, Webhook,
 };
 use super::quantity::quantity;
+use crate::demo::errors::api_error;
 use crate::demo::namespace::termination::held;
 use crate::demo::objects::{Id, Manifests};
 use crate::demo::pods::INJECT_LABEL;
-use crate::k8s::{
-    Cluster, MANAGED_BY, MANAGER, api_error, istio_versions, istiods, label, ours, post, reason_of, whoami,
-};
+use crate::k8s::{Cluster, MANAGED_BY, MANAGER, istio_versions, istiods, label, ours, post, reason_of, whoami};
+use app::text::Message;
+use app::text::messages::{causes, preflight as said};
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, Pod, PodSpec, ResourceQuota};
@@ -47,7 +48,7 @@ pub async fn gather(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Facts
         nodes(cluster),
     );
     let user = user.unwrap_or_else(|| cluster.view.user.clone());
-    let (istio, istiods) = (read("ask for Istio's versions", istio), read("list deployments in istio-system", istiods));
+    let (istio, istiods) = (read(causes::ask_for_istio(), istio), read(causes::list_istiods(), istiods));
     Facts {
         ns: ns.to_owned(),
         user,
@@ -70,26 +71,29 @@ fn unanswered(cluster: &Cluster, ns: &str, version: Result<String, (String, bool
         ns: ns.to_owned(),
         user: cluster.view.user.clone(),
         version,
-        namespace: Read::CannotTell(why.to_owned()),
+        namespace: Read::CannotTell(why.into()),
         rights: Vec::new(),
-        istio: Read::CannotTell(why.to_owned()),
-        istiods: Read::CannotTell(why.to_owned()),
-        webhooks: Read::CannotTell(why.to_owned()),
-        trial: Read::CannotTell(why.to_owned()),
+        istio: Read::CannotTell(why.into()),
+        istiods: Read::CannotTell(why.into()),
+        webhooks: Read::CannotTell(why.into()),
+        trial: Read::CannotTell(why.into()),
         own: Own::default(),
-        quotas: Read::CannotTell(why.to_owned()),
-        limits: Read::CannotTell(why.to_owned()),
-        nodes: Read::CannotTell(why.to_owned()),
+        quotas: Read::CannotTell(why.into()),
+        limits: Read::CannotTell(why.into()),
+        nodes: Read::CannotTell(why.into()),
     }
 }
 
 /// What an answer means to somebody who asked out of curiosity: a missing right is no failure.
-fn read<T>(what: &str, answer: Result<T, kube::Error>) -> Read<T> {
+fn read<T>(what: Message, answer: Result<T, kube::Error>) -> Read<T> {
     match answer {
         Ok(value) => Read::Known(value),
         Err(kube::Error::Api(status)) if status.code == 404 => Read::Missing,
-        Err(kube::Error::Api(status)) if status.code == 403 => Read::CannotTell(format!("the panel may not {what}")),
-        Err(error) => Read::CannotTell(api_error(what, &error).message.trim_end_matches('.').to_owned()),
+        Err(kube::Error::Api(status)) if status.code == 403 => Read::CannotTell(causes::may_not(what)),
+        Err(error) => {
+            let error = api_error(what, &error);
+            Read::CannotTell(Message::worded(error.message.trim_end_matches('.'), error.zh.trim_end_matches('.')))
+        }
     }
 }
 
@@ -97,14 +101,14 @@ async fn namespace(cluster: &Cluster, ns: &str) -> Read<NamespaceSeen> {
     let api: Api<DynamicObject> = cluster.api(crate::k8s::KindName::Namespace, "");
     let found = match api.get(ns).await {
         Ok(found) => found,
-        Err(error) => return read("read the namespace", Err(error)),
+        Err(error) => return read(causes::read_namespace(), Err(error)),
     };
     let is_ours = ours(&found);
     let typed: Namespace = match found.try_parse() {
         Ok(typed) => typed,
-        Err(error) => return Read::CannotTell(error.to_string()),
+        Err(error) => return Read::CannotTell(error.to_string().into()),
     };
-    let terminating = typed.metadata.deletion_timestamp.is_some().then(|| held(&typed).en);
+    let terminating = typed.metadata.deletion_timestamp.is_some().then(|| held(&typed));
     Read::Known(NamespaceSeen { labels: typed.metadata.labels.unwrap_or_default(), ours: is_ours, terminating })
 }
 
@@ -138,7 +142,7 @@ async fn webhooks(cluster: &Cluster) -> Read<Vec<Webhook>> {
     let api: Api<MutatingWebhookConfiguration> = Api::all(cluster.client.clone());
     let listed = match api.list(&ListParams::default()).await {
         Ok(listed) => listed,
-        Err(error) => return read("list mutating webhook configurations", Err(error)),
+        Err(error) => return read(causes::list_webhooks(), Err(error)),
     };
     let mut found = Vec::new();
     for configuration in listed.items {
@@ -215,7 +219,7 @@ async fn trial_in(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Read<Tr
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]});
     let pod: Pod = match serde_json::from_value(pod) {
         Ok(pod) => pod,
-        Err(error) => return Read::CannotTell(error.to_string()),
+        Err(error) => return Read::CannotTell(error.to_string().into()),
     };
     let api: Api<Pod> = Api::namespaced(cluster.client.clone(), ns);
     match api.create(&PostParams { dry_run: true, ..PostParams::default() }, &pod).await {
@@ -223,15 +227,15 @@ async fn trial_in(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Read<Tr
         Err(kube::Error::Api(status)) if status.code == 404 => Read::Known(Trial::NoNamespace),
         // A missing right and a refusal by admission have the same code; the first names the verb.
         Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("cannot create resource") => {
-            Read::CannotTell("the panel may not create pods".to_owned())
+            Read::CannotTell(causes::may_not(causes::create_pods()))
         }
         Err(kube::Error::Api(status)) if status.message.contains("does not support dry run") => {
-            Read::CannotTell(status.message.clone())
+            Read::CannotTell(status.message.clone().into())
         }
         Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422 | 500) => {
             Read::Known(Trial::Refused(status.message.clone()))
         }
-        Err(error) => read("try a pod", Err(error)),
+        Err(error) => read(causes::try_pod(), Err(error)),
     }
 }
 
@@ -297,7 +301,7 @@ async fn quotas(cluster: &Cluster, ns: &str) -> Read<Vec<Quota>> {
         Quota { name: quota.metadata.name.unwrap_or_default(), items: items.collect() }
     };
     let listed = api.list(&ListParams::default()).await;
-    read("list resource quotas", listed.map(|list| list.items.into_iter().map(one).collect()))
+    read(causes::list_quotas(), listed.map(|list| list.items.into_iter().map(one).collect()))
 }
 
 async fn limits(cluster: &Cluster, ns: &str) -> Read<Vec<Limit>> {
@@ -315,14 +319,14 @@ async fn limits(cluster: &Cluster, ns: &str) -> Read<Vec<Limit>> {
             .collect::<Vec<_>>()
     };
     let listed = api.list(&ListParams::default()).await;
-    read("list limit ranges", listed.map(|list| list.items.into_iter().flat_map(of).collect()))
+    read(causes::list_limits(), listed.map(|list| list.items.into_iter().flat_map(of).collect()))
 }
 
 async fn nodes(cluster: &Cluster) -> Read<Vec<NodeSeen>> {
     let nodes: Api<Node> = Api::all(cluster.client.clone());
     let nodes = match nodes.list(&ListParams::default()).await {
         Ok(nodes) => nodes.items,
-        Err(error) => return read("list nodes", Err(error)),
+        Err(error) => return read(causes::list_nodes(), Err(error)),
     };
     let pods: Api<Pod> = Api::all(cluster.client.clone());
     let pods = match pods
@@ -330,10 +334,10 @@ async fn nodes(cluster: &Cluster) -> Read<Vec<NodeSeen>> {
         .await
     {
         Ok(pods) => pods,
-        Err(error) => return read("list pods of all namespaces", Err(error)),
+        Err(error) => return read(causes::list_all_pods(), Err(error)),
     };
     if pods.metadata.continue_.is_some_and(|c| !c.is_empty()) {
-        return Read::CannotTell(format!("the cluster runs more than {MOST_PODS} pods"));
+        return Read::CannotTell(said::more_pods_than(MOST_PODS.to_string()));
     }
     let mut used: BTreeMap<String, (Amount, u32)> = BTreeMap::new();
     for spec in pods.items.into_iter().filter_map(|p| p.spec) {
@@ -353,9 +357,9 @@ fn node_seen(node: Node, used: &BTreeMap<String, (Amount, u32)>) -> NodeSeen {
     let taint = spec.taints.iter().flatten().find(|t| t.effect != "PreferNoSchedule");
     let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready").is_none_or(|c| c.status == "True");
     let closed = match (spec.unschedulable, taint, ready) {
-        (Some(true), ..) => Some("it is cordoned".to_owned()),
-        (_, Some(taint), _) => Some(format!("its taint {}:{} is not tolerated", taint.key, taint.effect)),
-        (.., false) => Some("it is not ready".to_owned()),
+        (Some(true), ..) => Some(said::cordoned()),
+        (_, Some(taint), _) => Some(said::tainted(format!("{}:{}", taint.key, taint.effect))),
+        (.., false) => Some(said::node_not_ready()),
         _ => None,
     };
     let may = status.allocatable;

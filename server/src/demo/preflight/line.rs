@@ -1,29 +1,15 @@
-//! Makes one check, worded in English by the page's own table.
-use app::text::{Lang, check};
+//! Puts one check together: its words, what mends it, what does not work meanwhile.
+use app::text::Message;
+use app::text::messages::preflight as said;
 use wire::{Check, CheckStatus, Verb};
 
 /// A check that is being put together.
 pub struct Line(Check);
 
 impl Line {
-    /// Of this id, with this outcome; `code` is the key of its words.
-    pub fn new(id: &str, status: CheckStatus, code: &str) -> Line {
-        Line(Check {
-            id: id.to_owned(),
-            status,
-            what: String::new(),
-            reason: String::new(),
-            mend: String::new(),
-            stops: Vec::new(),
-            code: code.to_owned(),
-            args: Default::default(),
-        })
-    }
-
-    /// Something that the sentence names.
-    pub fn arg(mut self, name: &str, value: &str) -> Line {
-        self.0.args.insert(name.to_owned(), value.to_owned());
-        self
+    /// Of this id and title, with this outcome, for this reason.
+    pub fn new(id: &str, title: Message, status: CheckStatus, reason: Message) -> Line {
+        Line(said::check(id, title, status, reason))
     }
 
     /// The command that mends it.
@@ -38,16 +24,15 @@ impl Line {
         self
     }
 
-    /// The check, in words.
-    pub fn done(mut self) -> Check {
-        (self.0.what, self.0.reason) = check(Lang::En, &self.0);
+    /// The check.
+    pub fn done(self) -> Check {
         self.0
     }
 }
 
 /// A line that cannot be told.
-pub fn cannot_tell(id: &str, why: &str, mend: String) -> Check {
-    Line::new(id, CheckStatus::Unknown, "CannotTell").arg("why", why).mend(mend).done()
+pub fn cannot_tell(id: &str, title: Message, why: impl Into<Message>, mend: String) -> Check {
+    Line::new(id, title, CheckStatus::Unknown, said::cannot_tell(why)).mend(mend).done()
 }
 
 /// How to look at something that the panel may not look at: as somebody who may.

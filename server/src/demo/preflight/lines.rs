@@ -3,6 +3,8 @@ use super::facts::{Facts, Read, Right, Trial};
 use super::line::{Line, cannot_tell, look};
 use super::room;
 use super::webhook::{Acts, acts};
+use app::text::Message;
+use app::text::messages::preflight as said;
 use std::collections::BTreeMap;
 use wire::{Check, CheckStatus, Verb};
 
@@ -32,37 +34,38 @@ pub fn checks(f: &Facts, writes: &str) -> Vec<Check> {
 
 fn api(f: &Facts) -> Check {
     match &f.version {
-        Result::Ok(version) => Line::new("api", Ok, "ApiAnswers").arg("version", version).arg("user", &f.user).done(),
+        Result::Ok(version) => Line::new("api", said::api_server(), Ok, said::api_answers(version, &f.user)).done(),
         Err((why, refused)) => {
-            let (code, mend) =
-                if *refused { ("ApiRefuses", look("auth whoami")) } else { ("ApiSilent", look("cluster-info")) };
-            Line::new("api", Fail, code).arg("why", why).mend(mend).stops(ALL_VERBS).done()
+            let (reason, mend) = match *refused {
+                true => (said::api_refuses(why), look("auth whoami")),
+                false => (said::api_silent(why), look("cluster-info")),
+            };
+            Line::new("api", said::api_server(), Fail, reason).mend(mend).stops(ALL_VERBS).done()
         }
     }
 }
 
 fn namespace(f: &Facts) -> Check {
-    let line = |status, code: &str| Line::new("namespace", status, code).arg("ns", &f.ns);
+    let line = |status, reason: Message| Line::new("namespace", said::namespace(&f.ns), status, reason);
     match &f.namespace {
         Read::Known(seen) => match &seen.terminating {
-            Some(held) => line(Fail, "NamespaceTerminating")
-                .arg("held", held)
+            Some(held) => line(Fail, said::namespace_terminating(held))
                 .mend(look(&format!("get namespace {} -o yaml", f.ns)))
                 .stops(&[Verb::Deploy, Verb::Client])
                 .done(),
-            None if seen.ours => line(Ok, "NamespaceOurs").done(),
-            None => line(Ok, "NamespaceOthers").done(),
+            None if seen.ours => line(Ok, said::namespace_ours()).done(),
+            None => line(Ok, said::namespace_others()).done(),
         },
         // Applied, so that repeating it changes nothing: that takes both.
         Read::Missing if ["create", "patch"].iter().any(|verb| may(f, "namespaces", verb) == Some(false)) => {
-            line(Fail, "NamespaceCannotBeMade")
+            line(Fail, said::namespace_cannot_be_made())
                 .mend(format!("kubectl create namespace {}", f.ns))
                 .stops(&[Verb::Deploy, Verb::Client])
                 .done()
         }
-        Read::Missing => line(Ok, "NamespaceAbsent").done(),
+        Read::Missing => line(Ok, said::namespace_absent()).done(),
         Read::CannotTell(why) => {
-            line(Unknown, "CannotTell").arg("why", why).mend(look(&format!("get namespace {}", f.ns))).done()
+            line(Unknown, said::cannot_tell(why)).mend(look(&format!("get namespace {}", f.ns))).done()
         }
     }
 }
@@ -95,13 +98,13 @@ fn rights_on(f: &Facts, on: &str, group: &[(Right, Option<bool>)]) -> Check {
         on.split_once('/').map_or(String::new(), |(_, sub)| format!("-{sub}")),
     );
     let id = format!("rights-{plural}{sub}");
-    let line = |status, code: &str| Line::new(&id, status, code).arg("resource", on);
+    let line = |status, reason: Message| Line::new(&id, said::rights_on(on), status, reason);
     if missing.is_empty() && !unknown.is_empty() {
         let mend = look(&format!("auth can-i --list -n {}", f.ns));
-        return line(Unknown, "CannotTell").arg("why", "the cluster does not answer access reviews").mend(mend).done();
+        return line(Unknown, said::cannot_tell(said::no_access_reviews())).mend(mend).done();
     }
     if missing.is_empty() {
-        return line(Ok, "RightsGranted").arg("verbs", &verbs(Some(true)).join(", ")).done();
+        return line(Ok, said::rights_granted(verbs(Some(true)).join(", "))).done();
     }
     let mut stops: Vec<Verb> = Vec::new();
     for verb in group.iter().filter(|(_, had)| *had == Some(false)).flat_map(|(r, _)| r.stops) {
@@ -110,7 +113,7 @@ fn rights_on(f: &Facts, on: &str, group: &[(Right, Option<bool>)]) -> Check {
         }
     }
     let status = if stops.is_empty() { Warn } else { Fail };
-    line(status, "RightsMissing").arg("missing", &missing.join(", ")).mend(grant(f, on, &missing)).stops(&stops).done()
+    line(status, said::rights_missing(missing.join(", "))).mend(grant(f, on, &missing)).stops(&stops).done()
 }
 
 /// The command with which somebody who may gives the panel's user these rights.
@@ -131,15 +134,18 @@ fn istio(f: &Facts, writes: &str) -> Check {
     match &f.istio {
         Read::Known(versions) if versions.is_empty() => missing_istio(),
         Read::Known(versions) => {
-            Line::new("istio", Ok, "IstioServed").arg("versions", &versions.join(", ")).arg("used", writes).done()
+            let reason = said::istio_served(versions.join(", "), writes);
+            Line::new("istio", said::istio_kinds(), Ok, reason).done()
         }
         Read::Missing => missing_istio(),
-        Read::CannotTell(why) => cannot_tell("istio", why, look("api-resources --api-group=networking.istio.io")),
+        Read::CannotTell(why) => {
+            cannot_tell("istio", said::istio_kinds(), why, look("api-resources --api-group=networking.istio.io"))
+        }
     }
 }
 
 fn missing_istio() -> Check {
-    Line::new("istio", Fail, "IstioMissing").mend("istioctl install").stops(ROUTES).done()
+    Line::new("istio", said::istio_kinds(), Fail, said::istio_missing()).mend("istioctl install").stops(ROUTES).done()
 }
 
 fn is_injected(f: &Facts) -> bool {
@@ -147,11 +153,13 @@ fn is_injected(f: &Facts) -> bool {
 }
 
 fn control_plane(f: &Facts) -> Check {
-    let id = "control-plane";
+    let (id, title) = ("control-plane", said::control_plane());
     let istiods = match &f.istiods {
         Read::Known(istiods) => istiods.as_slice(),
         Read::Missing => &[],
-        Read::CannotTell(why) => return cannot_tell(id, why, look("-n istio-system get deployments -l app=istiod")),
+        Read::CannotTell(why) => {
+            return cannot_tell(id, title, why, look("-n istio-system get deployments -l app=istiod"));
+        }
     };
     // The one whose revision the namespace asks for, else one that is ready.
     let wanted = f.namespace.known().and_then(|n| n.labels.get("istio.io/rev"));
@@ -161,25 +169,21 @@ fn control_plane(f: &Facts) -> Check {
         .or_else(|| istiods.iter().max_by_key(|i| (i.ready > 0, i.revision == "default")));
     match chosen {
         Some(istiod) => {
-            let (status, code) = if istiod.ready > 0 { (Ok, "IstiodReady") } else { (Fail, "IstiodDown") };
-            let line = Line::new(id, status, code)
-                .arg("name", &istiod.name)
-                .arg("version", &istiod.version)
-                .arg("revision", &istiod.revision);
-            let line = line
-                .arg("ready", &istiod.ready.to_string())
-                .arg("wanted", &istiod.wanted.to_string())
-                .arg("where", "istio-system");
+            let (name, revision) = (&istiod.name, &istiod.revision);
+            let (ready, wanted) = (istiod.ready.to_string(), istiod.wanted.to_string());
             if istiod.ready > 0 {
-                line.done()
+                let reason = said::istiod_ready(name, &istiod.version, revision, ready, wanted);
+                Line::new(id, title, Ok, reason.with("where", "istio-system")).done()
             } else {
-                line.mend(format!("kubectl -n istio-system rollout restart deployment {}", istiod.name))
+                let reason = said::istiod_down(name, revision, wanted).with("version", &istiod.version);
+                Line::new(id, title, Fail, reason.with("ready", ready).with("where", "istio-system"))
+                    .mend(format!("kubectl -n istio-system rollout restart deployment {name}"))
                     .stops(&[Verb::Inject, Verb::Route, Verb::Weights])
                     .done()
             }
         }
-        None if is_injected(f) => Line::new(id, Ok, "IstiodElsewhere").done(),
-        None => Line::new(id, Fail, "IstiodMissing")
+        None if is_injected(f) => Line::new(id, title, Ok, said::istiod_elsewhere()).done(),
+        None => Line::new(id, title, Fail, said::istiod_missing())
             .mend("istioctl install")
             .stops(&[Verb::Inject, Verb::Route, Verb::Weights])
             .done(),
@@ -187,12 +191,12 @@ fn control_plane(f: &Facts) -> Check {
 }
 
 pub(super) fn webhook(f: &Facts) -> Check {
-    let id = "webhook";
+    let (id, title) = ("webhook", said::injection_webhook());
     let webhooks = match &f.webhooks {
         Read::Known(webhooks) => webhooks.as_slice(),
         Read::Missing => &[],
         Read::CannotTell(why) => {
-            return cannot_tell(id, why, look("get mutatingwebhookconfigurations -l app=sidecar-injector"));
+            return cannot_tell(id, title, why, look("get mutatingwebhookconfigurations -l app=sidecar-injector"));
         }
     };
     let (ns, inject) = (&f.ns, &[Verb::Inject][..]);
@@ -211,25 +215,25 @@ pub(super) fn webhook(f: &Facts) -> Check {
             let service = webhook.service.clone().unwrap_or_default();
             let (in_ns, name) = service.split_once('/').unwrap_or_default();
             let mend = look(&format!("-n {in_ns} get endpointslices -l kubernetes.io/service-name={name}"));
-            Line::new(id, Fail, "WebhookNoBackend")
-                .arg("name", &webhook.configuration)
-                .arg("service", &service)
+            Line::new(id, title, Fail, said::webhook_no_backend(&webhook.configuration, &service))
                 .mend(mend)
                 .stops(inject)
                 .done()
         }
         Acts::By(webhook) => {
-            let (status, code) = if webhook.fails_open { (Warn, "WebhookFailsOpen") } else { (Ok, "WebhookActs") };
-            Line::new(id, status, code).arg("name", &webhook.configuration).arg("revision", &webhook.revision).done()
+            let (name, revision) = (&webhook.configuration, &webhook.revision);
+            let (status, reason) = match webhook.fails_open {
+                true => (Warn, said::webhook_fails_open(name, revision)),
+                false => (Ok, said::webhook_acts(name, revision)),
+            };
+            Line::new(id, title, status, reason).done()
         }
         Acts::NoRevision { wanted } => {
             let mend = format!(
                 "kubectl label namespace {ns} istio.io/rev={} --overwrite",
                 names.first().unwrap_or(&"default")
             );
-            Line::new(id, Fail, "WebhookNoRevision")
-                .arg("wanted", &wanted)
-                .arg("names", &names.join(", "))
+            Line::new(id, title, Fail, said::webhook_no_revision(wanted, names.join(", ")))
                 .mend(mend)
                 .stops(inject)
                 .done()
@@ -242,41 +246,38 @@ pub(super) fn webhook(f: &Facts) -> Check {
             };
             let mut configurations: Vec<&str> = webhooks.iter().map(|w| w.configuration.as_str()).collect();
             configurations.dedup();
-            Line::new(id, Fail, "WebhookLeavesOut")
-                .arg("names", &configurations.join(", "))
-                .arg("why", &why)
+            Line::new(id, title, Fail, said::webhook_leaves_out(configurations.join(", "), why))
                 .mend(mend)
                 .stops(inject)
                 .done()
         }
-        Acts::None if is_injected(f) => Line::new(id, Ok, "WebhookBuiltIn").done(),
-        Acts::None => Line::new(id, Fail, "WebhookMissing").mend("istioctl install").stops(inject).done(),
+        Acts::None if is_injected(f) => Line::new(id, title, Ok, said::webhook_built_in()).done(),
+        Acts::None => Line::new(id, title, Fail, said::webhook_missing()).mend("istioctl install").stops(inject).done(),
     }
 }
 
 fn trial(f: &Facts) -> Check {
-    let id = "trial-pod";
+    let (id, title) = ("trial-pod", said::trial_pod());
     match &f.trial {
         Read::Known(Trial::Injected { native, image, .. }) => {
-            let form = if *native { "an init container that stays (a native sidecar)" } else { "a container" };
-            Line::new(id, Ok, "TrialInjected").arg("form", form).arg("image", image).done()
+            let form = if *native { said::native_sidecar() } else { said::plain_sidecar() };
+            Line::new(id, title, Ok, said::trial_injected(form, image)).done()
         }
-        Read::Known(Trial::Plain) => Line::new(id, Fail, "TrialPlain")
+        Read::Known(Trial::Plain) => Line::new(id, title, Fail, said::trial_plain())
             .mend(look("-n istio-system logs deployment/istiod --tail=20"))
             .stops(&[Verb::Inject])
             .done(),
         Read::Known(Trial::Refused(why)) => {
             let mend = look(&format!("-n {} get events --field-selector reason=FailedCreate", f.ns));
-            Line::new(id, Fail, "TrialRefused")
-                .arg("why", why.trim_end_matches('.'))
+            Line::new(id, title, Fail, said::trial_refused(why.trim_end_matches('.')))
                 .mend(mend)
                 .stops(&[Verb::Inject])
                 .done()
         }
         Read::Known(Trial::NoNamespace) | Read::Missing => {
-            Line::new(id, Unknown, "TrialWaits").mend(format!("kubectl create namespace {}", f.ns)).done()
+            Line::new(id, title, Unknown, said::trial_waits()).mend(format!("kubectl create namespace {}", f.ns)).done()
         }
-        Read::CannotTell(why) => cannot_tell(id, why, grant(f, "pods", &["create"])),
+        Read::CannotTell(why) => cannot_tell(id, title, why, grant(f, "pods", &["create"])),
     }
 }
 

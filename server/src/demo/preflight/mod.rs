@@ -19,21 +19,24 @@ pub use shared::Shared;
 use crate::demo::namespace::facts::Denied;
 use crate::demo::objects::Manifests;
 use crate::k8s::{Cluster, mesh_name};
-use wire::{CheckStatus, Namespace, Preflight};
+use app::text::Message;
+use app::text::messages::causes;
+use wire::{Check, CheckStatus, Namespace, Preflight};
 
 /// Why a pod that asks for a sidecar has none: what the webhooks say of this namespace now, in one clause.
-pub async fn why_not_injected(cluster: &Cluster, manifests: &Manifests, ns: &str) -> String {
+pub async fn why_not_injected(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Message {
     let facts = gather::gather(cluster, manifests, ns).await;
     let webhook = lines::webhook(&facts);
     match (&facts.trial, webhook.status) {
-        (facts::Read::Known(facts::Trial::Injected { .. }), _) => {
-            "it was made while no webhook acted; one does now, so inject again".to_owned()
-        }
-        (_, CheckStatus::Ok | CheckStatus::Warn) => {
-            format!("no webhook acted on it, though {}", lower(&webhook.reason))
-        }
-        _ => lower(&webhook.reason),
+        (facts::Read::Known(facts::Trial::Injected { .. }), _) => causes::no_webhook_then(),
+        (_, CheckStatus::Ok | CheckStatus::Warn) => causes::webhook_passed_over(reason(&webhook)),
+        _ => reason(&webhook),
     }
+}
+
+/// A check's reason as a clause.
+fn reason(check: &Check) -> Message {
+    Message::clause(&check.reason, &check.zh)
 }
 
 /// What a preflight found missing besides rights, which are asked for by themselves; and what does not work without it.
@@ -41,14 +44,7 @@ pub fn missing(told: &Preflight) -> Vec<Denied> {
     let lines = told.checks.iter().filter(|check| check.status == CheckStatus::Fail && !check.stops.is_empty());
     let others =
         lines.filter(|check| !check.id.starts_with("rights-") && !matches!(check.id.as_str(), "api" | "namespace"));
-    others.map(|check| Denied { what: lower(&check.reason), stops: check.stops.clone() }).collect()
-}
-
-/// A sentence as a clause.
-fn lower(sentence: &str) -> String {
-    let mut letters = sentence.trim_end_matches('.').chars();
-    let first = letters.next().map(|c| c.to_lowercase().to_string()).unwrap_or_default();
-    format!("{first}{}", letters.as_str())
+    others.map(|check| Denied { what: reason(check), stops: check.stops.clone() }).collect()
 }
 
 /// Asks everything and tells it.

@@ -2,6 +2,8 @@
 use super::facts::{Amount, Facts, NodeSeen, Own, Quota, Read, Trial};
 use super::line::{Line, cannot_tell, look};
 use super::quantity::{bytes, cores, shown};
+use app::text::Message;
+use app::text::messages::{causes, preflight as said};
 use wire::{Check, CheckStatus, Verb};
 
 use CheckStatus::{Fail, Ok, Warn};
@@ -45,35 +47,33 @@ fn without(own: &Own, quota: &Quota) -> Quota {
     Quota { name: quota.name.clone(), items: items.collect() }
 }
 
-fn short(quota: &Quota, pods: f64, asks: Amount) -> Vec<String> {
+fn short(quota: &Quota, pods: f64, asks: Amount) -> Vec<Message> {
     let lacking = |(resource, hard, used): &(String, f64, f64)| {
         let needs = takes(resource, pods, asks)?;
         (needs > hard - used).then(|| {
-            format!(
-                "{resource} has {} of {} left, it needs {}",
-                shown(resource, (hard - used).max(0.0)),
-                shown(resource, *hard),
-                shown(resource, needs)
-            )
+            let left = shown(resource, (hard - used).max(0.0));
+            said::quota_lacks(resource, left, shown(resource, *hard), shown(resource, needs))
         })
     };
     quota.items.iter().filter_map(lacking).collect()
 }
 
-fn left(quota: &Quota) -> String {
+fn left(quota: &Quota) -> Message {
     let one = |(resource, hard, used): &(String, f64, f64)| {
-        format!("{resource} {} of {}", shown(resource, hard - used), shown(resource, *hard))
+        said::quota_left(resource, shown(resource, hard - used), shown(resource, *hard))
     };
-    quota.items.iter().map(one).collect::<Vec<_>>().join(", ")
+    Message::listed(quota.items.iter().map(one))
 }
 
 pub fn quota(f: &Facts) -> Check {
-    let id = "quota";
+    let (id, title) = ("quota", said::resource_quota());
     let quotas = match &f.quotas {
-        Read::Known(quotas) if quotas.is_empty() => return Line::new(id, Ok, "QuotaNone").done(),
+        Read::Known(quotas) if quotas.is_empty() => return Line::new(id, title, Ok, said::quota_none()).done(),
         Read::Known(quotas) => quotas,
-        Read::Missing => return Line::new(id, Ok, "QuotaNone").done(),
-        Read::CannotTell(why) => return cannot_tell(id, why, look(&format!("-n {} describe resourcequota", f.ns))),
+        Read::Missing => return Line::new(id, title, Ok, said::quota_none()).done(),
+        Read::CannotTell(why) => {
+            return cannot_tell(id, title, why, look(&format!("-n {} describe resourcequota", f.ns)));
+        }
     };
     let asks = pod_asks(f);
     let quotas: &[Quota] = &quotas.iter().map(|quota| without(&f.own, quota)).collect::<Vec<_>>();
@@ -94,33 +94,29 @@ pub fn quota(f: &Facts) -> Check {
     };
     // A quota on requests refuses every container without one.
     if let Some(quota) = quotas.iter().find(|q| !short(q, PODS, asks).is_empty()) {
-        let words = short(quota, PODS, asks).join("; ");
-        return Line::new(id, Fail, "QuotaShort")
-            .arg("name", &quota.name)
-            .arg("short", &words)
+        let words = Message::joined(short(quota, PODS, asks));
+        return Line::new(id, title, Fail, said::quota_short(&quota.name, words))
             .mend(raise(quota, PODS))
             .stops(MAKES)
             .done();
     }
     if let Some(quota) = quotas.iter().find(|q| !short(q, PODS_ROLLING, asks).is_empty()) {
-        let words = short(quota, PODS_ROLLING, asks).join("; ");
-        return Line::new(id, Warn, "QuotaTight")
-            .arg("name", &quota.name)
-            .arg("left", &words)
+        let words = Message::joined(short(quota, PODS_ROLLING, asks));
+        return Line::new(id, title, Warn, said::quota_tight(&quota.name, words))
             .mend(raise(quota, PODS_ROLLING))
             .done();
     }
     let first = quotas.first().cloned().unwrap_or_default();
-    Line::new(id, Ok, "QuotaEnough").arg("name", &first.name).arg("left", &left(&first)).done()
+    Line::new(id, title, Ok, said::quota_enough(&first.name, left(&first))).done()
 }
 
 pub fn limits(f: &Facts) -> Check {
-    let id = "limits";
+    let (id, title) = ("limits", said::limit_range());
     let limits = match &f.limits {
-        Read::Known(limits) if limits.is_empty() => return Line::new(id, Ok, "LimitsNone").done(),
+        Read::Known(limits) if limits.is_empty() => return Line::new(id, title, Ok, said::limits_none()).done(),
         Read::Known(limits) => limits,
-        Read::Missing => return Line::new(id, Ok, "LimitsNone").done(),
-        Read::CannotTell(why) => return cannot_tell(id, why, look(&format!("-n {} describe limitrange", f.ns))),
+        Read::Missing => return Line::new(id, title, Ok, said::limits_none()).done(),
+        Read::CannotTell(why) => return cannot_tell(id, title, why, look(&format!("-n {} describe limitrange", f.ns))),
     };
     let asks = pod_asks(f);
     for limit in limits {
@@ -129,60 +125,46 @@ pub fn limits(f: &Facts) -> Check {
             .find(|(resource, asks)| limit.max.get(*resource).is_some_and(|max| asks > max));
         if let Some((resource, asks)) = over {
             let max = limit.max.get(resource).copied().unwrap_or(0.0);
-            let words = format!(
-                "at most {} {resource} a container, the sidecar asks for {}",
-                shown(resource, max),
-                shown(resource, asks)
-            );
-            return refuse(f, &limit.name, &words);
+            let words = said::limit_exceeded(resource, shown(resource, max), shown(resource, asks));
+            return refuse(f, &limit.name, words);
         }
         let unset = limit.min.keys().next().filter(|_| !limit.has_default);
         if let Some(resource) = unset {
-            return refuse(
-                f,
-                &limit.name,
-                &format!("every container has to ask for {resource}, and it gives no default"),
-            );
+            return refuse(f, &limit.name, said::limit_unset(resource));
         }
     }
     let mut names: Vec<&str> = limits.iter().map(|l| l.name.as_str()).collect();
     names.dedup();
-    Line::new(id, Ok, "LimitsFit").arg("names", &names.join(", ")).done()
+    Line::new(id, title, Ok, said::limits_fit(names.join(", "))).done()
 }
 
-fn refuse(f: &Facts, name: &str, short: &str) -> Check {
+fn refuse(f: &Facts, name: &str, short: Message) -> Check {
     let mend = format!("kubectl -n {} edit limitrange {name}", f.ns);
-    Line::new("limits", Fail, "LimitsRefuse").arg("name", name).arg("short", short).mend(mend).stops(MAKES).done()
+    Line::new("limits", said::limit_range(), Fail, said::limits_refuse(name, short)).mend(mend).stops(MAKES).done()
 }
 
 pub fn nodes(f: &Facts) -> Check {
-    let id = "nodes";
+    let (id, title) = ("nodes", said::node_room());
     let nodes = match &f.nodes {
         Read::Known(nodes) => nodes,
-        Read::Missing => return cannot_tell(id, "the cluster has no nodes to look at", look("get nodes")),
-        Read::CannotTell(why) => return cannot_tell(id, why, look("describe nodes")),
+        Read::Missing => return cannot_tell(id, title, said::no_nodes_to_see(), look("get nodes")),
+        Read::CannotTell(why) => return cannot_tell(id, title, why, look("describe nodes")),
     };
     let (open, asks): (Vec<&NodeSeen>, Amount) = (nodes.iter().filter(|n| n.closed.is_none()).collect(), pod_asks(f));
     if open.is_empty() {
-        let why = nodes
-            .iter()
-            .map(|n| format!("{}: {}", n.name, n.closed.clone().unwrap_or_default()))
-            .collect::<Vec<_>>()
-            .join("; ");
-        let why = if why.is_empty() { "there is none".to_owned() } else { why };
+        let why = nodes.iter().map(|n| causes::of(&n.name, n.closed.clone().unwrap_or_default()));
+        let why = if nodes.is_empty() { said::no_nodes() } else { Message::joined(why) };
         let mend = nodes.first().map_or_else(|| look("get nodes"), |n| format!("kubectl uncordon {}", n.name));
-        return Line::new(id, Fail, "NodesNone").arg("why", &why).mend(mend).stops(MAKES).done();
+        return Line::new(id, title, Fail, said::nodes_none(why)).mend(mend).stops(MAKES).done();
     }
-    let words = |a: Amount| format!("{} cpu and {} memory", cores(a.cpu.max(0.0)), bytes(a.memory.max(0.0)));
+    let words = |a: Amount| said::amount(cores(a.cpu.max(0.0)), bytes(a.memory.max(0.0)));
     let fits = |n: &&NodeSeen| n.free.cpu >= asks.cpu && n.free.memory >= asks.memory && n.free_pods > 0;
     if !open.iter().any(fits) {
         let most = Amount {
             cpu: open.iter().map(|n| n.free.cpu).fold(0.0, f64::max),
             memory: open.iter().map(|n| n.free.memory).fold(0.0, f64::max),
         };
-        return Line::new(id, Fail, "NodesFull")
-            .arg("left", &words(most))
-            .arg("asks", &words(asks))
+        return Line::new(id, title, Fail, said::nodes_full(words(most), words(asks)))
             .mend(look("describe nodes"))
             .stops(MAKES)
             .done();
@@ -192,9 +174,5 @@ pub fn nodes(f: &Facts) -> Check {
         memory: sum.memory + n.free.memory.max(0.0),
     });
     let all = Amount { cpu: asks.cpu * PODS, memory: asks.memory * PODS };
-    Line::new(id, Ok, "NodesRoom")
-        .arg("nodes", &open.len().to_string())
-        .arg("left", &words(sum))
-        .arg("asks", &words(all))
-        .done()
+    Line::new(id, title, Ok, said::nodes_room(open.len().to_string(), words(sum), words(all))).done()
 }

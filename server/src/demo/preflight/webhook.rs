@@ -2,6 +2,8 @@
 //!
 //! Source: Kubernetes documentation, "Dynamic Admission Control", matching by objectSelector and namespaceSelector.
 use super::facts::{Requirement, Selector, Webhook};
+use app::text::Message;
+use app::text::messages::preflight as said;
 use std::collections::BTreeMap;
 
 type Labels = BTreeMap<String, String>;
@@ -18,8 +20,8 @@ pub enum Acts<'a> {
     },
     /// There are webhooks, and all of them leave such pods out.
     Not {
-        /// Why, in words.
-        why: String,
+        /// Why.
+        why: Message,
     },
     /// There is none.
     None,
@@ -56,23 +58,22 @@ pub fn acts<'a>(webhooks: &'a [Webhook], namespace: &Labels, pod: &Labels) -> Ac
         return Acts::NoRevision { wanted: wanted.clone() };
     }
     if let Some(value) = namespace.get("istio-injection").filter(|v| *v != "enabled") {
-        return Acts::Not { why: format!("the namespace is labelled istio-injection={value}") };
+        return Acts::Not { why: said::namespace_labelled(format!("istio-injection={value}")) };
     }
     // The webhook that comes nearest: the one whose pods it would be, but for the namespace.
     let near = webhooks.iter().find(|w| fails(&w.objects, pod).is_none()).or(webhooks.first());
-    let of_namespace =
-        near.and_then(|w| fails(&w.namespaces, namespace)).map(|r| format!("its namespaces have {}", words(r)));
-    let of_pod = near.and_then(|w| fails(&w.objects, pod)).map(|r| format!("its pods have {}", words(r)));
-    Acts::Not { why: of_namespace.or(of_pod).unwrap_or_else(|| "its selectors leave it out".to_owned()) }
+    let of_namespace = near.and_then(|w| fails(&w.namespaces, namespace)).map(|r| said::its_namespaces_have(words(r)));
+    let of_pod = near.and_then(|w| fails(&w.objects, pod)).map(|r| said::its_pods_have(words(r)));
+    Acts::Not { why: of_namespace.or(of_pod).unwrap_or_else(said::selectors_leave_out) }
 }
 
-fn words(requirement: &Requirement) -> String {
-    let values = requirement.values.join(", ");
+fn words(requirement: &Requirement) -> Message {
+    let (key, values) = (&requirement.key, requirement.values.join(", "));
     match requirement.operator.as_str() {
-        "In" => format!("label {} in ({values})", requirement.key),
-        "NotIn" => format!("label {} not in ({values})", requirement.key),
-        "Exists" => format!("a label {}", requirement.key),
-        _ => format!("no label {}", requirement.key),
+        "In" => said::label_in(key, values),
+        "NotIn" => said::label_not_in(key, values),
+        "Exists" => said::a_label(key),
+        _ => said::no_label(key),
     }
 }
 

@@ -4,7 +4,8 @@ use crate::demo::namespace::state::NamespaceState;
 use crate::demo::verbs::weights::{Force, shift};
 use crate::demo::view::status;
 use crate::demo::virtual_service;
-use app::text::{Phrase, phrases};
+use app::text::Message;
+use app::text::messages::{errors, steps};
 use tokio::time::Instant;
 use wire::{ApiError, Code, Operation, Split, Verb};
 
@@ -21,22 +22,18 @@ pub async fn take(state: &NamespaceState, by: &str, verb: Verb) -> Result<Operat
     let ns = state.ns.as_str();
     let claim = virtual_service::find(&cache, ns).and_then(|seen| status::claim(seen, ns, &state.facts.borrow()));
     let Some(claim) = claim else {
-        return Err(ApiError::new(
-            Code::NotFound,
-            "Nobody else owns the route.",
-            "There is nothing to adopt or to revert.",
-        ));
+        return Err(ApiError::new(Code::NotFound, errors::route_not_others(), errors::nothing_to_adopt()));
     };
     let split = if verb == Verb::Adopt { claim.theirs } else { claim.ours };
-    let split = split.or_else(|| Split::v1_v2(50).ok()).ok_or_else(|| {
-        ApiError::new(Code::NotFound, "There are no weights to take over.", "Set the weights instead.")
-    })?;
+    let split = split
+        .or_else(|| Split::v1_v2(50).ok())
+        .ok_or_else(|| ApiError::new(Code::NotFound, errors::no_weights(), errors::set_instead()))?;
     let mut begun = None;
     state
         .facts
-        .send_modify(|f| begun = Some(f.begin_if_idle(verb, by, &phrases::taking_over_route(claim.manager.as_str()))));
+        .send_modify(|f| begun = Some(f.begin_if_idle(verb, by, &steps::taking_over_route(claim.manager.as_str()))));
     let operation =
-        begun.unwrap_or_else(|| crate::demo::namespace::facts::Facts::default().begin(verb, by, &Phrase::default()));
+        begun.unwrap_or_else(|| crate::demo::namespace::facts::Facts::default().begin(verb, by, &Message::default()));
     let outcome = shift(state, by, &split, asked, Force::Clicked).await;
     state.facts.send_modify(|f| f.end(operation.id, outcome.as_ref().err().cloned()));
     outcome.map(|_| operation)

@@ -4,7 +4,7 @@ use crate::demo::namespace::state::NamespaceState;
 use crate::demo::objects::Id;
 use crate::demo::plan::Goal;
 use crate::demo::view::commands::{Part, apply};
-use app::text::phrases;
+use app::text::messages::log;
 use wire::{ApiError, Operation, Verb};
 
 /// The client's Service and Deployment.
@@ -13,7 +13,7 @@ pub fn client(state: &NamespaceState, by: &str) -> Result<Operation, ApiError> {
     let line = Line {
         by: by.to_owned(),
         verb: Some(Verb::Client),
-        what: phrases::client(),
+        what: log::client(),
         command: apply(state, Part::Client),
         ..Line::default()
     };

@@ -5,7 +5,7 @@ use crate::demo::namespace::state::NamespaceState;
 use crate::demo::objects::Id;
 use crate::demo::plan::Goal;
 use crate::demo::view::commands::{Part, apply};
-use app::text::phrases;
+use app::text::messages::log;
 use wire::{ApiError, Operation, Verb};
 
 /// The whole demo but its route.
@@ -16,7 +16,7 @@ pub fn deploy(state: &NamespaceState, by: &str) -> Result<Operation, ApiError> {
     let line = Line {
         by: by.to_owned(),
         verb: Some(Verb::Deploy),
-        what: phrases::deploy(),
+        what: log::deploy(),
         command: apply(state, Part::Deploy),
         ..Line::default()
     };

@@ -6,7 +6,7 @@ use crate::demo::objects::Id;
 use crate::demo::plan::observe::observe;
 use crate::demo::plan::{Goal, Presence};
 use crate::demo::view::commands;
-use app::text::phrases;
+use app::text::messages::{errors, log};
 use wire::{ApiError, Code, InjectRequest, Operation, Verb, WorkloadName};
 
 /// The workloads that are named; without names, those of the three that are there.
@@ -19,21 +19,17 @@ pub async fn inject(state: &NamespaceState, by: &str, request: InjectRequest) ->
         None => all.into_iter().filter(there).collect(),
     };
     if request.workloads.as_ref().is_some_and(Vec::is_empty) {
-        return Err(ApiError::new(
-            Code::BadRequest,
-            "`workloads` is empty.",
-            "Name workloads, or leave it out for all three.",
-        ));
+        return Err(ApiError::new(Code::BadRequest, errors::no_workloads(), errors::name_workloads()));
     }
     if let Some(absent) = ids.iter().find(|id| !there(id)).or(if ids.is_empty() { Some(&Id::V1) } else { None }) {
         return Err(ApiError::new(
             Code::NotDeployed,
-            format!("There is no {absent} to inject."),
-            "Deploy the demo first.",
+            errors::nothing_to_inject(absent.to_string()),
+            errors::deploy_first(),
         ));
     }
     let names: Vec<&str> = ids.iter().map(|id| id.name).collect();
-    let what = if request.inject { phrases::inject(names.join(", ")) } else { phrases::uninject(names.join(", ")) };
+    let what = if request.inject { log::inject(names.join(", ")) } else { log::uninject(names.join(", ")) };
     let command = commands::inject(state, &names, request.inject);
     let goal = Goal { inject: ids.into_iter().map(|id| (id, request.inject)).collect(), ..Goal::default() };
     Ok(state.pursue(

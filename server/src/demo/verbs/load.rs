@@ -1,9 +1,10 @@
 //! Starts, changes or stops the load: the load agent's poller tells the agent. The operation's step says how much of it is granted where the
 //! cap on all load together takes something away. Errors: `no_client`, `cluster_unreachable`, `bad_request`, `too_many_requests`.
+use crate::demo::errors::no_client;
 use crate::demo::namespace::facts::Line;
 use crate::demo::namespace::state::{NamespaceState, ToAgent};
 use crate::demo::view::commands;
-use app::text::phrases;
+use app::text::messages::{errors, log, steps};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use wire::{ApiError, Code, LoadOrder, Operation, Verb};
@@ -14,20 +15,10 @@ pub async fn load(state: &NamespaceState, by: &str, order: LoadOrder) -> Result<
     let requests = order.requests;
     let command = commands::load_of(state, &serde_json::to_string(&order).unwrap_or_default());
     let (answer, taken) = oneshot::channel();
-    let gone = || {
-        ApiError::new(
-            Code::ClusterUnreachable,
-            "The load client does not answer.",
-            "It is asked again as soon as its pod is ready.",
-        )
-    };
+    let gone = || ApiError::new(Code::ClusterUnreachable, errors::client_silent(), errors::asked_again());
     if state.stop.is_cancelled() && rate > 0 {
         // Nothing runs where there is no such namespace.
-        return Err(ApiError::new(
-            Code::NoClient,
-            "There is no ready client to make load with.",
-            "Deploy the client first, or wait until it is ready.",
-        ));
+        return Err(no_client());
     }
     // One that just woke up has yet to find its client.
     let _ = state.looked_at(|look| look.agent).await;
@@ -37,9 +28,9 @@ pub async fn load(state: &NamespaceState, by: &str, order: LoadOrder) -> Result<
         _ => Err(gone()),
     };
     let what = match requests {
-        _ if rate == 0 => phrases::load_off(),
-        Some(n) => phrases::load_of(n.to_string(), rate.to_string()),
-        None => phrases::load(rate.to_string()),
+        _ if rate == 0 => log::load_off(),
+        Some(n) => log::load_of(n.to_string(), rate.to_string()),
+        None => log::load(rate.to_string()),
     };
     let mut operation = None;
     state.facts.send_modify(|f| {
@@ -54,9 +45,9 @@ pub async fn load(state: &NamespaceState, by: &str, order: LoadOrder) -> Result<
         f.note(line);
         let step = match &outcome {
             Ok(granted) if granted.is_cut() => {
-                phrases::granted(granted.rate.per_second().to_string(), granted.of.per_second().to_string())
+                steps::granted(granted.rate.per_second().to_string(), granted.of.per_second().to_string())
             }
-            _ => phrases::done(),
+            _ => steps::done(),
         };
         operation = Some(f.aside(Verb::Load, by, &step));
     });

@@ -5,6 +5,7 @@ use crate::demo::namespace::state::NamespaceState;
 use crate::demo::plan::Presence;
 use crate::demo::plan::observe::observe;
 use crate::demo::view::commands::Part;
+use app::text::messages::errors;
 use wire::{ApiError, Code};
 
 /// A part as the panel would apply it here: as YAML. Errors: an object of such a name is not ours.
@@ -24,7 +25,7 @@ pub async fn manifests(state: &NamespaceState, part: Part) -> Result<String, Api
     }
     let written: Result<Vec<String>, _> = objects.iter().map(serde_saphyr::to_string).collect();
     let written = written.map_err(|e| {
-        ApiError::new(Code::Internal, format!("The manifests cannot be written: {e}."), "Report this: it is a defect.")
+        ApiError::new(Code::Internal, errors::manifests_unwritten(e.to_string()), errors::report_defect())
     })?;
     Ok(written.join("---\n"))
 }

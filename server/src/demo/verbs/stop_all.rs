@@ -6,7 +6,7 @@ use crate::demo::pollers::generators::{AT_ONCE, PATIENCE, agent, clients};
 use crate::demo::view::commands;
 use crate::k8s::Cluster;
 use ::load::{AgentError, LoadSpec};
-use app::text::phrases;
+use app::text::messages::log;
 use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ pub async fn stop_all(cluster: &Cluster, shares: &Shares, known: Vec<Arc<Namespa
             f.note(Line {
                 by: by.to_owned(),
                 verb: Some(Verb::Load),
-                what: phrases::all_load_off(),
+                what: log::all_load_off(),
                 command,
                 ..Line::default()
             });

@@ -8,7 +8,7 @@ use crate::demo::plan::observe::mesh_served;
 use crate::demo::view::commands;
 use crate::demo::virtual_service;
 use crate::k8s::{Inventory, KindName, MANAGED_BY, MANAGER, inventory, inventory_of};
-use app::text::phrases;
+use app::text::messages::log;
 use tokio::sync::oneshot;
 use wire::{ApiError, LoadOrder, Operation, Rate, Verb};
 
@@ -16,7 +16,7 @@ use wire::{ApiError, LoadOrder, Operation, Rate, Verb};
 pub async fn teardown(state: &NamespaceState, by: &str) -> Result<Operation, ApiError> {
     let command = commands::teardown(state);
     let line =
-        Line { by: by.to_owned(), verb: Some(Verb::Teardown), what: phrases::clean_up(), command, ..Line::default() };
+        Line { by: by.to_owned(), verb: Some(Verb::Teardown), what: log::clean_up(), command, ..Line::default() };
     // The load ends with its pod anyway; this only makes the end orderly.
     let (answer, _) = oneshot::channel();
     let _ = state.to_agent.try_send(ToAgent::Load(LoadOrder::default(), answer));

@@ -2,7 +2,7 @@
 //!
 //! Proxies follow within milliseconds on the embedded cluster, about 100 ms with Istio. Repeating it changes nothing.
 //! Errors: `not_deployed`, `bad_request`, `weight_owned`, `not_ours`, `refused`.
-use crate::demo::errors::{failed, not_ours, unseen};
+use crate::demo::errors::{api_error, failed, no_mesh, not_ours, unseen};
 use crate::demo::namespace::facts::{Facts, Line};
 use crate::demo::namespace::state::{NamespaceState, ToAgent};
 use crate::demo::objects::{Id, ROUTE_HOST};
@@ -13,6 +13,7 @@ use crate::demo::view::commands;
 use crate::demo::view::status;
 use crate::demo::virtual_service;
 use crate::k8s::{ApplyError, Cache, CachedObject, KindName, MANAGER, ours};
+use app::text::messages::{causes, errors};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,11 +35,7 @@ pub async fn weights(state: &NamespaceState, by: &str, split: Split) -> Result<S
     let place = state.moves.fetch_add(1, Ordering::Relaxed) + 1;
     let _turn = state.route_turn.lock().await;
     if asked.elapsed() > STALE && state.moves.load(Ordering::Relaxed) != place {
-        return Err(ApiError::new(
-            Code::Refused,
-            format!("{split} was not set: the cluster was slow, and a newer change waited behind it."),
-            "The newest one counts.",
-        ));
+        return Err(ApiError::new(Code::Refused, errors::weights_stale(split.to_string()), errors::newest_counts()));
     }
     let cache = state.looked_at(|look| look.proxies).await?;
     check(state, &cache, &split)?;
@@ -118,18 +115,10 @@ fn check(state: &NamespaceState, cache: &Cache, split: &Split) -> Result<(), Api
     let there =
         |id: Id| seen.objects.get(&id).is_some_and(|o| matches!(o.presence, Presence::Ours | Presence::Foreign));
     if state.facts.borrow().goal.teardown || !there(Id::SERVICE) {
-        return Err(ApiError::new(
-            Code::NotDeployed,
-            "There is no demo whose requests could be split.",
-            "Deploy the demo first.",
-        ));
+        return Err(ApiError::new(Code::NotDeployed, errors::nothing_to_split(), errors::deploy_first()));
     }
     if !seen.mesh {
-        return Err(ApiError::new(
-            Code::NotFound,
-            "This cluster does not serve Istio's networking.istio.io.",
-            "Install Istio, or use the embedded cluster.",
-        ));
+        return Err(no_mesh());
     }
     if let Some(why) = &seen.mesh_unseen {
         return Err(unseen(why));
@@ -144,11 +133,7 @@ fn check(state: &NamespaceState, cache: &Cache, split: &Split) -> Result<(), Api
         Some((name, _)) => {
             known.sort();
             known.dedup();
-            Err(ApiError::new(
-                Code::BadRequest,
-                format!("There is no version `{name}`."),
-                format!("The versions are {}.", known.join(", ")),
-            ))
+            Err(ApiError::new(Code::BadRequest, errors::no_such_version(name), errors::versions_are(known.join(", "))))
         }
         None => Ok(()),
     }
@@ -204,17 +189,17 @@ async fn add_subsets(state: &NamespaceState, named: &[String]) -> Result<(), Api
         match state.writer.apply(Id::RULE.kind, ns, &object, base.is_some()).await {
             Ok(_) => return Ok(()),
             Err(ApplyError::Stale) => base = reread(state, Id::RULE, Id::RULE.name).await?,
-            Err(error) => return Err(failed(&format!("apply {}", Id::RULE), &error)),
+            Err(error) => return Err(failed(causes::apply(Id::RULE.to_string()), &error)),
         }
     }
-    Err(failed(&format!("apply {}", Id::RULE), &ApplyError::Stale))
+    Err(failed(causes::apply(Id::RULE.to_string()), &ApplyError::Stale))
 }
 
 /// Makes the route where there is none, half and half.
 pub async fn make_route(state: &NamespaceState) -> Result<(), ApiError> {
     let _turn = state.route_turn.lock().await;
-    let split =
-        Split::v1_v2(50).map_err(|e| ApiError::new(Code::Internal, e.to_string(), "Report this: it is a defect."))?;
+    let split = Split::v1_v2(50)
+        .map_err(|e| ApiError::new(Code::Internal, errors::no_such_split(e.to_string()), errors::report_defect()))?;
     acks::know_subsets(state, &split).await;
     let by = state.facts.borrow().operation.as_ref().map_or_else(String::new, |o| o.by.clone());
     write(state, &by, &split, Force::No).await?;
@@ -239,7 +224,7 @@ async fn write(state: &NamespaceState, by: &str, split: &Split, force: Force) ->
             Ok(stored) if force == Force::Clicked => match state.writer.own_route(ns, stored).await {
                 Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
                 Err(ApplyError::Stale) => base = reread(state, Id::ROUTE, &name).await?,
-                Err(error) => return Err(failed("take the route over", &error)),
+                Err(error) => return Err(failed(causes::take_route_over(), &error)),
             },
             Ok(stored) => return Ok(stored.metadata.resource_version.unwrap_or_default()),
             Err(ApplyError::Stale) => base = reread(state, Id::ROUTE, &name).await?,
@@ -251,10 +236,10 @@ async fn write(state: &NamespaceState, by: &str, split: &Split, force: Force) ->
                 }
                 base = newest;
             }
-            Err(error) => return Err(failed("set the weights", &error)),
+            Err(error) => return Err(failed(causes::set_weights(), &error)),
         }
     }
-    Err(failed("set the weights", &ApplyError::Stale))
+    Err(failed(causes::set_weights(), &ApplyError::Stale))
 }
 
 fn wanted(state: &NamespaceState, base: Option<&CachedObject>, by: &str, split: &Split) -> Result<Value, ApiError> {
@@ -266,18 +251,10 @@ fn wanted(state: &NamespaceState, base: Option<&CachedObject>, by: &str, split: 
         return Ok(object);
     };
     if !virtual_service::in_mesh(&base.object) {
-        return Err(ApiError::new(
-            Code::NotOurs,
-            "The VirtualService is for requests through a gateway alone: its weights say nothing about those inside the mesh.",
-            "Add `mesh` to its gateways, or give the mesh a VirtualService of its own.",
-        ));
+        return Err(ApiError::new(Code::NotOurs, errors::gateway_only(), errors::add_mesh()));
     }
     let Some(http) = virtual_service::with_weights(&base.object.data["spec"]["http"], split, ns) else {
-        return Err(ApiError::new(
-            Code::NotOurs,
-            format!("The VirtualService has no rule that sends requests to {ROUTE_HOST} alone."),
-            "Change its rules with kubectl, or remove it and set the weights again.",
-        ));
+        return Err(ApiError::new(Code::NotOurs, errors::no_rule_for(ROUTE_HOST), errors::change_rules()));
     };
     let name = base.object.metadata.name.clone().unwrap_or_default();
     if ours(&base.object) && name == Id::ROUTE.name {
@@ -312,19 +289,21 @@ fn annotate(object: &mut Value, by: &str, split: &Split) {
 async fn reread(state: &NamespaceState, id: Id, name: &str) -> Result<Option<Arc<CachedObject>>, ApiError> {
     let read = state.cluster.api(id.kind, state.ns.as_str()).get_opt(name).await;
     Ok(read
-        .map_err(|e| crate::k8s::api_error(&format!("read {id}"), &e))?
+        .map_err(|e| api_error(causes::read(id.to_string()), &e))?
         .map(|object| Arc::new(CachedObject::read(object))))
 }
 
 fn owned(managers: &[String], base: Option<&CachedObject>, ns: &str, facts: &Facts) -> ApiError {
-    let theirs = base.and_then(|b| virtual_service::split(&b.object, ns)).map_or(String::new(), |s| format!(" ({s})"));
-    let ours =
-        base.and_then(|b| status::our_weights(b, facts)).map_or(String::new(), |s| format!("; the panel's was {s}"));
-    ApiError::new(
-        Code::WeightOwned,
-        format!("The route is owned by {}{theirs}{ours}.", managers.join(", ")),
-        "Adopt what is there, or revert to what the panel wrote.",
-    )
+    let managers = managers.join(", ");
+    let theirs = base.and_then(|b| virtual_service::split(&b.object, ns)).map(|split| split.to_string());
+    let ours = base.and_then(|b| status::our_weights(b, facts)).map(|split| split.to_string());
+    let message = match (theirs, ours) {
+        (None, None) => errors::weights_owned(managers),
+        (Some(theirs), None) => errors::weights_owned_as(managers, theirs),
+        (None, Some(ours)) => errors::weights_owned_from(managers, ours),
+        (Some(theirs), Some(ours)) => errors::weights_owned_as_from(managers, theirs, ours),
+    };
+    ApiError::new(Code::WeightOwned, message, errors::adopt_or_revert())
 }
 
 fn millis(since: Instant) -> f64 {

@@ -7,7 +7,7 @@ use crate::demo::view::conditions::scene::Scene;
 use crate::demo::view::conditions::{conditions, is_ready};
 use crate::demo::virtual_service;
 use crate::k8s::{Cache, CachedObject, MANAGER, Reach};
-use app::text::phrases;
+use app::text::messages::log;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::{LoadView, RouteClaim, Split, Status};
@@ -143,7 +143,7 @@ fn remember(state: &NamespaceState, status: &Status, ready: bool) {
         if let Some(claim) = theirs.filter(|_| known) {
             facts.note(Line {
                 by: claim.manager.clone(),
-                what: claim.theirs.as_ref().map_or_else(phrases::the_route, |split| split.to_string().into()),
+                what: claim.theirs.as_ref().map_or_else(log::the_route, |split| split.to_string().into()),
                 split: claim.theirs.clone(),
                 ..Line::default()
             });

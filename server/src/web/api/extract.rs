@@ -1,5 +1,6 @@
 //! What a request says: its namespace, who sends it, its body. Parsed once, into types that cannot be wrong.
 use crate::web::failure::{Failure, failure};
+use app::text::messages::errors;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
@@ -13,17 +14,16 @@ impl<S: Send + Sync> FromRequestParts<S> for InNamespace {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let hint = "For example ?namespace=istio-app.";
         let mut found = None;
         for (name, value) in parameters(parts)? {
             match name.as_str() {
                 "namespace" if found.is_none() => {
-                    let named = value.parse().map_err(|e: String| failure(Code::BadRequest, sentence(&e), hint))?;
-                    found = Some(named);
+                    let refused = |_| failure(Code::BadRequest, errors::bad_namespace(&value), errors::for_example());
+                    found = Some(value.parse().map_err(refused)?);
                 }
                 // The page's stream asks for its figures in a language.
                 "lang" if parts.uri.path().ends_with("/live") => {}
-                _ => return Err(failure(Code::BadRequest, "The only parameter is `namespace`, once.", hint)),
+                _ => return Err(failure(Code::BadRequest, errors::only_namespace(), errors::for_example())),
             }
         }
         Ok(InNamespace(found.unwrap_or_default()))
@@ -32,9 +32,8 @@ impl<S: Send + Sync> FromRequestParts<S> for InNamespace {
 
 /// The query's parameters, percent-decoded, in their order.
 pub fn parameters(parts: &Parts) -> Result<Vec<(String, String)>, Failure> {
-    let Query(parameters) = Query::try_from_uri(&parts.uri).map_err(|_| {
-        failure(Code::BadRequest, "The query of the address cannot be read.", "For example ?namespace=istio-app.")
-    })?;
+    let Query(parameters) = Query::try_from_uri(&parts.uri)
+        .map_err(|_| failure(Code::BadRequest, errors::query_unreadable(), errors::for_example()))?;
     Ok(parameters)
 }
 
@@ -58,12 +57,15 @@ fn by(headers: &HeaderMap) -> String {
 /// A verb with its body. Errors: the body is not what the verb takes.
 pub async fn command(verb: Verb, request: Request) -> Result<Command, Failure> {
     let body = body(request).await?;
-    verb.decode(&body).map_err(|e| failure(Code::BadRequest, sentence(&words(&e)), "See the bodies in docs/api.md."))
+    verb.decode(&body)
+        .map_err(|e| failure(Code::BadRequest, errors::bad_body(sentence(&words(&e))), errors::see_bodies()))
 }
 
 /// A request's body, within the limits of the listener.
 pub async fn body(request: Request) -> Result<Bytes, Failure> {
-    Bytes::from_request(request, &()).await.map_err(|e| failure(Code::BadRequest, e.body_text(), "Try again."))
+    Bytes::from_request(request, &())
+        .await
+        .map_err(|e| failure(Code::BadRequest, errors::body_unread(e.body_text()), errors::try_again()))
 }
 
 /// What serde says, without the place in the body where it is of no use.

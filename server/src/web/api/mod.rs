@@ -6,6 +6,8 @@ mod read;
 
 use super::AppState;
 use super::failure::{Failure, failure};
+use app::text::Message;
+use app::text::messages::errors;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -39,7 +41,7 @@ async fn verb(
 ) -> Result<Response, Failure> {
     let Ok(verb) = verb.parse::<Verb>() else {
         return Err(if READS.iter().any(|read| read.path == verb) {
-            failure(Code::MethodNotAllowed, format!("`{verb}` is read with GET."), "Leave out -X POST.")
+            failure(Code::MethodNotAllowed, errors::read_with_get(verb), errors::leave_out_post())
         } else {
             unknown_verb()
         });
@@ -59,16 +61,12 @@ struct Nothing {}
 /// `POST stop-all`: stops the load of every namespace; it is about none in particular.
 async fn stop_all(State(state): State<AppState>, By(by): By, request: Request) -> Result<Json<StoppedAll>, Failure> {
     if request.uri().query().is_some_and(|query| !query.is_empty()) {
-        return Err(failure(
-            Code::BadRequest,
-            "`stop-all` is about all namespaces and takes no parameter.",
-            "Use POST load with rate 0 for one of them.",
-        ));
+        return Err(failure(Code::BadRequest, errors::takes_no_parameter(), errors::use_load()));
     }
     let body = extract::body(request).await?;
     if !body.is_empty() {
         serde_json::from_slice::<Nothing>(&body)
-            .map_err(|e| failure(Code::BadRequest, sentence(&words(&e)), "The body is {}."))?;
+            .map_err(|e| failure(Code::BadRequest, errors::bad_body(sentence(&words(&e))), errors::body_is_empty()))?;
     }
     Ok(Json(state.plane.stop_all(&by).await?))
 }
@@ -84,19 +82,19 @@ async fn not_a_read(Path(verb): Path<String>) -> Failure {
 }
 
 fn changes_something(verb: &str) -> Failure {
-    failure(Code::MethodNotAllowed, format!("`{verb}` changes something, so it is a POST."), "Use curl -X POST.")
+    failure(Code::MethodNotAllowed, errors::changes_something(verb), errors::use_post())
 }
 
 fn unknown_verb() -> Failure {
-    failure(Code::NotFound, "There is no such verb.", endpoints::listed())
+    failure(Code::NotFound, errors::no_such_verb(), Message::from(endpoints::listed()))
 }
 
 /// Below `/api` what is not there is said in JSON.
 async fn not_found() -> Failure {
-    failure(Code::NotFound, "There is nothing at this address.", "The verbs are under /api/demo/.")
+    failure(Code::NotFound, errors::nothing_here(), errors::verbs_are_under())
 }
 
 /// Another method than the route's.
 pub async fn wrong_method() -> Failure {
-    failure(Code::MethodNotAllowed, "This address takes another method.", "See docs/api.md.")
+    failure(Code::MethodNotAllowed, errors::other_method(), errors::see_api())
 }

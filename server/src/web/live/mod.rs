@@ -15,6 +15,7 @@ use super::AppState;
 use super::api::InNamespace;
 use super::failure::Failure;
 use app::text::Lang;
+use app::text::messages::errors;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
@@ -29,9 +30,8 @@ pub async fn live(State(state): State<AppState>, InNamespace(ns): InNamespace, u
     let lang = app::api::parameter(uri.query(), "lang").map(|lang| Lang::named(&lang));
     let namespace = state.demo.up_to_date(&ns).await?;
     let joined = state.feeds.join(&namespace, state.demo.build_id(), lang.map_or(Audience::Plain, Audience::Worded));
-    let joined = joined.ok_or_else(|| {
-        ApiError::new(Code::ClusterUnreachable, "The panel shuts down.", "Connect again when it is back.")
-    })?;
+    let joined = joined
+        .ok_or_else(|| ApiError::new(Code::ClusterUnreachable, errors::panel_stops(), errors::connect_again()))?;
     let open = (joined, state.metrics.viewer());
     let events = futures::stream::unfold(open, |(mut joined, counted)| async move {
         let events = joined.next().await?;

@@ -2,15 +2,16 @@
 //!
 //! Sources: kubelet's waiting reasons; the scheduler's `PodScheduled` condition; a Deployment's `ReplicaFailure`, which has the
 //! words of its ReplicaSet's `FailedCreate` event.
-use super::scene::{Scene, is};
+use super::scene::Scene;
 use crate::demo::clock::clock;
 use crate::demo::namespace::facts::Denied;
 use crate::demo::objects::Id;
 use crate::demo::pods::{PodSeen, Stuck};
 use crate::k8s::Held;
 use crate::k8s::{Cache, KindName};
-use app::text::Phrase;
-use wire::{Condition, ConditionStatus, Verb, kinds, reasons};
+use app::text::Message;
+use app::text::messages::{causes, conditions as said};
+use wire::{Condition, ConditionStatus, kinds};
 
 use ConditionStatus::{False, True};
 
@@ -62,102 +63,40 @@ fn trouble(cache: &Cache, pods: &[PodSeen]) -> Option<Trouble> {
 }
 
 /// A workload gets no pod: the cluster's words decide whose fault it is.
-fn not_made(workload: &str, why: &str) -> Condition {
-    let why = why.trim_end_matches('.').to_owned();
-    let (reason, message) = if why.contains("exceeded quota") {
-        (
-            reasons::QUOTA_EXCEEDED,
-            format!(
-                "{workload} gets no pod, the namespace's quota is used up: {why}. Raise the quota, or remove what uses it"
-            ),
-        )
+fn not_made(workload: &str, why: &str) -> Message {
+    let why = why.trim_end_matches('.');
+    if why.contains("exceeded quota") {
+        said::quota_exceeded(workload, why)
     } else if why.contains("failed quota") {
-        (
-            reasons::QUOTA_WANTS_FIGURES,
-            format!(
-                "{workload} gets no pod, a quota wants every container to say what it asks for: {why}. Give the namespace a LimitRange with defaults"
-            ),
-        )
+        said::quota_wants_figures(workload, why)
     } else if why.contains("failed calling webhook") {
-        (
-            reasons::WEBHOOK_REFUSES,
-            format!(
-                "{workload} gets no pod, an admission webhook cannot be called: {why}. See whether the webhook's backend runs"
-            ),
-        )
+        said::webhook_refuses(workload, why)
     } else if why.contains("webhook") && why.contains("denied the request") {
-        (
-            reasons::ADMISSION_DENIES,
-            format!(
-                "{workload} gets no pod, an admission webhook denies it: {why}. Change what it objects to, or ask who keeps that webhook"
-            ),
-        )
+        said::admission_denies(workload, why)
     } else {
-        (reasons::POD_REFUSED, format!("{workload} gets no pod: {why}"))
-    };
-    is(
-        kinds::PODS_RUN,
-        False,
-        reason,
-        message,
-        &[("workload", Phrase::from(workload.to_owned())), ("why", Phrase::from(why))],
-    )
+        said::pod_refused(workload, why)
+    }
 }
 
 /// Whether anything keeps the demo's pods from running.
 pub fn pods_run(s: &Scene) -> Condition {
     let kind = kinds::PODS_RUN;
-    match trouble(s.cache, s.pods) {
-        None => is(kind, True, reasons::PODS_RUN, "nothing keeps the pods from running", &[]),
-        Some(Trouble::NotMade { workload, why }) => not_made(workload, &why),
-        Some(Trouble::Unschedulable { pod, why }) => {
-            let message = format!("no node takes {pod}: {why}");
-            is(kind, False, reasons::UNSCHEDULABLE, message, &[("pod", Phrase::from(pod)), ("why", Phrase::from(why))])
+    let Some(trouble) = trouble(s.cache, s.pods) else { return said::pods_run().condition(kind, True) };
+    let message = match trouble {
+        Trouble::NotMade { workload, why } => not_made(workload, &why),
+        Trouble::Unschedulable { pod, why } => said::unschedulable(pod, why),
+        Trouble::NotPulled { pod, container, image, why } if container.starts_with("istio-") => {
+            said::other_image_not_pulled(pod, container, image, why)
         }
-        Some(Trouble::NotPulled { pod, container, image, why }) if container.starts_with("istio-") => {
-            let message = format!(
-                "{pod} cannot get the image `{image}` of {container}: {why}. See whether the nodes reach that registry"
-            );
-            let args = [
-                ("pod", Phrase::from(pod)),
-                ("container", Phrase::from(container)),
-                ("image", Phrase::from(image)),
-                ("why", Phrase::from(why)),
-            ];
-            // Other words for the same state: the page need not know the difference.
-            Condition {
-                reason: reasons::IMAGE_NOT_PULLED.to_owned(),
-                ..is(kind, False, reasons::OTHER_IMAGE_NOT_PULLED, message, &args)
-            }
-        }
-        Some(Trouble::NotPulled { pod, image, why, .. }) => {
-            let message = format!(
-                "{pod} cannot get its image `{image}`: {why}. Put it where the nodes find it, or start the panel with --image"
-            );
-            is(
-                kind,
-                False,
-                reasons::IMAGE_NOT_PULLED,
-                message,
-                &[("pod", Phrase::from(pod)), ("image", Phrase::from(image)), ("why", Phrase::from(why))],
-            )
-        }
-        Some(Trouble::Crashing { pod, why }) => {
-            let message = format!("{pod} keeps crashing: {why}");
-            is(kind, False, reasons::POD_CRASHES, message, &[("pod", Phrase::from(pod)), ("why", Phrase::from(why))])
-        }
-        Some(Trouble::Stuck { pod, reason, why }) => {
+        Trouble::NotPulled { pod, image, why, .. } => said::image_not_pulled(pod, image, why),
+        Trouble::Crashing { pod, why } => said::pod_crashes(pod, why),
+        Trouble::Stuck { pod, reason, why } => {
             // Where the cluster says no more than the reason, it is said once.
             let why = if why.contains(&reason) { why } else { format!("{reason}, {why}") };
-            let message = format!("{pod} does not run: {why}");
-            is(kind, False, reasons::POD_STUCK, message, &[("pod", Phrase::from(pod)), ("why", Phrase::from(why))])
+            said::pod_stuck(pod, why)
         }
-    }
-}
-
-/// The name of a verb as the last segment of its path.
-fn name(verb: Verb) -> String {
-    serde_json::to_value(verb).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    message.condition(kind, False)
 }
 
 /// Whether the panel's user may do all that the panel does. `off` names the verbs that are not to be asked for.
@@ -165,77 +104,39 @@ pub fn permitted(s: &Scene) -> Condition {
     let kind = kinds::PERMITTED;
     let (denied, missing) = (&s.facts.denied, &s.facts.missing);
     if denied.is_empty() && missing.is_empty() {
-        return is(kind, True, reasons::PERMITTED, "the panel may do all it offers", &[]);
+        return said::permitted().condition(kind, True);
     }
-    let mut off: Vec<String> = denied.iter().chain(missing).flat_map(|d| d.stops.iter().map(|v| name(*v))).collect();
-    off.sort();
+    let mut off: Vec<_> = denied.iter().chain(missing).flat_map(|d| d.stops.iter().copied()).collect();
+    off.sort_by_key(|verb| verb.name());
     off.dedup();
-    let off = off.join(", ");
-    let words = |all: &[Denied], between: &str| all.iter().map(|d| d.what.as_str()).collect::<Vec<_>>().join(between);
-    let lacking = words(missing, "; ");
-    if denied.is_empty() {
-        let message = format!("{lacking}; off until that is mended and seen by the preflight: {off}");
-        return is(
-            kind,
-            False,
-            reasons::NOT_READY,
-            message,
-            &[("what", Phrase::from(lacking)), ("off", Phrase::from(off))],
-        );
-    }
-    let mut what = words(denied, ", ");
-    if !lacking.is_empty() {
-        what = format!("{what}; besides, {lacking}");
-    }
-    is(
-        kind,
-        False,
-        reasons::FORBIDDEN,
-        format!("the panel may not {what}; off until it may: {off}"),
-        &[("what", Phrase::from(what)), ("off", Phrase::from(off))],
-    )
+    let off = Message::listed(off.into_iter().map(Message::from));
+    let words = |all: &[Denied]| all.iter().map(|d| d.what.clone()).collect::<Vec<_>>();
+    let (denied, lacking) = (Message::listed(words(denied)), Message::joined(words(missing)));
+    let message = match (denied.is_empty(), lacking.is_empty()) {
+        (true, _) => said::not_ready(lacking, off),
+        (false, true) => said::forbidden(denied, off),
+        (false, false) => said::forbidden(causes::besides(denied, lacking), off),
+    };
+    message.condition(kind, False)
 }
 
 /// Whether the namespace is free to use: one that is being removed takes nothing new.
 pub fn namespace_free(s: &Scene) -> Condition {
     let kind = kinds::NAMESPACE_FREE;
     match &s.facts.namespace_held {
-        None => is(kind, True, reasons::NAMESPACE_FREE, "the namespace is not being removed", &[]),
-        Some(held) => {
-            let message = format!("namespace {} is being removed and not gone yet: {held}", s.ns);
-            is(
-                kind,
-                False,
-                reasons::NAMESPACE_TERMINATING,
-                message,
-                &[("ns", Phrase::from(s.ns.to_owned())), ("held", held.clone())],
-            )
-        }
+        None => said::namespace_free().condition(kind, True),
+        Some(held) => said::namespace_terminating(s.ns, held).condition(kind, False),
     }
 }
 
 /// Which panel acts on the namespace.
 pub fn held(s: &Scene) -> Condition {
-    let kind = kinds::HELD;
-    match &s.facts.held {
-        Held::Free | Held::Ours => is(kind, True, reasons::HELD_HERE, "no other panel acts on the namespace", &[]),
-        Held::Other { holder, since_ms } => {
-            let since = clock(*since_ms);
-            let message = format!("panel {holder} acts on this namespace since {since}; this one is read-only");
-            is(
-                kind,
-                False,
-                reasons::HELD_BY_OTHER,
-                message,
-                &[("holder", Phrase::from(holder.clone())), ("since", Phrase::from(since))],
-            )
-        }
-        Held::CannotTell(why) => {
-            let message =
-                format!("another panel may act on this namespace at the same time: the Lease cannot be had: {why}");
-            is(kind, ConditionStatus::Unknown, reasons::HOLDER_UNKNOWN, message, &[("why", Phrase::from(why.clone()))])
-        }
-    }
+    let (status, message) = match &s.facts.held {
+        Held::Free | Held::Ours => (True, said::held_here()),
+        Held::Other { holder, since_ms } => (False, said::held_by_other(holder, clock(*since_ms))),
+        Held::CannotTell(why) => (ConditionStatus::Unknown, said::holder_unknown(why)),
+    };
+    message.condition(kinds::HELD, status)
 }
 
 #[cfg(test)]
@@ -243,6 +144,7 @@ mod tests {
     use super::*;
     use crate::demo::pods::{read, tests::pod};
     use serde_json::{Value, json};
+    use wire::Verb;
 
     fn waiting(reason: &str, message: &str) -> Value {
         json!({"name": "flaskapp", "ready": false, "restartCount": 2, "state": {"waiting": {"reason": reason, "message": message}}})

@@ -1,52 +1,41 @@
 //! Conditions of the route: present, honoured, acknowledged, in effect, the panel's own. Pure.
-use super::scene::{Scene, is};
+use super::scene::Scene;
 use crate::demo::plan::observe::{client_pod, mesh_served, mesh_unseen};
 use crate::demo::pods::PodSeen;
 use crate::demo::virtual_service;
-use crate::k8s::{KindName, MANAGER};
-use app::text::{Phrase, phrases};
+use crate::k8s::KindName;
+use app::text::Message;
+use app::text::messages::{causes, conditions as said};
 use kube::api::DynamicObject;
 use wire::ConditionStatus::{False, True, Unknown};
-use wire::{Condition, Split, kinds, reasons};
+use wire::{Condition, ConditionStatus, Split, kinds};
 
 pub(super) fn route_present(s: &Scene) -> Condition {
-    let kind = kinds::ROUTE_PRESENT;
+    let (status, message) = seen_route(s);
+    message.condition(kinds::ROUTE_PRESENT, status)
+}
+
+fn seen_route(s: &Scene) -> (ConditionStatus, Message) {
     if !mesh_served(s.cache) {
-        return is(kind, Unknown, reasons::NO_MESH, "this cluster does not serve Istio's kinds", &[]);
+        return (Unknown, said::no_mesh());
     }
     if let Some(why) = mesh_unseen(s.cache) {
-        return is(
-            kind,
-            Unknown,
-            reasons::ROUTE_UNSEEN,
-            format!("whether there is a route cannot be told: {why}"),
-            &[("why", Phrase::from(why))],
-        );
+        return (Unknown, said::route_unseen(why));
     }
-    let Some(seen) = virtual_service::find(s.cache, s.ns) else {
-        return is(kind, False, reasons::NO_ROUTE, "there is no route", &[]);
-    };
+    let Some(seen) = virtual_service::find(s.cache, s.ns) else { return (False, said::no_route()) };
     let defined = virtual_service::defined_subsets(s.cache, s.ns);
     if let Some(subset) = virtual_service::subsets(&seen.object).into_iter().find(|name| !defined.contains(name)) {
-        let message = format!("the route names subset {subset}, which no DestinationRule defines");
-        return is(kind, False, reasons::SUBSET_MISSING, message, &[("subset", Phrase::from(subset))]);
+        return (False, said::subset_missing(subset));
     }
     let mut more = virtual_service::says_more(&seen.object, s.ns);
     let passed_over = virtual_service::passed_over(s.cache, s.ns);
     if !passed_over.is_empty() {
-        more.push(phrases::newer_route(passed_over.join(", ")));
+        more.push(causes::newer_route(passed_over.join(", ")));
     }
-    if !more.is_empty() {
-        let what = Phrase::joined(more);
-        return is(
-            kind,
-            True,
-            reasons::ROUTE_SAYS_MORE,
-            format!("the route says more than weights: {what}"),
-            &[("what", what)],
-        );
+    match more.is_empty() {
+        true => (True, said::route_present()),
+        false => (True, said::route_says_more(Message::joined(more))),
     }
-    is(kind, True, reasons::ROUTE_PRESENT, "DestinationRule and VirtualService are there", &[])
 }
 
 /// Whether the mesh does all that the route's objects ask for. Sources: `Reconciled`, which the embedded mesh writes; Istio's own
@@ -59,23 +48,14 @@ pub(super) fn route_honoured(s: &Scene) -> Condition {
     let rules = s.cache.all(KindName::DestinationRule).filter(about).map(|seen| (KindName::DestinationRule, seen));
     let objects =
         virtual_service::find(s.cache, s.ns).map(|seen| (KindName::VirtualService, seen)).into_iter().chain(rules);
-    let said: Vec<String> = objects.flat_map(|(kind, seen)| dishonoured(kind, &seen.object)).collect();
-    match said.is_empty() {
-        true => is(kind, True, reasons::ROUTE_HONOURED, "the mesh reports nothing it leaves out of the route", &[]),
-        false => {
-            let what = said.join("; ");
-            is(
-                kind,
-                False,
-                reasons::ROUTE_IN_PART,
-                format!("the mesh does not do all that the route asks for: {what}"),
-                &[("what", Phrase::from(what))],
-            )
-        }
+    let faults: Vec<Message> = objects.flat_map(|(kind, seen)| dishonoured(kind, &seen.object)).collect();
+    match faults.is_empty() {
+        true => said::route_honoured().condition(kind, True),
+        false => said::route_in_part(Message::joined(faults)).condition(kind, False),
     }
 }
 
-fn dishonoured(kind: KindName, object: &DynamicObject) -> Vec<String> {
+fn dishonoured(kind: KindName, object: &DynamicObject) -> Vec<Message> {
     let status = &object.data["status"];
     let name = format!("{}/{}", kind.word(), object.metadata.name.as_deref().unwrap_or_default());
     let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().trim_end_matches('.').to_owned();
@@ -95,7 +75,7 @@ fn dishonoured(kind: KindName, object: &DynamicObject) -> Vec<String> {
             .map_or(String::new(), text);
         format!("{said}{code}")
     });
-    of_mesh.chain(of_istio).map(|said| format!("{name}: {said}")).collect()
+    of_mesh.chain(of_istio).map(|said| causes::of(&name, said)).collect()
 }
 
 /// The weights say something the client would not look at: the first trap of the walkthrough.
@@ -104,95 +84,60 @@ pub fn client_without_sidecar(pods: &[PodSeen]) -> Option<&PodSeen> {
 }
 
 pub(super) fn acknowledged(s: &Scene) -> Condition {
-    let kind = kinds::ROUTE_ACKNOWLEDGED;
+    let (status, message) = acknowledgement(s);
+    message.condition(kinds::ROUTE_ACKNOWLEDGED, status)
+}
+
+fn acknowledgement(s: &Scene) -> (ConditionStatus, Message) {
     if s.desired.is_none() {
-        return is(kind, Unknown, reasons::NO_ROUTE, "there is no route to acknowledge", &[]);
+        return (Unknown, said::nothing_to_acknowledge());
     }
     if let Some(pod) = client_without_sidecar(s.pods) {
-        let name = pod.view.name.clone();
-        return is(
-            kind,
-            Unknown,
-            reasons::CLIENT_HAS_NO_SIDECAR,
-            format!("{name} has no sidecar to acknowledge it"),
-            &[("pod", Phrase::from(name))],
-        );
+        return (Unknown, said::no_sidecar_to_acknowledge(&pod.view.name));
     }
     if s.facts.acks.is_empty() {
-        return is(kind, Unknown, reasons::NO_CLIENT, "there is no client to acknowledge the route", &[]);
+        return (Unknown, said::no_client_to_acknowledge());
     }
     let has = |ack: &Option<crate::demo::namespace::facts::Ack>| {
         ack.as_ref().is_some_and(|a| matches!((&a.split, s.desired), (Some(a), Some(b)) if a.has_same_shares(b)))
     };
     if let Some((pod, _)) = s.facts.acks.iter().find(|(_, ack)| !has(ack)) {
-        return is(
-            kind,
-            False,
-            reasons::PENDING,
-            format!("the sidecar of {pod} has not taken up the route yet"),
-            &[("pod", Phrase::from(pod.clone()))],
-        );
+        return (False, said::pending(pod));
     }
-    let ms = s
-        .facts
-        .acks
-        .values()
-        .flatten()
-        .filter_map(|a| a.ms)
-        .fold(None, |max: Option<f64>, ms| Some(max.map_or(ms, |m| m.max(ms))));
-    let args: Vec<(&str, Phrase)> = ms.map(|ms| ("ms", Phrase::from(format!("{ms:.0}")))).into_iter().collect();
-    is(kind, True, reasons::ACKNOWLEDGED, "the client's sidecar has the route", &args)
+    let times = s.facts.acks.values().flatten().filter_map(|a| a.ms);
+    let slowest = times.fold(None, |max: Option<f64>, ms| Some(max.map_or(ms, |m| m.max(ms))));
+    let told = said::acknowledged();
+    (True, if let Some(ms) = slowest { told.with("ms", format!("{ms:.0}")) } else { told })
 }
 
 pub(super) fn weights_apply(s: &Scene) -> Condition {
-    let kind = kinds::WEIGHTS_APPLY;
-    let Some(desired) = s.desired else {
-        return is(
-            kind,
-            False,
-            reasons::NO_ROUTE,
-            "there is no route (VirtualService), so requests are spread evenly",
-            &[],
-        );
-    };
+    let (status, message) = effect(s);
+    message.condition(kinds::WEIGHTS_APPLY, status)
+}
+
+fn effect(s: &Scene) -> (ConditionStatus, Message) {
+    let Some(desired) = s.desired else { return (False, said::spread_evenly()) };
     if let Some(pod) = client_without_sidecar(s.pods) {
-        let name = pod.view.name.clone();
-        let message = format!("{name} has no sidecar, so the weights have no effect: its requests are spread evenly");
-        return is(kind, False, reasons::CLIENT_HAS_NO_SIDECAR, message, &[("pod", Phrase::from(name))]);
+        return (False, said::client_has_no_sidecar(&pod.view.name));
     }
     let ready = |subset: &str| {
         let version = virtual_service::version_of(s.cache, s.ns, subset);
         s.pods.iter().any(|p| p.app == "flaskapp" && p.view.version == version && p.ready)
     };
-    if let Some((version, weight)) = desired.iter().find(|(version, weight)| weight.percent() > 0 && !ready(version)) {
-        let message =
-            format!("{version} has {} % of the requests and no ready pod: those requests fail", weight.percent());
-        return is(kind, False, reasons::VERSION_NOT_READY, message, &[("version", Phrase::from(version.to_owned()))]);
+    match desired.iter().find(|(version, weight)| weight.percent() > 0 && !ready(version)) {
+        Some((version, weight)) => (False, said::version_not_ready(version, weight.percent().to_string())),
+        None => (True, said::weights_apply()),
     }
-    is(kind, True, reasons::WEIGHTS_APPLY, "the weights decide where requests go", &[])
 }
 
 pub(super) fn route_ours(s: &Scene) -> Condition {
     let kind = kinds::ROUTE_OURS;
-    let Some(claim) = s.claim else {
-        return is(kind, True, reasons::ROUTE_OURS, format!("nobody but {MANAGER} has changed the route"), &[]);
-    };
+    let Some(claim) = s.claim else { return said::route_ours().condition(kind, True) };
     let show = |split: &Option<Split>| split.as_ref().map_or("–".to_owned(), Split::to_string);
-    let (theirs, ours) = (show(&claim.theirs), show(&claim.ours));
-    let message = format!(
-        "the route is owned by {}: {theirs}{}",
-        claim.manager,
-        if claim.ours.is_none() { String::new() } else { format!("; the panel's was {ours}") }
-    );
-    is(
-        kind,
-        False,
-        reasons::CHANGED_BY_OTHER,
-        message,
-        &[
-            ("manager", Phrase::from(claim.manager.clone())),
-            ("theirs", Phrase::from(theirs)),
-            ("ours", Phrase::from(ours)),
-        ],
-    )
+    let (manager, theirs, ours) = (&claim.manager, show(&claim.theirs), show(&claim.ours));
+    let message = match claim.ours {
+        Some(_) => said::changed_from_ours(manager, theirs, ours),
+        None => said::changed_by_other(manager, theirs).with("ours", ours),
+    };
+    message.condition(kind, False)
 }

@@ -1,6 +1,7 @@
 //! Whether the client's sidecars have counted requests, and how many.
-use super::scene::{Scene, is};
-use app::text::thousands;
+use super::scene::Scene;
+use app::text::messages::conditions as said;
+use app::text::{Message, thousands};
 use wire::{Condition, ConditionStatus, kinds, reasons};
 
 /// The counts as a list that needs no language: `v1 8,012 · v2 2,000 (12 ✕)`.
@@ -8,19 +9,27 @@ pub fn sidecars_count(s: &Scene) -> Condition {
     let kind = kinds::SIDECARS_COUNT;
     let counts = &s.facts.sidecars;
     if counts.is_empty() {
-        return is(kind, ConditionStatus::Unknown, reasons::NOT_COUNTED, "no sidecar has counted a request", &[]);
+        return said::not_counted().condition(kind, ConditionStatus::Unknown);
     }
     // Without a route Envoy does not tell versions apart.
-    let name = |version: &str| if version.is_empty() { "all".to_owned() } else { version.to_owned() };
+    let name = |version: &str| if version.is_empty() { said::all_versions() } else { version.into() };
     let failed = |n: u64| if n == 0 { String::new() } else { format!(" ({} ✕)", thousands(n)) };
-    let said: Vec<String> =
-        counts.iter().map(|(v, (n, bad))| format!("{} {}{}", name(v), thousands(*n), failed(*bad))).collect();
-    let mut told = is(kind, ConditionStatus::True, reasons::COUNTED, said.join(" · "), &[]);
-    // Figures, not a sentence.
-    told.message = said.join(" · ");
+    let told = counts.iter().map(|(version, (n, bad))| (name(version), format!("{}{}", thousands(*n), failed(*bad))));
+    let (en, zh): (Vec<String>, Vec<String>) =
+        told.map(|(name, figures)| (format!("{} {figures}", name.en), format!("{} {figures}", name.zh))).unzip();
+    let figures = Message::worded(en.join(" · "), zh.join(" · "));
+    let mut args = std::collections::BTreeMap::new();
     for (version, (requests, bad)) in counts {
-        told.args.insert(name(version), requests.to_string());
-        told.args.insert(format!("{}_failed", name(version)), bad.to_string());
+        args.insert(name(version).en, requests.to_string());
+        args.insert(format!("{}_failed", name(version).en), bad.to_string());
     }
-    told
+    // Figures, not a sentence.
+    Condition {
+        kind: kind.to_owned(),
+        status: ConditionStatus::True,
+        reason: reasons::COUNTED.to_owned(),
+        zh: figures.translation(),
+        message: figures.en,
+        args,
+    }
 }

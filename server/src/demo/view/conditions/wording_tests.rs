@@ -7,8 +7,8 @@ use crate::demo::objects::Id;
 use crate::demo::plan::Goal;
 use crate::demo::plan::observe::{demo_pods, observe};
 use crate::demo::pods::tests::pod;
-use crate::k8s::{Cache, Reach};
-use app::text::phrases;
+use crate::k8s::{Cache, Reach, Silence};
+use app::text::messages::{log, steps};
 use serde_json::{Value, json};
 use wire::Verb;
 
@@ -81,7 +81,7 @@ fn deployed_is_told_from_what_is_there() {
 }
 
 /// Words of ASCII letters that Chinese keeps: Kubernetes' names and what the cluster says itself.
-const KEPT: [&str; 20] = [
+const KEPT: [&str; 19] = [
     "Pod",
     "Service",
     "sidecar",
@@ -99,7 +99,6 @@ const KEPT: [&str; 20] = [
     "deployments",
     "pods",
     "apps",
-    "inject",
     "PATH",
     "UTC",
 ];
@@ -144,7 +143,8 @@ fn every_condition_is_a_sentence_in_both_languages() {
         change(&mut facts);
         facts
     };
-    let lost = Reach { failing: Some((1_764_070_000_000, "10.0.0.1:6443".to_owned())), ..Reach::default() };
+    let lost =
+        Reach { failing: Some((1_764_070_000_000, Silence::Other("10.0.0.1:6443".to_owned()))), ..Reach::default() };
     let refused = Reach { refused: true, ..lost.clone() };
     let fine = Reach::default();
     for (objects, facts, reach) in [
@@ -159,7 +159,7 @@ fn every_condition_is_a_sentence_in_both_languages() {
             demo(),
             facts(&|f| {
                 (f.verified, f.namespace_held) =
-                    (Some(Ok(("/bin".to_owned(), 9))), Some(phrases::objects_being_removed()))
+                    (Some(Ok(("/bin".to_owned(), 9))), Some(causes::objects_being_removed()))
             }),
             &fine,
         ),
@@ -199,31 +199,31 @@ fn every_condition_is_a_sentence_in_both_languages() {
 fn lines_of_the_log_and_steps_are_worded_in_both_languages() {
     let mut facts = Facts::default();
     for (what, en, zh) in [
-        (phrases::deploy(), "Deploy", "部署"),
-        (phrases::client(), "Client", "部署客户端"),
+        (log::deploy(), "Deploy", "部署"),
+        (log::client(), "Client", "部署客户端"),
         (
-            phrases::inject("flaskapp-v1, flaskapp-v2"),
+            log::inject("flaskapp-v1, flaskapp-v2"),
             "Inject sidecars: flaskapp-v1, flaskapp-v2",
             "注入 sidecar：flaskapp-v1, flaskapp-v2",
         ),
-        (phrases::uninject("flaskapp-v1"), "Remove sidecars: flaskapp-v1", "移除 sidecar：flaskapp-v1"),
-        (phrases::verify("flaskapp-v1-7d9f-x"), "Verify flaskapp-v1-7d9f-x", "验证 flaskapp-v1-7d9f-x"),
-        (phrases::load("200"), "Load 200/s", "负载 200/s"),
-        (phrases::all_load_off(), "All load off", "停止全部负载"),
-        (phrases::granted("150", "250"), "Granted 150 of 250 requests/s", "要求的每秒请求数获准 150/250"),
-        (phrases::load_of("10", "10"), "10 requests at 10/s", "10 个请求，速率 10/s"),
+        (log::uninject("flaskapp-v1"), "Remove sidecars: flaskapp-v1", "移除 sidecar：flaskapp-v1"),
+        (log::verify("flaskapp-v1-7d9f-x"), "Verify flaskapp-v1-7d9f-x", "验证 flaskapp-v1-7d9f-x"),
+        (log::load("200"), "Load 200/s", "负载 200/s"),
+        (log::all_load_off(), "All load off", "停止全部负载"),
+        (steps::granted("150", "250"), "Granted 150 of 250 requests/s", "要求每秒 250 个请求，获准 150 个"),
+        (log::load_of("10", "10"), "10 requests at 10/s", "10 个请求，速率 10/s"),
         ("80/20".into(), "80/20", ""),
     ] {
         facts.note(Line { what, ..Line::default() });
         let entry = facts.log.front().unwrap();
         assert_eq!((entry.what.as_str(), entry.zh.as_str()), (en, zh));
     }
-    let operation = facts.begin(Verb::Deploy, "curl", &phrases::applying("deployment/flaskapp-v1"));
+    let operation = facts.begin(Verb::Deploy, "curl", &steps::applying("deployment/flaskapp-v1"));
     assert_eq!(
         (operation.step.as_str(), operation.zh.as_str()),
         ("Applying deployment/flaskapp-v1", "正在应用 deployment/flaskapp-v1")
     );
-    facts.step(operation.id, &phrases::waiting_for(phrases::ready("flaskapp-v1")));
+    facts.step(operation.id, &steps::waiting_for(steps::ready("flaskapp-v1")));
     assert_eq!(facts.operation.unwrap().zh, "正在等待 flaskapp-v1 就绪");
 }
 

@@ -1,12 +1,13 @@
 //! Conditions of the workloads: deployed, injected, client ready. Pure.
-use super::scene::{Scene, is};
+use super::scene::Scene;
 use crate::demo::objects::Id;
 use crate::demo::plan::Presence;
 use crate::demo::plan::observe::{client_pod, namespace_injects};
 use crate::demo::pods::PodSeen;
-use app::text::{Phrase, phrases};
+use app::text::Message;
+use app::text::messages::{causes, conditions as said};
 use wire::ConditionStatus::{False, True};
-use wire::{Condition, kinds, reasons};
+use wire::{Condition, kinds};
 
 const APP: [Id; 3] = [Id::SERVICE, Id::V1, Id::V2];
 const WORKLOADS: [Id; 3] = [Id::V1, Id::V2, Id::CLIENT];
@@ -30,29 +31,24 @@ pub fn is_ready(s: &Scene) -> bool {
 }
 
 /// Why a workload has fewer ready pods than it wants.
-fn lacking(s: &Scene, id: Id) -> Option<Phrase> {
+fn lacking(s: &Scene, id: Id) -> Option<Message> {
     if !there(s, id) {
-        return Some(phrases::not_there());
+        return Some(causes::not_there());
     }
     let wanted = wanted(s, id);
     if wanted == 0 {
-        return Some(phrases::scaled_to_zero());
+        return Some(causes::scaled_to_zero());
     }
     let ready = of(s, id).filter(|p| p.ready).count();
     if ready >= wanted {
         return None;
     }
-    let why = of(s, id).find(|p| !p.ready).map(|p| phrases::of(p.view.name.as_str(), p.view.why.as_str()));
-    Some(why.unwrap_or_else(|| phrases::pods_ready(ready.to_string(), wanted.to_string())))
+    let why = of(s, id).find(|p| !p.ready).map(|p| causes::of(p.view.name.as_str(), p.view.why.as_str()));
+    Some(why.unwrap_or_else(|| causes::pods_ready(ready.to_string(), wanted.to_string())))
 }
 
-/// A sentence, with what is waited for where that is known.
-fn told_with(sentence: String, waiting: &str) -> String {
-    if waiting.is_empty() { sentence } else { format!("{sentence}; {waiting}") }
-}
-
-fn waiting_list<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> String {
-    pods.map(|p| format!("{}: {}", p.view.name, p.view.phase)).collect::<Vec<_>>().join(", ")
+fn waiting_list<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> Message {
+    Message::listed(pods.map(|p| causes::of(&p.view.name, &p.view.phase)))
 }
 
 pub(super) fn deployed(s: &Scene) -> Condition {
@@ -61,37 +57,29 @@ pub(super) fn deployed(s: &Scene) -> Condition {
     let ours = |id: &Id| s.observed.objects.get(id).is_some_and(|o| o.presence == Presence::Ours);
     let whole = APP.iter().all(|id| there(s, *id));
     if !APP.iter().any(ours) && !whole {
-        return is(kind, False, reasons::NOT_DEPLOYED, "the demo is not deployed", &[]);
+        return said::not_deployed().condition(kind, False);
     }
     if is_ready(s) {
-        let workloads: Vec<&str> = WORKLOADS.iter().filter(|id| there(s, **id)).map(|id| id.name).collect();
-        let workloads = workloads.join(", ");
-        return is(
-            kind,
-            True,
-            reasons::DEPLOYED,
-            format!("{workloads} are ready"),
-            &[("workloads", Phrase::from(workloads))],
-        );
+        let workloads = WORKLOADS.iter().filter(|id| there(s, **id)).map(|id| Message::from(id.name));
+        return said::deployed(Message::listed(workloads)).condition(kind, True);
     }
     let coming = |id: Id| there(s, id) && wanted(s, id) > of(s, id).filter(|p| p.ready).count();
     let deploying = !s.facts.goal.present.is_empty() || coming(Id::V1) || coming(Id::V2);
     if s.facts.was_ready || !deploying {
-        let missing = APP.into_iter().find(|id| !there(s, *id)).map(|id| (id.name, phrases::not_there()));
+        let missing = APP.into_iter().find(|id| !there(s, *id)).map(|id| (id.name, causes::not_there()));
         let lack = || [Id::V1, Id::V2].into_iter().find_map(|id| lacking(s, id).map(|why| (id.name, why)));
-        let (workload, why) = missing.or_else(lack).unwrap_or(("flaskapp", Phrase::default()));
-        let args = [("workload", Phrase::from(workload.to_owned())), ("why", why.clone())];
-        return is(kind, False, reasons::DEGRADED, format!("{workload} is not ready: {why}"), &args);
+        let (workload, why) = missing.or_else(lack).unwrap_or(("flaskapp", Message::default()));
+        return said::degraded(workload, why).condition(kind, False);
     }
     let ready = [Id::V1, Id::V2].iter().flat_map(|id| of(s, *id)).filter(|p| p.ready).count();
     let wanted: usize = [Id::V1, Id::V2].iter().map(|id| wanted(s, *id)).sum();
     let waiting = waiting_list([Id::V1, Id::V2].iter().flat_map(|id| of(s, *id)).filter(|p| !p.ready));
-    let args = [
-        ("ready", Phrase::from(ready.to_string())),
-        ("wanted", Phrase::from(wanted.to_string())),
-        ("waiting", Phrase::from(waiting.clone())),
-    ];
-    is(kind, False, reasons::DEPLOYING, told_with(format!("{ready} of {wanted} pods are ready"), &waiting), &args)
+    let (ready, wanted) = (ready.to_string(), wanted.to_string());
+    let message = match waiting.is_empty() {
+        true => said::deploying(ready, wanted).with("waiting", waiting),
+        false => said::deploying_waiting(ready, wanted, waiting),
+    };
+    message.condition(kind, False)
 }
 
 pub(super) fn injected(s: &Scene) -> Condition {
@@ -105,15 +93,12 @@ pub(super) fn injected(s: &Scene) -> Condition {
     let by_namespace = namespace_injects(&s.facts.namespace_labels);
     let template_asks = |id: &Id| s.observed.objects.get(id).is_some_and(|o| o.inject.unwrap_or(by_namespace));
     if !present.iter().any(asks) && !has_sidecars && !(by_namespace && present.iter().any(template_asks)) {
-        return is(kind, False, reasons::NOT_INJECTED, "no workload asks for a sidecar", &[]);
+        return said::not_injected().condition(kind, False);
     }
     let ignored = |p: &&&PodSeen| p.wants_sidecar == Some(true) && !p.view.sidecar;
     if let Some(pod) = pods.iter().find(ignored) {
-        let asked = phrases::webhook_did_not_add;
-        let (pod, why) =
-            (pod.view.name.clone(), s.facts.injection_why.clone().map_or_else(asked, |(_, why)| why.into()));
-        let message = format!("{pod} asks for a sidecar and has none: {why}");
-        return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", Phrase::from(pod)), ("why", why)]);
+        let why = s.facts.injection_why.clone().map_or_else(causes::webhook_did_not_add, |(_, why)| why);
+        return said::injection_ignored(&pod.view.name, why).condition(kind, False);
     }
     // Its template or its namespace asks and it has none: it was made before, and nothing makes it anew. A rollout that runs does.
     let before = |p: &&&PodSeen| {
@@ -121,27 +106,19 @@ pub(super) fn injected(s: &Scene) -> Condition {
         !p.view.sidecar && id.is_some_and(|id| template_asks(id) && !replacing(s, *id))
     };
     if let Some(pod) = pods.iter().find(before) {
-        let (pod, why) = (pod.view.name.clone(), phrases::older_than_label());
-        let message = format!("{pod} has no sidecar: {why}");
-        return is(kind, False, reasons::INJECTION_IGNORED, message, &[("pod", Phrase::from(pod)), ("why", why)]);
+        return said::injection_missed(&pod.view.name, causes::older_than_label()).condition(kind, False);
     }
     let ready = pods.iter().filter(|p| p.sidecar_ready).count();
     if !pods.is_empty() && ready == pods.len() && !rolling {
-        return is(kind, True, reasons::INJECTED, "every pod has a ready sidecar", &[]);
+        return said::injected().condition(kind, True);
     }
     let waiting = waiting_list(pods.iter().copied().filter(|p| !p.sidecar_ready));
-    let args = [
-        ("ready", Phrase::from(ready.to_string())),
-        ("wanted", Phrase::from(pods.len().to_string())),
-        ("waiting", Phrase::from(waiting.clone())),
-    ];
-    is(
-        kind,
-        False,
-        reasons::INJECTING,
-        told_with(format!("{ready} of {} pods have a ready sidecar", pods.len()), &waiting),
-        &args,
-    )
+    let (ready, wanted) = (ready.to_string(), pods.len().to_string());
+    let message = match waiting.is_empty() {
+        true => said::injecting(ready, wanted).with("waiting", waiting),
+        false => said::injecting_waiting(ready, wanted, waiting),
+    };
+    message.condition(kind, False)
 }
 
 /// Whether a workload's controller has pods of an older template left to replace, or has not looked at the newest yet. A paused one
@@ -156,31 +133,16 @@ fn replacing(s: &Scene, id: Id) -> bool {
 }
 
 pub(super) fn client_ready(s: &Scene) -> Condition {
-    let kind = kinds::CLIENT_READY;
-    if !there(s, Id::CLIENT) {
-        return is(kind, False, reasons::NO_CLIENT, "there is no load client", &[]);
-    }
-    if wanted(s, Id::CLIENT) == 0 {
-        return is(kind, False, reasons::CLIENT_SCALED_TO_ZERO, "the load client is scaled to 0", &[]);
-    }
-    match client_pod(s.pods) {
-        Some(pod) if pod.ready => {
-            let name = pod.view.name.clone();
-            is(kind, True, reasons::CLIENT_READY, format!("{name} is ready"), &[("pod", Phrase::from(name))])
+    let (status, message) = if !there(s, Id::CLIENT) {
+        (False, said::no_client())
+    } else if wanted(s, Id::CLIENT) == 0 {
+        (False, said::client_scaled_to_zero())
+    } else {
+        match client_pod(s.pods) {
+            Some(pod) if pod.ready => (True, said::client_ready(&pod.view.name)),
+            Some(pod) => (False, said::client_starting(&pod.view.name, &pod.view.why)),
+            None => (False, said::client_without_pod().with("pod", Id::CLIENT.name).with("why", causes::no_pod_yet())),
         }
-        Some(pod) => {
-            let (name, why) = (pod.view.name.clone(), pod.view.why.clone());
-            is(
-                kind,
-                False,
-                reasons::CLIENT_STARTING,
-                format!("{name} is not ready: {why}"),
-                &[("pod", Phrase::from(name)), ("why", Phrase::from(why))],
-            )
-        }
-        None => {
-            let args = [("pod", Phrase::from(Id::CLIENT.name.to_owned())), ("why", phrases::no_pod_yet())];
-            is(kind, False, reasons::CLIENT_STARTING, "the load client has no pod yet", &args)
-        }
-    }
+    };
+    message.condition(kinds::CLIENT_READY, status)
 }
