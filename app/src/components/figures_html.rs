@@ -27,7 +27,9 @@ pub fn board(lang: Lang, status: &Status, traffic: &Traffic) -> Board {
 }
 
 fn main(lang: Lang, status: &Status, t: &Traffic) -> impl IntoView + use<> {
-    let detail = t.verdict.as_ref().map(|v| text::detail(lang, v)).filter(|d| !d.is_empty());
+    // While requests fail, what the others say about the weights is beside the point.
+    let judged = t.verdict.as_ref().filter(|_| t.failing.is_none());
+    let detail = judged.map(|v| text::detail(lang, v)).filter(|d| !d.is_empty());
     let sidecars = if status.is(kinds::SIDECARS_COUNT) {
         status.condition(kinds::SIDECARS_COUNT).map(|c| c.message.clone())
     } else {

@@ -170,7 +170,12 @@ pub fn steps(status: &Status) -> [Step; 6] {
         deployed && (!client || said(kinds::LOAD_RUNNING, reasons::AGENT_UNREACHABLE)),
         there && said(kinds::CLIENT_READY, reasons::CLIENT_STARTING),
     );
-    let shift = state(&[Verb::Route, Verb::Weights], false, said(kinds::ROUTE_PRESENT, reasons::SUBSET_MISSING), false);
+    // A route that was just made is even, and so is traffic without one: what shows that the weights decide is another split.
+    let shifted = status.desired.as_ref().is_some_and(|split| *split != split.even())
+        && status.is(kinds::WEIGHTS_APPLY)
+        && status.is(kinds::ROUTE_ACKNOWLEDGED);
+    let no_subset = said(kinds::ROUTE_PRESENT, reasons::SUBSET_MISSING);
+    let shift = state(&[Verb::Route, Verb::Weights], shifted && !no_subset, no_subset, false);
     let clean = if cleaning {
         StepState::Busy
     } else {
@@ -219,7 +224,7 @@ pub fn steps(status: &Status) -> [Step; 6] {
         step(
             StepName::Shift,
             shift,
-            kinds::WEIGHTS_APPLY,
+            if no_subset { kinds::ROUTE_PRESENT } else { kinds::WEIGHTS_APPLY },
             (there && !route).then_some(Action::RouteCreate),
             route.then_some(Action::RouteRemove),
         ),
@@ -291,7 +296,12 @@ pub struct Banner {
 pub fn banners(status: &Status) -> Vec<Banner> {
     let there = status.is(kinds::DEPLOYED) || !status.pods.is_empty();
     // What is known of a cluster that does not answer is old; of a demo that is being removed, on purpose so.
+    // What the mesh reports of a subset that is missing is the same once more, in its words.
+    let twice = |c: &Condition| {
+        c.reason == reasons::ROUTE_IN_PART && reason(status, kinds::ROUTE_PRESENT) == reasons::SUBSET_MISSING
+    };
     let moot = |c: &Condition| match reason(status, kinds::CLUSTER_REACHABLE) {
+        _ if twice(c) => true,
         reasons::UNREACHABLE => c.reason != reasons::UNREACHABLE,
         _ => running(status, Verb::Teardown) || reason(status, kinds::CLEAN) == reasons::CLEANING,
     };

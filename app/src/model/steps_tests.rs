@@ -99,6 +99,28 @@ fn the_rail_follows_the_walkthrough() {
 }
 
 #[test]
+fn a_split_that_the_weights_decide_ends_the_walkthrough() {
+    let whole = |present: (&'static str, &'static str)| {
+        [
+            DEPLOYED,
+            (kinds::INJECTED, "True", reasons::INJECTED),
+            (kinds::LOAD_RUNNING, "True", reasons::LOAD_RUNNING),
+            (kinds::ROUTE_PRESENT, present.0, present.1),
+            (kinds::ROUTE_ACKNOWLEDGED, "True", reasons::ACKNOWLEDGED),
+            (kinds::WEIGHTS_APPLY, "True", reasons::WEIGHTS_APPLY),
+        ]
+    };
+    let there = ("True", reasons::ROUTE_PRESENT);
+    // 50/50 is what happens without weights, too: it shows nothing.
+    assert_eq!(show(&status(&whole(there), Some(50), true)), "✓ - ✓ ✓ [-] -");
+    assert_eq!(show(&status(&whole(there), Some(20), true)), "✓ - ✓ ✓ ✓ [- CleanUp]");
+    // The subsets are gone: the step says that, and not that the weights decide.
+    let broken = status(&whole(("False", reasons::SUBSET_MISSING)), Some(20), true);
+    assert_eq!(show(&broken), "✓ - ✓ ✓ [! RouteCreate] -");
+    assert_eq!(steps(&broken)[4].says.as_ref().unwrap().reason, reasons::SUBSET_MISSING);
+}
+
+#[test]
 fn a_failed_operation_leaves_a_button_whatever_the_condition_still_says() {
     for (conditions, verb, failed, rail) in [
         (vec![(kinds::DEPLOYED, "False", reasons::DEPLOYING)], Verb::Deploy, false, "[… Deploy] - - - - -"),

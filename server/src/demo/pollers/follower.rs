@@ -35,7 +35,7 @@ pub struct Follower<'a> {
     state: &'a NamespaceState,
     commands: Commands<'a>,
     /// What the counts of the newest mark are about.
-    marked: Option<(Option<Split>, bool)>,
+    marked: Option<Marked>,
     mark: Option<Mark>,
     /// Line of the log that waits for its first request, milliseconds before the mark, the mark.
     first: Option<(u64, f64, Mark, Split)>,
@@ -46,12 +46,24 @@ pub struct Follower<'a> {
     failures: FailureWatch,
 }
 
+/// All that decides where a request goes. Counts from before a change of it say nothing about now.
+#[derive(Clone, Debug, PartialEq)]
+struct Marked {
+    desired: Option<Split>,
+    /// Every subset of the route is one that a DestinationRule defines.
+    resolves: bool,
+    with_sidecar: bool,
+    /// Ready pods by version.
+    endpoints: BTreeMap<String, u32>,
+}
+
 /// What a frame needs of the namespace's objects; read once for each change of them.
 #[derive(Default)]
 struct Scene {
     cache: Option<Arc<Cache>>,
     desired: Option<Split>,
     by_version: Option<Split>,
+    resolves: bool,
     with_sidecar: bool,
     endpoints: BTreeMap<String, u32>,
 }
@@ -63,7 +75,11 @@ impl Scene {
             return;
         }
         let (ns, pods) = (state.ns.as_str(), demo_pods(&cache));
-        self.desired = virtual_service::find(&cache, ns).and_then(|seen| virtual_service::split(&seen.object, ns));
+        let route = virtual_service::find(&cache, ns);
+        self.desired = route.and_then(|seen| virtual_service::split(&seen.object, ns));
+        let defined = virtual_service::defined_subsets(&cache, ns);
+        self.resolves = route
+            .is_none_or(|seen| virtual_service::subsets(&seen.object).into_iter().all(|name| defined.contains(&name)));
         self.by_version = self.desired.as_ref().and_then(|desired| virtual_service::by_version(&cache, ns, desired));
         self.with_sidecar = client_without_sidecar(&pods).is_none();
         self.endpoints = endpoints(&pods);
@@ -125,7 +141,12 @@ impl<'a> Follower<'a> {
             }
             ToAgent::FirstRequest { line, so_far_ms, split } => {
                 let mark = self.commands.mark().await?;
-                self.marked = Some((Some(split.clone()), true));
+                self.marked = Some(Marked {
+                    desired: Some(split.clone()),
+                    resolves: true,
+                    with_sidecar: true,
+                    endpoints: self.scene.endpoints.clone(),
+                });
                 self.mark = Some(mark.clone());
                 self.first = Some((line, so_far_ms, mark, split));
                 Ok(())
@@ -204,7 +225,12 @@ impl<'a> Follower<'a> {
             return Err(AgentError::Lost("the agent was started anew".to_owned()));
         }
         self.scene.refresh(self.state);
-        let about = (self.scene.desired.clone(), self.scene.with_sidecar);
+        let about = Marked {
+            desired: self.scene.desired.clone(),
+            resolves: self.scene.resolves,
+            with_sidecar: self.scene.with_sidecar,
+            endpoints: self.scene.endpoints.clone(),
+        };
         if self.mark.as_ref().is_some_and(|mine| is_lost(mine, &snapshot)) {
             (self.marked, self.first) = (None, None);
         }
