@@ -74,13 +74,18 @@ const LAYERS: &[Layer] = &[
     Layer { folder: "server/src/startup", may_use: &[EVERYTHING], not: &[] },
     Layer { folder: "server/src", may_use: &["server/src/roles", "server/src/startup"], not: &["axum", "leptos"] },
     Layer { folder: "server/crates/cluster", may_use: &["server/crates/listen"], not: &["kube", "leptos"] },
-    Layer { folder: "server/crates/mesh", may_use: &["server/crates/listen"], not: &["kube", "leptos"] },
+    Layer {
+        folder: "server/crates/mesh",
+        may_use: &["server/crates/listen", "server/crates/http1"],
+        not: &["kube", "leptos"],
+    },
     Layer {
         folder: "server/crates/load",
-        may_use: &["server/crates/listen", "server/crates/wire"],
+        may_use: &["server/crates/listen", "server/crates/http1", "server/crates/wire"],
         not: &["kube", "leptos"],
     },
     Layer { folder: "server/crates/listen", may_use: &[], not: &["axum", "kube", "leptos"] },
+    Layer { folder: "server/crates/http1", may_use: &[], not: &["axum", "hyper", "kube", "leptos", "tokio"] },
 ];
 
 /// Name of the layer that is the rest of everything.

@@ -2,8 +2,9 @@
 
 use super::attempts::Extent;
 use super::budget::{Budget, Charge};
-use super::http1::{Buffer, Framing};
+use super::buffer::Buffer;
 use super::stall::Stall;
+use http1::Framing;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};

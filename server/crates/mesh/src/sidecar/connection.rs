@@ -1,10 +1,11 @@
 //! A client's connection of HTTP/1.1: where it comes from, its buffers, and how a head is read from it.
 
 use super::budget::Charge;
+use super::buffer::Buffer;
 use super::client_timeout::{ClientTimeout, Waited};
-use super::http1::{Buffer, Framing, HeadEnd, MAX_HEAD, Refusal, head_end, is_preface};
 use super::routing::LiveCluster;
 use super::shared::Shared;
+use http1::{Framing, HeadEnd, MAX_HEAD, Refusal, head_end, is_preface};
 use listen::{Conn, Guarded, Reason};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

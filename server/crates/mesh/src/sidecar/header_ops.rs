@@ -1,7 +1,7 @@
 //! What a route does to headers (`Headers.HeaderOperations`): only routes that ask for it pay for it.
 
 use super::header_list::HeaderList;
-use super::http1::{Known, known};
+use super::known::{Known, known};
 use crate::table::HeaderOps;
 
 /// The changes of a destination, then those of its route: Envoy's order, the more specific ones first.

@@ -2,18 +2,20 @@
 
 use super::attempts::{Attempt, Exchange, Outcome, RetryRule, Times};
 use super::body::{Body, Copying, Upload, UploadEnd, upload};
+use super::buffer::Buffer;
 use super::client_timeout::ClientTimeout;
 use super::connection::{After, Asked, Downstream};
 use super::decision::Plan;
 use super::flag::Flag;
 use super::headers::Answered;
-use super::http1::{Buffer, Framing, HeadEnd, Known, MAX_HEAD, Response, head_end, known, parse_response};
 use super::http1_heads::{ResponseStyle, number_try, write_response};
+use super::known::{Known, known};
 use super::reset::Reset;
 use super::shared::Shared;
 use super::stall::{Late, Stall};
 use super::telemetry::Telemetry;
 use super::upstream::{Connection, InFlight, NoConnection, Terms};
+use http1::{Framing, HeadEnd, MAX_HEAD, Response, head_end, parse_response};
 use listen::Reason;
 use std::future::poll_fn;
 use std::net::SocketAddr;

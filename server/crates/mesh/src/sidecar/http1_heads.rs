@@ -3,8 +3,23 @@
 use super::decision::Plan;
 use super::header_list::{HeaderList, Lines};
 use super::headers::{Answered, RequestRules, ResponseRules, says_its_length, sent_authority};
-use super::http1::{Framing, Known, Request, Response, known, tokens};
+use super::known::{Known, known};
 use super::shared::Shared;
+use http1::{Framing, Header, Request, Response, tokens};
+use std::borrow::Cow;
+
+impl crate::table::Headers for Request<'_> {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        crate::table::joined(name, self.values(name))
+    }
+
+    fn any(&self, name: &str, fits: &dyn Fn(&str) -> bool) -> Option<bool> {
+        if name == "cookie" {
+            return self.value(name).map(|v| fits(&v));
+        }
+        crate::table::any_of(self.values(name), fits)
+    }
+}
 
 /// Writes the head that goes upstream.
 pub(crate) fn write_request(
@@ -92,7 +107,7 @@ pub(crate) fn write_response(
     });
 }
 
-fn named_by_connection(headers: &[httparse::Header<'_>], name: &str) -> bool {
+fn named_by_connection(headers: &[Header<'_>], name: &str) -> bool {
     let lists = headers.iter().filter(|h| known(h.name) == Known::Connection);
     let mut names = lists.flat_map(|h| tokens(h.value));
     names.any(|t| t.eq_ignore_ascii_case(name.as_bytes()))

@@ -2,9 +2,10 @@
 
 use super::decision::Plan;
 use super::headers::{Answered, RequestRules, ResponseRules, says_its_length, sent_authority};
-use super::http1::{Known, known, tokens};
+use super::known::{Known, known};
 use super::shared::Shared;
 use http::{HeaderMap, HeaderValue, Uri, header, request};
+use http1::tokens;
 
 /// The head as it goes to the upstream, which speaks HTTP/2 or HTTP/1.1. `None` where the target is none.
 pub(crate) fn rewritten(

@@ -2,7 +2,6 @@
 
 use super::balance::choose;
 use super::budget::Charge;
-use super::http1::{Framing, HeadEnd, dechunked, head_end, parse_request};
 use super::pool::Place;
 use super::routing::LiveCluster;
 use super::shared::Shared;
@@ -12,6 +11,7 @@ use super::upstream::{CONNECT_TIMEOUT, InFlight, Terms};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri, header, request};
 use http_body_util::BodyExt;
+use http1::{Framing, HeadEnd, dechunked, head_end, parse_request};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -1,10 +1,10 @@
 //! Connections of HTTP/2 to one endpoint, each shared by many streams.
 
-use super::http1::MAX_HEAD;
 use super::pool::{Counted, Place, Pool};
 use super::tasks::Tasks;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
+use http1::MAX_HEAD;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::future::poll_fn;

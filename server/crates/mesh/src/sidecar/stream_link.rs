@@ -1,14 +1,14 @@
 //! One exchange by hyper: a stream of a shared connection of HTTP/2, or a connection of HTTP/1.1 that is kept afterwards.
 
-use super::http1::MAX_HEAD;
 use super::multiplex::{AnyBody, Lease};
 use super::pool::Place;
 use super::reset::Reset;
 use super::tasks::Tasks;
 use super::upstream::{Connection, InFlight, NoConnection, Terms, Upstream};
 use http::{Request, Response, header};
+use http1::{MAX_HEAD, has_token};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1 as client;
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ enum Carrier {
 
 /// A connection of HTTP/1.1 that carries an exchange.
 struct Http1 {
-    sender: http1::SendRequest<AnyBody>,
+    sender: client::SendRequest<AnyBody>,
     /// It can carry another one.
     again: Arc<AtomicBool>,
     tasks: Tasks,
@@ -110,7 +110,7 @@ fn no_answer(stale: bool, error: &hyper::Error) -> NoAnswer {
 }
 
 fn keeps_alive(response: &Response<Incoming>) -> bool {
-    let closes = |value: &http::HeaderValue| super::http1::has_token(value.as_bytes(), "close");
+    let closes = |value: &http::HeaderValue| has_token(value.as_bytes(), "close");
     response.version() == http::Version::HTTP_11 && !response.headers().get_all(header::CONNECTION).iter().any(closes)
 }
 
@@ -118,7 +118,7 @@ impl Http1 {
     /// Lets hyper speak on a connection; it comes back to its endpoint if it can carry another exchange.
     async fn start(upstream: Arc<Upstream>, connection: Connection, tasks: &Tasks) -> Result<Http1, Reset> {
         let Connection { stream, counted, .. } = connection;
-        let mut builder = http1::Builder::new();
+        let mut builder = client::Builder::new();
         builder.max_buf_size(MAX_HEAD + 8 * 1024);
         let (sender, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| Reset::of(&error))?;
         let again = Arc::new(AtomicBool::new(false));

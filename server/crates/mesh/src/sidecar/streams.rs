@@ -4,7 +4,6 @@
 use super::connection::{Downstream, IDLE_TIMEOUT, ORDINARY, Side};
 use super::decision::Decision;
 use super::flag::Flag;
-use super::http1::MAX_HEAD;
 use super::log_line::{Ends, Line};
 use super::multiplex::AnyBody;
 use super::outbound::{decide, inward};
@@ -19,6 +18,7 @@ use super::tunnel;
 use crate::table::Headers;
 use bytes::Bytes;
 use http::{Request, Response, header};
+use http1::MAX_HEAD;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;

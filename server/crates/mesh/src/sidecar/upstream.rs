@@ -1,7 +1,7 @@
 //! Endpoints and the connections kept to them.
 
+use super::buffer::Buffer;
 use super::config::Reach;
-use super::http1::Buffer;
 use super::multiplex::{Attempt, Lease, Multiplexed};
 use super::pool::{Counted, Place, Pool};
 use super::tasks::Tasks;

@@ -1,29 +1,40 @@
-//! HTTP/1.1 as bytes: heads, bodies, buffers. Strict where it is lenient elsewhere, so that nothing can be smuggled past it (RFC 9112).
+//! HTTP/1.1 as bytes: heads, and where bodies end (RFC 9112). A head is a view of the buffer that it was read into.
 //!
-//! **Invariant:** no I/O but [`Buffer::fill`], no allocation but what the caller's buffers grow.
+//! **Invariant:** no I/O; no allocation but by [`dechunked`].
 
 mod body;
-mod buffer;
+mod field;
+#[doc(hidden)]
+pub mod fuzz_invariants;
 mod request;
 mod response;
 
-pub(crate) use body::{Framing, dechunked};
-pub(crate) use buffer::Buffer;
-pub(crate) use request::{Known, Refusal, Request, known, parse_request};
-pub(crate) use response::{Response, parse_response};
+pub use body::{BadChunk, Chunks, Framing, dechunked};
+pub use httparse::Header;
+pub use request::{Refusal, Request, parse_request};
+pub use response::{BadHead, Response, parse_response, read_response};
 
 /// Most bytes of a head, as Envoy's default (60 KiB).
-pub(crate) const MAX_HEAD: usize = 60 * 1024;
+pub const MAX_HEAD: usize = 60 * 1024;
 /// Most headers of a head, as Envoy's default.
-pub(crate) const MAX_HEADERS: usize = 100;
+pub const MAX_HEADERS: usize = 100;
 
 /// Most names in all `Connection` headers of a head. Each header is looked up among them when a head is sent on, so without a bound the
 /// work would grow with the square of the head.
 const MAX_NAMED: usize = 32;
 
+/// How a reader takes what the RFC does not allow but some servers send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// Refuses what the next reader could read otherwise, so that nothing is smuggled past a proxy.
+    Strict,
+    /// Takes what has one sensible reading: a client that passes nothing on.
+    Lenient,
+}
+
 /// Where a head ends.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum HeadEnd {
+pub enum HeadEnd {
     /// Its last byte is before this index.
     At(usize),
     /// Not yet there.
@@ -33,7 +44,7 @@ pub(crate) enum HeadEnd {
 }
 
 /// Looks for the empty line. `from` is where to begin: what is before it was looked at already.
-pub(crate) fn head_end(bytes: &[u8], from: usize) -> HeadEnd {
+pub fn head_end(bytes: &[u8], from: usize) -> HeadEnd {
     // The two bytes before may be the beginning of the end.
     let from = from.saturating_sub(3);
     for at in memchr::memchr_iter(b'\n', &bytes[from..]).map(|i| i + from) {
@@ -48,16 +59,17 @@ pub(crate) fn head_end(bytes: &[u8], from: usize) -> HeadEnd {
 }
 
 /// Whether a head is the beginning of HTTP/2's preface.
-pub(crate) fn is_preface(head: &[u8]) -> bool {
+pub fn is_preface(head: &[u8]) -> bool {
     head == b"PRI * HTTP/2.0\r\n\r\n"
 }
 
 /// Whether a list of tokens (`Connection`, …) has one, regardless of case.
-pub(crate) fn has_token(list: &[u8], token: &str) -> bool {
+pub fn has_token(list: &[u8], token: &str) -> bool {
     tokens(list).any(|t| t.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-pub(crate) fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The tokens of a list.
+pub fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|c| *c == b',').map(<[u8]>::trim_ascii).filter(|t| !t.is_empty())
 }
 
@@ -104,7 +116,10 @@ mod tests {
                 let _ = head_end(input, 0);
                 let _ = parse_request(input, |_| ());
                 let _ = parse_response(input, false, |_| ());
-                let _ = Framing::Chunked(body::Chunks::new()).take(input);
+                let _ = read_response(input, false, |_, _| ());
+                for strictness in [Strictness::Strict, Strictness::Lenient] {
+                    let _ = Framing::chunked(strictness).take(input);
+                }
             }
         }
 

@@ -2,10 +2,10 @@
 //!
 //! The common answer arrives whole, and then nothing is copied or allocated but the version's name.
 use super::failure::Failure;
+use http1::{BadChunk, BadHead, Framing, Response, read_response};
 
 /// Longest head of an answer.
 const MAX_HEAD: usize = 32 * 1024;
-const MAX_HEADERS: usize = 64;
 /// Longest name of a version: a Kubernetes label's value.
 const MAX_VERSION: usize = 63;
 
@@ -15,30 +15,6 @@ pub(crate) struct Answer {
     pub status: u16,
     /// Whether another request may be sent on the connection.
     pub keep_alive: bool,
-}
-
-#[derive(Debug)]
-enum Body {
-    /// So many bytes to come.
-    Length(u64),
-    Chunked(Chunk),
-    /// Until the connection ends.
-    ToEnd,
-}
-
-#[derive(Debug)]
-enum Chunk {
-    /// Reading the size's line; the value so far, and whether a digit has been seen or an extension began.
-    Size {
-        value: u64,
-        digits: u8,
-        extension: bool,
-    },
-    Data(u64),
-    /// The line end after a chunk's data: bytes still to come.
-    DataEnd(u8),
-    /// Trailers: length of the line so far, without its end.
-    Trailer(usize),
 }
 
 /// Reads one answer at a time; reused for the next.
@@ -55,7 +31,7 @@ pub(crate) struct Reader {
 struct Head {
     status: u16,
     keep_alive: bool,
-    body: Body,
+    framing: Framing,
     capture: bool,
 }
 
@@ -66,6 +42,18 @@ pub(crate) struct Asked {
     pub head: bool,
     /// The body names the version where no header does.
     pub body_is_version: bool,
+}
+
+impl From<BadHead> for Failure {
+    fn from(_: BadHead) -> Failure {
+        Failure::Protocol
+    }
+}
+
+impl From<BadChunk> for Failure {
+    fn from(_: BadChunk) -> Failure {
+        Failure::Protocol
+    }
 }
 
 impl Reader {
@@ -81,13 +69,13 @@ impl Reader {
                 }
             }
             let Some(head) = &mut self.head else { continue };
-            let (used, done) = head.body.take(data, |bytes| {
+            let used = head.framing.take_data(data, |bytes| {
                 if head.capture && self.version.len() <= MAX_VERSION {
                     let room = MAX_VERSION + 1 - self.version.len();
                     self.version.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
             })?;
-            if !done {
+            if !head.framing.is_done() {
                 return Ok(None);
             }
             let answer = Answer { status: head.status, keep_alive: head.keep_alive && used == data.len() };
@@ -98,7 +86,7 @@ impl Reader {
 
     /// The connection has ended: an answer only where its end was to be the end of the body.
     pub fn end(&mut self) -> Option<Answer> {
-        let head = self.head.take_if(|h| matches!(h.body, Body::ToEnd))?;
+        let head = self.head.take_if(|h| h.framing == Framing::UntilClose)?;
         Some(Answer { status: head.status, keep_alive: false })
     }
 
@@ -118,166 +106,50 @@ impl Reader {
 
     /// Bytes of `data` that the head took, or nothing while it is incomplete.
     fn read_head(&mut self, data: &[u8], asked: Asked) -> Result<Option<usize>, Failure> {
-        let before = self.partial.len();
+        let Reader { partial, head, version } = self;
+        let before = partial.len();
         let whole: &[u8] = if before == 0 {
             data
         } else {
-            self.partial.extend_from_slice(data);
-            &self.partial
+            partial.extend_from_slice(data);
+            partial
         };
-        let mut headers = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
-        let mut response = httparse::Response::new(&mut []);
-        let parsed =
-            httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, whole, &mut headers);
-        match parsed.map_err(|_| Failure::Protocol)? {
-            httparse::Status::Partial => {
-                if whole.len() > MAX_HEAD {
-                    return Err(Failure::Protocol);
-                }
-                if before == 0 {
-                    self.partial.extend_from_slice(data);
-                }
-                Ok(None)
+        let read = read_response(whole, asked.head, |response, length| {
+            if response.status == 101 {
+                return Err(Failure::Protocol); // Nobody asked for an upgrade.
             }
-            httparse::Status::Complete(length) => {
-                let status = response.code.unwrap_or(0);
-                if status == 101 {
-                    return Err(Failure::Protocol); // Nobody asked for an upgrade.
-                }
-                if status >= 200 {
-                    self.head = Some(Head::new(&response, status, asked, &mut self.version)?);
-                }
-                self.partial.clear();
-                Ok(Some(length.saturating_sub(before)))
+            if response.status >= 200 {
+                *head = Some(Head::new(response, asked, version));
             }
+            Ok(length.saturating_sub(before))
+        })?;
+        if let Some(used) = read {
+            partial.clear();
+            return used.map(Some);
         }
+        if whole.len() > MAX_HEAD {
+            return Err(Failure::Protocol);
+        }
+        if before == 0 {
+            partial.extend_from_slice(data);
+        }
+        Ok(None)
     }
 }
 
 impl Head {
-    fn new(
-        response: &httparse::Response<'_, '_>,
-        status: u16,
-        asked: Asked,
-        version: &mut Vec<u8>,
-    ) -> Result<Head, Failure> {
-        let mut keep_alive = response.version == Some(1);
-        let mut length = None;
-        let mut chunked = false;
+    fn new(response: &Response<'_>, asked: Asked, version: &mut Vec<u8>) -> Head {
+        let Response { status, ref framing, .. } = *response;
         version.clear();
-        for header in response.headers.iter() {
-            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-            if is("content-length") {
-                let text = std::str::from_utf8(header.value).map_err(|_| Failure::Protocol)?;
-                let value: u64 = text.trim().parse().map_err(|_| Failure::Protocol)?;
-                if length.is_some_and(|l| l != value) {
-                    return Err(Failure::Protocol);
-                }
-                length = Some(value);
-            } else if is("transfer-encoding") {
-                if !header.value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-                    return Err(Failure::Protocol);
-                }
-                chunked = true;
-            } else if is("connection") {
-                for word in header.value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-                    if word.eq_ignore_ascii_case(b"close") {
-                        keep_alive = false;
-                    } else if word.eq_ignore_ascii_case(b"keep-alive") && response.version == Some(0) {
-                        keep_alive = true;
-                    }
-                }
-            } else if is("x-app-version") && header.value.len() <= MAX_VERSION {
+        for header in response.headers {
+            if header.name.eq_ignore_ascii_case("x-app-version") && header.value.len() <= MAX_VERSION {
                 version.extend_from_slice(header.value);
             }
         }
-        // RFC 9112, section 6.3.
-        let body = if asked.head || status == 204 || status == 304 {
-            Body::Length(0)
-        } else if chunked {
-            Body::Chunked(Chunk::START)
-        } else if let Some(length) = length {
-            Body::Length(length)
-        } else {
-            keep_alive = false;
-            Body::ToEnd
-        };
+        let keep_alive = response.keep_alive && *framing != Framing::UntilClose;
         // The body of a failure is its reason, whoever wrote it.
         let capture = asked.body_is_version && version.is_empty() && (200..300).contains(&status);
-        Ok(Head { status, keep_alive, body, capture })
-    }
-}
-
-impl Chunk {
-    const START: Chunk = Chunk::Size { value: 0, digits: 0, extension: false };
-}
-
-impl Body {
-    /// Takes bytes of the body: how many, and whether it is complete.
-    fn take(&mut self, data: &[u8], mut content: impl FnMut(&[u8])) -> Result<(usize, bool), Failure> {
-        let mut used = 0;
-        loop {
-            let rest = &data[used..];
-            let at_most = |n: u64| usize::try_from(n).map_or(rest.len(), |n| n.min(rest.len()));
-            match self {
-                Body::ToEnd => {
-                    content(rest);
-                    return Ok((data.len(), false));
-                }
-                Body::Length(left) => {
-                    let n = at_most(*left);
-                    content(&rest[..n]);
-                    *left -= n as u64;
-                    return Ok((used + n, *left == 0));
-                }
-                Body::Chunked(Chunk::Data(left)) if *left > 0 => {
-                    if rest.is_empty() {
-                        return Ok((used, false));
-                    }
-                    let n = at_most(*left);
-                    content(&rest[..n]);
-                    *left -= n as u64;
-                    used += n;
-                }
-                Body::Chunked(chunk) => {
-                    let Some(&byte) = rest.first() else { return Ok((used, false)) };
-                    used += 1;
-                    if chunk.step(byte)? {
-                        return Ok((used, true));
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Chunk {
-    /// One byte of the framing; true when the last trailer's end has come.
-    fn step(&mut self, byte: u8) -> Result<bool, Failure> {
-        *self = match (&*self, byte) {
-            (Chunk::Size { digits: 0, .. }, b'\r' | b'\n' | b';') => return Err(Failure::Protocol),
-            (Chunk::Size { value, digits, extension }, b'\r') => {
-                Chunk::Size { value: *value, digits: *digits, extension: *extension }
-            }
-            (Chunk::Size { value: 0, .. }, b'\n') => Chunk::Trailer(0),
-            (Chunk::Size { value, .. }, b'\n') => Chunk::Data(*value),
-            (Chunk::Size { value, digits, extension: true }, _)
-            | (Chunk::Size { value, digits, .. }, b';' | b' ' | b'\t') => {
-                Chunk::Size { value: *value, digits: *digits, extension: true }
-            }
-            (Chunk::Size { value, digits, .. }, _) => {
-                let digit = char::from(byte).to_digit(16).filter(|_| *digits < 15).ok_or(Failure::Protocol)?;
-                Chunk::Size { value: value * 16 + u64::from(digit), digits: digits + 1, extension: false }
-            }
-            (Chunk::Data(_), b'\r') => Chunk::DataEnd(1),
-            (Chunk::DataEnd(1), b'\n') => Chunk::START,
-            (Chunk::Trailer(0), b'\n') => return Ok(true),
-            (Chunk::Trailer(_), b'\n') => Chunk::Trailer(0),
-            (Chunk::Trailer(n), b'\r') => Chunk::Trailer(*n),
-            (Chunk::Trailer(n), _) if *n < MAX_HEAD => Chunk::Trailer(n + 1),
-            _ => return Err(Failure::Protocol),
-        };
-        Ok(false)
+        Head { status, keep_alive, framing: framing.clone(), capture }
     }
 }
 

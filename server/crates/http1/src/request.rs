@@ -1,148 +1,51 @@
 //! A request's head, checked before anything is done with it (RFC 9112; what is smuggled by two readings of one head is refused).
 
-use super::body::{Chunks, Framing};
-use super::{MAX_HEADERS, MAX_NAMED, content_length, has_token};
+use super::body::Framing;
+use super::field::Field;
+use super::{MAX_HEADERS, MAX_NAMED, Strictness, content_length, has_token};
 use httparse::Header;
-use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 /// A request's head, borrowed from the buffer it was read into.
-pub(crate) struct Request<'b> {
-    pub(crate) method: &'b str,
-    pub(crate) target: &'b str,
+pub struct Request<'b> {
+    /// As it came: methods have no other case.
+    pub method: &'b str,
+    /// What stands behind the method: a path, a URL, `*`, or an authority.
+    pub target: &'b str,
     /// Minor version: 0 or 1.
-    pub(crate) version: u8,
-    pub(crate) headers: &'b [Header<'b>],
-    pub(crate) host: Option<&'b str>,
-    pub(crate) framing: Framing,
+    pub version: u8,
+    /// As they came.
+    pub headers: &'b [Header<'b>],
+    /// The one `Host`.
+    pub host: Option<&'b str>,
+    /// Where the body ends.
+    pub framing: Framing,
     /// Whether the client will keep the connection.
-    pub(crate) keep_alive: bool,
+    pub keep_alive: bool,
     /// It asks for another protocol (`Connection: upgrade`).
-    pub(crate) upgrade: bool,
+    pub upgrade: bool,
     /// It waits for `100 Continue`.
-    pub(crate) expects_continue: bool,
+    pub expects_continue: bool,
     /// `Connection` names further headers that are for this hop alone.
-    pub(crate) connection_names_more: bool,
+    pub connection_names_more: bool,
 }
 
 /// Why a request is refused; the connection is closed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
-    pub(crate) why: &'static str,
+pub struct Refusal {
+    /// Status code of the answer.
+    pub status: u16,
+    /// In words.
+    pub why: &'static str,
 }
 
 const fn bad(why: &'static str) -> Refusal {
     Refusal { status: 400, why }
 }
 
-/// Headers that mean something to a proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
-    Connection,
-    ContentLength,
-    Expect,
-    Host,
-    /// For this hop alone.
-    Hop,
-    TransferEncoding,
-    Upgrade,
-    RequestId,
-    TraceId,
-    SpanId,
-    Sampled,
-    B3,
-    ForwardedProto,
-    /// Told by whoever forwards, believed of nobody: Envoy's own words to itself (`x-envoy-max-retries`, …).
-    Internal,
-    /// Of an earlier proxy on the way; this one writes its own.
-    Attempt,
-    OriginalPath,
-    Date,
-    Te,
-    PeerMetadata,
-    Server,
-    ServiceTime,
-    /// Our own word between sidecars: nothing was sent to the app.
-    NotSent,
-    Other,
-}
-
-/// Recognises a header's name, regardless of case.
-pub(crate) fn known(name: &str) -> Known {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
-    match name.len() {
-        2 if is("te") => Known::Te,
-        2 if is("b3") => Known::B3,
-        4 if is("host") => Known::Host,
-        4 if is("date") => Known::Date,
-        6 if is("expect") => Known::Expect,
-        6 if is("server") => Known::Server,
-        7 if is("upgrade") => Known::Upgrade,
-        10 if is("connection") => Known::Connection,
-        10 if is("keep-alive") => Known::Hop,
-        11 if is("x-b3-spanid") => Known::SpanId,
-        12 if is("x-b3-sampled") => Known::Sampled,
-        12 if is("x-request-id") => Known::RequestId,
-        12 if is("x-b3-traceid") => Known::TraceId,
-        14 if is("content-length") => Known::ContentLength,
-        15 if is("x-mesh-not-sent") => Known::NotSent,
-        16 if is("proxy-connection") => Known::Hop,
-        17 if is("transfer-encoding") => Known::TransferEncoding,
-        17 if is("x-forwarded-proto") => Known::ForwardedProto,
-        18 if is("proxy-authenticate") => Known::Hop,
-        19 if is("proxy-authorization") => Known::Hop,
-        21 if is("x-envoy-peer-metadata") => Known::PeerMetadata,
-        29 if is("x-envoy-upstream-service-time") => Known::ServiceTime,
-        _ if name.len() > 8 && name.as_bytes()[..8].eq_ignore_ascii_case(b"x-envoy-") => internal(&name[8..]),
-        _ => Known::Other,
-    }
-}
-
-/// `x-envoy-…` headers that Envoy takes away from requests that do not come from itself, and those it writes anew.
-fn internal(rest: &str) -> Known {
-    const INTERNAL: [&str; 14] = [
-        "internal",
-        "max-retries",
-        "retry-on",
-        "retry-grpc-on",
-        "retriable-status-codes",
-        "retriable-header-names",
-        "upstream-alt-stat-name",
-        "upstream-rq-timeout-ms",
-        "upstream-rq-per-try-timeout-ms",
-        "upstream-rq-timeout-alt-response",
-        "expected-rq-timeout-ms",
-        "force-trace",
-        "ip-tags",
-        "hedge-on-per-try-timeout",
-    ];
-    if rest.eq_ignore_ascii_case("attempt-count") {
-        Known::Attempt
-    } else if rest.eq_ignore_ascii_case("original-path") {
-        Known::OriginalPath
-    } else if INTERNAL.iter().any(|name| rest.eq_ignore_ascii_case(name)) {
-        Known::Internal
-    } else {
-        Known::Other
-    }
-}
-
-impl crate::table::Headers for Request<'_> {
-    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
-        crate::table::joined(name, self.values(name))
-    }
-
-    fn any(&self, name: &str, fits: &dyn Fn(&str) -> bool) -> Option<bool> {
-        if name == "cookie" {
-            return self.value(name).map(|v| fits(&v));
-        }
-        crate::table::any_of(self.values(name), fits)
-    }
-}
-
 impl<'b> Request<'b> {
-    fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b str> + 's {
+    /// Values of all headers of this name that are text.
+    pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b str> + 's {
         self.headers
             .iter()
             .filter(move |h| h.name.eq_ignore_ascii_case(name))
@@ -150,8 +53,11 @@ impl<'b> Request<'b> {
     }
 }
 
-/// Parses a whole head and hands it to `then`; the head must be complete (see [`super::head_end`]).
-pub(crate) fn parse_request<T>(head: &[u8], then: impl FnOnce(&Request<'_>) -> T) -> Result<T, Refusal> {
+/// Parses a whole head strictly and hands it to `then`; the head must be complete (see [`super::head_end`]).
+///
+/// # Errors
+/// It is no request, or one that could be read in two ways.
+pub fn parse_request<T>(head: &[u8], then: impl FnOnce(&Request<'_>) -> T) -> Result<T, Refusal> {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(head, &mut headers) {
@@ -192,7 +98,7 @@ fn check<'b>(method: &'b str, target: &'b str, version: u8, headers: &'b [Header
     if has_body && (read.has_upgrade || method == "CONNECT") {
         return Err(bad("a body with Upgrade or CONNECT"));
     }
-    let framing = if chunked { Framing::Chunked(Chunks::new()) } else { Framing::length(length.unwrap_or(0)) };
+    let framing = if chunked { Framing::chunked(Strictness::Strict) } else { Framing::length(length.unwrap_or(0)) };
     let keep_alive = if version == 1 { !read.close } else { read.keep && !read.close };
     let expects_continue = read.expects_continue && version == 1 && has_body;
     let connection_names_more = read.connection_names_more;
@@ -230,20 +136,20 @@ struct Read<'b> {
 impl<'b> Read<'b> {
     #[inline]
     fn note(&mut self, header: &Header<'b>) -> Result<(), Refusal> {
-        match known(header.name) {
-            Known::Host => {
+        match Field::of(header.name) {
+            Field::Host => {
                 let value = std::str::from_utf8(header.value).map_err(|_| bad("malformed Host"))?;
                 if self.host.replace(value).is_some() {
                     return Err(bad("more than one Host"));
                 }
             }
-            Known::ContentLength => {
+            Field::ContentLength => {
                 let value = content_length(header.value).ok_or(bad("malformed Content-Length"))?;
                 if self.length.replace(value).is_some() {
                     return Err(bad("more than one Content-Length"));
                 }
             }
-            Known::TransferEncoding => {
+            Field::TransferEncoding => {
                 if self.chunked {
                     return Err(bad("more than one Transfer-Encoding"));
                 }
@@ -252,7 +158,7 @@ impl<'b> Read<'b> {
                 }
                 self.chunked = true;
             }
-            Known::Connection => {
+            Field::Connection => {
                 for token in super::tokens(header.value) {
                     self.named += 1;
                     match token {
@@ -263,21 +169,19 @@ impl<'b> Read<'b> {
                     }
                 }
             }
-            Known::Upgrade => {
+            Field::Upgrade => {
                 self.has_upgrade = true;
                 self.h2c |= has_token(header.value, "h2c");
             }
-            Known::Expect => {
+            Field::Expect => {
                 if !header.value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Refusal { status: 417, why: "Expect other than 100-continue" });
                 }
                 self.expects_continue = true;
             }
             // Old clients of proxies mean Connection by it.
-            Known::Hop if header.name.eq_ignore_ascii_case("proxy-connection") => {
-                self.keep |= has_token(header.value, "keep-alive")
-            }
-            _ => {}
+            Field::ProxyConnection => self.keep |= has_token(header.value, "keep-alive"),
+            Field::Other => {}
         }
         Ok(())
     }
