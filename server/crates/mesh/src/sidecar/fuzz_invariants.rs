@@ -1,13 +1,13 @@
 //! The sidecar's part of what must hold of any bytes; no sockets.
 
 use super::SidecarConfig;
-use super::decision::{Decision, Direction};
-use super::headers::Answered;
-use super::http1_heads::{ResponseStyle, write_request, write_response};
-use super::known::{Known, known};
-use super::outbound::decide;
+use super::headers::known::{Known, known};
+use super::pipeline::header_rules::Answered;
+use super::pipeline::http1_heads::{ResponseStyle, write_request, write_response};
+use super::route::decision::{Decision, Direction};
+use super::route::outbound::decide;
+use super::route::target::split_target;
 use super::shared::Shared;
-use super::target::split_target;
 use crate::table::{
     Action, Cluster, Destination, Host, Match, Pattern, Protocol, Rewrite, Route, RouteTable, ServicePort, StringMatch,
     TableUpdate,
