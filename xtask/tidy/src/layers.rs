@@ -45,6 +45,7 @@ const LAYERS: &[Layer] = &[
             "server/src/demo/prometheus.rs",
             "server/crates/load",
             "server/crates/mesh",
+            "server/crates/cluster/src/quantity.rs",
         ],
         not: &["axum", "http", "hyper", "leptos"],
     },
@@ -73,7 +74,12 @@ const LAYERS: &[Layer] = &[
     },
     Layer { folder: "server/src/startup", may_use: &[EVERYTHING], not: &[] },
     Layer { folder: "server/src", may_use: &["server/src/roles", "server/src/startup"], not: &["axum", "leptos"] },
-    Layer { folder: "server/crates/cluster", may_use: &["server/crates/listen"], not: &["kube", "leptos"] },
+    Layer {
+        folder: "server/crates/cluster",
+        may_use: &["server/crates/listen", "server/crates/cluster/src/quantity.rs"],
+        not: &["kube", "leptos"],
+    },
+    Layer { folder: "server/crates/cluster/src/quantity.rs", may_use: &[], not: &["axum", "kube", "leptos"] },
     Layer {
         folder: "server/crates/mesh",
         may_use: &[
