@@ -13,6 +13,7 @@ mod kubelet;
 mod node;
 mod patch;
 mod pki;
+mod quantity;
 mod registry;
 mod select;
 mod statedir;
@@ -40,6 +41,7 @@ pub use node::{
     Reach, Routed, begin_child, confine, endpoint_address_admission, service_ip_admission,
 };
 pub use pki::{Pki, PkiError};
+pub use quantity::{BadQuantity, Quantity};
 pub use statedir::{StateDir, StateDirError};
 
 /// A Kubernetes object as the API carries it.

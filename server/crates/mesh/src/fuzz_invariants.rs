@@ -29,12 +29,6 @@ fn cpu() -> Duration {
     Duration::from_nanos(told.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0))
 }
 
-/// Bytes as a chunked body that arrives in pieces, the first two bytes saying how long these are: wherever it is cut it ends at the same
-/// place, or is refused.
-pub fn bodies(bytes: &[u8]) {
-    sidecar::bodies(bytes);
-}
-
 /// Bytes as objects of the cluster and as what a control plane sends. Nothing of it panics, and the table they make survives the wire.
 pub fn config(bytes: &[u8]) {
     if let Ok(update) = serde_json::from_slice::<TableUpdate>(bytes) {
@@ -302,13 +296,6 @@ mod tests {
         #[test]
         fn no_head_makes_much_work_or_a_much_larger_one(head in large_head()) {
             large_heads(&head);
-        }
-
-        #[test]
-        fn any_body_ends_at_the_same_place_however_it_is_cut(cuts in any::<[u8; 2]>(), parts in prop::collection::vec(prop_oneof![
-            Just("3\r\nabc\r\n"), Just("A;x=y\r\n0123456789\r\n"), Just("0\r\n\r\n"), Just("0\r\nt: v\r\n\r\n"), Just("\r\n"), Just("\n"), Just("-1\r\n"), Just("f"), Just("GET /"),
-        ], 0..8)) {
-            bodies(&[&cuts[..], parts.concat().as_bytes()].concat());
         }
 
         #[test]

@@ -1,5 +1,5 @@
 //! How true a split is, through a real sidecar over sockets. The full 100,000 requests a weight run in release builds; the routing code
-//! itself runs them in every build (`sidecar/outbound.rs`).
+//! itself runs them in every build (`sidecar/route/outbound.rs`).
 
 mod common;
 

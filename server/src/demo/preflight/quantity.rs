@@ -1,36 +1,9 @@
-//! Kubernetes' quantities, read and written. Pure.
-//!
-//! Source: Kubernetes API reference, "Quantity".
+//! Quantities of resources as the preflight counts and shows them. Pure.
+use cluster::Quantity;
 
 /// A quantity in base units: cores, bytes, pieces. Nothing where it is none.
 pub fn quantity(text: &str) -> Option<f64> {
-    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let (number, suffix) = match text.strip_prefix(number) {
-        // An exponent: `1e3`.
-        Some("") => (text, ""),
-        Some(rest) => (number, rest),
-        None => (text, ""),
-    };
-    let factor = match suffix {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1024.0 * 1024.0,
-        "Gi" => 1024.0 * 1024.0 * 1024.0,
-        "Ti" => 1024.0_f64.powi(4),
-        "Pi" => 1024.0_f64.powi(5),
-        "Ei" => 1024.0_f64.powi(6),
-        _ => return None,
-    };
-    number.parse::<f64>().ok().filter(|n| n.is_finite()).map(|n| n * factor)
+    text.parse::<Quantity>().ok().map(Quantity::as_f64)
 }
 
 /// `1.5`, `250m`: cores as people write them.
@@ -76,6 +49,7 @@ mod tests {
             ("x", None),
             ("", None),
             ("1Qi", None),
+            ("1e3Ki", None),
         ] {
             assert_eq!(quantity(text), value, "{text}");
         }

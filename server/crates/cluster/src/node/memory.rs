@@ -1,8 +1,8 @@
 //! A container's memory limit: read from its spec, and compared with what its process has.
+use crate::quantity::Quantity;
 use serde_json::Value;
 
 /// `resources.limits.memory` in bytes; none where it is not given or malformed (validation has refused that).
-/// Source: Kubernetes, "Quantity".
 pub fn limit(container: &Value) -> Option<u64> {
     match &container["resources"]["limits"]["memory"] {
         Value::String(text) => bytes(text),
@@ -11,23 +11,8 @@ pub fn limit(container: &Value) -> Option<u64> {
 }
 
 fn bytes(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    // `1e3` ends in a digit, so its letter is not taken for a unit.
-    let factor = match &text[digits.len()..] {
-        "" => 1.0,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "Ki" => f64::from(1 << 10),
-        "Mi" => f64::from(1 << 20),
-        "Gi" => f64::from(1 << 30),
-        "Ti" => f64::from(1 << 30) * 1024.0,
-        _ => return None,
-    };
-    let bytes = digits.parse::<f64>().ok()? * factor;
-    (bytes.is_finite() && bytes > 0.0).then_some(bytes as u64)
+    let bytes = text.parse::<Quantity>().ok()?.value();
+    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
 }
 
 /// Bytes that a process alone has in memory: the program's own pages are shared with the panel and not counted.
@@ -51,6 +36,8 @@ mod tests {
             ("100M", Some(100_000_000)),
             ("1e3", Some(1000)),
             ("2048", Some(2048)),
+            ("1P", Some(1_000_000_000_000_000)),
+            ("1n", Some(1)),
             ("", None),
             ("Mi", None),
             ("12 Mi", None),

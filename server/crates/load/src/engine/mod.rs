@@ -1,10 +1,10 @@
 //! The engine's handle: an OS thread of its own keeps the schedule and all sockets; this sends it commands and reads its snapshots.
+mod answer;
 mod arrival;
 mod config;
 mod connection_upkeep;
 mod counters;
 mod failure;
-mod http1;
 mod poller;
 mod pool;
 mod receive;

@@ -1,7 +1,7 @@
 //! Connections by token. A token dies with its connection, so an event that comes late finds nothing.
+use super::answer::{Asked, Reader};
 use super::arrival;
 use super::counters::Timing;
-use super::http1::{Asked, Reader};
 use super::poller::Poller;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
 use std::io;

@@ -1,7 +1,7 @@
 //! From the schedule to the wire: what is due gets a connection, or waits for one.
+use super::answer::Asked;
 use super::counters::Timing;
 use super::failure::Failure;
-use super::http1;
 use super::pool::State;
 use super::run::{Pace, Runner};
 use std::io::{self, Write};
@@ -118,7 +118,7 @@ impl Runner {
         };
         conn.rest.clear();
         conn.rest.extend_from_slice(&self.plan.request[written..]);
-        conn.asked = http1::Asked { head: self.plan.head, body_is_version: self.plan.body_is_version };
+        conn.asked = Asked { head: self.plan.head, body_is_version: self.plan.body_is_version };
         let timing = Timing { scheduled, started: Some(started), run: self.counters.run() };
         conn.state = State::Busy { timing, unsent: conn.rest.len() };
         self.busy += 1;

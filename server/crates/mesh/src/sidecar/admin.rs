@@ -3,16 +3,16 @@
 //! Read by the same strict parser as the traffic. A page is kept once per connection at most, within the memory budget; the metrics are
 //! rendered while they are sent.
 
-use super::connection::{Downstream, End};
-use super::decision::Reply;
-use super::flag::Flag;
-use super::header_list::{HeaderList as _, Lines};
-use super::http1::{Refusal, parse_request};
-use super::metrics::Scrape;
-use super::reply::write_reply;
+use super::downstream::connection::{Downstream, End};
+use super::headers::list::{HeaderList as _, Lines};
+use super::pipeline::reply::write_reply;
+use super::route::decision::Reply;
+use super::route::target::{split_authority, split_target};
 use super::shared::Shared;
-use super::target::{split_authority, split_target};
+use super::stats::flag::Flag;
+use super::stats::metrics::Scrape;
 use crate::config_dump;
+use http1::{Refusal, parse_request};
 use listen::{Conn, Framing as Behind, Guarded};
 use serde_json::json;
 use std::fmt::Write;
@@ -249,7 +249,7 @@ fn server_info(shared: &Shared) -> serde_json::Value {
     })
 }
 
-fn clusters(routing: &super::routing::Routing) -> String {
+fn clusters(routing: &super::upstream::routing::Routing) -> String {
     let mut out = String::new();
     for cluster in routing.clusters() {
         for endpoint in &cluster.endpoints {
@@ -267,7 +267,7 @@ fn clusters(routing: &super::routing::Routing) -> String {
     out
 }
 
-fn stats(shared: &Shared, routing: &super::routing::Routing) -> String {
+fn stats(shared: &Shared, routing: &super::upstream::routing::Routing) -> String {
     let mut out = format!(
         "control_plane.revision: {}\naccess_log.dropped: {}\nhttp.mirror_dropped: {}\nhttp.requests_total: {}\nserver.uptime: {}\n",
         routing.revision,

@@ -1,17 +1,18 @@
 //! The sidecar's part of what must hold of any bytes; no sockets.
 
 use super::SidecarConfig;
-use super::decision::{Decision, Direction};
-use super::headers::Answered;
-use super::http1::{Framing, HeadEnd, Known, head_end, known, parse_request, parse_response};
-use super::http1_heads::{ResponseStyle, write_request, write_response};
-use super::outbound::decide;
+use super::headers::known::{Known, known};
+use super::pipeline::header_rules::Answered;
+use super::pipeline::http1_heads::{ResponseStyle, write_request, write_response};
+use super::route::decision::{Decision, Direction};
+use super::route::outbound::decide;
+use super::route::target::split_target;
 use super::shared::Shared;
-use super::target::split_target;
 use crate::table::{
     Action, Cluster, Destination, Host, Match, Pattern, Protocol, Rewrite, Route, RouteTable, ServicePort, StringMatch,
     TableUpdate,
 };
+use http1::{Framing, HeadEnd, head_end, parse_request, parse_response};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,28 +125,6 @@ pub(crate) fn sent_on(bytes: &[u8]) -> usize {
         });
     });
     out.len()
-}
-
-/// Reads a chunked body as a whole and in pieces.
-pub(crate) fn bodies(bytes: &[u8]) {
-    let Some((cuts, body)) = bytes.split_at_checked(2) else { return };
-    let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
-        let mut framing = Framing::chunked();
-        let mut end = 0;
-        for piece in pieces {
-            let Ok(taken) = framing.take(piece) else { return None };
-            assert!(taken <= piece.len() && (taken == piece.len() || framing.is_done()), "a piece is left lying");
-            end += taken;
-            if framing.is_done() {
-                break;
-            }
-        }
-        Some((end, framing.is_done()))
-    };
-    let whole = read(&mut std::iter::once(body));
-    let [first, next] = [usize::from(cuts[0]).min(body.len()), usize::from(cuts[1]).max(1)];
-    let in_pieces = read(&mut std::iter::once(&body[..first]).chain(body[first..].chunks(next)));
-    assert_eq!(whole, in_pieces, "a cut changes where {} ends", String::from_utf8_lossy(body));
 }
 
 /// Puts what a control plane sent in use.

@@ -1,66 +1,36 @@
 //! The sidecar: a proxy at the pod's own address, for what comes in and what goes out.
 //!
-//! A request passes named phases, each a small function: route and pick ([`outbound`]), try and try again ([`attempts`]), record
-//! ([`telemetry`]). These are written once. What is HTTP/1.1's own is behind [`http1_exchange`], byte by byte ([`http1`]): its hot path
-//! allocates nothing and spawns nothing. What is HTTP/2's own is behind [`stream_exchange`], by hyper.
+//! A request passes named phases, each a small function: route and pick ([`route::outbound`]), try and try again
+//! ([`pipeline::attempts`]), record ([`pipeline::telemetry`]). These are written once. What is HTTP/1.1's own is behind
+//! [`pipeline::http1_exchange`], byte by byte ([`http1`]): its hot path allocates nothing and spawns nothing. What is HTTP/2's own is behind
+//! [`pipeline::stream_exchange`], by hyper.
+//!
+//! The folders use each other in one direction: [`listener`] → [`pipeline`] → [`route`] → [`downstream`] → [`upstream`] → [`headers`],
+//! [`stats`].
 
-mod access_log;
 mod admin;
-mod attempts;
-mod balance;
-mod body;
 mod budget;
-mod client_timeout;
+mod buffer;
 mod clock;
 mod config;
 mod config_client;
-mod connection;
-mod decision;
-mod flag;
+mod downstream;
 pub(crate) mod fuzz_invariants;
-mod hash_key;
-mod header_list;
-mod header_ops;
 mod headers;
-mod http1;
-mod http1_exchange;
-mod http1_heads;
-mod hyper_heads;
-mod ids;
-mod log_line;
-mod metrics;
-mod mirror;
-mod multiplex;
-mod outbound;
-mod outlier;
-mod path;
-mod pool;
-mod proxy;
-mod reply;
-mod reset;
-mod rewrite;
-mod routing;
+mod listener;
+mod pipeline;
+mod route;
 mod shared;
-mod stall;
-mod stream_body;
-mod stream_client;
-mod stream_exchange;
-mod stream_link;
-mod stream_record;
-mod streams;
-mod target;
+mod stats;
 mod tasks;
-mod telemetry;
-mod tunnel;
 mod upstream;
 mod wants;
 
 pub use config::{Ports, Reach, SidecarConfig, SidecarError};
 
 use admin::Pages;
-use connection::{IDLE_TIMEOUT, Side};
+use downstream::connection::{IDLE_TIMEOUT, Side};
 use listen::{Limits, Listener};
-use routing::LiveCluster;
 use shared::Shared;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -69,6 +39,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use upstream::routing::LiveCluster;
 
 /// A sidecar whose ports are bound.
 pub struct Sidecar {
@@ -133,7 +104,9 @@ impl Sidecar {
             traffic.spawn(async move {
                 let stop = shared.tasks.closing.clone();
                 listener
-                    .run(socket, stop, |stream, conn| proxy::serve(shared.clone(), side.clone(), stream, conn))
+                    .run(socket, stop, |stream, conn| {
+                        listener::proxy::serve(shared.clone(), side.clone(), stream, conn)
+                    })
                     .await;
             });
         };

@@ -1,12 +1,12 @@
 //! What all connections of a sidecar share: cheap handles and numbers.
 
-use super::access_log::Log;
-use super::balance::mix;
 use super::budget::Budget;
 use super::config::SidecarConfig;
-use super::metrics::{Metrics, Peer, ServiceLabels, Workload};
-use super::routing::{LiveCluster, LiveHost, Maker, Routing, Upstreams};
+use super::stats::access_log::Log;
+use super::stats::metrics::{Metrics, Peer, ServiceLabels, Workload};
 use super::tasks::Tasks;
+use super::upstream::balance::mix;
+use super::upstream::routing::{LiveCluster, LiveHost, Maker, Routing, Upstreams};
 use super::wants::Wants;
 use crate::control::caller_name;
 use crate::table::TableUpdate;

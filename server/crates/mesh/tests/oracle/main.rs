@@ -12,7 +12,7 @@ mod render;
 
 use cases::{Check, Group, Row};
 use client::{Kept, Version, ask, says};
-use common::harness::{Answer, Client, Mesh};
+use common::harness::{Answer, Mesh};
 use echo::{Arrived, Book, Echo};
 use envoy::Envoy;
 use mesh::{MeshInput, RouteTable};
@@ -421,8 +421,9 @@ async fn at_once(
         if (1..=first).contains(&number) {
             pair.settled(case, number).await;
         }
-        let request = format!("GET / HTTP/1.1\r\nHost: {host}:7777\r\nx-case: {case}\r\nx-do: {todo}\r\n\r\n");
-        asking.spawn(async move { Client::connect(to).await.ask(&request).await });
+        let head = format!("GET / HTTP/1.1\r\nHost: {host}:7777\r\nx-case: {case}\r\nx-do: {todo}\r\n\r\n");
+        let client = pair.client;
+        asking.spawn(async move { ask(to, client, &head, "", false).await.expect("an answer") });
     }
     let mut all = BTreeMap::new();
     while let Some(answer) = asking.join_next().await {
@@ -436,10 +437,10 @@ async fn at_once(
     all
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_of_connections_hold_as_envoys() {
+/// Limits of connections and requests, met by requests that come at once.
+async fn limits(client: Version, upstream: Version) {
     let groups = cases::limited();
-    let pair = Pair::start(&groups, Version::Http1, Version::Http1).await;
+    let pair = Pair::start(&groups, client, upstream).await;
     let mut wrong = Vec::new();
     for group in &groups {
         // Some connections are kept from before: a limit counts them, too. The first ones last until the others have come, also where the
@@ -472,9 +473,24 @@ async fn limits_of_connections_hold_as_envoys() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failing_endpoints_are_left_out_as_by_envoy() {
+async fn limits_of_connections_hold_as_envoys() {
+    limits(Version::Http1, Version::Http1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_connections_hold_as_envoys_for_streams() {
+    limits(Version::Http2, Version::Http1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_streams_to_an_app_of_http2_hold_as_envoys() {
+    limits(Version::Http2, Version::Http2).await;
+}
+
+/// Endpoints that fail, and how many of them are left out for how long.
+async fn failing(client: Version, upstream: Version) {
     let groups = cases::failing();
-    let pair = Pair::start(&groups, Version::Http1, Version::Http1).await;
+    let pair = Pair::start(&groups, client, upstream).await;
     let mut wrong = Vec::new();
     for group in &groups {
         let todo = group.rows[0].headers[0].1;
@@ -521,4 +537,19 @@ async fn failing_endpoints_are_left_out_as_by_envoy() {
     }
     pair.end().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failing_endpoints_are_left_out_as_by_envoy() {
+    failing(Version::Http1, Version::Http1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failing_endpoints_are_left_out_as_by_envoy_for_streams() {
+    failing(Version::Http2, Version::Http1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failing_endpoints_of_http2_are_left_out_as_by_envoy() {
+    failing(Version::Http2, Version::Http2).await;
 }

@@ -1,0 +1,5 @@
+//! What is counted and logged.
+
+pub(super) mod access_log;
+pub(super) mod flag;
+pub(super) mod metrics;
