@@ -123,66 +123,104 @@ pub fn is_off(status: &Status, verb: &str) -> bool {
     denied.and_then(|c| c.args.get("off")).is_some_and(|off| off.split(", ").any(|name| name == verb))
 }
 
+/// What the rail is told from.
+struct Facts {
+    /// Something of the demo runs.
+    there: bool,
+    /// A client is there, or comes.
+    client: bool,
+    route: bool,
+    /// The route names a subset that nothing defines.
+    no_subset: bool,
+    injected: bool,
+    any_sidecar: bool,
+    loading: bool,
+    cleaning: bool,
+    left_over: bool,
+}
+
+/// Whether a verb's last operation ended with an error.
+fn failed(status: &Status, verb: Verb) -> bool {
+    status.operation.as_ref().is_some_and(|op| op.verb == verb && op.error.is_some())
+}
+
+impl Facts {
+    fn of(status: &Status) -> Facts {
+        let is = |kind: &str, wanted: &str| reason(status, kind) == wanted;
+        let there = status.is(kinds::DEPLOYED) || !status.pods.is_empty();
+        let injected = status.is(kinds::INJECTED);
+        let under_way = is(kinds::INJECTED, reasons::INJECTING) || is(kinds::INJECTED, reasons::INJECTION_IGNORED);
+        let no_client = is(kinds::CLIENT_READY, reasons::NO_CLIENT)
+            || is(kinds::CLIENT_READY, reasons::CLIENT_SCALED_TO_ZERO)
+            || failed(status, Verb::Client);
+        Facts {
+            there,
+            client: !no_client,
+            route: status.is(kinds::ROUTE_PRESENT),
+            no_subset: is(kinds::ROUTE_PRESENT, reasons::SUBSET_MISSING),
+            injected,
+            any_sidecar: injected || under_way || status.pods.iter().any(|pod| pod.sidecar),
+            loading: status.is(kinds::LOAD_RUNNING),
+            cleaning: running(status, Verb::Teardown) || is(kinds::CLEAN, reasons::CLEANING),
+            left_over: is(kinds::CLEAN, reasons::LEFT_OVER),
+        }
+    }
+
+    /// The state of each step, in the rail's order.
+    fn states(&self, status: &Status) -> [StepState; 6] {
+        let is = |kind: &str, wanted: &str| reason(status, kind) == wanted;
+        // Something keeps the pods from running, so that waiting alone is of no use.
+        let stuck = status.condition(kinds::PODS_RUN).is_some_and(|c| c.status == ConditionStatus::False);
+        // What runs is busy, whatever came of it before; what is so counts more than an old failure; pods that come by themselves
+        // count last.
+        let state = |verbs: &[Verb], done: bool, bad: bool, coming: bool| match () {
+            () if verbs.iter().any(|verb| running(status, *verb)) => StepState::Busy,
+            () if done => StepState::Done,
+            () if bad || verbs.iter().any(|verb| failed(status, *verb)) || coming && stuck => StepState::Failed,
+            () if coming => StepState::Busy,
+            () => StepState::Todo,
+        };
+        let deployed = status.is(kinds::DEPLOYED);
+        let degraded = is(kinds::DEPLOYED, reasons::DEGRADED);
+        let no_load = deployed && (!self.client || is(kinds::LOAD_RUNNING, reasons::AGENT_UNREACHABLE));
+        let starting = self.there && is(kinds::CLIENT_READY, reasons::CLIENT_STARTING);
+        // A route that was just made is even, and so is traffic without one: what shows that the weights decide is another split.
+        let shifted = status.desired.as_ref().is_some_and(|split| *split != split.even())
+            && status.is(kinds::WEIGHTS_APPLY)
+            && status.is(kinds::ROUTE_ACKNOWLEDGED);
+        let verified = status.is(kinds::VERIFIED);
+        let (ignored, injecting) =
+            (is(kinds::INJECTED, reasons::INJECTION_IGNORED), is(kinds::INJECTED, reasons::INJECTING));
+        [
+            state(&[Verb::Deploy], deployed, degraded, is(kinds::DEPLOYED, reasons::DEPLOYING)),
+            state(&[Verb::Verify], verified, is(kinds::VERIFIED, reasons::VERIFY_FAILED), false),
+            state(&[Verb::Inject], self.injected, ignored, injecting),
+            state(&[Verb::Load, Verb::Client], self.loading, no_load, starting),
+            state(&[Verb::Route, Verb::Weights], shifted && !self.no_subset, self.no_subset, false),
+            if self.cleaning {
+                StepState::Busy
+            } else {
+                state(&[Verb::Teardown], false, self.there && self.left_over, false)
+            },
+        ]
+    }
+
+    /// The current step's place: the first that is not done. Nobody has to verify.
+    fn current(&self, rail: &[Step; 6]) -> usize {
+        if self.cleaning || self.left_over && !self.there {
+            return 5;
+        }
+        let passed_verify = self.injected || self.loading || self.route;
+        let skipped = |s: &Step| s.name == StepName::Verify && passed_verify && s.state == StepState::Todo;
+        rail.iter().position(|s| s.state != StepState::Done && !skipped(s)).unwrap_or(4)
+    }
+}
+
 /// The rail.
 pub fn steps(status: &Status) -> [Step; 6] {
-    let failed = |verb: Verb| status.operation.as_ref().is_some_and(|op| op.verb == verb && op.error.is_some());
-    let deployed = status.is(kinds::DEPLOYED);
-    let there = deployed || !status.pods.is_empty();
-    // Something keeps the pods from running, so that waiting alone is of no use.
-    let stuck = status.condition(kinds::PODS_RUN).is_some_and(|c| c.status == ConditionStatus::False);
-    // What runs is busy, whatever came of it before; what is so counts more than an old failure; pods that come by themselves count last.
-    let state =
-        |verb: &[Verb], done: bool, bad: bool, coming: bool| match (verb.iter().any(|v| running(status, *v)), done) {
-            (true, _) => StepState::Busy,
-            (_, true) => StepState::Done,
-            _ if bad || verb.iter().any(|v| failed(*v)) => StepState::Failed,
-            _ if coming => {
-                if stuck {
-                    StepState::Failed
-                } else {
-                    StepState::Busy
-                }
-            }
-            _ => StepState::Todo,
-        };
-    let route = status.is(kinds::ROUTE_PRESENT);
-    let injected = status.is(kinds::INJECTED);
-    let loading = status.is(kinds::LOAD_RUNNING);
-    let said = |kind: &str, wanted: &str| reason(status, kind) == wanted;
-    let cleaning = running(status, Verb::Teardown) || said(kinds::CLEAN, reasons::CLEANING);
-    let client = !matches!(reason(status, kinds::CLIENT_READY), reasons::NO_CLIENT | reasons::CLIENT_SCALED_TO_ZERO)
-        && !failed(Verb::Client);
-
-    let deploy = state(
-        &[Verb::Deploy],
-        deployed,
-        said(kinds::DEPLOYED, reasons::DEGRADED),
-        said(kinds::DEPLOYED, reasons::DEPLOYING),
-    );
-    let verify =
-        state(&[Verb::Verify], status.is(kinds::VERIFIED), said(kinds::VERIFIED, reasons::VERIFY_FAILED), false);
-    let injecting = said(kinds::INJECTED, reasons::INJECTING);
-    let ignored = said(kinds::INJECTED, reasons::INJECTION_IGNORED);
-    let inject = state(&[Verb::Inject], injected, ignored, injecting);
-    let load = state(
-        &[Verb::Load, Verb::Client],
-        loading,
-        deployed && (!client || said(kinds::LOAD_RUNNING, reasons::AGENT_UNREACHABLE)),
-        there && said(kinds::CLIENT_READY, reasons::CLIENT_STARTING),
-    );
-    // A route that was just made is even, and so is traffic without one: what shows that the weights decide is another split.
-    let shifted = status.desired.as_ref().is_some_and(|split| *split != split.even())
-        && status.is(kinds::WEIGHTS_APPLY)
-        && status.is(kinds::ROUTE_ACKNOWLEDGED);
-    let no_subset = said(kinds::ROUTE_PRESENT, reasons::SUBSET_MISSING);
-    let shift = state(&[Verb::Route, Verb::Weights], shifted && !no_subset, no_subset, false);
-    let clean = if cleaning {
-        StepState::Busy
-    } else {
-        state(&[Verb::Teardown], false, there && said(kinds::CLEAN, reasons::LEFT_OVER), false)
-    };
-    let left_over = reason(status, kinds::CLEAN) == reasons::LEFT_OVER && !there;
-
+    let facts = Facts::of(status);
+    let [deploy, verify, inject, load, shift, clean] = facts.states(status);
+    let there = facts.there;
     let step = |name, state, kind: &str, action: Option<Action>, back: Option<Action>| Step {
         name,
         state,
@@ -191,15 +229,9 @@ pub fn steps(status: &Status) -> [Step; 6] {
         action,
         back,
     };
-    let any_sidecar = injected || injecting || ignored || status.pods.iter().any(|pod| pod.sidecar);
+    let again = |state, first, again| if state == StepState::Failed { again } else { first };
     let mut rail = [
-        step(
-            StepName::Deploy,
-            deploy,
-            kinds::DEPLOYED,
-            Some(if deploy == StepState::Failed { Action::DeployAgain } else { Action::Deploy }),
-            None,
-        ),
+        step(StepName::Deploy, deploy, kinds::DEPLOYED, Some(again(deploy, Action::Deploy, Action::DeployAgain)), None),
         step(
             StepName::Verify,
             verify,
@@ -211,37 +243,26 @@ pub fn steps(status: &Status) -> [Step; 6] {
             StepName::Inject,
             inject,
             kinds::INJECTED,
-            there.then_some(if inject == StepState::Failed { Action::InjectAgain } else { Action::Inject }),
-            any_sidecar.then_some(Action::Uninject),
+            there.then_some(again(inject, Action::Inject, Action::InjectAgain)),
+            facts.any_sidecar.then_some(Action::Uninject),
         ),
         step(
             StepName::Load,
             load,
-            if client { kinds::LOAD_RUNNING } else { kinds::CLIENT_READY },
-            there.then_some(if client { Action::LoadStart } else { Action::Client }),
-            loading.then_some(Action::LoadStop),
+            if facts.client { kinds::LOAD_RUNNING } else { kinds::CLIENT_READY },
+            there.then_some(if facts.client { Action::LoadStart } else { Action::Client }),
+            facts.loading.then_some(Action::LoadStop),
         ),
         step(
             StepName::Shift,
             shift,
-            if no_subset { kinds::ROUTE_PRESENT } else { kinds::WEIGHTS_APPLY },
-            (there && !route).then_some(Action::RouteCreate),
-            route.then_some(Action::RouteRemove),
+            if facts.no_subset { kinds::ROUTE_PRESENT } else { kinds::WEIGHTS_APPLY },
+            (there && !facts.route).then_some(Action::RouteCreate),
+            facts.route.then_some(Action::RouteRemove),
         ),
-        step(StepName::CleanUp, clean, kinds::CLEAN, (there || left_over).then_some(Action::CleanUp), None),
+        step(StepName::CleanUp, clean, kinds::CLEAN, (there || facts.left_over).then_some(Action::CleanUp), None),
     ];
-    let passed_verify = injected || loading || route;
-    let next = if cleaning || left_over {
-        5
-    } else {
-        rail.iter()
-            .position(|s| {
-                s.state != StepState::Done
-                    && !(s.name == StepName::Verify && passed_verify && s.state == StepState::Todo)
-            })
-            .unwrap_or(4)
-    };
-    rail[next].current = true;
+    rail[facts.current(&rail)].current = true;
     rail
 }
 

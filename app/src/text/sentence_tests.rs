@@ -1,3 +1,4 @@
+//! Tables for the sentence above the picture.
 use super::*;
 use std::collections::BTreeMap;
 use wire::{ClusterView, Frame, Namespace};

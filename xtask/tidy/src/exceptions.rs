@@ -6,7 +6,7 @@ use crate::sources::Source;
 const FILES: &[(&str, usize)] = &[];
 
 /// Functions that are too long: file, name, lines.
-const FUNCTIONS: &[(&str, &str, usize)] = &[("app/src/model/steps.rs", "steps", 115)];
+const FUNCTIONS: &[(&str, &str, usize)] = &[];
 
 /// Files that import each other.
 pub const CYCLES: &[&[&str]] = &[];
