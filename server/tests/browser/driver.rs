@@ -40,22 +40,31 @@ impl Driver {
     pub fn start_with(font: DefaultFont) -> Driver {
         let program = std::env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
         let profiles = tempfile::tempdir().expect("a folder for browser profiles");
-        let mut child = Command::new(&program)
-            .arg("--port=0")
-            .env("TMPDIR", profiles.path())
-            .env("FONTCONFIG_FILE", font.config(profiles.path()))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot start {program}: {e}; `cargo xtask test` installs it"));
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let port = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| {
-                line.split("successfully on port ").nth(1).map(|rest| rest.trim_end_matches('.').to_owned())
-            })
-            .expect("chromedriver says its port");
+        // It needs the port that the kernel gives it for one family of addresses in the other family, too. Where somebody has it there, it
+        // says so and ends: then another number is asked for.
+        let (child, lines, port) = loop {
+            let mut child = Command::new(&program)
+                .arg("--port=0")
+                .env("TMPDIR", profiles.path())
+                .env("FONTCONFIG_FILE", font.config(profiles.path()))
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap_or_else(|e| panic!("cannot start {program}: {e}; `cargo xtask test` installs it"));
+            let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+            let mut said = Vec::new();
+            let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+                let port = line.split("successfully on port ").nth(1).map(|rest| rest.trim_end_matches('.').to_owned());
+                said.push(line);
+                port
+            });
+            if let Some(port) = port {
+                break (child, lines, port);
+            }
+            let status = child.wait().expect("its end");
+            let taken = said.iter().any(|line| line.contains("port not available"));
+            assert!(taken, "chromedriver ended with {status} and no port: {said:?}");
+        };
         std::thread::spawn(move || lines.for_each(drop));
         Driver { child, url: format!("http://127.0.0.1:{port}"), profiles }
     }
