@@ -1,7 +1,7 @@
 //! The document around the page. The server alone draws it.
 use crate::api::{self, First, HAND_OVER, Prefs};
 use crate::pages::{Failed, NotFound, Panel, PastPage, PreflightPage, SignIn};
-use crate::text::{Key, LastHourWord, headline};
+use crate::text::{Key, LastHourWord, sentence};
 use leptos::prelude::*;
 
 /// The whole document. `options` name the files: `/pkg/<output_name>.css`, `.js` and `_bg.wasm`.
@@ -15,7 +15,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let scripts = matches!(first, First::Panel { .. }).then(|| view! { <HydrationScripts options/> });
     let body = match first {
         First::Panel { mut first, past } => {
-            first.sentence = headline(lang, &first.status, &first.traffic);
+            first.sentence = sentence(lang, &first.status, &first.traffic);
             let more = past.then(|| view! {
                 <p class="more"><a href=format!("/history?namespace={}", first.status.namespace) data-testid="past">{LastHourWord::Title.said(lang)}</a></p>
             });

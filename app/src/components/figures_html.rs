@@ -6,7 +6,7 @@ use crate::text::{self, FigureWord as Word, Lang, thousands};
 use leptos::prelude::*;
 use wire::{Part, Sentence, Status, Traffic, kinds};
 
-/// Two parts of the figures, so that what somebody has opened stays open.
+/// What the server words for a page: the sentence, and the figures in two parts, so that what somebody has opened stays open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Board {
     /// The verdict, the table of versions, what runs.
@@ -22,7 +22,7 @@ pub fn board(lang: Lang, status: &Status, traffic: &Traffic) -> Board {
     Board {
         main: main(lang, status, traffic).to_html(),
         whole: whole(lang, traffic).to_html(),
-        sentence: text::headline(lang, status, traffic),
+        sentence: text::sentence(lang, status, traffic),
     }
 }
 

@@ -29,7 +29,7 @@ pub use log::{either, who};
 pub use messages::Message;
 pub use preflight::{Word, check, troubles, verb};
 #[cfg(any(feature = "ssr", test))]
-pub use sentence::sentence as headline;
+pub use sentence::sentence;
 #[cfg(any(feature = "ssr", test))]
 pub use sign_in::SignInWord;
 pub use table::Key;

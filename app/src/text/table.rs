@@ -155,7 +155,6 @@ table! {
     // banners
     Stale: "Connection lost. Stale since {time}; reconnecting, the controls are off.", "连接中断。数据停留在 {time}；正在重连，控件已停用。";
     Dismiss: "Dismiss", "关闭";
-    ServerSays: "The server says", "服务器消息";
     // clean-up dialog
     CleanTitle: "Clean up the demo?", "清理此演示？";
     CleanText: "The load stops, and these are removed, with their pods, from namespace {ns} ({cluster}):", "将停止负载，并从命名空间 {ns}（{cluster}）中移除以下对象及其 Pod：";

@@ -50,8 +50,8 @@ struct Used {
     streams: usize,
     /// Evictions for its newcomers in the second that began at that time, in seconds since the listener was made.
     evictions: (u64, usize),
-    /// When a newcomer of it was last refused, milliseconds. The next one of the same millisecond, at the peer's cap, is refused without
-    /// a look at every connection: a flood brings dozens.
+    /// When a newcomer of it was last refused at its own cap, milliseconds. The next one of the same millisecond is refused without a
+    /// look at every connection: a flood brings dozens.
     in_vain: Option<u64>,
 }
 
@@ -143,7 +143,9 @@ impl Shared {
                     shared.evict(&mut table, id, Reason::Evicted);
                 }
                 Decision::Refuse(reason) => {
-                    if let Some(used) = peer.and_then(|peer| table.peers.get_mut(&peer)) {
+                    if room.of_peer >= room.per_peer
+                        && let Some(used) = peer.and_then(|peer| table.peers.get_mut(&peer))
+                    {
                         used.in_vain = Some(now);
                     }
                     return Err(shared.stats.refuse(reason));

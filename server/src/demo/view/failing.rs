@@ -41,19 +41,19 @@ impl FailureWatch {
             let start = Sample { at_ms: now.at_ms, run: now.run, ..Sample::default() };
             self.samples = VecDeque::from([start]);
         }
-        let before = self.samples.back().cloned();
-        self.samples.push_back(now.clone());
+        let before_ms = self.samples.back().map_or(now.at_ms, |before| before.at_ms);
         while self.samples.get(1).is_some_and(|next| next.at_ms + SPAN_MS <= now.at_ms) {
             self.samples.pop_front();
         }
-        let base = self.samples.front()?;
+        self.samples.push_back(now);
+        let (base, now) = (self.samples.front()?, self.samples.back()?);
         let errors = now.errors.saturating_sub(base.errors);
         if errors == 0 {
             self.since_ms = None;
             return None;
         }
         let answers = now.answers.saturating_sub(base.answers);
-        let since_ms = *self.since_ms.get_or_insert(before.map_or(now.at_ms, |before| before.at_ms));
+        let since_ms = *self.since_ms.get_or_insert(before_ms);
         let (version, of_version) = most(&now.versions, &base.versions).unwrap_or_default();
         Some(Failing {
             share: 100.0 * errors as f64 / (errors + answers) as f64,
