@@ -20,6 +20,8 @@ pub use shell::shell;
 pub fn hydrate() {
     use leptos::prelude::*;
     use wasm_bindgen::JsCast;
+    // In what people load a panic is a trap without words: they would be kilobytes.
+    #[cfg(debug_assertions)]
     console_error_panic_hook::set_once();
     let root = document().get_element_by_id("app").and_then(|e| e.dyn_into::<leptos::web_sys::HtmlElement>().ok());
     if let (Some(root), Some(first)) = (root, api::Snapshot::handed_over()) {

@@ -1,6 +1,7 @@
-//! The browser's half: wasm, its JavaScript and the stylesheet, into `target/pkg`, compressed, named by their content.
+//! The browser's half: wasm, its JavaScript and the stylesheet, into `target/pkg`, compressed, in a folder named by their content.
 //!
-//! The server embeds that folder. `manifest.json` in it names the files: `{"output_name": "app-<hash>"}`.
+//! The server embeds that folder. `manifest.json` in it names the inner one: `{"build": "<hash>"}`. The wasm is split: `app_bg.wasm` is what
+//! the page begins with; functions marked `#[wasm_split]` and what they alone need are files of their own, which load when they are called.
 use crate::sh::{Context, Result, cargo, error, run, target_dir, workspace};
 use crate::tools::{WasmCompiler, wasm_compiler};
 use data_encoding::HEXLOWER;
@@ -22,7 +23,7 @@ impl Wasm {
     pub fn run(self) -> Result<()> {
         let compiler = wasm_compiler()?;
         let built = build(&compiler, if self.dev { Profile::Dev } else { Profile::Release })?;
-        println!("{}: {}", built.folder.display(), built.output_name);
+        println!("{}", built.folder.display());
         Ok(())
     }
 }
@@ -47,10 +48,8 @@ impl Profile {
 
 /// What was built.
 pub struct Built {
-    /// `target/pkg`.
+    /// The folder with the files: `target/pkg/<hash>`.
     pub folder: PathBuf,
-    /// `app-<hash>`.
-    pub output_name: String,
 }
 
 /// Compiles, binds, hashes and compresses. Files of an earlier build are removed.
@@ -61,33 +60,74 @@ pub fn build(compiler: &WasmCompiler, profile: Profile) -> Result<Built> {
     let mut hash = Sha256::new();
     hash.update(&raw);
     hash.update(&css);
-    let output_name = format!("app-{}", HEXLOWER.encode(&hash.finalize()[..8]));
+    let build = HEXLOWER.encode(&hash.finalize()[..8]);
     let folder = target_dir().join("pkg");
-    let built = Built { folder: folder.clone(), output_name: output_name.clone() };
-    if std::fs::read_to_string(folder.join("manifest.json"))
-        .is_ok_and(|text| text.contains(&format!("\"{output_name}\"")))
-    {
+    let built = Built { folder: folder.join(&build) };
+    if std::fs::read_to_string(folder.join("manifest.json")).is_ok_and(|text| text.contains(&format!("\"{build}\""))) {
         return Ok(built);
     }
     let making = target_dir().join("pkg.making");
     let _ = std::fs::remove_dir_all(&making);
-    std::fs::create_dir_all(&making).context("make the folder for the browser's files")?;
+    let files = making.join(&build);
+    std::fs::create_dir_all(&files).context("make the folder for the browser's files")?;
+    let main = target_dir().join("wasm").join("main.wasm");
+    split(&raw, &files, &main)?;
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(&wasm).out_name(&output_name).typescript(false);
+    bindgen.input_path(&main).out_name("app").typescript(false);
     bindgen.remove_name_section(true).remove_producers_section(true).omit_default_module_path(true);
+    // The parts refer to what the linker exported, by its names.
+    bindgen.keep_lld_exports(true).demangle(false);
     bindgen.web(true).map_err(|e| error(format!("wasm-bindgen: {e:#}")))?;
-    bindgen.generate(&making).map_err(|e| error(format!("wasm-bindgen: {e:#}")))?;
-    std::fs::write(making.join(format!("{output_name}.css")), &css).context("write the stylesheet")?;
+    bindgen.generate(&files).map_err(|e| error(format!("wasm-bindgen: {e:#}")))?;
+    std::fs::write(files.join("app.css"), &css).context("write the stylesheet")?;
     // Quality 11 takes seconds and is for what people load; a developer waits for it in vain.
     let quality = if profile == Profile::Release { 11 } else { 4 };
-    for suffix in [".js", "_bg.wasm", ".css"] {
-        compress(&making.join(format!("{output_name}{suffix}")), quality)?;
+    for entry in std::fs::read_dir(&files).context("list the browser's files")? {
+        compress(&entry.context("list the browser's files")?.path(), quality)?;
     }
-    let manifest = serde_json::json!({"output_name": output_name});
+    let manifest = serde_json::json!({"build": build});
     std::fs::write(making.join("manifest.json"), manifest.to_string()).context("write manifest.json")?;
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::rename(&making, &folder).context("move target/pkg into place")?;
     Ok(built)
+}
+
+/// Writes the parts and the script that loads them into `files`, and what the page begins with to `main`.
+fn split(raw: &[u8], files: &Path, main: &Path) -> Result<()> {
+    let mut options = wasm_split_cli_support::Options::new(raw);
+    (options.output_dir, options.main_out_path) = (files, main);
+    (options.main_module, options.link_name) = ("./app.js", "./app_split.js");
+    let parts = wasm_split_cli_support::transform(options).map_err(|e| error(format!("wasm_split: {e:#}")))?;
+    for part in &parts.split_modules {
+        let bytes = std::fs::read(part).context(format!("read {}", part.display()))?;
+        std::fs::write(part, without_custom_sections(&bytes)?).context(format!("write {}", part.display()))?;
+    }
+    Ok(())
+}
+
+/// A wasm module without its custom sections (id 0): each part carries the names of every function.
+fn without_custom_sections(module: &[u8]) -> Result<Vec<u8>> {
+    let cut_short = || error("a part of the wasm is cut short".to_owned());
+    let (head, mut rest) = module.split_at_checked(8).ok_or_else(cut_short)?;
+    let mut kept = head.to_vec();
+    while let Some((id, after)) = rest.split_first() {
+        // The length in LEB128.
+        let (mut size, mut digits) = (0_usize, 0);
+        loop {
+            let byte = after.get(digits).filter(|_| digits < 5).ok_or_else(cut_short)?;
+            size |= usize::from(byte & 0x7f) << (7 * digits);
+            digits += 1;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let (section, next) = rest.split_at_checked(1 + digits + size).ok_or_else(cut_short)?;
+        if *id != 0 {
+            kept.extend_from_slice(section);
+        }
+        rest = next;
+    }
+    Ok(kept)
 }
 
 /// A target folder of its own: two cargo processes in one folder wait for each other.
@@ -97,6 +137,8 @@ fn compile(compiler: &WasmCompiler, profile: Profile) -> Result<PathBuf> {
     command.args(["rustc", "--locked", "-p", "app", "--lib", "--features", "hydrate", "--profile", profile.name()]);
     // The crate type is given here: with two of them in Cargo.toml cargo leaves out the link-time optimisation.
     command.args(["--target", "wasm32-unknown-unknown", "--crate-type", "cdylib"]);
+    // After `--`, so that the app alone is linked anew. The parts are cut along relocations.
+    command.args(["--", "-Clink-args=--emit-relocs"]);
     command.env("CARGO_TARGET_DIR", &target).env_remove("RUSTFLAGS");
     for name in ["LEPTOS_OUTPUT_NAME", "LEPTOS_WATCH"] {
         command.env_remove(name);
@@ -125,4 +167,20 @@ fn compress(file: &Path, quality: u32) -> Result<()> {
     let out = std::fs::File::create(&name).context("write a compressed file")?;
     let mut writer = brotli::CompressorWriter::new(out, 1 << 16, quality, 22);
     writer.write_all(&raw).and_then(|()| writer.flush()).context("compress a file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn custom_sections_go_and_the_rest_stays() {
+        let head = b"\0asm\x01\0\0\0";
+        let long = [vec![0, 0x80, 0x01], vec![7; 128]].concat();
+        let module = [&head[..], &[1, 2, 9, 9], &long, &[3, 0], &[0, 1, 5]].concat();
+        assert_eq!(without_custom_sections(&module).unwrap(), [&head[..], &[1, 2, 9, 9], &[3, 0]].concat());
+        for bad in [&module[..5], &module[..11], &[&head[..], &[1, 0x80, 0x80, 0x80, 0x80, 0x80, 1]].concat()] {
+            assert!(without_custom_sections(bad).is_err(), "{bad:?}");
+        }
+    }
 }

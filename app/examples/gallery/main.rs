@@ -29,13 +29,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listen = args.next().unwrap_or_else(|| "127.0.0.1:3900".to_owned());
     let pkg = PathBuf::from(args.next().unwrap_or_else(|| "target/pkg".to_owned()));
     let manifest: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(pkg.join("manifest.json"))?)?;
-    let name = manifest["output_name"].as_str().unwrap_or("app").to_owned();
-    let options = LeptosOptions::builder().output_name(name).site_pkg_dir("pkg").build();
+    let build = manifest["build"].as_str().unwrap_or_default();
+    let options = LeptosOptions::builder().output_name("app").site_pkg_dir(format!("pkg/{build}")).build();
     let gallery = Arc::new(Gallery::default());
     let site = Router::new()
         .route("/api/demo/live", get(live))
         .route("/api/ui/{*name}", post(server_function))
-        .route("/pkg/{file}", get(move |Path(file): Path<String>| serve(pkg.clone(), file)))
+        .route("/pkg/{*file}", get(move |Path(file): Path<String>| serve(pkg.clone(), file)))
         .fallback(move |State(gallery): State<Arc<Gallery>>, request: Request| page(gallery, options.clone(), request))
         .with_state(gallery)
         .layer(from_fn(secure));

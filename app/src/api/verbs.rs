@@ -1,4 +1,5 @@
-//! Server functions: what the page asks for, handed to the [`super::ControlPlane`]. POST and JSON alone.
+//! Server functions: what the page asks for, handed to the [`super::ControlPlane`]. POST and JSON alone. The browser calls them in
+//! [`super::call`].
 use super::error::CallError;
 use leptos::prelude::*;
 use leptos::server_fn::codec::Json;

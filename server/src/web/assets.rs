@@ -1,4 +1,4 @@
-//! The browser's half, out of the binary: `/pkg/app-<hash>.js`, `_bg.wasm`, `.css`, brotli beside them.
+//! The browser's half, out of the binary: `/pkg/<build>/app.js`, `app_bg.wasm`, `app.css` and the parts, brotli beside them.
 use super::failure::failure;
 use app::text::messages::errors;
 use axum::extract::Path;
@@ -12,13 +12,13 @@ fn find(name: &str) -> Option<&'static [u8]> {
     FILES.iter().find(|(n, _)| *n == name).map(|(_, bytes)| *bytes)
 }
 
-/// `app-<hash>`: what Leptos builds the names of script and wasm from. Nothing where the browser's half is not built in.
-pub fn output_name() -> Option<&'static str> {
-    let wasm = FILES.iter().find_map(|(name, _)| name.strip_suffix("_bg.wasm"))?;
-    find(&format!("{wasm}.js")).map(|_| wasm)
+/// The folder of the browser's half, named by its content. Returns `None` if it is not built in.
+pub fn build() -> Option<&'static str> {
+    let (build, _) = FILES.iter().find(|(name, _)| name.ends_with("/app_bg.wasm"))?.0.split_once('/')?;
+    find(&format!("{build}/app.js")).map(|_| build)
 }
 
-/// One file. Its name has its content's hash, so that it may be kept for ever.
+/// One file. Its folder is named by its content, so that it may be kept for ever.
 pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let accepts = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let brotli = accepts.split(',').any(|e| e.split(';').next().is_some_and(|e| e.trim() == "br"));

@@ -54,7 +54,8 @@ pub struct AppState {
 
 /// The options Leptos needs: how the files of the browser's half are called.
 pub fn leptos_options() -> LeptosOptions {
-    LeptosOptions::builder().output_name(assets::output_name().unwrap_or("app")).site_pkg_dir("pkg").build()
+    let folder = assets::build().map_or_else(|| "pkg".to_owned(), |build| format!("pkg/{build}"));
+    LeptosOptions::builder().output_name("app").site_pkg_dir(folder).build()
 }
 
 /// Every route, grouped by who calls it.

@@ -1,6 +1,6 @@
 //! The page: rendered by the server, taken over by the browser's half. Its content security policy carries a nonce.
 use super::AppState;
-use super::assets::output_name;
+use super::assets::build;
 use app::api::First;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -13,7 +13,7 @@ use leptos_axum::{ResponseOptions, handle_server_fns_with_context, render_app_as
 
 /// Adds the page and its server functions. Without the browser's half, a page that says so.
 pub fn add(router: Router<AppState>, _state: &AppState) -> Router<AppState> {
-    if output_name().is_none() {
+    if build().is_none() {
         return router.fallback(not_built);
     }
     router

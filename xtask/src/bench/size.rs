@@ -7,7 +7,7 @@ use crate::sh::{Context, Result};
 pub fn measure(built: &Built, results: &mut Results) -> Result<()> {
     println!("==> size");
     let size = |suffix: &str| -> Result<f64> {
-        let file = built.folder.join(format!("{}{suffix}.br", built.output_name));
+        let file = built.folder.join(format!("app{suffix}.br"));
         Ok(std::fs::metadata(&file).context(format!("find {}", file.display()))?.len() as f64 / 1000.0)
     };
     let (wasm, js) = (size("_bg.wasm")?, size(".js")?);
