@@ -73,6 +73,7 @@ pub fn verb(lang: Lang, verb: Verb) -> &'static str {
         Verb::Weights => ["Weights", "权重"],
         Verb::Adopt => ["Adopt", "采纳"],
         Verb::Revert => ["Revert", "还原"],
+        Verb::Scale => ["Scale", "调整副本数"],
         Verb::Load => ["Load", "负载"],
         Verb::Verify => ["Verify", "验证"],
         Verb::Teardown => ["Clean up", "清理"],

@@ -1,6 +1,7 @@
 //! The demo's objects as the panel applies them: the files of `kubernetes/demo`, put into a namespace.
 use crate::k8s::{KindName, MANAGED_BY, MANAGER};
 use serde_json::{Value, json};
+use wire::WorkloadName;
 
 /// The host the demo's route is about: the Service's name.
 pub const ROUTE_HOST: &str = "flaskapp";
@@ -32,6 +33,14 @@ impl Id {
     pub const RULE: Id = Id::new(KindName::DestinationRule, "flaskapp");
     /// The weights.
     pub const ROUTE: Id = Id::new(KindName::VirtualService, "flaskapp-vs");
+    /// The Deployment of a workload.
+    pub fn of(workload: WorkloadName) -> Id {
+        match workload {
+            WorkloadName::FlaskappV1 => Id::V1,
+            WorkloadName::FlaskappV2 => Id::V2,
+            WorkloadName::Client => Id::CLIENT,
+        }
+    }
     /// Everything, in the order it is made.
     pub const ALL: [Id; 7] = [Id::SERVICE, Id::V1, Id::V2, Id::CLIENT_SERVICE, Id::CLIENT, Id::RULE, Id::ROUTE];
 }

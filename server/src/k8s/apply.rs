@@ -93,10 +93,10 @@ impl Writer {
             .map_err(classify)
     }
 
-    /// Gives a Deployment at least one replica.
-    pub async fn scale_up(&self, kind: KindName, ns: &str, name: &str) -> Result<(), ApplyError> {
+    /// Gives a Deployment so many replicas.
+    pub async fn scale(&self, kind: KindName, ns: &str, name: &str, replicas: u32) -> Result<(), ApplyError> {
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        let patch = Patch::Merge(json!({"spec": {"replicas": 1}}));
+        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
         self.cluster.api(kind, ns).patch_scale(name, &params, &patch).await.map(|_| ()).map_err(classify)
     }
 

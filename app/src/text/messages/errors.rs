@@ -61,6 +61,7 @@ messages! {
     weights_owned_from(managers, ours) = "The route is owned by {managers}; the panel's was {ours}.", "路由现由 {managers} 管理；面板此前写入的是 {ours}。";
     weights_owned_as_from(managers, theirs, ours) = "The route is owned by {managers} ({theirs}); the panel's was {ours}.", "路由现由 {managers} 管理（{theirs}）；面板此前写入的是 {ours}。";
     no_workloads() = "`workloads` is empty.", "`workloads` 为空。";
+    nothing_to_scale(object) = "There is no {object} to scale.", "没有可调整副本数的 {object}。";
     nothing_to_inject(object) = "There is no {object} to inject.", "没有可注入 sidecar 的 {object}。";
     nothing_to_give_sidecar(object) = "There is no {object} to give a sidecar to.", "没有可加入 sidecar 的 {object}。";
     route_not_others() = "Nobody else owns the route.", "路由并未由他人管理。";

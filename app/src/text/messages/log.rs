@@ -12,6 +12,7 @@ messages! {
     load(rate) = "load {rate}/s", "负载 {rate}/s";
     load_of(requests, rate) = "{requests} requests at {rate}/s", "{requests} 个请求，速率 {rate}/s";
     run_ended(requests, at) = "run of {requests} requests ended at {at}", "{requests} 个请求的运行在第 {at} 个后中断";
+    scale(workload, replicas) = "scale {workload} to {replicas}", "将 {workload} 的副本数调整为 {replicas}";
     verify(pod) = "verify {pod}", "验证 {pod}";
     clean_up() = "clean up", "清理";
     take_over(holder) = "take over from {holder}", "从 {holder} 接管";

@@ -1,6 +1,6 @@
 //! The verbs: what people ask for, with a body where there is something to say. One table makes the verbs' names, their bodies, the HTTP
 //! routes, the API reference and the OpenAPI document.
-use crate::{InjectRequest, LoadOrder, RouteRequest, Split};
+use crate::{InjectRequest, LoadOrder, RouteRequest, ScaleRequest, Split};
 use serde::{Deserialize, Serialize};
 
 /// One row: the documentation, the variant, the type of its body, an example of the body, its name in the path.
@@ -95,6 +95,8 @@ verbs! {
     Route(RouteRequest, r#"{"present":true}"#) = "route",
     /// Sets the weights. Answers when every client-side proxy has them, or after 1 s.
     Weights(Split, r#"{"v1":80,"v2":20}"#) = "weights",
+    /// Sets how many pods a workload has: without pods a version keeps its weight, and its requests fail.
+    Scale(ScaleRequest, r#"{"workload":"flaskapp-v2","replicas":0}"#) = "scale",
     /// Takes over the weights that another field manager wrote.
     Adopt = "adopt",
     /// Writes the panel's last weights over those of another field manager.

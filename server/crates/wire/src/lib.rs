@@ -6,6 +6,7 @@ mod command;
 mod condition;
 mod error;
 mod last_hour;
+mod lesson;
 mod live;
 mod load;
 mod names;
@@ -20,13 +21,14 @@ pub use command::{Command, Verb};
 pub use condition::{Condition, ConditionStatus, kinds, reasons};
 pub use error::{ApiError, Code, Words};
 pub use last_hour::{LastHour, LastHourSample};
+pub use lesson::{Answer, Checked, Lesson, LessonStep, Milestones, Piece, Progress, Proof};
 pub use live::{ChiSquare, Failing, Frame, Hello, Part, Recent, Sentence, Tone, Traffic, Verdict, VerdictKind, Whole};
 pub use load::{LoadError, LoadOrder};
 pub use names::{Namespace, Rate};
 pub use outcome::Outcome;
 pub use patch::{LogTimes, StatusPatch};
 pub use preflight::{Check, CheckStatus, Preflight};
-pub use requests::{InjectRequest, RouteRequest, WorkloadName};
+pub use requests::{InjectRequest, RouteRequest, ScaleRequest, WorkloadName};
 pub use split::{Split, SplitError, Subset, Weight};
 pub use status::{
     ClusterView, Generators, LoadView, LogEntry, Operation, PodView, RouteClaim, Shifted, Status, StoppedAll, TimesMs,

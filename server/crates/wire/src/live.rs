@@ -3,7 +3,7 @@
 //! First the whole state: `hello` ([`Hello`]), `history` (the last 60 s as `Vec<Frame>`, two a second), `status` (a whole [`crate::Status`]) and
 //! `traffic` (a [`Traffic`]). Then what changes: `status-patch` (a [`crate::StatusPatch`]; a whole `status` where events were skipped), `traffic`
 //! ten times a second (a [`Frame`] with the rates and percentiles of the service, and twice a second a whole [`Traffic`]), `alive` (after 3 s
-//! without another). With `lang` in the address also `sentence` (a [`Sentence`]), `board` and `whole` (the figures as HTML), when they change, and no whole [`Traffic`].
+//! without another). With `lang` in the address also `sentence` (a [`Sentence`]), `lesson` (a [`crate::Lesson`], once), `progress` (a [`crate::Progress`]), `recent` (a [`Recent`]), `board` and `whole` (the figures as HTML), when they change, and no whole [`Traffic`].
 use crate::Split;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,6 +38,9 @@ pub struct Frame {
     pub since: BTreeMap<String, u64>,
     /// The weights that are desired; nothing without a route.
     pub desired: Option<Split>,
+    /// The requests that fail now; nothing while none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
 }
 
 /// A [`Frame`] with all else that is measured: what `traffic` carries twice a second. The page gets the rest as words.
@@ -78,9 +81,6 @@ pub struct Traffic {
     pub whole: Option<Whole>,
     /// What the counts since the last change of weights say.
     pub verdict: Option<Verdict>,
-    /// The requests that fail now; nothing while none does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failing: Option<Failing>,
 }
 
 /// Requests of the last second that failed.

@@ -3,8 +3,8 @@
 //! **Invariant:** a patch, applied to the status that it was made from, gives the status that it was made for, or [`StatusPatch::between`]
 //! gives no patch at all: then the whole status is sent.
 use crate::{
-    ClusterView, Condition, Generators, LoadView, LogEntry, Namespace, Operation, PodView, RouteClaim, Split, Status,
-    TimesMs,
+    ClusterView, Condition, Generators, LoadView, LogEntry, Milestones, Namespace, Operation, PodView, RouteClaim,
+    Split, Status, TimesMs,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +58,9 @@ pub struct StatusPatch {
     pub log_gone: Vec<u64>,
     /// Replaces the field.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub milestones: Option<Milestones>,
+    /// Replaces the field.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub commands: Option<BTreeMap<String, String>>,
 }
 
@@ -104,6 +107,7 @@ impl StatusPatch {
             log: Vec::new(),
             log_times: Vec::new(),
             log_gone: old_log.keys().filter(|id| !new_log.contains(id)).copied().collect(),
+            milestones: (old.milestones != new.milestones).then(|| new.milestones.clone()),
             commands: (old.commands != new.commands).then(|| new.commands.clone()),
         };
         for entry in &new.log {
@@ -144,6 +148,7 @@ impl StatusPatch {
         replace(&mut status.load, self.load);
         replace(&mut status.generators, self.generators);
         replace(&mut status.operation, self.operation);
+        replace(&mut status.milestones, self.milestones);
         for LogTimes { id, times } in self.log_times {
             if let Some(entry) = status.log.iter_mut().find(|entry| entry.id == id) {
                 entry.times = Some(times);
@@ -274,6 +279,7 @@ mod tests {
                 generators: Generators { running: rate.into(), ..Generators::default() },
                 operation: operating.map(operation),
                 log: log.into_iter().rev().map(|(id, rest)| entry(id, rest)).collect(),
+                milestones: Milestones { broken: desired.map(f64::from), ..Milestones::default() },
                 commands,
             }
         }

@@ -36,3 +36,26 @@ pub struct RouteRequest {
     /// `true` makes DestinationRule and VirtualService (50/50), `false` removes them.
     pub present: bool,
 }
+
+/// Most replicas that `scale` takes: the demo shows a split, not a load test.
+const MOST_REPLICAS: u32 = 10;
+
+/// Body of `scale`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ScaleRequest {
+    /// Which workload.
+    pub workload: WorkloadName,
+    /// How many pods it shall have, 0 to 10.
+    #[serde(deserialize_with = "replicas")]
+    pub replicas: u32,
+}
+
+fn replicas<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let replicas = u32::deserialize(from)?;
+    if replicas > MOST_REPLICAS {
+        return Err(serde::de::Error::custom(format!("`replicas` is {replicas}: at most {MOST_REPLICAS}")));
+    }
+    Ok(replicas)
+}

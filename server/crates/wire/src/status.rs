@@ -1,5 +1,5 @@
 //! The state of the demo in one namespace, and the bodies of the verbs.
-use crate::{ApiError, Condition, Namespace, Rate, Split, Verb};
+use crate::{ApiError, Condition, Milestones, Namespace, Rate, Split, Verb};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -184,6 +184,9 @@ pub struct Status {
     /// What was done, newest first, at most 50.
     #[serde(default)]
     pub log: Vec<LogEntry>,
+    /// What the lesson has measured since the demo was deployed.
+    #[serde(default)]
+    pub milestones: Milestones,
     /// The kubectl command that does the same as a button: by verb, and `uninject`, `unroute`, `load_stop`, `teardown_namespace`.
     /// `%rate%` stands for the rate, `%v1%` for the share of version `v1`, and so on.
     #[serde(default)]
@@ -205,6 +208,7 @@ impl Status {
             generators: Generators::default(),
             operation: None,
             log: Vec::new(),
+            milestones: Milestones::default(),
             commands: BTreeMap::new(),
         }
     }

@@ -5,7 +5,7 @@ use crate::k8s::Held;
 use app::text::Message;
 use std::collections::{BTreeMap, VecDeque};
 use tokio::time::Instant;
-use wire::{ApiError, LogEntry, Operation, Rate, Split, TimesMs, Verb};
+use wire::{ApiError, LogEntry, Milestones, Operation, Rate, Split, TimesMs, Verb};
 
 /// Lines kept in the log.
 const LOG_LENGTH: usize = 50;
@@ -118,6 +118,8 @@ pub struct Facts {
     pub ours: Option<Split>,
     /// Who asked for them.
     pub desired_by: String,
+    /// What the lesson has measured.
+    pub milestones: Milestones,
     /// Whether the demo was ready once since it was deployed.
     pub was_ready: bool,
     /// What a clean-up found of others.

@@ -192,7 +192,7 @@ impl Progress {
             }
             Step::ScaleUp(id) => state
                 .writer
-                .scale_up(id.kind, ns, id.name)
+                .scale(id.kind, ns, id.name, 1)
                 .await
                 .map_err(|e| failed(causes::scale(id.to_string()), &e))?,
             Step::Delete(kind, name, uid) => {

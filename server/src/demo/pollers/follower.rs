@@ -12,6 +12,7 @@ use crate::demo::view::verdict::endpoints;
 use crate::demo::virtual_service;
 use crate::k8s::Cache;
 use ::load::{AgentError, AgentStatus, LoadSpec, Mark, Snapshot};
+use app::model::lesson;
 use app::text::messages::errors;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -263,8 +264,8 @@ impl<'a> Follower<'a> {
             asked.tell(self.state);
             self.obey_grant(asked).await?;
         }
-        // In tens: the frames have the exact figure, and a status shall not change ten times a second.
-        let achieved = (snapshot.achieved_rate.max(0.0) / 10.0).round() as u32 * 10;
+        // In tens, rounded down: the frames have the exact figure, and a status shall not change ten times a second.
+        let achieved = (snapshot.achieved_rate.max(0.0) / 10.0).floor() as u32 * 10;
         let short = match (snapshot.limited, snapshot.saturated) {
             (true, _) => Some((Short::Machine, achieved)),
             (false, true) => Some((Short::Target, achieved)),
@@ -286,6 +287,7 @@ impl<'a> Follower<'a> {
             },
         );
         self.keep(&told.frame);
+        self.state.facts.send_if_modified(|f| lesson::take(&mut f.milestones, &told));
         self.state.frames.send_replace(Some(Arc::new(told)));
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::demo::plan::observe::observe;
 use crate::demo::plan::{Goal, Presence};
 use crate::demo::view::commands;
 use app::text::messages::{errors, log};
-use wire::{ApiError, Code, InjectRequest, Operation, Verb, WorkloadName};
+use wire::{ApiError, Code, InjectRequest, Operation, Verb};
 
 /// The workloads that are named; without names, those of the three that are there.
 pub async fn inject(state: &NamespaceState, by: &str, request: InjectRequest) -> Result<Operation, ApiError> {
@@ -15,7 +15,7 @@ pub async fn inject(state: &NamespaceState, by: &str, request: InjectRequest) ->
     let there = |id: &Id| seen.objects.get(id).is_some_and(|o| o.presence != Presence::Absent);
     let all = [Id::V1, Id::V2, Id::CLIENT];
     let ids: Vec<Id> = match &request.workloads {
-        Some(names) => names.iter().map(|name| id(*name)).collect(),
+        Some(names) => names.iter().map(|name| Id::of(*name)).collect(),
         None => all.into_iter().filter(there).collect(),
     };
     if request.workloads.as_ref().is_some_and(Vec::is_empty) {
@@ -38,12 +38,4 @@ pub async fn inject(state: &NamespaceState, by: &str, request: InjectRequest) ->
         goal,
         Line { by: by.to_owned(), verb: Some(Verb::Inject), what, command, ..Line::default() },
     ))
-}
-
-fn id(name: WorkloadName) -> Id {
-    match name {
-        WorkloadName::FlaskappV1 => Id::V1,
-        WorkloadName::FlaskappV2 => Id::V2,
-        WorkloadName::Client => Id::CLIENT,
-    }
 }

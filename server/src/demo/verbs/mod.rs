@@ -7,6 +7,7 @@ pub mod load;
 pub mod manifests;
 pub mod revert;
 pub mod route;
+pub mod scale;
 pub mod stop_all;
 pub mod takeover;
 pub mod teardown;
@@ -28,6 +29,7 @@ pub async fn run(demo: &Demo, ns: &Namespace, by: &str, command: Command) -> Res
         Command::Weights(split) => {
             return weights::weights(&*demo.to_use(ns).await?, by, split).await.map(Outcome::Shifted);
         }
+        Command::Scale(request) => scale::scale(&*demo.to_use(ns).await?, by, request).await?,
         Command::Adopt => adopt::adopt(&*demo.to_use(ns).await?, by).await?,
         Command::Revert => revert::revert(&*demo.to_use(ns).await?, by).await?,
         Command::Load(order) => load::load(&*demo.to_use(ns).await?, by, order).await?,

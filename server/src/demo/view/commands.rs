@@ -63,6 +63,11 @@ pub fn inject(state: &NamespaceState, workloads: &[&str], inject: bool) -> Strin
     format!("kubectl -n {} patch deployment {} -p '{patch}'", state.ns, workloads.join(" "))
 }
 
+/// Sets how many pods a Deployment has.
+pub fn scale(state: &NamespaceState, id: Id, replicas: &str) -> String {
+    format!("kubectl -n {} scale {id} --replicas={replicas}", state.ns)
+}
+
 /// Removes the route, weights before subsets.
 pub fn unroute(state: &NamespaceState) -> String {
     format!("kubectl -n {} delete virtualservice/{} destinationrule/{}", state.ns, Id::ROUTE.name, Id::RULE.name)
@@ -153,6 +158,7 @@ pub fn all(state: &NamespaceState, cache: &Cache) -> BTreeMap<String, String> {
         ("unroute", unroute(state)),
         ("load", load(state, "%rate%", None)),
         ("load_stop", load(state, "0", None)),
+        ("scale", scale(state, Id::V2, "0")),
         ("adopt", ask(state, "adopt")),
         ("revert", ask(state, "revert")),
         ("teardown", teardown(state)),

@@ -10,7 +10,7 @@ use crate::k8s::{Cache, CachedObject, MANAGER, Reach};
 use app::text::messages::log;
 use std::sync::Arc;
 use std::time::Duration;
-use wire::{LoadView, RouteClaim, Split, Status};
+use wire::{LoadView, Milestones, RouteClaim, Split, Status};
 
 /// Annotation on a route of ours: the weights the panel wrote last. Survives a restart.
 pub const WEIGHTS_NOTE: &str = "demo-panel/weights";
@@ -73,6 +73,7 @@ pub fn compose(state: &NamespaceState, cache: &Cache, facts: &Facts, reach: &Rea
         pods: pods.into_iter().map(|p| p.view).collect(),
         desired,
         desired_by,
+        milestones: facts.milestones.clone(),
         claim,
         load: LoadView { rate: facts.load, granted: facts.granted.rate },
         generators: state.shares.total(),
@@ -136,6 +137,11 @@ fn remember(state: &NamespaceState, status: &Status, ready: bool) {
     let known = !before.conditions.is_empty();
     state.facts.send_if_modified(|facts| {
         let mut changed = false;
+        // What was measured of a demo that is gone is told no longer.
+        if known && !deployed && facts.milestones != Milestones::default() {
+            facts.milestones = Milestones::default();
+            changed = true;
+        }
         if facts.was_ready != (deployed && (facts.was_ready || ready)) {
             facts.was_ready = !facts.was_ready;
             changed = true;

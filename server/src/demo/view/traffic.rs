@@ -25,8 +25,6 @@ pub fn traffic(snapshot: Snapshot, about: About<'_>) -> Traffic {
     let since = snapshot.mark.filter(|m| about.mark.is_some_and(|mine| m.id >= mine.id));
     let recent = snapshot.recent;
     Traffic {
-        // Rounded down, so that "100 %" is all of them; what fails at all is never 0.
-        failing: about.failing.map(|f| Failing { share: ((f.share * 10.0).floor() / 10.0).max(0.1), ..f }),
         verdict: verdict(about.by_version, about.with_sidecar, about.endpoints, since.as_ref()),
         frame: Frame {
             at_ms: snapshot.at_ms,
@@ -37,6 +35,8 @@ pub fn traffic(snapshot: Snapshot, about: About<'_>) -> Traffic {
             rates: snapshot.rates.into_iter().map(|(name, rate)| (name, tenths(rate))).collect(),
             since: since.map(|m| m.counts).unwrap_or_default(),
             desired: about.desired.cloned(),
+            // Rounded down, so that "100 %" is all of them; what fails at all is never 0.
+            failing: about.failing.map(|f| Failing { share: ((f.share * 10.0).floor() / 10.0).max(0.1), ..f }),
         },
         achieved_rate: tenths(snapshot.achieved_rate),
         p50_ms: snapshot.p50_ms.map(micros),
