@@ -1,21 +1,23 @@
 //! The document around the page. The server alone draws it.
-use crate::api::{self, First, HAND_OVER, Prefs};
+use crate::api::{self, First, HAND_OVER, Prefs, Tab};
 use crate::pages::{Failed, NotFound, Panel, PastPage, PreflightPage, SignIn};
-use crate::text::{Key, LastHourWord, sentence};
+use crate::text::{Key, LastHourWord, lesson, progress, sentence};
 use leptos::prelude::*;
 
-/// The whole document. `options` name the files: `/pkg/<output_name>.css`, `.js` and `_bg.wasm`.
+/// The whole document. `options` name the files: `/pkg/<build>/app.css`, `app.js` and `app_bg.wasm`.
 ///
 /// The server puts a [`First`] into the context, and `leptos_axum` the request's parts, the response's options and the nonce.
 /// Only the panel is taken over by the browser; the other pages bring no script.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
-    let Prefs { lang, theme } = api::prefs();
+    let Prefs { lang, theme, drawer } = api::prefs();
     let style = format!("/{}/{}.css", options.site_pkg_dir, options.output_name);
     let first = use_context::<First>().unwrap_or(First::NotFound);
     let scripts = matches!(first, First::Panel { .. }).then(|| view! { <HydrationScripts options/> });
     let body = match first {
         First::Panel { mut first, past } => {
             first.sentence = sentence(lang, &first.status, &first.traffic);
+            first.lesson = lesson(lang);
+            first.progress = progress(lang, &first.status, &first.traffic);
             let more = past.then(|| view! {
                 <p class="more"><a href=format!("/history?namespace={}", first.status.namespace) data-testid="past">{LastHourWord::Title.said(lang)}</a></p>
             });
@@ -35,7 +37,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     };
     view! {
         <!DOCTYPE html>
-        <html lang=lang.tag() data-theme=theme.name()>
+        <html lang=lang.tag() data-theme=theme.name() data-drawer=drawer.map_or("", Tab::name)>
             <head>
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>

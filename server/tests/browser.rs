@@ -85,7 +85,12 @@ async fn the_whole_demo_with_the_mouse() {
     // Inject.
     browser.click("inject").await;
     step_is(&browser, "inject", "done").await;
+    browser.click("drawer-pods").await;
     browser.says("pods", "2/2").await;
+    browser.screenshots("04-pods-in-the-drawer").await;
+    is_sound(&browser, "pods in the drawer").await;
+    browser.click("drawer-pods").await;
+    assert_eq!(browser.find("mesh-client").await.attr("data-sidecar").await.unwrap().as_deref(), Some("true"));
     browser.screenshots("04-injected-no-load").await;
     is_sound(&browser, "injected, no load").await;
 
@@ -120,6 +125,7 @@ async fn the_whole_demo_with_the_mouse() {
     browser.screenshots("06-all-to-v2").await;
 
     // Without sidecars the weights have no effect, and the panel says why.
+    browser.click("step-inject").await;
     browser.click("uninject").await;
     panel.until("the client has no sidecar", |s| {
         !holds(s, "WeightsApply")
@@ -199,7 +205,7 @@ async fn chinese_dark_projector_and_keyboard() {
     browser.press_here("?").await;
     browser
         .until("the keys are shown", || async {
-            browser.script("return document.querySelector('[data-testid=keys-dialog]').open").await == true
+            browser.script("return document.querySelector('[data-testid=keys-dialog]')?.open").await == true
         })
         .await;
     browser.press_here("\u{e00c}").await;
@@ -335,10 +341,11 @@ async fn failing_requests_are_the_first_thing_that_the_page_says() {
     let rule = kubectl(&panel, &["-n", &ns, "get", "dr", "flaskapp", "-o", "json"]).must();
     kubectl(&panel, &["-n", &ns, "delete", "dr", "flaskapp"]).must();
     browser.says("verdict", "No request succeeds: the client's sidecar answers 503").await;
-    browser.says("headline-detail", "DestinationRule").await;
+    browser.says("banner", "DestinationRule").await;
     tone("bad").await;
     browser.until("the bar is red", || async { failing().await == Some(100.0) }).await;
     browser.says("seen-v1", "–").await;
+    browser.says("mesh-client", "100 % fail").await;
     browser.screenshots("25-every-request-fails").await;
     is_sound(&browser, "every request fails").await;
 
@@ -349,16 +356,110 @@ async fn failing_requests_are_the_first_thing_that_the_page_says() {
     std::fs::write(file.path(), again.to_string()).expect("written");
     kubectl(&panel, &["apply", "-f", file.path().to_str().expect("a path")]).must();
     browser.until("the bar has no red", || async { failing().await == Some(0.0) }).await;
+    browser
+        .until("the client's requests succeed", || async { !browser.text("mesh-client").await.contains("fail") })
+        .await;
     browser.says("verdict", "80/20").await;
 
     // One version has weight and no pod: its share fails.
     kubectl(&panel, &["-n", &ns, "scale", "deploy/flaskapp-v2", "--replicas=0"]).must();
     browser.says("verdict", "% of the requests fail: the client's sidecar answers 503").await;
+    browser.says("mesh-v2", "no pod").await;
     browser.screenshots("26-a-version-fails").await;
     is_sound(&browser, "a version fails").await;
     kubectl(&panel, &["-n", &ns, "scale", "deploy/flaskapp-v2", "--replicas=1"]).must();
     browser.says("verdict", "consistent with 80/20").await;
     tone("good").await;
+    // The lesson counts what kubectl did: v2 was broken, and every request succeeds again.
+    step_is(&browser, "break", "done").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lesson_from_start_to_finish_by_its_own_buttons() {
+    let panel = TestPanel::start();
+    let driver = Driver::start();
+    let browser = driver.open(&url(&panel)).await;
+    browser.says("prediction", "Two versions, one Service").await;
+    browser.click("answer-0").await;
+    browser.says("meaning", "A Service knows labels, not versions").await;
+    browser.click("answer-2").await;
+    browser.says("meaning", "Right").await;
+
+    // The one button of the moment, until the last one asks whether to clean up.
+    let button = "return document.querySelector('.lesson .primary:not(:disabled)')?.dataset.testid ?? null";
+    let next = async || browser.script(button).await.as_str().map(str::to_owned);
+    let mut pressed: Vec<String> = Vec::new();
+    while pressed.last().map(String::as_str) != Some("step-cleanup-open") {
+        let before = pressed.last().cloned();
+        let what = format!("another button after {before:?}");
+        browser.until(&what, || async { next().await.is_some_and(|id| Some(&id) != before.as_ref()) }).await;
+        let Some(id) = next().await else { continue };
+        if id == "break" {
+            browser.screenshots("30-lesson-break").await;
+            is_sound(&browser, "lesson, before it breaks").await;
+        }
+        if id == "step-cleanup-open" {
+            browser.says("lesson-end", "not one of").await;
+            browser.screenshots("31-lesson-end").await;
+            is_sound(&browser, "the end of the lesson").await;
+        }
+        browser.click(&id).await;
+        pressed.push(id);
+    }
+    let expected = [
+        "deploy",
+        "verify",
+        "inject",
+        "step-load-start",
+        "route-create",
+        "weights-uneven",
+        "weights-one",
+        "weights-uneven",
+        "break",
+        "cure",
+        "step-cleanup-open",
+    ];
+    assert_eq!(pressed, expected);
+    browser.click("cleanup-confirm").await;
+    panel.until_true("Clean");
+    step_is(&browser, "deploy", "todo").await;
+    // It can be taken again: nothing of the first time counts.
+    step_is(&browser, "break", "todo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stage_view_has_an_address_and_fits_a_small_beam() {
+    let panel = TestPanel::start();
+    panel.ask("deploy", "{}");
+    panel.until_true("Deployed");
+    panel.ask("inject", r#"{"inject": true}"#);
+    panel.until_true("Injected");
+    panel.ask("weights", r#"{"v1": 80, "v2": 20}"#);
+    panel.ask("load", r#"{"rate": 200}"#);
+    let driver = Driver::start();
+    let browser = driver.open(&url(&panel)).await;
+    browser.press("p").await;
+    let stage = "return location.search.includes('view=stage')";
+    browser.until("the address asks for the stage view", || async { browser.script(stage).await == true }).await;
+    // A reload keeps it; so does a language.
+    let address = browser.script("return location.href").await.as_str().expect("an address").to_owned();
+    browser.go(&address).await;
+    browser.says("verdict", "80/20").await;
+    let whole = "return document.documentElement.scrollHeight <= innerHeight && document.querySelector('.legend').getBoundingClientRect().bottom <= innerHeight && document.querySelector('.chart').getBoundingClientRect().height >= 70";
+    for (width, height) in [(1920, 1080), (1280, 720), (1024, 768)] {
+        browser.look(width, height, "dark").await;
+        browser
+            .until(&format!("the stage is whole at {width}×{height}"), || async {
+                browser.script(whole).await == true
+            })
+            .await;
+    }
+    browser.press("p").await;
+    browser.until("the address is plain again", || async { browser.script(stage).await == false }).await;
+    // Slider and whole chart on one screen.
+    browser.look(1280, 720, "light").await;
+    let fits = "return document.querySelector('.chart').getBoundingClientRect().bottom <= document.querySelector('.drawer').getBoundingClientRect().top && document.querySelector('[data-testid=slider]').getBoundingClientRect().top >= 0";
+    browser.until("slider and chart are on one screen", || async { browser.script(fits).await == true }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

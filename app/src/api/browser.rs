@@ -1,6 +1,5 @@
 //! What this browser keeps: its id, and what its person prefers. Called from effects and handlers alone.
-use super::Theme;
-use crate::text::Lang;
+use super::{Prefs, STAGE, Tab};
 use leptos::prelude::*;
 
 /// Short random id of this tab, kept while the tab lives. It tells people's moves apart; it is no secret.
@@ -17,18 +16,32 @@ pub fn browser_id() -> String {
     id
 }
 
-/// Applies language and theme to the document, and keeps them for the next request in two cookies.
-pub fn keep_prefs(lang: Lang, theme: Theme) {
+/// Applies language and theme to the document, and keeps what a person prefers for the next request in cookies.
+pub fn keep_prefs(prefs: Prefs) {
     let Some(root) = document().document_element() else { return };
-    for (attribute, cookie, value, before) in [
-        ("lang", "lang", lang.tag(), root.get_attribute("lang")),
-        ("data-theme", "theme", theme.name(), root.get_attribute("data-theme")),
+    for (attribute, cookie, value) in [
+        ("lang", "lang", prefs.lang.tag()),
+        ("data-theme", "theme", prefs.theme.name()),
+        ("data-drawer", "drawer", prefs.drawer.map_or("", Tab::name)),
     ] {
-        if before.as_deref() != Some(value) {
+        if root.get_attribute(attribute).as_deref() != Some(value) {
             let _ = root.set_attribute(attribute, value);
             let text = format!("{cookie}={value}; Path=/; Max-Age=31536000; SameSite=Lax");
             let _ = js_sys::Reflect::set(document().as_ref(), &"cookie".into(), &text.into());
         }
+    }
+}
+
+/// Keeps the stage view in the address, so that a reload and a bookmark lead to it.
+pub fn keep_stage(on: bool) {
+    let location = window().location();
+    let query = location.search().unwrap_or_default();
+    let rest: Vec<&str> = query.trim_start_matches('?').split('&').filter(|p| !p.is_empty() && *p != STAGE).collect();
+    let query = rest.into_iter().chain(on.then_some(STAGE)).collect::<Vec<_>>().join("&");
+    let path = location.pathname().unwrap_or_default();
+    let address = if query.is_empty() { path } else { format!("{path}?{query}") };
+    if let Ok(history) = window().history() {
+        let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&address));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The page's first state: read by the server, drawn into the HTML, and handed to the browser in the same HTML.
 use serde::{Deserialize, Serialize};
-use wire::{Frame, Sentence, Status, Traffic};
+use wire::{Frame, Lesson, Progress, Recent, Sentence, Status, Traffic};
 
 /// Id of the element that carries the first state as JSON.
 pub const HAND_OVER: &str = "first";
@@ -18,6 +18,12 @@ pub struct Snapshot {
     pub history: Vec<Frame>,
     /// What the page says above all else, in its language. The shell, which knows it, fills this in.
     pub sentence: Sentence,
+    /// The lesson's texts. The shell, which knows the language, fills this in.
+    pub lesson: Lesson,
+    /// How far the lesson has come; as above.
+    pub progress: Progress,
+    /// The last 10 s by version.
+    pub recent: Recent,
     /// All that is measured: for the server, which draws it.
     #[serde(skip)]
     pub traffic: Traffic,
@@ -91,6 +97,9 @@ pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
                 build: plane.build(),
                 now_ms: super::ssr::now_ms(),
                 sentence: Sentence::default(),
+                lesson: Lesson::default(),
+                progress: Progress::default(),
+                recent: traffic.recent.clone(),
                 status,
                 history,
                 traffic,

@@ -10,7 +10,9 @@ use std::time::Duration;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{EventSource, MessageEvent};
-use wire::{ConditionStatus, Frame, Hello, Namespace, Sentence, Split, Status, StatusPatch, kinds};
+use wire::{
+    ConditionStatus, Frame, Hello, Lesson, Namespace, Progress, Recent, Sentence, Split, Status, StatusPatch, kinds,
+};
 
 /// How the stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,12 @@ pub struct Live {
     pub link: RwSignal<Link>,
     /// What the page says above all else, in its language.
     pub sentence: RwSignal<Sentence>,
+    /// The lesson's texts.
+    pub lesson: RwSignal<Lesson>,
+    /// How far the lesson has come.
+    pub progress: RwSignal<Progress>,
+    /// The last 10 s by version.
+    pub recent: RwSignal<Recent>,
     /// The figures in words, as HTML of the server's.
     pub board: RwSignal<String>,
     /// The whole run's.
@@ -106,6 +114,9 @@ pub fn use_live(ns: Namespace, first: Snapshot) -> Live {
         history: StoredValue::new(history),
         link: RwSignal::new(Link::Opening),
         sentence: RwSignal::new(first.sentence),
+        lesson: RwSignal::new(first.lesson),
+        progress: RwSignal::new(first.progress),
+        recent: RwSignal::new(first.recent),
         board: RwSignal::new(main),
         whole: RwSignal::new(whole),
         lang: RwSignal::new(lang),
@@ -220,14 +231,10 @@ impl Wiring {
                 }
             }),
         );
-        on(
-            "sentence",
-            Box::new(|wiring, data| {
-                if let Ok(sentence) = read(&data) {
-                    wiring.live.sentence.set(sentence);
-                }
-            }),
-        );
+        on("sentence", Box::new(|wiring, data| set(wiring.live.sentence, &data)));
+        on("recent", Box::new(|wiring, data| set(wiring.live.recent, &data)));
+        on("lesson", Box::new(|wiring, data| set(wiring.live.lesson, &data)));
+        on("progress", Box::new(|wiring, data| set(wiring.live.progress, &data)));
         on("board", Box::new(|wiring, data| wiring.live.board.set(data)));
         on("whole", Box::new(|wiring, data| wiring.live.whole.set(data)));
         on(
@@ -316,6 +323,13 @@ impl Wiring {
         } else if self.stream.with_value(Option::is_none) && self.live.link.get_untracked() == Link::Hidden {
             self.open(0);
         }
+    }
+}
+
+/// Takes an event that replaces what is known.
+fn set<T: serde::de::DeserializeOwned + Send + Sync + 'static>(signal: RwSignal<T>, data: &str) {
+    if let Ok(value) = read(data) {
+        signal.set(value);
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a person chose for this browser: language and theme. Kept in two cookies, so that the server draws it right at once.
+//! What a person chose for this browser: language, theme, and what is open in the drawer. Kept in cookies, so that the server draws it
+//! right at once.
 use crate::text::Lang;
 
 /// Light, dark, or as the system says.
@@ -42,13 +43,45 @@ impl Theme {
     }
 }
 
-/// Language and theme of this browser.
+/// A part of the drawer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tab {
+    /// What was measured, per version.
+    Numbers,
+    /// Pods as kubectl prints them.
+    Pods,
+    /// Who did what.
+    Activity,
+}
+
+impl Tab {
+    /// Every tab, in the drawer's order.
+    pub const ALL: [Tab; 3] = [Tab::Activity, Tab::Pods, Tab::Numbers];
+
+    /// Value of the cookie.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tab::Numbers => "numbers",
+            Tab::Pods => "pods",
+            Tab::Activity => "activity",
+        }
+    }
+
+    /// The tab of this name. Returns `None` for any other name: the drawer is closed.
+    pub fn named(name: &str) -> Option<Tab> {
+        Tab::ALL.into_iter().find(|tab| tab.name() == name)
+    }
+}
+
+/// What this browser prefers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefs {
     /// Language of every text.
     pub lang: Lang,
     /// Colours.
     pub theme: Theme,
+    /// What is open in the drawer; `None` while it is closed.
+    pub drawer: Option<Tab>,
 }
 
 impl Prefs {
@@ -62,7 +95,11 @@ impl Prefs {
                 .map(|(_, value)| value)
         };
         let lang = cookie("lang").unwrap_or_else(|| accept_language.split([',', ';']).next().unwrap_or(""));
-        Prefs { lang: Lang::named(lang.trim()), theme: Theme::named(cookie("theme").unwrap_or("")) }
+        Prefs {
+            lang: Lang::named(lang.trim()),
+            theme: Theme::named(cookie("theme").unwrap_or("")),
+            drawer: Tab::named(cookie("drawer").unwrap_or("")),
+        }
     }
 }
 
@@ -79,7 +116,28 @@ pub fn prefs() -> Prefs {
 pub fn prefs() -> Prefs {
     let root = leptos::prelude::document().document_element();
     let attribute = |name| root.as_ref().and_then(|r| r.get_attribute(name)).unwrap_or_default();
-    Prefs { lang: Lang::named(&attribute("lang")), theme: Theme::named(&attribute("data-theme")) }
+    Prefs {
+        lang: Lang::named(&attribute("lang")),
+        theme: Theme::named(&attribute("data-theme")),
+        drawer: Tab::named(&attribute("data-drawer")),
+    }
+}
+
+/// The parameter of the address that asks for the stage view.
+pub const STAGE: &str = "view=stage";
+
+/// Whether the address asks for the stage view.
+#[cfg(feature = "ssr")]
+pub fn is_stage() -> bool {
+    let parts = leptos::prelude::use_context::<http::request::Parts>();
+    parts.is_some_and(|parts| super::ssr::parameter(parts.uri.query(), "view").as_deref() == Some("stage"))
+}
+
+/// Whether the address asks for the stage view.
+#[cfg(not(feature = "ssr"))]
+pub fn is_stage() -> bool {
+    let query = leptos::prelude::window().location().search().unwrap_or_default();
+    query.trim_start_matches('?').split('&').any(|parameter| parameter == STAGE)
 }
 
 #[cfg(test)]
@@ -88,14 +146,14 @@ mod tests {
 
     #[test]
     fn a_cookie_wins_over_the_browsers_language() {
-        for (cookies, accept, lang, theme) in [
-            ("", "", Lang::En, Theme::Auto),
-            ("", "zh-CN,zh;q=0.9,en;q=0.8", Lang::Zh, Theme::Auto),
-            ("a=b; lang=en; theme=dark", "zh-CN", Lang::En, Theme::Dark),
-            ("lang=zh;theme=light", "de", Lang::Zh, Theme::Light),
-            ("lang=xx", "zh", Lang::En, Theme::Auto),
+        for (cookies, accept, lang, theme, drawer) in [
+            ("", "", Lang::En, Theme::Auto, None),
+            ("", "zh-CN,zh;q=0.9,en;q=0.8", Lang::Zh, Theme::Auto, None),
+            ("a=b; lang=en; theme=dark", "zh-CN", Lang::En, Theme::Dark, None),
+            ("lang=zh;theme=light; drawer=pods", "de", Lang::Zh, Theme::Light, Some(Tab::Pods)),
+            ("lang=xx; drawer=nonsense", "zh", Lang::En, Theme::Auto, None),
         ] {
-            assert_eq!(Prefs::from_headers(cookies, accept), Prefs { lang, theme }, "{cookies} {accept}");
+            assert_eq!(Prefs::from_headers(cookies, accept), Prefs { lang, theme, drawer }, "{cookies} {accept}");
         }
     }
 }

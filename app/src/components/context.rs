@@ -1,5 +1,6 @@
 //! Handles that components share: copies of signals, and the callbacks a page gives them.
-use crate::api::{Link, Live, Theme};
+use super::Asks;
+use crate::api::{Link, Live, Tab, Theme};
 use crate::model::is_off;
 use crate::text::{Key, Lang};
 use leptos::prelude::*;
@@ -28,6 +29,10 @@ pub struct Page {
     pub theme: RwSignal<Theme>,
     /// Numbers, slider and chart alone.
     pub projector: RwSignal<bool>,
+    /// Which part of the drawer is open.
+    pub drawer: RwSignal<Option<Tab>>,
+    /// The dialog that is open.
+    pub dialog: RwSignal<Option<Asks>>,
     /// Minutes that the browser's zone is ahead of UTC; 0 until the browser says.
     pub zone_min: RwSignal<i32>,
     /// What this browser calls itself; empty until it has taken over.

@@ -4,10 +4,10 @@ use super::symbol::colour;
 use crate::model::{fixed, versions};
 use crate::text::{self, FigureWord as Word, Lang, thousands};
 use leptos::prelude::*;
-use wire::{Part, Sentence, Status, Traffic, kinds};
+use wire::{Part, Progress, Recent, Sentence, Status, Traffic, kinds};
 
 /// What the server words for a page: the sentence, and the figures in two parts, so that what somebody has opened stays open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Board {
     /// The verdict, the table of versions, what runs.
     pub main: String,
@@ -15,6 +15,10 @@ pub struct Board {
     pub whole: String,
     /// What the page says above all else.
     pub sentence: Sentence,
+    /// How far the lesson has come.
+    pub progress: Progress,
+    /// The last 10 s, for the cards of the versions.
+    pub recent: Recent,
 }
 
 /// Draws the figures.
@@ -23,12 +27,14 @@ pub fn board(lang: Lang, status: &Status, traffic: &Traffic) -> Board {
         main: main(lang, status, traffic).to_html(),
         whole: whole(lang, traffic).to_html(),
         sentence: text::sentence(lang, status, traffic),
+        progress: text::progress(lang, status, traffic),
+        recent: traffic.recent.clone(),
     }
 }
 
 fn main(lang: Lang, status: &Status, t: &Traffic) -> impl IntoView + use<> {
     // While requests fail, what the others say about the weights is beside the point.
-    let judged = t.verdict.as_ref().filter(|_| t.failing.is_none());
+    let judged = t.verdict.as_ref().filter(|_| t.frame.failing.is_none());
     let detail = judged.map(|v| text::detail(lang, v)).filter(|d| !d.is_empty());
     let sidecars = if status.is(kinds::SIDECARS_COUNT) {
         status.condition(kinds::SIDECARS_COUNT).map(|c| c.message.clone())

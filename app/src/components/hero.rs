@@ -1,14 +1,44 @@
 //! Nothing deployed: one big button, what it will make, and where. Deploying and cleaning up: what is being waited for.
+//!
+//! It is a part of its own: most pages begin with a demo that is deployed.
 use super::context::{flag, say};
+use super::part::{Mounted, PartMissing, Place};
 use super::{Page, Same};
 use crate::model::{StepState, steps};
 use crate::text::{self, Key};
+use leptos::mount::mount_to;
 use leptos::prelude::*;
+use leptos::wasm_split::wasm_split;
+use web_sys::HtmlElement;
 use wire::{Command, kinds, reasons};
 
-/// What stands where there is nothing to split.
+/// The place of what stands where there is nothing to split. `absent`: there is nothing.
 #[component]
-pub fn Hero(page: Page, ask: Callback<Command>) -> impl IntoView {
+pub fn Hero(page: Page, ask: Callback<Command>, absent: Memo<bool>) -> impl IntoView {
+    let place = Place::new();
+    Effect::new(move |_| {
+        if absent.get() {
+            place.fill(page, move |element| mount_hero(page, ask, element));
+        } else {
+            place.clear();
+        }
+    });
+    // The server draws it whole; in the browser it is in the page already, until the part takes its place.
+    #[cfg(feature = "ssr")]
+    let drawn = absent.get_untracked().then(|| view! { <Absent page ask/> }.to_html()).unwrap_or_default();
+    #[cfg(not(feature = "ssr"))]
+    let drawn = String::new();
+    view! { <div node_ref=place.node hidden=flag(move || !absent.get()) inner_html=say(move || drawn.clone())></div> }
+}
+
+#[wasm_split(hero, wasm_split_path = leptos::wasm_split, fallible)]
+fn mount_hero(page: Page, ask: Callback<Command>, place: HtmlElement) -> Result<Mounted, PartMissing> {
+    place.set_inner_html("");
+    Ok(Box::new(mount_to(place, move || view! { <Absent page ask/> })))
+}
+
+#[component]
+fn Absent(page: Page, ask: Callback<Command>) -> impl IntoView {
     let reason =
         move |kind: &str| page.live.status.with(|s| s.condition(kind).map_or(String::new(), |c| c.reason.clone()));
     let state = Memo::new(move |_| {

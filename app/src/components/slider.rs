@@ -1,31 +1,32 @@
 //! The slider: a native range whose track is drawn under it. The border between the colours is the thumb's place.
 use super::context::say;
+use super::mesh::Measured;
 use super::symbol::colour;
 use super::{Page, Shifter};
 use crate::model::fixed;
 use crate::text::Key;
 use leptos::prelude::*;
 
-/// The slider, and below it what was really seen, on the same scale.
+/// The slider, and below it what was measured, on the same scale.
 #[component]
 pub fn Slider(
     page: Page,
     shifter: Shifter,
-    /// Versions, in order.
-    versions: Signal<Vec<String>>,
-    /// What is desired, by version; nothing where nothing is.
-    desired: Signal<Option<Vec<f64>>>,
-    /// What was seen, by version; nothing where nothing was.
-    seen: Signal<Option<Vec<f64>>>,
-    /// Share of the requests that fail now, percent.
-    failing: Signal<f64>,
+    /// What is on show.
+    measured: Measured,
+    /// The 95 % interval of the first version's share, percent; `None` where it says nothing.
+    interval: Signal<Option<(f64, f64)>>,
     /// Whether it may be moved.
     #[prop(into)]
     disabled: Signal<bool>,
     /// Whether there is one thumb: two versions.
     thumb: Signal<bool>,
 ) -> impl IntoView {
+    let Measured { names: versions, desired, flowing, failing, .. } = measured;
     let share = move || shifter.share.get().unwrap_or(50);
+    let frame = move |edge: fn((f64, f64)) -> f64| {
+        say(move || format!("{}%", interval.get().map_or_else(|| fixed(0.0, 2), |i| fixed(edge(i), 2))))
+    };
     let first = shifter.share.get_untracked().unwrap_or(50).to_string();
     let moved = move |event| {
         if let Ok(share) = event_target_value(&event).parse::<u8>() {
@@ -60,9 +61,12 @@ pub fn Slider(
                 />
             </Show>
         </div>
-        <svg class="actual" width="100%" height="10" aria-hidden="true" data-testid="actual">
-            <Segments versions shares=seen/>
+        <svg class="actual" width="100%" height="18" aria-hidden="true" data-testid="actual">
+            <svg y="3" width="100%" height="12">
+            <Segments versions shares=flowing/>
             <rect class="failing" data-testid="failing" x=move || format!("{}%", fixed(100.0 - failing.get(), 2)) width=move || format!("{}%", fixed(failing.get(), 2)) height="100%"/>
+            </svg>
+            <rect class="interval" y="1" height="16" rx="4" x=frame(|(low, _)| low) width=frame(|(low, high)| high - low) visibility=say(move || if interval.get().is_some() { "visible" } else { "hidden" })/>
         </svg>
     }
 }

@@ -1,45 +1,24 @@
-//! What is desired, what is seen: the numbers, the slider and the presets.
+//! What is desired, what is measured: the slider, the presets, and the times of the last change.
 use super::context::{flag, say};
-use super::rail::label;
-use super::shares::{Shares, name_at};
-use super::symbol::colour;
-use super::{ErrorBanner, Page, Same, Shifter, Slider, Symbol};
-use crate::model::{Action, SliderMode, Window, fixed, presets, shares, versions, wall_clock, with_share};
-use crate::text::{self, Key, thousands};
+use super::lesson::label;
+use super::mesh::Measured;
+use super::shares::Shares;
+use super::{ErrorBanner, Page, Same, Shifter, Slider};
+use crate::model::{Action, SliderMode, fixed, presets, wall_clock, wilson, with_share};
+use crate::text::{self, Key};
 use leptos::prelude::*;
 use wire::{Command, LogEntry, Rate};
 
-/// The card that the page is about.
+/// The slider with what belongs to it: desired above, measured below with its interval.
 #[component]
-pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Command>, mode: Signal<SliderMode>) -> impl IntoView {
-    let live = page.live;
-    let names = Memo::new(move |_| live.status.with(versions));
-    let names = Signal::derive(move || names.get());
-    let desired = Signal::derive(move || {
-        let share = shifter.share.get()?;
-        names.with(|names| match names.len() {
-            2 => Some(vec![f64::from(share), f64::from(100 - share)]),
-            _ => shifter
-                .split
-                .with(|split| split.as_ref().map(|s| names.iter().map(|v| f64::from(s.percent(v))).collect())),
-        })
-    });
-    // Every figure is about the time since the weights last changed: what was sent before says nothing about them. The server knows
-    // which request was sent on which weights.
-    let seen = Signal::derive(move || live.figures.with(|frame| names.with(|names| shares(&frame.since, names))));
-    // The bar is to move as soon as the traffic does, so it looks at the last second alone; so does whether requests fail.
-    let last = Memo::new(move |_| {
-        let now = live.frame.with(|frame| frame.at_ms);
-        live.history.with_value(|history| history.since(now.saturating_sub(1_100)))
-    });
-    let failing = Memo::new(move |_| last.with(Window::failing));
-    let bar = Signal::derive(move || {
-        let of_answers = names.with(|names| last.with(|last| shares(&last.counts, names))).or_else(|| seen.get())?;
-        let succeed = 1.0 - failing.get() / 100.0;
-        Some(of_answers.into_iter().map(|share| share * succeed).collect())
-    });
-    // Where no request succeeds, what was seen before is no answer to what happens now.
-    let seen = Signal::derive(move || seen.get().filter(|_| failing.get() < 100.0));
+pub fn Weights(
+    page: Page,
+    shifter: Shifter,
+    ask: Callback<Command>,
+    mode: Signal<SliderMode>,
+    measured: Measured,
+) -> impl IntoView {
+    let names = measured.names;
     let disabled = Signal::derive(move || {
         !page.may("weights") || !matches!(mode.get(), SliderMode::Live | SliderMode::NoRoute | SliderMode::Many)
     });
@@ -50,23 +29,15 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Command>, mode: Signa
         (_, SliderMode::Many) => Some(Key::MoreVersions),
         _ => None,
     };
-    let minute = Memo::new(move |_| {
-        let now = live.figures.with(|frame| frame.at_ms);
-        live.history.with_value(|history| history.since(now.saturating_sub(60_000)))
+    let interval = Signal::derive(move || {
+        let counts = page.live.figures.with(|frame| frame.since.clone());
+        let first = names.with(|names| (names.len() == 2).then(|| names[0].clone()))?;
+        let all: u64 = counts.values().sum();
+        (measured.failing.get() == 0.0).then(|| wilson(counts.get(&first).copied().unwrap_or(0), all)).flatten()
     });
     view! {
-        <section class="card weights" aria-label=page.t(Key::Weights) data-testid="weights" data-mode=say(move || mode_name(mode.get()))>
-            <div class="split">
-                <Side page place=0 name=Signal::derive(move || name_at(names, 0)) desired seen/>
-                <div class="between">
-                    {page.t(Key::Last60)} <br/>
-                    <b data-testid="requests">{say(move || minute.with(|w| thousands(w.answers() + w.errors)))}</b> " " {page.t(Key::Requests)}
-                </div>
-                {move || (1..names.with(Vec::len)).map(|place| view! {
-                    <Side page place name=Signal::derive(move || name_at(names, place)) desired seen/>
-                }).collect_view()}
-            </div>
-            <Slider page shifter versions=names desired seen=bar failing=failing.into() disabled thumb=Signal::derive(move || mode.get() != SliderMode::Many)/>
+        <section class="weights" aria-label=page.t(Key::Weights) data-testid="weights" data-mode=say(move || mode_name(mode.get()))>
+            <Slider page shifter measured interval disabled thumb=Signal::derive(move || mode.get() != SliderMode::Many)/>
             <div class="ticks">
                 <span>{page.t(Key::WhatWasSeen)}</span>
                 <Times page/>
@@ -83,39 +54,7 @@ pub fn Weights(page: Page, shifter: Shifter, ask: Callback<Command>, mode: Signa
             })}
             <Settings page shifter names disabled/>
             <ErrorBanner lang=page.lang.into() error=shifter.refused.into() dismiss=Callback::new(move |()| shifter.refused.set(None))/>
-            <Same page text=say(move || shifter.split.with(|split| {
-                let set = |text: String, (name, weight): (&str, wire::Weight)| text.replace(&format!("%{name}%"), &weight.percent().to_string());
-                split.as_ref().unwrap_or(&with_share(50)).iter().fold(page.command("weights"), set)
-            }))/>
         </section>
-    }
-}
-
-/// One version: its name, the share desired, the share seen.
-#[component]
-fn Side(
-    page: Page,
-    place: usize,
-    name: Signal<String>,
-    desired: Signal<Option<Vec<f64>>>,
-    seen: Signal<Option<Vec<f64>>>,
-) -> impl IntoView {
-    let at = move |shares: Signal<Option<Vec<f64>>>| shares.with(|s| s.as_ref().and_then(|s| s.get(place).copied()));
-    let rate = move || page.live.figures.with(|frame| name.with(|name| frame.rates.get(name).copied()));
-    let id = name.get_untracked();
-    view! {
-        <div class=format!("one {}", colour(place))>
-            <div class="who"><Symbol place/>"flaskapp " {name}</div>
-            <div class="big" class:none=flag(move || at(desired).is_none()) data-testid=format!("share-{id}")>
-                {say(move || at(desired).map_or_else(|| "–".to_owned(), |share| fixed(share, 0).to_string()))}
-                <small>"%"</small>
-            </div>
-            <div class="seen">
-                {page.t(Key::Seen)} " "
-                <b data-testid=format!("seen-{id}")>{say(move || at(seen).map_or_else(|| "–".to_owned(), |share| format!("{}\u{a0}%", fixed(share, 1))))}</b>
-                <span class="rate" data-testid=format!("rate-{id}")>{say(move || rate().map_or_else(String::new, |n| page.lang.get().fill(Key::PerSecond, &[("n", &fixed(n, 0).to_string())])))}</span>
-            </div>
-        </div>
     }
 }
 
@@ -182,6 +121,10 @@ fn Settings(page: Page, shifter: Shifter, names: Signal<Vec<String>>, disabled: 
                     >{format!("{v1} / {v2}")}</button>
                 }
             }).collect_view()}
+            <Same page text=say(move || shifter.split.with(|split| {
+                let set = |text: String, (name, weight): (&str, wire::Weight)| text.replace(&format!("%{name}%"), &weight.percent().to_string());
+                split.as_ref().unwrap_or(&with_share(50)).iter().fold(page.command("weights"), set)
+            }))/>
             <Shares page shifter names disabled many/>
         </div>
     }

@@ -26,6 +26,11 @@ impl Window {
         self.counts.values().sum()
     }
 
+    /// Requests that ended, well or not.
+    pub fn requests(&self) -> u64 {
+        self.answers() + self.errors
+    }
+
     /// Percent of the requests that failed; 0 without requests.
     pub fn failing(&self) -> f64 {
         let all = self.answers() + self.errors;
@@ -75,9 +80,14 @@ impl History {
 
     /// What happened since `from_ms`.
     pub fn since(&self, from_ms: u64) -> Window {
+        self.within(from_ms, u64::MAX)
+    }
+
+    /// What happened between two moments.
+    pub fn within(&self, from_ms: u64, to_ms: u64) -> Window {
         let mut window = Window::default();
         for (before, after) in self.frames.iter().zip(self.frames.iter().skip(1)) {
-            if before.at_ms >= from_ms {
+            if before.at_ms >= from_ms && before.at_ms < to_ms {
                 add(&mut window, &between(before, after));
             }
         }
@@ -96,8 +106,11 @@ fn add(sum: &mut Window, part: &Window) {
 pub fn between(before: &Frame, after: &Frame) -> Window {
     let same = before.run == after.run;
     let less = |now: u64, then: u64| if same { now.saturating_sub(then) } else { now };
-    let counts =
-        after.counts.iter().map(|(v, n)| (v.clone(), less(*n, before.counts.get(v).copied().unwrap_or(0)))).collect();
+    // One by one: a map of a list sorts first, which is kilobytes in the browser.
+    let mut counts = BTreeMap::new();
+    for (version, n) in &after.counts {
+        counts.insert(version.clone(), less(*n, before.counts.get(version).copied().unwrap_or(0)));
+    }
     Window { counts, errors: less(after.errors, before.errors) }
 }
 

@@ -1,29 +1,35 @@
-//! The chart's geometry: frames in, SVG paths out. Time runs to the right; v1 lies at the bottom.
+//! The chart's geometry: frames in, SVG paths out. Time runs to the right; v1 lies at the bottom of the shares.
+//!
+//! Below the shares there is a lane per version and one for failures: a bar is as high as the rate of its second.
 use super::fixed::fixed;
 use super::history::{History, between};
 use std::fmt::Write as _;
-use wire::{Frame, Split};
+use wire::Split;
 
-/// Time on show, milliseconds.
+/// Longest time on show, milliseconds.
 pub const SPAN_MS: f64 = 60_000.0;
+/// Shortest time on show, milliseconds: the window grows from this to [`SPAN_MS`] while a load is young.
+const YOUNG_MS: f64 = 10_000.0;
 /// A share is taken over the frames of so many milliseconds: at 200 requests/s a percentage then strays by about 4 points.
 const SMOOTH_MS: u64 = 600;
 /// Frames further apart leave a gap.
 const GAP_MS: u64 = 2_500;
-/// Most marks drawn. More are neither told apart nor cheap.
-const MOST_MARKS: u64 = 900;
+/// A stretch without a success is a gap if it is at least so long and requests failed in it.
+const FAILED_MS: u64 = 1_000;
+/// Time that one bar of a lane stands for.
+const BAR_MS: u64 = 1_000;
 
 /// Size of the drawing, in its own units.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Size {
-    /// Of one minute.
+    /// Of the whole window.
     pub width: f64,
     /// Of the part with the shares, from the top.
     pub height: f64,
-    /// Where the band of marks begins, from the top.
-    pub band_top: f64,
-    /// Where it ends.
-    pub band_bottom: f64,
+    /// Of one lane, the gap above it included.
+    pub lane: f64,
+    /// Time on show, milliseconds; see [`span_ms`].
+    pub span_ms: f64,
 }
 
 /// Paths, ready for `d` attributes. x is 0 at `from_ms`.
@@ -35,20 +41,24 @@ pub struct Scene {
     pub edges: Vec<String>,
     /// The desired borders.
     pub desired: String,
-    /// One mark for [`Scene::per_mark`] requests, by version.
-    pub marks: Vec<String>,
-    /// Marks of requests that failed.
-    pub failed: String,
-    /// How many requests a mark stands for.
-    pub per_mark: u64,
+    /// The lanes: one per version, in the order given, then that of the failures.
+    pub lanes: Vec<String>,
 }
 
-/// Draws `history`. `per_mark` is the last scene's, so that marks do not flicker at a threshold; 0 at first.
-pub fn scene(history: &History, versions: &[String], from_ms: u64, per_mark: u64, size: Size) -> Scene {
-    let x = |at_ms: u64| (at_ms as f64 - from_ms as f64) * size.width / SPAN_MS;
+/// How much of the last minute to show: the time since the first request in it, 10 s at least.
+pub fn span_ms(history: &History, now_ms: u64) -> f64 {
+    let frames = history.frames();
+    let pairs = frames.iter().zip(frames.iter().skip(1));
+    let first = pairs.filter(|(before, after)| between(before, after).requests() > 0).map(|(before, _)| before.at_ms);
+    let age_ms = first.take(1).last().map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
+    (age_ms as f64).clamp(YOUNG_MS, SPAN_MS)
+}
+
+/// Draws `history`.
+pub fn scene(history: &History, versions: &[String], from_ms: u64, size: Size) -> Scene {
+    let x = |at_ms: u64| (at_ms as f64 - from_ms as f64) * size.width / size.span_ms;
     let y = |share: f64| size.height * (1.0 - share);
-    let mut drawn =
-        Scene { areas: vec![String::new(); versions.len()], per_mark: thin(history, per_mark), ..Scene::default() };
+    let mut drawn = Scene { areas: vec![String::new(); versions.len()], ..Scene::default() };
     drawn.edges = vec![String::new(); versions.len().saturating_sub(1)];
     for run in runs(history) {
         let points: Vec<(f64, Vec<f64>)> =
@@ -56,22 +66,32 @@ pub fn scene(history: &History, versions: &[String], from_ms: u64, per_mark: u64
         draw_run(&mut drawn, &points, y);
     }
     drawn.desired = desired(history, versions, x, y);
-    marks(&mut drawn, history, versions, x, size);
+    drawn.lanes = lanes(history, versions, x, size);
     drawn
 }
 
-/// Stretches of frames with requests in them, as indices.
+/// Stretches of frames with answers in them, as indices.
 fn runs(history: &History) -> Vec<Vec<usize>> {
     let frames = history.frames();
     let mut runs: Vec<Vec<usize>> = vec![Vec::new()];
+    // When the last answer came, and whether requests have failed since.
+    let (mut success_ms, mut failed) = (0, false);
     for i in 1..frames.len() {
         let (before, after) = (&frames[i - 1], &frames[i]);
         let sound = before.run == after.run && after.at_ms - before.at_ms <= GAP_MS;
-        if sound && between(before, after).answers() > 0 {
-            runs.last_mut().map(|run| run.push(i)).unwrap_or_default();
-        } else if (!sound || after.target_rate == 0.0) && runs.last().is_some_and(|run| !run.is_empty()) {
-            // Slow loads have frames without a request: those do not break the line.
+        let part = between(before, after);
+        let bridged = failed && before.at_ms - success_ms.min(before.at_ms) >= FAILED_MS;
+        let answered = sound && part.answers() > 0;
+        // Slow loads have frames without a request: those do not break the line.
+        let ends = if answered { bridged } else { !sound || after.target_rate == 0.0 };
+        if ends && runs.last().is_some_and(|run| !run.is_empty()) {
             runs.push(Vec::new());
+        }
+        if answered {
+            runs.last_mut().map(|run| run.push(i)).unwrap_or_default();
+            (success_ms, failed) = (after.at_ms, false);
+        } else {
+            failed |= part.errors > 0;
         }
     }
     runs
@@ -159,69 +179,68 @@ fn desired(history: &History, versions: &[String], x: impl Fn(u64) -> f64, y: im
     d
 }
 
-/// The marks, by the version's place: the shapes of its symbol.
-const MARKS: [&str; 6] = [
-    "h0",
-    "l4 4-4 4-4-4z",
-    "l4 7h-8z",
-    "m-3.5 .5h7v7h-7z",
-    "m-4 .5h8l-4 7z",
-    "m-1.4 0h2.8v2.6h2.6v2.8h-2.6v2.6h-2.8v-2.6h-2.6v-2.8h2.6z",
-];
-
-/// How many requests one mark stands for: 1, 2, 5, 10 … It stays as it was while that is nearly right.
-fn thin(history: &History, before: u64) -> u64 {
-    let window = history.since(0);
-    let all = window.answers() + window.errors;
-    if before > 0 && all / before <= MOST_MARKS && (before == 1 || all / before * 4 >= MOST_MARKS) {
-        return before;
-    }
-    let steps = (0..12).flat_map(|e| [1, 2, 5].map(|m| m * 10_u64.pow(e)));
-    steps.into_iter().find(|step| all / step <= MOST_MARKS * 3 / 4).unwrap_or(u64::MAX)
-}
-
-fn marks(drawn: &mut Scene, history: &History, versions: &[String], x: impl Fn(u64) -> f64, size: Size) {
-    drawn.marks = vec![String::new(); versions.len()];
+/// A bar per second and lane, all on one scale. What happened between two frames is spread evenly over the time between them.
+fn lanes(history: &History, versions: &[String], x: impl Fn(u64) -> f64, size: Size) -> Vec<String> {
     let frames = history.frames();
+    let (Some(first), Some(last)) = (frames.front(), frames.back()) else { return Vec::new() };
+    let (start, end) = (first.at_ms / BAR_MS, last.at_ms / BAR_MS);
+    let bars = (end - start + 1) as usize;
+    let mut sums = vec![vec![0.0_f64; bars]; versions.len() + 1];
     for (before, after) in frames.iter().zip(frames.iter().skip(1)) {
-        if after.at_ms - before.at_ms > GAP_MS {
+        let part = between(before, after);
+        let time = after.at_ms - before.at_ms;
+        if time > GAP_MS || part.requests() == 0 {
             continue;
         }
-        let place = |salt: u64, n: u64| {
-            let (along, down) = scatter(after.run ^ salt << 32, n);
-            let (from, to) = (x(before.at_ms), x(after.at_ms));
-            (from + (to - from) * along, size.band_top + 5.0 + (size.band_bottom - size.band_top - 10.0) * down)
+        let of = |lane: usize| match versions.get(lane) {
+            Some(version) => part.counts.get(version).copied().unwrap_or(0),
+            None => part.errors,
         };
-        for (k, version) in versions.iter().enumerate() {
-            for n in numbers(before, after, |f| f.counts.get(version).copied().unwrap_or(0), drawn.per_mark) {
-                let (px, py) = place(k as u64 + 1, n);
-                // The first is a dot, which is round where the line is; the others begin at their top.
-                let top = if k == 0 { py } else { py - 4.0 };
-                let _ = write!(drawn.marks[k], "M{} {}{}", fixed(px, 1), fixed(top, 1), MARKS[k % MARKS.len()]);
+        for bar in before.at_ms / BAR_MS..=after.at_ms / BAR_MS {
+            let (from, to) = (before.at_ms.max(bar * BAR_MS), after.at_ms.min((bar + 1) * BAR_MS));
+            for (lane, sums) in sums.iter_mut().enumerate() {
+                sums[(bar - start) as usize] += of(lane) as f64 * to.saturating_sub(from) as f64 / time as f64;
             }
         }
-        for n in numbers(before, after, |f| f.errors, drawn.per_mark.div_ceil(5)) {
-            let (px, py) = place(0, n);
-            let _ =
-                write!(drawn.failed, "M{} {}a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0", fixed(px - 3.5, 1), fixed(py, 1));
+    }
+    let most = sums.iter().flatten().fold(1.0_f64, |most, n| most.max(*n));
+    let mut drawn = vec![String::new(); sums.len()];
+    for (lane, (d, sums)) in drawn.iter_mut().zip(&sums).enumerate() {
+        let foot = size.height + size.lane * (lane + 1) as f64;
+        for (bar, n) in sums.iter().enumerate().filter(|(_, n)| **n > 0.0) {
+            let (left, right) = (x((start + bar as u64) * BAR_MS), x((start + bar as u64 + 1) * BAR_MS));
+            // The least that can be seen: one failure among thousands is no empty lane.
+            let top = foot - ((size.lane - 4.0) * n / most).max(1.5);
+            let [left, right, top, foot] = [left, right - 1.0, top, foot].map(|v| fixed(v, 1));
+            let _ = write!(d, "M{left} {foot}V{top}H{right}V{foot}Z");
         }
     }
+    drawn
 }
 
-/// The requests between two frames that get a mark: each whose number is a multiple of `step`.
-fn numbers(before: &Frame, after: &Frame, count: impl Fn(&Frame) -> u64, step: u64) -> impl Iterator<Item = u64> {
-    let from = if before.run == after.run { count(before) } else { 0 };
-    let (first, last) = (from / step + 1, count(after) / step);
-    (first..=last).map(move |m| m * step)
+/// What a reader who points at a moment is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// How long ago, seconds.
+    pub ago_s: f64,
+    /// Percent of the answers by version, in the order given; `None` if none came.
+    pub shares: Option<Vec<f64>>,
+    /// Requests of the second around it that were answered.
+    pub answers: u64,
+    /// Requests of that second that failed.
+    pub errors: u64,
 }
 
-/// Two numbers between 0 and 1 that are always the same for the same request. Source: splitmix64, Steele et al. 2014.
-fn scatter(seed: u64, n: u64) -> (f64, f64) {
-    let mut z = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^= z >> 31;
-    ((z >> 32) as f64 / 4_294_967_296.0, (z & 0xffff_ffff) as f64 / 4_294_967_296.0)
+/// The second around `at_ms`.
+pub fn moment(history: &History, versions: &[String], at_ms: u64, now_ms: u64) -> Moment {
+    let (from, to) = (at_ms.saturating_sub(BAR_MS / 2), at_ms + BAR_MS / 2);
+    let window = history.within(from, to);
+    Moment {
+        ago_s: now_ms.saturating_sub(at_ms) as f64 / 1000.0,
+        shares: super::shares(&window.counts, versions),
+        answers: window.answers(),
+        errors: window.errors,
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
-//! Where people are in the walkthrough, and what the page warns of: conditions in, steps and banners out.
+//! Where people are in the lesson: conditions and milestones in, steps out.
+use super::versions::with_share;
 use wire::{
-    Command, Condition, ConditionStatus, InjectRequest, LoadOrder, Rate, RouteRequest, Status, Verb, kinds, reasons,
+    Command, Condition, ConditionStatus, InjectRequest, LoadOrder, Rate, RouteRequest, ScaleRequest, Status, Verb,
+    WorkloadName, kinds, reasons,
 };
 
-/// The steps of the rail, in order.
+/// The steps of the lesson, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum StepName {
@@ -12,8 +14,15 @@ pub enum StepName {
     Inject,
     Load,
     Shift,
+    Break,
     CleanUp,
 }
+
+/// How many there are.
+pub const STEPS: usize = 7;
+/// Places among them.
+const SHIFT: usize = 4;
+const BREAK: usize = 5;
 
 /// How a step stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +34,7 @@ pub enum StepState {
     Failed,
 }
 
-/// A button of the rail.
+/// A button of the lesson.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Action {
@@ -41,6 +50,14 @@ pub enum Action {
     LoadStop,
     RouteCreate,
     RouteRemove,
+    /// Sets 80/20.
+    WeightsUneven,
+    /// Sets 0/100.
+    WeightsOne,
+    /// Takes the pods of v2 away.
+    Break,
+    /// Brings them back.
+    Cure,
     TakeOver,
     CleanUp,
 }
@@ -55,6 +72,9 @@ impl Action {
             Action::Inject | Action::InjectAgain | Action::Uninject => "inject",
             Action::LoadStart | Action::LoadStop => "load",
             Action::RouteCreate | Action::RouteRemove => "route",
+            Action::WeightsUneven | Action::WeightsOne => "weights",
+            Action::Break => "scale",
+            Action::Cure => "deploy",
             Action::TakeOver => "takeover",
             Action::CleanUp => "teardown",
         }
@@ -82,13 +102,17 @@ impl Action {
             Action::LoadStop => Command::Load(LoadOrder::default()),
             Action::RouteCreate => Command::Route(RouteRequest { present: true }),
             Action::RouteRemove => Command::Route(RouteRequest { present: false }),
+            Action::WeightsUneven => Command::Weights(with_share(80)),
+            Action::WeightsOne => Command::Weights(with_share(0)),
+            Action::Break => Command::Scale(ScaleRequest { workload: WorkloadName::FlaskappV2, replicas: 0 }),
+            Action::Cure => Command::Deploy,
             Action::TakeOver => Command::Takeover,
             Action::CleanUp => Command::Teardown,
         }
     }
 }
 
-/// A step of the rail.
+/// A step of the lesson.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Which.
@@ -123,7 +147,7 @@ pub fn is_off(status: &Status, verb: &str) -> bool {
     denied.and_then(|c| c.args.get("off")).is_some_and(|off| off.split(", ").any(|name| name == verb))
 }
 
-/// What the rail is told from.
+/// What the steps are told from.
 struct Facts {
     /// Something of the demo runs.
     there: bool,
@@ -137,6 +161,8 @@ struct Facts {
     loading: bool,
     cleaning: bool,
     left_over: bool,
+    /// A version or the client has no ready pod.
+    degraded: bool,
 }
 
 /// Whether a verb's last operation ended with an error.
@@ -163,11 +189,12 @@ impl Facts {
             loading: status.is(kinds::LOAD_RUNNING),
             cleaning: running(status, Verb::Teardown) || is(kinds::CLEAN, reasons::CLEANING),
             left_over: is(kinds::CLEAN, reasons::LEFT_OVER),
+            degraded: is(kinds::DEPLOYED, reasons::DEGRADED),
         }
     }
 
-    /// The state of each step, in the rail's order.
-    fn states(&self, status: &Status) -> [StepState; 6] {
+    /// The state of each step, in order.
+    fn states(&self, status: &Status) -> [StepState; STEPS] {
         let is = |kind: &str, wanted: &str| reason(status, kind) == wanted;
         // Something keeps the pods from running, so that waiting alone is of no use.
         let stuck = status.condition(kinds::PODS_RUN).is_some_and(|c| c.status == ConditionStatus::False);
@@ -181,22 +208,25 @@ impl Facts {
             () => StepState::Todo,
         };
         let deployed = status.is(kinds::DEPLOYED);
-        let degraded = is(kinds::DEPLOYED, reasons::DEGRADED);
         let no_load = deployed && (!self.client || is(kinds::LOAD_RUNNING, reasons::AGENT_UNREACHABLE));
         let starting = self.there && is(kinds::CLIENT_READY, reasons::CLIENT_STARTING);
-        // A route that was just made is even, and so is traffic without one: what shows that the weights decide is another split.
-        let shifted = status.desired.as_ref().is_some_and(|split| *split != split.even())
-            && status.is(kinds::WEIGHTS_APPLY)
-            && status.is(kinds::ROUTE_ACKNOWLEDGED);
+        // A route that was just made is even, and so is traffic without one: what shows that the weights decide are an uneven split
+        // that was measured, and a version that got every request.
+        let milestones = &status.milestones;
+        let measured = milestones.weighted.is_some() && milestones.one.is_some();
+        // Weights count while a version has no pods, too: that is what "Break" shows.
+        let apply = status.is(kinds::WEIGHTS_APPLY) || is(kinds::WEIGHTS_APPLY, reasons::VERSION_NOT_READY);
+        let shifted = measured && self.route && apply;
         let verified = status.is(kinds::VERIFIED);
         let (ignored, injecting) =
             (is(kinds::INJECTED, reasons::INJECTION_IGNORED), is(kinds::INJECTED, reasons::INJECTING));
         [
-            state(&[Verb::Deploy], deployed, degraded, is(kinds::DEPLOYED, reasons::DEPLOYING)),
+            state(&[Verb::Deploy], deployed, self.degraded, is(kinds::DEPLOYED, reasons::DEPLOYING)),
             state(&[Verb::Verify], verified, is(kinds::VERIFIED, reasons::VERIFY_FAILED), false),
             state(&[Verb::Inject], self.injected, ignored, injecting),
             state(&[Verb::Load, Verb::Client], self.loading, no_load, starting),
             state(&[Verb::Route, Verb::Weights], shifted && !self.no_subset, self.no_subset, false),
+            state(&[Verb::Scale], milestones.cured, false, milestones.broken.is_some()),
             if self.cleaning {
                 StepState::Busy
             } else {
@@ -205,21 +235,49 @@ impl Facts {
         ]
     }
 
+    /// What comes next in "Shift": a route with subsets, an uneven split, all to one version. Returns `None` while it is being measured.
+    fn shift(&self, status: &Status) -> Option<Action> {
+        let Some(split) = status.desired.as_ref().filter(|_| !self.no_subset) else {
+            return (!self.route || self.no_subset).then_some(Action::RouteCreate);
+        };
+        let whole = split.iter().any(|(_, weight)| weight.percent() == 100);
+        match (status.milestones.weighted.is_some(), status.milestones.one.is_some()) {
+            (false, _) => (*split == split.even() || whole).then_some(Action::WeightsUneven),
+            (true, false) => (!whole).then_some(Action::WeightsOne),
+            (true, true) => None,
+        }
+    }
+
+    /// What comes next in "Break": a split of which v2 has a part, no pods of v2, and its pods again.
+    fn breaks(&self, status: &Status) -> Action {
+        let share = status.desired.as_ref().map_or(0, |split| split.percent("v2"));
+        let pods = status.pods.iter().any(|pod| pod.workload == "flaskapp-v2");
+        match () {
+            () if !pods || status.milestones.broken.is_some() => Action::Cure,
+            () if share == 0 || share == 100 => Action::WeightsUneven,
+            () => Action::Break,
+        }
+    }
+
     /// The current step's place: the first that is not done. Nobody has to verify.
-    fn current(&self, rail: &[Step; 6]) -> usize {
+    fn current(&self, rail: &[Step; STEPS]) -> usize {
         if self.cleaning || self.left_over && !self.there {
-            return 5;
+            return STEPS - 1;
+        }
+        // A version that lost its pods is what "Break" is about, once its turn has come.
+        if rail[SHIFT].state == StepState::Done && rail[0].state != StepState::Done && self.there {
+            return BREAK;
         }
         let passed_verify = self.injected || self.loading || self.route;
         let skipped = |s: &Step| s.name == StepName::Verify && passed_verify && s.state == StepState::Todo;
-        rail.iter().position(|s| s.state != StepState::Done && !skipped(s)).unwrap_or(4)
+        rail.iter().position(|s| s.state != StepState::Done && !skipped(s)).unwrap_or(STEPS - 1)
     }
 }
 
-/// The rail.
-pub fn steps(status: &Status) -> [Step; 6] {
+/// The steps of the lesson.
+pub fn steps(status: &Status) -> [Step; STEPS] {
     let facts = Facts::of(status);
-    let [deploy, verify, inject, load, shift, clean] = facts.states(status);
+    let [deploy, verify, inject, load, shift, broken, clean] = facts.states(status);
     let there = facts.there;
     let step = |name, state, kind: &str, action: Option<Action>, back: Option<Action>| Step {
         name,
@@ -257,9 +315,10 @@ pub fn steps(status: &Status) -> [Step; 6] {
             StepName::Shift,
             shift,
             if facts.no_subset { kinds::ROUTE_PRESENT } else { kinds::WEIGHTS_APPLY },
-            (there && !facts.route).then_some(Action::RouteCreate),
+            facts.shift(status).filter(|_| there),
             facts.route.then_some(Action::RouteRemove),
         ),
+        step(StepName::Break, broken, kinds::DEPLOYED, facts.route.then_some(facts.breaks(status)), None),
         step(StepName::CleanUp, clean, kinds::CLEAN, (there || facts.left_over).then_some(Action::CleanUp), None),
     ];
     rail[facts.current(&rail)].current = true;
@@ -300,87 +359,6 @@ pub fn slider_mode(status: &Status) -> SliderMode {
         (false, true) => SliderMode::NoRoute,
         (false, false) => SliderMode::NeedsSidecars,
     }
-}
-
-/// A warning on the slider, with the button that mends it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Banner {
-    /// What is so.
-    pub says: Condition,
-    /// What mends it.
-    pub mend: Option<Action>,
-    /// Whether to offer adopt and revert.
-    pub claim: bool,
-}
-
-/// What people must be told, gravest first.
-pub fn banners(status: &Status) -> Vec<Banner> {
-    let there = status.is(kinds::DEPLOYED) || !status.pods.is_empty();
-    // What is known of a cluster that does not answer is old; of a demo that is being removed, on purpose so.
-    // What the mesh reports of a subset that is missing is the same once more, in its words.
-    let twice = |c: &Condition| {
-        c.reason == reasons::ROUTE_IN_PART && reason(status, kinds::ROUTE_PRESENT) == reasons::SUBSET_MISSING
-    };
-    let moot = |c: &Condition| match reason(status, kinds::CLUSTER_REACHABLE) {
-        _ if twice(c) => true,
-        reasons::UNREACHABLE => c.reason != reasons::UNREACHABLE,
-        _ => running(status, Verb::Teardown) || reason(status, kinds::CLEAN) == reasons::CLEANING,
-    };
-    status
-        .conditions
-        .iter()
-        .filter(|c| !moot(c))
-        .filter_map(|c| {
-            let (weight, mend) = match c.reason.as_str() {
-                reasons::UNREACHABLE
-                | reasons::CREDENTIALS_REFUSED
-                | reasons::SLOWED_DOWN
-                | reasons::NAMESPACE_TERMINATING
-                | reasons::FORBIDDEN
-                | reasons::NOT_READY => (0, None),
-                reasons::HELD_BY_OTHER => (0, Some(Action::TakeOver)),
-                reasons::HOLDER_UNKNOWN => (11, None),
-                _ if c.kind == kinds::PODS_RUN => (1, None),
-                reasons::CHANGED_BY_OTHER => (1, None),
-                reasons::CLIENT_HAS_NO_SIDECAR if c.kind == kinds::WEIGHTS_APPLY && status.desired.is_some() => {
-                    (2, Some(Action::Inject))
-                }
-                reasons::SUBSET_MISSING => (2, Some(Action::RouteCreate)),
-                reasons::ROUTE_SAYS_MORE | reasons::ROUTE_IN_PART => (10, None),
-                reasons::VERSION_NOT_READY => (3, Some(Action::DeployAgain)),
-                reasons::DEGRADED => (4, Some(Action::DeployAgain)),
-                reasons::CLIENT_SCALED_TO_ZERO => (5, Some(Action::Client)),
-                reasons::NO_CLIENT if there && c.kind == kinds::CLIENT_READY && !running(status, Verb::Deploy) => {
-                    (5, Some(Action::Client))
-                }
-                reasons::INJECTION_IGNORED => (6, Some(Action::InjectAgain)),
-                reasons::NO_MESH if there => (6, None),
-                reasons::VERIFY_FAILED => (7, Some(Action::VerifyAgain)),
-                reasons::AGENT_UNREACHABLE => (8, None),
-                reasons::GENERATOR_LIMITED | reasons::TARGET_SATURATED | reasons::LOAD_CAPPED => (9, None),
-                _ => return None,
-            };
-            // The same words under two kinds are said once.
-            let again = c.reason == reasons::VERSION_NOT_READY && reason(status, kinds::DEPLOYED) == reasons::DEGRADED
-                || c.reason == reasons::DEGRADED
-                    && status.condition(kinds::PODS_RUN).is_some_and(|c| c.status == ConditionStatus::False);
-            (c.status != ConditionStatus::True
-                || matches!(
-                    c.reason.as_str(),
-                    reasons::GENERATOR_LIMITED
-                        | reasons::TARGET_SATURATED
-                        | reasons::LOAD_CAPPED
-                        | reasons::ROUTE_SAYS_MORE
-                ))
-            .then_some(())?;
-            (!again).then(|| (weight, Banner { says: c.clone(), mend, claim: c.reason == reasons::CHANGED_BY_OTHER }))
-        })
-        .fold(std::collections::BTreeMap::<(i32, String), Banner>::new(), |mut all, (weight, banner)| {
-            all.entry((weight, banner.says.reason.clone())).or_insert(banner);
-            all
-        })
-        .into_values()
-        .collect()
 }
 
 #[cfg(test)]

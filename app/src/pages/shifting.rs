@@ -70,7 +70,7 @@ impl Sending {
                 let weights = Command::Weights(split);
                 let answer = api::run(self.ns.get_value(), self.me.get_untracked(), weights).await;
                 self.queue.update_value(|queue| queue.acknowledged(id));
-                self.error.set(answer.err().map(|error| error.0));
+                self.error.set(answer.err());
                 self.pump();
                 self.settle();
             });

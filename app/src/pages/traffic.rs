@@ -2,13 +2,12 @@
 use super::keys::use_keys;
 use super::rates::use_rates;
 use super::shifting::use_shifter;
-use crate::api::{self, Live, Snapshot, Theme, use_live};
+use crate::api::{self, Live, Prefs, Snapshot, use_live};
 use crate::components::{
-    Banners, Chart, CleanUpDialog, ErrorBanner, Header, Headline, Hero, KeysDialog, Log, Numbers, Page, Pods, Rail,
-    StopAllDialog, Toast, Weights, flag, say,
+    Asks, Banners, Chart, Dialogs, Drawer, ErrorBanner, Header, Headline, Hero, Lesson, Mesh, Page, Toast, Weights,
+    flag, measured, say,
 };
-use crate::model::{SliderMode, slider_mode};
-use crate::text::Key;
+use crate::model::{SliderMode, slider_mode, versions};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wire::{Command, Namespace};
@@ -19,22 +18,27 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
     let prefs = api::prefs();
     let ns = first.status.namespace.clone();
     let live = use_live(ns.clone(), first);
-    let page = use_page(ns, live, prefs.theme);
+    let page = use_page(ns, live, prefs);
     let (ask, stop_load) = use_verbs(page);
     let shifter = use_shifter(page.ns, page.me, live);
     let rates = use_rates(live, ask);
-    let help = NodeRef::<leptos::html::Dialog>::new();
-    let clean = NodeRef::<leptos::html::Dialog>::new();
-    let stop_all = NodeRef::<leptos::html::Dialog>::new();
-    let open = move |dialog: NodeRef<leptos::html::Dialog>| {
-        if let Some(dialog) = dialog.get_untracked() {
-            let _ = dialog.show_modal();
-        }
-    };
-    use_keys(page, shifter, rates, Callback::new(move |()| open(help)));
+    let open = move |dialog: Asks| Callback::new(move |()| page.dialog.set(Some(dialog)));
+    use_keys(page, shifter, rates, open(Asks::Keys));
 
     let mode = Memo::new(move |_| live.status.with(slider_mode));
-    let absent = move || mode.get() == SliderMode::Absent;
+    let names = Memo::new(move |_| live.status.with(versions));
+    let names = Signal::derive(move || names.get());
+    let desired = Signal::derive(move || {
+        let share = shifter.share.get()?;
+        names.with(|names| match names.len() {
+            2 => Some(vec![f64::from(share), f64::from(100 - share)]),
+            _ => shifter
+                .split
+                .with(|split| split.as_ref().map(|s| names.iter().map(|v| f64::from(s.percent(v))).collect())),
+        })
+    });
+    let measured = measured(page, names, desired);
+    let absent = Memo::new(move |_| mode.get() == SliderMode::Absent);
     // A failed operation stays in the status until the next verb; people need not look at it for so long.
     let dismissed = RwSignal::new(0_u64);
     let failed = Signal::derive(move || {
@@ -49,46 +53,39 @@ pub fn Panel(first: Snapshot) -> impl IntoView {
     });
     view! {
         <div class="page" class:projector=page.projector data-testid="page" data-ready=say(move || page.ready())>
-            <Header page rates clean_up=Callback::new(move |()| open(clean)) stop_all=Callback::new(move |()| open(stop_all)) help=Callback::new(move |()| open(help))/>
+            <Header page rates clean_up=open(Asks::CleanUp) stop_all=open(Asks::StopAll) help=open(Asks::Keys)/>
             <main id="main">
-                <nav class="rail" aria-label=page.t(Key::Steps)>
-                    <Rail page rates ask clean_up=Callback::new(move |()| open(clean))/>
-                </nav>
+                <div class="rail">
+                    <Lesson page rates ask clean_up=open(Asks::CleanUp)/>
+                </div>
                 <div class="stage">
                     <ErrorBanner lang=page.lang.into() error=failed dismiss/>
                     <Banners page ask/>
-                    <Show when=move || absent()>
-                        <Hero page ask/>
-                    </Show>
+                    <Hero page ask absent/>
                     // Hidden, not taken away: what is never built in the browser needs no code there that builds it.
-                    <div class="work" hidden=flag(absent)>
+                    <div class="work card" hidden=flag(move || absent.get())>
                         <Headline page/>
-                        <Weights page shifter ask mode=mode.into()/>
+                        <Mesh page rates measured/>
+                        <Weights page shifter ask mode=mode.into() measured/>
                         <Chart page rates ask/>
                     </div>
                 </div>
-                <div class="side">
-                    <Numbers page/>
-                    <Pods page/>
-                    <Log page/>
-                </div>
             </main>
+            <Drawer page/>
             <Toast page/>
-            <CleanUpDialog page node=clean confirm=Callback::new(move |()| ask.run(Command::Teardown))/>
-            <StopAllDialog page node=stop_all confirm=stop_load/>
-            <KeysDialog page node=help/>
+            <Dialogs page ask stop_load/>
         </div>
     }
 }
 
 /// Runs a verb, and the verb that is about every namespace. What fails is the page's error.
 fn use_verbs(page: Page) -> (Callback<Command>, Callback<()>) {
-    let call = move |answer: std::pin::Pin<Box<dyn Future<Output = Result<(), api::CallError>>>>| {
+    let call = move |answer: std::pin::Pin<Box<dyn Future<Output = Result<(), wire::ApiError>>>>| {
         page.asking.update(|n| *n += 1);
         spawn_local(async move {
             let answer = answer.await;
             page.asking.update(|n| *n -= 1);
-            page.error.set(answer.err().map(|error| error.0));
+            page.error.set(answer.err());
         });
     };
     let ask = Callback::new(move |command: Command| {
@@ -99,13 +96,16 @@ fn use_verbs(page: Page) -> (Callback<Command>, Callback<()>) {
 }
 
 /// The handles of a page that has just been drawn.
-fn use_page(ns: Namespace, live: Live, theme: Theme) -> Page {
+fn use_page(ns: Namespace, live: Live, prefs: Prefs) -> Page {
+    let Prefs { theme, drawer, .. } = prefs;
     let page = Page {
         ns: StoredValue::new(ns),
         live,
         lang: live.lang,
         theme: RwSignal::new(theme),
-        projector: RwSignal::new(false),
+        projector: RwSignal::new(api::is_stage()),
+        drawer: RwSignal::new(drawer),
+        dialog: RwSignal::new(None),
         zone_min: RwSignal::new(0),
         me: RwSignal::new(String::new()),
         error: RwSignal::new(None),
@@ -117,6 +117,9 @@ fn use_page(ns: Namespace, live: Live, theme: Theme) -> Page {
         // getTimezoneOffset: minutes to add to local time to get UTC.
         page.zone_min.set(-(js_sys::Date::new_0().get_timezone_offset() as i32));
     });
-    Effect::new(move |_| api::keep_prefs(page.lang.get(), page.theme.get()));
+    Effect::new(move |_| api::keep_stage(page.projector.get()));
+    Effect::new(move |_| {
+        api::keep_prefs(Prefs { lang: page.lang.get(), theme: page.theme.get(), drawer: page.drawer.get() })
+    });
     page
 }

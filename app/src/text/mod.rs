@@ -8,6 +8,8 @@ mod errors;
 mod figures;
 #[cfg(any(feature = "ssr", test))]
 mod history;
+#[cfg(any(feature = "ssr", test))]
+mod lesson;
 mod log;
 #[cfg(any(feature = "ssr", test))]
 pub mod messages;
@@ -24,6 +26,8 @@ pub use errors::{ErrorText, error};
 pub use figures::{FigureWord, detail, failure};
 #[cfg(any(feature = "ssr", test))]
 pub use history::LastHourWord;
+#[cfg(any(feature = "ssr", test))]
+pub use lesson::{lesson, progress};
 pub use log::{either, who};
 #[cfg(any(feature = "ssr", test))]
 pub use messages::Message;

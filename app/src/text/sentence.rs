@@ -3,7 +3,7 @@
 use super::figures::pair;
 use super::{Lang, condition, failure, thousands};
 use crate::model::{banners, fixed};
-use wire::{Failing, Sentence, Split, Status, Tone, Traffic, Verdict, VerdictKind, kinds, reasons};
+use wire::{Condition, Failing, Sentence, Split, Status, Tone, Traffic, Verdict, VerdictKind, kinds, reasons};
 
 /// Where at least this share of the requests fails, percent, the split is not judged: what is left of it says little.
 const NOT_JUDGED: f64 = 5.0;
@@ -12,14 +12,32 @@ const SOON_S: f64 = 2.0;
 
 /// The sentence for a state.
 pub fn sentence(lang: Lang, status: &Status, t: &Traffic) -> Sentence {
-    let Some(failing) = &t.failing else { return split(lang, status, t) };
+    let Some(failing) = &t.frame.failing else { return split(lang, status, t) };
     let failed = failed(lang, status, failing, t.frame.at_ms);
-    let cause = banners(status).first().map(|banner| condition(lang, &banner.says)).unwrap_or_default();
+    let cause = banners(status).into_iter().find(|banner| can_fail_requests(&banner.says));
+    let cause = cause.map(|banner| condition(lang, &banner.says)).unwrap_or_default();
     if failing.share >= NOT_JUDGED {
         return Sentence { tone: Tone::Bad, text: failed, detail: cause };
     }
     let measured = split(lang, status, t).text;
     Sentence { tone: Tone::Warn, text: joined(lang, &failed, &measured), detail: cause }
+}
+
+/// What else the page warns of, a load that is capped for example, is no cause of failures.
+fn can_fail_requests(condition: &Condition) -> bool {
+    let reason = condition.reason.as_str();
+    condition.kind == kinds::PODS_RUN
+        || matches!(
+            reason,
+            reasons::SUBSET_MISSING
+                | reasons::VERSION_NOT_READY
+                | reasons::DEGRADED
+                | reasons::ROUTE_SAYS_MORE
+                | reasons::ROUTE_IN_PART
+                | reasons::TARGET_SATURATED
+                | reasons::NOT_READY
+                | reasons::NO_CLIENT
+        )
 }
 
 fn joined(lang: Lang, first: &str, second: &str) -> String {

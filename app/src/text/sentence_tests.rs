@@ -22,7 +22,7 @@ fn verdict(kind: VerdictKind, requests: u64, observed: f64, margin: f64, needed:
 fn traffic(verdict: Option<Verdict>, rate: f64, failing: Option<Failing>) -> Traffic {
     let frame =
         Frame { at_ms: 100_000, target_rate: rate, desired: Some(Split::v1_v2(20).unwrap()), ..Frame::default() };
-    Traffic { frame, verdict, failing, ..Traffic::default() }
+    Traffic { frame: Frame { failing, ..frame }, verdict, ..Traffic::default() }
 }
 
 fn failing(share: f64, kind: &str, version: Option<&str>) -> Option<Failing> {
@@ -53,6 +53,30 @@ fn failure_comes_first_and_a_split_is_not_judged_beside_it() {
         assert_eq!((said.tone, said.text.as_str()), (tone, en));
         let zh = sentence(Lang::Zh, &status(), &t).text;
         assert!(zh.ends_with('。') && !zh.contains("requests"), "{zh}");
+    }
+}
+
+#[test]
+fn only_what_can_fail_requests_is_named_as_their_cause() {
+    let says = |kind: &str, reason: &str| wire::Condition {
+        kind: kind.into(),
+        status: wire::ConditionStatus::False,
+        reason: reason.into(),
+        message: format!("{reason}."),
+        zh: String::new(),
+        args: Default::default(),
+    };
+    let capped = || says(kinds::LOAD_RUNNING, reasons::LOAD_CAPPED);
+    let theirs = || says(kinds::ROUTE_OURS, reasons::CHANGED_BY_OTHER);
+    for (conditions, cause) in [
+        (vec![capped()], ""),
+        (vec![theirs(), capped()], ""),
+        (vec![theirs(), says(kinds::ROUTE_PRESENT, reasons::SUBSET_MISSING), capped()], "SubsetMissing."),
+        (vec![theirs(), says(kinds::PODS_RUN, reasons::POD_CRASHES)], "PodCrashes."),
+    ] {
+        let status = Status { conditions, ..status() };
+        let said = sentence(Lang::En, &status, &traffic(None, 200.0, failing(50.0, "status_503", None)));
+        assert_eq!(said.detail, cause);
     }
 }
 

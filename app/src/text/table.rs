@@ -36,8 +36,8 @@ table! {
     ThemeAuto: "auto", "自动";
     ThemeLight: "light", "浅色";
     ThemeDark: "dark", "深色";
-    Projector: "Projector", "投影";
-    ProjectorOff: "Leave projector mode", "退出投影模式";
+    Projector: "Stage", "演示模式";
+    ProjectorOff: "Leave the stage view", "退出演示模式";
     Keys: "Keys", "快捷键";
     SkipToMain: "Skip to the weights", "跳到权重";
     Paused: "paused", "已暂停";
@@ -45,25 +45,21 @@ table! {
     ClusterSilent: "the cluster does not answer", "集群没有响应";
     Reconnecting: "reconnecting", "重新连接中";
     // steps
-    Steps: "Steps", "步骤";
     StepDeploy: "Deploy", "部署";
     StepVerify: "Verify", "验证";
     StepInject: "Inject", "注入";
     StepLoad: "Load", "负载";
     StepShift: "Shift", "切流";
+    StepBreak: "Break", "制造故障";
     StepCleanUp: "Clean up", "清理";
     StateDone: "done", "已完成";
     StateBusy: "in progress", "进行中";
     StateFailed: "needs attention", "需要处理";
     StateTodo: "to do", "待办";
-    HintDeploy: "Services, Deployments and the client", "Service、Deployment 与客户端";
-    HintVerify: "curl from inside a pod", "从 Pod 内部发起 curl";
-    HintInject: "adds istio-proxy, restarts the pods", "加入 istio-proxy 并重启 Pod";
-    HintLoad: "requests from the client pod", "由客户端 Pod 发出请求";
-    HintShift: "drag: sets the weights in VirtualService flaskapp-vs", "拖动滑块：设置 VirtualService flaskapp-vs 中的权重";
-    HintRoute: "DestinationRule flaskapp (the subsets), then VirtualService flaskapp-vs (the weights)", "先 DestinationRule flaskapp（子集），再 VirtualService flaskapp-vs（权重）";
-    HintShiftWaits: "weights need sidecars", "权重需要 sidecar";
-    HintCleanUp: "removes only what was made here", "只移除在此创建的对象";
+    Lesson: "Lesson", "课程";
+    Prediction: "Prediction", "预测";
+    StepBefore: "← Previous step", "← 上一步";
+    StepAfter: "Next step →", "下一步 →";
     DoDeploy: "Deploy the demo", "部署演示";
     DoDeployAgain: "Deploy again", "重新部署";
     DoClient: "Deploy the client", "部署客户端";
@@ -75,6 +71,10 @@ table! {
     DoUninject: "Remove sidecars", "移除 sidecar";
     DoStart: "Start {rate}/s", "启动 {rate}/s";
     DoRouteCreate: "Create route", "创建路由";
+    DoWeightsUneven: "Set 80 / 20", "设为 80 / 20";
+    DoWeightsOne: "Set 0 / 100", "设为 0 / 100";
+    DoBreak: "Take v2's pods away", "移走 v2 的 Pod";
+    DoCure: "Bring v2's pods back", "恢复 v2 的 Pod";
     DoRouteRemove: "Remove route", "移除路由";
     SameByKubectl: "The same by kubectl", "等效的 kubectl 命令";
     Copy: "Copy", "复制";
@@ -95,12 +95,21 @@ table! {
     LeftOverTitle: "Something is left", "仍有残留";
     // weights
     Weights: "Weights", "权重";
-    Seen: "seen", "实际";
+    Seen: "measured", "实测";
+    MeshLabel: "The mesh: client, sidecars and versions", "网格：客户端、sidecar 与各版本";
+    Client: "client", "客户端";
+    SidecarDecides: "decides", "决定去向";
+    NoLoadRuns: "no load", "无负载";
+    NoPod: "no pod", "无 Pod";
+    PodsReady: "{n} of {of} pods ready", "{n}/{of} 个 Pod 就绪";
+    Fail: "{n} % fail", "{n}% 失败";
+    DotIsRequest: "1 dot = 1 request", "1 个点 = 1 个请求";
+    DotIsRequests: "1 dot = {n} requests", "1 个点 = {n} 个请求";
     PerSecond: "{n}/s", "{n}/s";
     Last60: "last 60 s", "最近 60 秒";
     Requests: "requests", "个请求";
-    WhatWasSeen: "what was seen", "实际所见";
-    ShareOf: "Share of {version}", "{version} 的份额";
+    WhatWasSeen: "desired above, measured below; the frame is the 95 % interval", "上为设定，下为实测；方框为 95% 置信区间";
+    ShareOf: "Share of {version}", "{version} 的占比";
     SliderHelp: "Left and right move it by 1, Page Up and Page Down by 10", "左右键每次 1，翻页键每次 10";
     Presets: "Presets", "预设";
     PresetLabel: "{a} / {b}: {a} percent to {va}, {b} percent to {vb}", "{a} / {b}：{va} 占 {a}%，{vb} 占 {b}%";
@@ -108,8 +117,8 @@ table! {
     AllSidecars: "all sidecars {ms}", "全部 sidecar {ms}";
     FirstRequest: "first request {ms}", "首个请求 {ms}";
     Ms: "{n} ms", "{n} 毫秒";
-    ByThisBrowser: "by this browser", "由本浏览器";
-    ByAnotherBrowser: "moved by another browser", "由另一个浏览器移动";
+    ByThisBrowser: "by this browser", "来自本浏览器";
+    ByAnotherBrowser: "changed by another browser", "已被其他浏览器修改";
     ByOther: "by {who}", "由 {who}";
     Typing: "{version}: {n} % — Enter applies", "{version}：{n}% — 回车生效";
     NeedsSidecars: "Weights need sidecars: inject", "权重需要 sidecar：请先注入";
@@ -120,13 +129,13 @@ table! {
     KeepShare: "Keep the share of {version}", "锁定 {version} 的份额";
     Evenly: "Spread evenly", "平均分配";
     // chart
-    LiveTraffic: "Live traffic, last 60 s", "实时流量，最近 60 秒";
+    LiveTraffic: "Live traffic", "实时流量";
     ChartLabel: "Share of each version over the last 60 seconds, actual and target", "最近 60 秒各版本的份额：实际与目标";
     LegendWished: "target", "目标";
-    LegendMark: "one mark a request; outlined: failed", "每个标记一个请求；空心：失败";
-    LegendMarks: "one mark for {n} requests; outlined: failed", "每个标记 {n} 个请求；空心：失败";
-    NoLoadTitle: "No load: nothing to see yet", "没有负载：暂无可看";
-    NoLoadText: "The client sends nothing. Start it and every request draws a mark here.", "客户端未发送请求。启动后，每个请求都会在此留下一个标记。";
+    LegendLanes: "share above; below, the rate of each version and of failures", "上方为占比；下方为各版本及失败请求的速率";
+    LegendMoment: "{s} s ago, within a second: {n} succeeded, {failed} failed", "{s} 秒前的一秒内：成功 {n}，失败 {failed}";
+    NoLoadTitle: "No load: nothing to see yet", "尚未施加负载，暂无数据";
+    NoLoadText: "The client sends no requests. Start the load to see where they go.", "客户端未发送请求。启动负载即可看到请求的去向。";
     NoClientText: "There is no client to send requests.", "没有可发送请求的客户端。";
     Rate: "Rate", "速率";
     RateUnit: "requests/s", "请求/秒";
@@ -136,16 +145,19 @@ table! {
     RunTitle: "So many requests at this rate, then no more: ten as the tutorial does, or 100,000 to be sure", "按此速率发送这么多请求后停止：像教程那样发 10 个，或发 100,000 个以求确切";
     // numbers
     Verdict: "Verdict", "结论";
-    WholeRun: "The whole run", "整个运行期间";
+    WholeRun: "The whole run", "全程统计";
     // pods
     Pods: "Pods", "Pod";
     PodName: "Name", "名称";
     PodReady: "Ready", "就绪";
     PodStatus: "Status", "状态";
-    PodAge: "Age", "时长";
+    PodAge: "Age", "存活时间";
     NoPods: "No pod of the demo in namespace {ns}.", "命名空间 {ns} 中没有演示的 Pod。";
+    // drawer
+    Drawer: "Details", "详情";
+    Numbers: "Numbers", "数据";
     // log
-    Log: "What just happened", "刚刚发生";
+    Log: "Activity", "最近操作";
     NoLog: "Nothing yet. Whatever is done here, or by kubectl, is told here with its command.", "暂无记录。此处或 kubectl 所做的一切都会连同命令列在这里。";
     Adopt: "Adopt", "采纳";
     Revert: "Revert", "还原";

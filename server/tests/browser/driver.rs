@@ -383,7 +383,7 @@ root.style.fontFamily = "";
 return found"#;
 
 /// Width of the big slider's thumb as `style/` sets it, pixels: its middle travels the slider's width less this.
-const THUMB: f64 = 24.0;
+const THUMB: f64 = 22.0;
 
 /// `target/screenshots`, beside the program under test.
 fn screenshots_dir() -> PathBuf {

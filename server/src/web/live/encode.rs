@@ -205,6 +205,9 @@ impl Encoder {
             }
             if let Some(board) = &self.boards[place] {
                 sse::json(&mut rest, "sentence", &board.sentence);
+                sse::json(&mut rest, "lesson", &app::text::lesson(lang));
+                sse::json(&mut rest, "progress", &board.progress);
+                sse::json(&mut rest, "recent", &board.recent);
                 sse::text(&mut rest, "board", &board.main);
                 sse::text(&mut rest, "whole", &board.whole);
             }
@@ -224,6 +227,12 @@ impl Encoder {
         let shown = self.boards[place].as_ref();
         if shown.is_none_or(|shown| shown.sentence != now.sentence) {
             sse::json(out, "sentence", &now.sentence);
+        }
+        if shown.is_none_or(|shown| shown.progress != now.progress) {
+            sse::json(out, "progress", &now.progress);
+        }
+        if shown.is_none_or(|shown| shown.recent != now.recent) {
+            sse::json(out, "recent", &now.recent);
         }
         if shown.is_none_or(|shown| shown.main != now.main) {
             sse::text(out, "board", &now.main);

@@ -131,8 +131,8 @@ proptest! {
             let traffic = known.traffic.as_deref().unwrap();
             if let Audience::Worded(lang) = audience {
                 let words = board(*lang, &known.status, traffic);
-                let heard = (&viewer.sentence, &viewer.board, &viewer.whole);
-                prop_assert_eq!(heard, (&words.sentence, &words.main, &words.whole));
+                let heard = (&viewer.sentence, &viewer.progress, &viewer.recent, &viewer.board, &viewer.whole);
+                prop_assert_eq!(heard, (&words.sentence, &words.progress, &words.recent, &words.main, &words.whole));
             } else if traffic.frame.target_rate == 0.0 {
                 prop_assert_eq!(viewer.figures.as_ref(), Some(traffic), "a run that has ended is told to the last figure");
             }

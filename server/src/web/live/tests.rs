@@ -2,7 +2,7 @@
 use super::encode::{Audience, Known};
 use serde_json::Value;
 use std::sync::Arc;
-use wire::{Sentence, Status, StatusPatch, Traffic};
+use wire::{Progress, Recent, Sentence, Status, StatusPatch, Traffic};
 
 /// A deployed and injected demo under 200 requests a second, as a panel sent it.
 pub fn recorded() -> Known {
@@ -21,6 +21,8 @@ pub struct Viewer {
     /// All that is measured, of the newest event that carried it.
     pub figures: Option<Traffic>,
     pub sentence: Sentence,
+    pub recent: Recent,
+    pub progress: Progress,
     pub board: String,
     pub whole: String,
     /// Events by name: whole statuses, patches, those of traffic, those without anything new.
@@ -52,6 +54,9 @@ impl Viewer {
                     self.frames += 1;
                 }
                 "sentence" => self.sentence = serde_json::from_str(&data).unwrap(),
+                "lesson" => {}
+                "progress" => self.progress = serde_json::from_str(&data).unwrap(),
+                "recent" => self.recent = serde_json::from_str(&data).unwrap(),
                 "board" => self.board = data,
                 "whole" => self.whole = data,
                 "alive" => self.alive += 1,
