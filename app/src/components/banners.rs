@@ -34,7 +34,7 @@ pub fn Banners(page: Page, ask: Callback<Command>) -> impl IntoView {
     });
     // The server draws them whole; in the browser they are in the page already, until the part takes their place.
     #[cfg(feature = "ssr")]
-    let drawn = any.get_untracked().then(|| view! { <Told page ask told/> }.to_html()).unwrap_or_default();
+    let drawn = if any.get_untracked() { view! { <Told page ask told/> }.to_html() } else { String::new() };
     #[cfg(not(feature = "ssr"))]
     let drawn = String::new();
     view! {

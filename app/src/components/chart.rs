@@ -2,6 +2,7 @@
 //!
 //! The server draws it once, in a box of its own proportions. In the browser a frame of animation moves it along, and
 //! new paths are set when new figures have come: attributes are written past the reactive graph, sixty times a second.
+use super::animation::each_frame;
 use super::context::{flag, say};
 use super::symbol::{PLACES, Symbol, colour};
 use super::weights::short_times;
@@ -11,7 +12,6 @@ use crate::model::{Moment, Scene, Size, fixed, moment, scene, span_ms, versions}
 use crate::text::{self, Key, thousands};
 use leptos::prelude::*;
 use std::cell::Cell;
-use std::rc::Rc;
 use web_sys::{Element, SvgElement};
 use wire::Command;
 
@@ -205,18 +205,6 @@ fn Changes(page: Page, to: Measures) -> impl IntoView {
                 }
             }).collect_view()}
     }
-}
-
-/// Runs `step` with every animation frame until it returns `false`.
-pub fn each_frame(step: impl Fn() -> bool + 'static) {
-    fn again(step: Rc<dyn Fn() -> bool>) {
-        request_animation_frame(move || {
-            if step() {
-                again(step);
-            }
-        });
-    }
-    again(Rc::new(step));
 }
 
 /// Starts the animation when the browser has taken over; it ends with the component.

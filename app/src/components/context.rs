@@ -1,5 +1,4 @@
 //! Handles that components share: copies of signals, and the callbacks a page gives them.
-use super::Asks;
 use crate::api::{Link, Live, Tab, Theme};
 use crate::model::is_off;
 use crate::text::{Key, Lang};
@@ -14,6 +13,17 @@ pub fn say<T: Into<String>>(words: impl Fn() -> T + Send + Sync + 'static) -> Si
 /// The same for what is so or not.
 pub fn flag(so: impl Fn() -> bool + Send + Sync + 'static) -> Signal<bool> {
     Signal::derive(so)
+}
+
+/// Which dialog is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// What the keys do.
+    Keys,
+    /// Before everything of the demo is removed.
+    CleanUp,
+    /// Before every load of the panel is stopped.
+    StopAll,
 }
 
 /// What every part of the page may look at.

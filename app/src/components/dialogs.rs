@@ -1,7 +1,7 @@
 //! Native dialogs: what clean-up will remove, stopping the load of everybody, and what the keys do.
 //!
 //! They are a part of their own, which loads when one is opened.
-use super::context::{flag, say};
+use super::context::{Asks, flag, say};
 use super::part::{Mounted, PartMissing, Place};
 use super::{Page, Same};
 use crate::text::Key;
@@ -12,17 +12,6 @@ use leptos::prelude::*;
 use leptos::wasm_split::wasm_split;
 use web_sys::HtmlElement;
 use wire::{Command, kinds};
-
-/// Which dialog is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asks {
-    /// What the keys do.
-    Keys,
-    /// Before everything of the demo is removed.
-    CleanUp,
-    /// Before every load of the panel is stopped.
-    StopAll,
-}
 
 /// The place of the dialogs.
 #[component]

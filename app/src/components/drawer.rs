@@ -40,7 +40,7 @@ pub fn Drawer(page: Page) -> impl IntoView {
     });
     // The server draws it whole, for who has no script; in the browser it is in the page already.
     #[cfg(feature = "ssr")]
-    let drawn = is_open.get_untracked().then(|| view! { <Open page/> }.to_html()).unwrap_or_default();
+    let drawn = if is_open.get_untracked() { view! { <Open page/> }.to_html() } else { String::new() };
     #[cfg(not(feature = "ssr"))]
     let drawn = String::new();
     view! {

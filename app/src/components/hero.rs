@@ -25,7 +25,7 @@ pub fn Hero(page: Page, ask: Callback<Command>, absent: Memo<bool>) -> impl Into
     });
     // The server draws it whole; in the browser it is in the page already, until the part takes its place.
     #[cfg(feature = "ssr")]
-    let drawn = absent.get_untracked().then(|| view! { <Absent page ask/> }.to_html()).unwrap_or_default();
+    let drawn = if absent.get_untracked() { view! { <Absent page ask/> }.to_html() } else { String::new() };
     #[cfg(not(feature = "ssr"))]
     let drawn = String::new();
     view! { <div node_ref=place.node hidden=flag(move || !absent.get()) inner_html=say(move || drawn.clone())></div> }

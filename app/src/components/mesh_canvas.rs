@@ -1,5 +1,6 @@
 //! The dots of the mesh picture, thirty pictures a second.
 use super::Page;
+use super::animation::each_frame;
 use super::context::{flag, say};
 use super::symbol::{PLACES, colour};
 use crate::api::Link;
@@ -89,7 +90,7 @@ fn animate(
                 }
             });
         });
-        super::chart::each_frame(move || {
+        each_frame(move || {
             if gone.try_get_value().unwrap_or(true) {
                 return false;
             }

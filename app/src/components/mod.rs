@@ -16,6 +16,7 @@
 //! | dialogs | `cleanup-dialog`, `cleanup-confirm`, `cleanup-cancel`, `stop-all-dialog`, `stop-all-confirm`, `stop-all-cancel`, `keys-dialog` |
 //!
 //! `data-testid="page"` has `data-ready="true"` once the browser has taken over and the stream is live.
+mod animation;
 mod banners;
 mod chart;
 mod command;
@@ -45,8 +46,8 @@ mod weights;
 pub use banners::Banners;
 pub use chart::Chart;
 pub use command::{Command, Same};
-pub use context::{Page, Rates, Shifter, flag, say};
-pub use dialogs::{Asks, Dialogs};
+pub use context::{Asks, Page, Rates, Shifter, flag, say};
+pub use dialogs::Dialogs;
 pub use drawer::Drawer;
 pub use error_banner::ErrorBanner;
 pub use figures::Numbers;

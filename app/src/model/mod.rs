@@ -6,8 +6,6 @@ mod dots;
 mod fixed;
 mod history;
 mod interval;
-#[cfg(any(feature = "ssr", test))]
-pub mod lesson;
 mod scene;
 mod steps;
 mod versions;

@@ -1,25 +1,22 @@
-//! The lesson: what each step says, asks and checks. Pure: the server words it, in the language of each stream.
+//! The lesson: what each step says and asks. Pure: the server words it, in the language of each stream.
 //!
 //! A term in brackets, `[sidecar]`, has an explanation of two lines in [`TERMS`].
-use super::{Lang, thousands};
-use crate::model::fixed;
-use wire::{
-    Answer, Checked, Lesson, LessonStep, Milestones, Piece, PodView, Progress, Proof, Status, Traffic, kinds, reasons,
-};
+use super::Lang;
+use wire::{Answer, Lesson, LessonStep, Piece};
 
 /// English and Chinese.
-type Both = [&'static str; 2];
+pub(super) type Both = [&'static str; 2];
 
 /// A step's texts. The right answer is marked.
-struct Text {
+pub(super) struct Text {
     title: Both,
     task: Both,
-    why: Both,
+    pub(super) why: Both,
     question: Both,
     answers: &'static [(bool, Both, Both)],
 }
 
-const TERMS: [[Both; 2]; 10] = [
+pub(super) const TERMS: [[Both; 2]; 10] = [
     [
         [
             "Service",
@@ -71,7 +68,7 @@ const TERMS: [[Both; 2]; 10] = [
     ],
 ];
 
-const STEPS: [Text; crate::model::STEPS] = [
+pub(super) const STEPS: [Text; crate::model::STEPS] = [
     Text {
         title: ["Deploy the demo", "部署演示"],
         task: ["Deploy two versions of one app, and a client.", "部署同一应用的两个版本和一个客户端。"],
@@ -296,7 +293,7 @@ pub fn lesson(lang: Lang) -> Lesson {
     Lesson { steps: STEPS.iter().map(step).collect() }
 }
 
-fn pick(lang: Lang, both: Both) -> String {
+pub(super) fn pick(lang: Lang, both: Both) -> String {
     both[usize::from(lang == Lang::Zh)].to_owned()
 }
 
@@ -317,154 +314,3 @@ fn pieces(lang: Lang, both: Both) -> Vec<Piece> {
     pieces.extend((!rest.is_empty()).then(|| plain(rest)));
     pieces
 }
-
-/// How far the lesson has come: checks from conditions, measurements and milestones.
-pub fn progress(lang: Lang, status: &Status, traffic: &Traffic) -> Progress {
-    let say = |en: String, zh: String| if lang == Lang::Zh { zh } else { en };
-    let check = |done: bool, en: String, zh: String| Checked { done, text: say(en, zh) };
-    let ready = |pod: &&PodView| pod.ready.split_once('/').is_some_and(|(a, b)| a == b && a != "0");
-    let pods = |mine: &dyn Fn(&PodView) -> bool| status.pods.iter().filter(ready).filter(|pod| mine(pod)).count();
-    let of = |workload: &'static str| pods(&|pod: &PodView| pod.workload == workload);
-    let (v1, v2, client) = (of("flaskapp-v1"), of("flaskapp-v2"), of("simple-flask-app-client"));
-    let (all, sidecars) = (pods(&|_| true), pods(&|pod: &PodView| pod.sidecar));
-    let milestones = &status.milestones;
-    let rate = status.load.rate.per_second();
-    let sent = |version: &str| traffic.frame.counts.get(version).is_some_and(|n| *n > 0);
-    let split = status.desired.as_ref();
-    let uneven = split.is_some_and(|split| *split != split.even()) || milestones.weighted.is_some();
-    let acknowledged = status.is(kinds::ROUTE_ACKNOWLEDGED) || milestones.weighted.is_some();
-    let checks = vec![
-        vec![
-            check(
-                v1 > 0 && v2 > 0,
-                format!("Ready pods: {v1} of v1, {v2} of v2"),
-                format!("就绪的 Pod：v1 {v1} 个，v2 {v2} 个"),
-            ),
-            check(client > 0, "The client is ready".into(), "客户端已就绪".into()),
-        ],
-        vec![check(status.is(kinds::VERIFIED), "A pod has told its PATH".into(), "Pod 已返回自己的 PATH".into())],
-        vec![
-            check(
-                all > 0 && sidecars == all,
-                format!("{sidecars} of {all} ready pods have a sidecar"),
-                format!("{all} 个就绪的 Pod 中有 {sidecars} 个带 sidecar"),
-            ),
-            check(
-                client > 0
-                    && status
-                        .condition(kinds::WEIGHTS_APPLY)
-                        .is_none_or(|c| c.reason != reasons::CLIENT_HAS_NO_SIDECAR)
-                    && sidecars > 0,
-                "The client's requests pass its sidecar".into(),
-                "客户端的请求经过其 sidecar".into(),
-            ),
-        ],
-        vec![
-            check(
-                rate > 0,
-                if rate > 0 {
-                    format!("{} requests/s are sent", thousands(u64::from(rate)))
-                } else {
-                    "Requests are sent".into()
-                },
-                if rate > 0 {
-                    format!("每秒发送 {} 个请求", thousands(u64::from(rate)))
-                } else {
-                    "正在发送请求".into()
-                },
-            ),
-            match &milestones.even {
-                Some(proof) => Checked { done: true, text: measured(lang, proof) },
-                None => {
-                    check(sent("v1") && sent("v2"), "Both versions have answered".into(), "两个版本都已应答".into())
-                }
-            },
-        ],
-        vec![
-            check(
-                uneven && acknowledged,
-                "An uneven split is set, and every sidecar has it".into(),
-                "已设置不均等的权重，且所有 sidecar 均已获得".into(),
-            ),
-            proven(
-                lang,
-                milestones.weighted.as_ref(),
-                "The measured share contains what was asked for",
-                "实测占比与设定相符",
-            ),
-            one(lang, milestones.one.as_ref()),
-        ],
-        vec![
-            check(
-                milestones.broken.is_some(),
-                milestones.broken.map_or_else(
-                    || "Requests of v2 fail".into(),
-                    |share| format!("Up to {} % of the requests failed", fixed(share, 0)),
-                ),
-                milestones
-                    .broken
-                    .map_or_else(|| "v2 的请求失败".into(), |share| format!("最多有 {}% 的请求失败", fixed(share, 0))),
-            ),
-            check(milestones.cured, "Every request succeeds again".into(), "所有请求恢复成功".into()),
-        ],
-        vec![check(status.is(kinds::CLEAN), "Nothing of ours is left".into(), "没有任何残留".into())],
-    ];
-    Progress { checks, end: if milestones.cured { end(lang, milestones) } else { Vec::new() } }
-}
-
-/// "19.7 % of 12,431 requests reached v2", with the weights that were asked for.
-fn measured(lang: Lang, proof: &Proof) -> String {
-    let (share, n) = (fixed(proof.observed, 1), thousands(proof.requests));
-    let Proof { desired, version, .. } = proof;
-    match (lang, desired.is_empty()) {
-        (Lang::En, true) => format!("Without a route {share} % of {n} requests reached {version}"),
-        (Lang::En, false) => format!("At {desired}, {share} % of {n} requests reached {version}"),
-        (Lang::Zh, true) => format!("没有路由时，{n} 个请求中有 {share}% 到达 {version}"),
-        (Lang::Zh, false) => format!("权重 {desired} 时，{n} 个请求中有 {share}% 到达 {version}"),
-    }
-}
-
-fn proven(lang: Lang, proof: Option<&Proof>, en: &str, zh: &str) -> Checked {
-    let text =
-        proof.map_or_else(|| if lang == Lang::Zh { zh.to_owned() } else { en.to_owned() }, |p| measured(lang, p));
-    Checked { done: proof.is_some(), text }
-}
-
-fn one(lang: Lang, proof: Option<&Proof>) -> Checked {
-    let text = match (lang, proof) {
-        (Lang::En, None) => "With 0/100 not one request reaches v1".to_owned(),
-        (Lang::Zh, None) => "权重 0/100 时没有一个请求到达 v1".to_owned(),
-        (Lang::En, Some(p)) => {
-            format!("At {}, not one of {} requests went elsewhere", p.desired, thousands(p.requests))
-        }
-        (Lang::Zh, Some(p)) => format!("权重 {} 时，{} 个请求无一例外", p.desired, thousands(p.requests)),
-    };
-    Checked { done: proof.is_some(), text }
-}
-
-/// What was proven, and what to try next.
-fn end(lang: Lang, milestones: &Milestones) -> Vec<String> {
-    let mut all: Vec<String> = milestones.weighted.iter().map(|proof| measured(lang, proof) + stop(lang)).collect();
-    all.extend(milestones.one.iter().map(|proof| one(lang, Some(proof)).text + stop(lang)));
-    let next: [Both; 3] = [
-        [
-            "Next: remove the client's sidecar and watch the weights lose their effect.",
-            "接下来：移除客户端的 sidecar，观察权重失去作用。",
-        ],
-        ["Next: send ten requests at 90/10, several times.", "接下来：在 90/10 下多次发送十个请求。"],
-        [
-            "Next: delete DestinationRule flaskapp by kubectl, and put it back.",
-            "接下来：用 kubectl 删除 DestinationRule flaskapp，再恢复它。",
-        ],
-    ];
-    all.extend(next.map(|both| pick(lang, both)));
-    all
-}
-
-fn stop(lang: Lang) -> &'static str {
-    if lang == Lang::Zh { "。" } else { "." }
-}
-
-#[cfg(test)]
-#[path = "lesson_tests.rs"]
-mod tests;

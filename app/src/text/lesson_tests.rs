@@ -1,6 +1,7 @@
 //! The lesson's texts hold together, and its checks follow the facts.
+use super::super::lesson::{STEPS, TERMS, lesson};
 use super::*;
-use wire::{Condition, ConditionStatus, Frame, Split};
+use wire::{Condition, ConditionStatus, Frame, Piece, Split};
 
 #[test]
 fn every_step_has_one_right_answer_and_every_term_is_explained() {

@@ -15,6 +15,8 @@ mod log;
 pub mod messages;
 mod preflight;
 #[cfg(any(feature = "ssr", test))]
+mod progress;
+#[cfg(any(feature = "ssr", test))]
 mod sentence;
 #[cfg(any(feature = "ssr", test))]
 mod sign_in;
@@ -27,11 +29,13 @@ pub use figures::{FigureWord, detail, failure};
 #[cfg(any(feature = "ssr", test))]
 pub use history::LastHourWord;
 #[cfg(any(feature = "ssr", test))]
-pub use lesson::{lesson, progress};
+pub use lesson::lesson;
 pub use log::{either, who};
 #[cfg(any(feature = "ssr", test))]
 pub use messages::Message;
 pub use preflight::{Word, check, troubles, verb};
+#[cfg(any(feature = "ssr", test))]
+pub use progress::progress;
 #[cfg(any(feature = "ssr", test))]
 pub use sentence::sentence;
 #[cfg(any(feature = "ssr", test))]

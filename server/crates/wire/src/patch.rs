@@ -338,6 +338,7 @@ mod tests {
             generators: Generators::default(),
             operation: Some(operation(1)),
             log: vec![entry(2, (20, None, false)), entry(1, (10, None, false))],
+            milestones: Milestones::default(),
             commands: BTreeMap::new(),
         };
         let mut new = old.clone();

@@ -2,6 +2,7 @@
 pub mod commands;
 pub mod conditions;
 pub mod failing;
+pub mod lesson;
 pub mod status;
 pub mod traffic;
 pub mod verdict;
