@@ -170,6 +170,8 @@ pub enum Trial {
     },
     /// It came back as it was sent.
     Plain,
+    /// It came back as it was sent, and one in another namespace got a sidecar.
+    LeftOut,
     /// Admission refused it; the cluster's words.
     Refused(String),
     /// There is no namespace yet to try it in.

@@ -199,14 +199,17 @@ fn selector(selector: Option<LabelSelector>) -> Vec<Requirement> {
 /// Whom one may ask before the demo's namespace is there: like that one, it is made without labels.
 const ANY_NAMESPACE: &str = "default";
 
-/// Would a pod be injected? Where the namespace is not there yet, a sidecar in another one is as good; its absence says nothing.
+/// Would a pod be injected? Where the namespace is not there yet, a sidecar in another one is as good; its absence says nothing. Where a
+/// pod stays as it is, a sidecar in another one tells that only this namespace is left out.
 async fn trial(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Read<Trial> {
-    match trial_in(cluster, manifests, ns).await {
-        Read::Known(Trial::NoNamespace) => match trial_in(cluster, manifests, ANY_NAMESPACE).await {
-            injected @ Read::Known(Trial::Injected { .. }) => injected,
-            _ => Read::Known(Trial::NoNamespace),
-        },
-        tried => tried,
+    let tried = trial_in(cluster, manifests, ns).await;
+    if !matches!(tried, Read::Known(Trial::NoNamespace | Trial::Plain)) || ns == ANY_NAMESPACE {
+        return tried;
+    }
+    match (tried, trial_in(cluster, manifests, ANY_NAMESPACE).await) {
+        (Read::Known(Trial::NoNamespace), injected @ Read::Known(Trial::Injected { .. })) => injected,
+        (Read::Known(Trial::Plain), Read::Known(Trial::Injected { .. })) => Read::Known(Trial::LeftOut),
+        (tried, _) => tried,
     }
 }
 
