@@ -183,7 +183,11 @@ fn plain() -> Group {
             is("GET /", &[], "200").port(80).any(),
             is("GET /", &[("host", "nobody:7777")], "403").own_words(),
             is("GET /", &[("host", "plain.other:7777")], "403").own_words(),
-            is("GET http://plain:7777/abs?x=1", &[("host", "ignored")], "200").any(),
+            is("GET http://plain:7777/abs?x=1", &[("host", "plain:7777")], "200").any(),
+            // Host decides, and the path is the target's.
+            is("GET http://plain:7777/a/../admin", &[("host", "paths:7777")], "200 v2 /admin"),
+            is("GET http://plain:7777/a/./b", &[("host", "PATHS")], "200 v1 /a/b"),
+            is("GET http://nobody:7777/a/./b", &[("host", "paths:1")], "200 v1 /a/b"),
         ],
     )
 }

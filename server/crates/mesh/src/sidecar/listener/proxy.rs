@@ -54,13 +54,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: Guarded<
         let Downstream { buffer, out, .. } = &mut down;
         let mut prepared =
             parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
-        let unknown = match &mut prepared {
-            Ok(Prepared { decision: Decision::Reply(reply), .. }) => reply.unknown.take(),
-            _ => None,
-        };
-        if let Some(name) = unknown
-            && shared.learn(&name).await
-        {
+        let unknown = prepared.as_mut().map_or(Vec::new(), |prepared| prepared.decision.take_unknown());
+        if !unknown.is_empty() && shared.learn(&unknown).await {
             prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
         }
         let prepared = match prepared {
@@ -109,8 +104,11 @@ fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, ends: Ends, out:
 
 /// What the access log says of a request from its beginning. `sent` is its head as it goes on.
 fn note(request: &Request<'_>, decision: &Decision, ends: Ends, sent: &[u8]) -> Line {
-    let target = split_target(request.method, request.target, request.host)
-        .unwrap_or(Target { authority: request.host.unwrap_or(""), path: request.target });
+    let target = split_target(request.method, request.target, request.host).unwrap_or(Target {
+        authority: request.host.unwrap_or(""),
+        destination: "",
+        path: request.target,
+    });
     let protocol = if request.version == 1 { "HTTP/1.1" } else { "HTTP/1.0" };
     let mut line = Line::of(request.method, &target, protocol, request, decision, ends);
     if line.request_id.is_empty() && matches!(decision, Decision::Forward(_)) {

@@ -17,6 +17,17 @@ pub(crate) enum Decision {
     Tunnel(Arc<LiveCluster>),
 }
 
+impl Decision {
+    /// Takes the names of the hosts that the table lacks.
+    pub(crate) fn take_unknown(&mut self) -> Vec<Box<str>> {
+        match self {
+            Decision::Reply(reply) => std::mem::take(&mut reply.unknown),
+            Decision::Forward(plan) => std::mem::take(&mut plan.unknown),
+            Decision::Tunnel(_) => Vec::new(),
+        }
+    }
+}
+
 /// Which side of the pod a request crosses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -42,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) delay: Option<Duration>,
     /// Who gets a copy.
     pub(crate) mirrors: Vec<Arc<LiveCluster>>,
+    /// Hosts that the table lacks: with one of them the request may go elsewhere.
+    pub(crate) unknown: Vec<Box<str>>,
 }
 
 static DEFAULT_RETRIES: LazyLock<Retries> = LazyLock::new(Retries::default);
@@ -115,8 +128,8 @@ pub(crate) struct Reply {
     pub(crate) via: Option<Via>,
     /// Waited before it is given (fault injection).
     pub(crate) delay: Option<Duration>,
-    /// The host that the table lacks, if that is the reason.
-    pub(crate) unknown: Option<Box<str>>,
+    /// Hosts that the table lacks: with one of them the answer may be another.
+    pub(crate) unknown: Vec<Box<str>>,
     /// Tells the sidecar that asked that nothing was sent: its request may be tried elsewhere.
     pub(crate) not_sent: bool,
 }
@@ -135,7 +148,7 @@ impl Reply {
             peer,
             via: None,
             delay: None,
-            unknown: None,
+            unknown: Vec::new(),
             not_sent: false,
         }
     }

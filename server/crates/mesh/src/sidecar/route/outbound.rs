@@ -37,8 +37,8 @@ pub(crate) fn decide(
     let Some(path) = normalized(target.path) else {
         return reply(400, Flag::DPE, "malformed path\n".into(), nobody);
     };
-    let Some((name, port)) = split_authority(target.authority) else {
-        return reply(400, Flag::DPE, format!("malformed authority {}\n", target.authority), nobody);
+    let Some((name, port)) = split_authority(target.destination) else {
+        return reply(400, Flag::DPE, format!("malformed authority {}\n", target.destination), nobody);
     };
     let Some(port) = port.or((!connect).then_some(80)) else {
         return reply(400, Flag::DPE, "CONNECT needs a port\n".into(), nobody);
@@ -50,32 +50,40 @@ pub(crate) fn decide(
         };
     }
     let routing = shared.routing();
-    let Some(host) = routing.resolve(&name) else {
+    let destination = routing.resolve(&name);
+    let mut unknown = Vec::new();
+    let named = if target.authority == target.destination {
+        destination
+    } else {
+        by_host(&routing, target.authority, port, &mut unknown)
+    };
+    let Some(host) = named.or(destination) else {
         if !shared.ready.load(Ordering::Acquire) {
             return reply(503, Flag::NR, "no routes from the control plane yet\n".into(), nobody);
         }
         let text = format!("{name} is not in the service registry: this proxy reaches Services of the mesh only\n");
+        unknown.push(name.into());
         return Decision::Reply(Reply {
             status: 403,
             flag: Flag::NR,
             body: text.into(),
-            unknown: Some(name.into()),
+            unknown,
             ..Reply::empty(nobody)
         });
     };
     let Some(cluster) = host.cluster(port, "") else {
         let ports: Vec<String> = host.host.ports.iter().map(|p| p.port.to_string()).collect();
-        return reply(
-            503,
-            Flag::NR,
-            format!("Service {} has no port {port}, it has {}\n", host.name, ports.join(", ")),
-            nobody,
-        );
+        let text = format!("Service {} has no port {port}, it has {}\n", host.name, ports.join(", "));
+        let reply = Reply { status: 503, flag: Flag::NR, body: text.into(), ..Reply::empty(nobody) };
+        return Decision::Reply(Reply { unknown, ..reply });
     };
-    if connect || host.host.routes.is_empty() {
+    // With a Host that is no Service's the request goes where the client would have connected to, past all routes: what Istio's
+    // outbound policy ALLOW_ANY does.
+    let passes_through = named.is_none();
+    if connect || host.host.routes.is_empty() || passes_through {
         let (hash, set_cookie) = hash_key(shared, cluster, headers, &path);
         return match to_cluster(cluster.clone(), Direction::Outbound, connect, path) {
-            Decision::Forward(plan) => Decision::Forward(Plan { hash, set_cookie, ..plan }),
+            Decision::Forward(plan) => Decision::Forward(Plan { hash, set_cookie, unknown, ..plan }),
             other => other,
         };
     }
@@ -95,6 +103,24 @@ pub(crate) fn decide(
         // What the route does not rewrite is sent in its normal form.
         Decision::Forward(plan) if plan.target.is_none() => Decision::Forward(Plan { target: changed(path), ..plan }),
         other => other,
+    }
+}
+
+/// The host that a Host header names at the port that the client asked for: Envoy looks for its virtual host among those of the port,
+/// whatever port Host names. `None` if there is none; it is noted in `unknown` if the table may lack it.
+fn by_host<'r>(
+    routing: &'r Routing,
+    authority: &str,
+    port: u16,
+    unknown: &mut Vec<Box<str>>,
+) -> Option<&'r Arc<LiveHost>> {
+    let (name, _) = split_authority(authority)?;
+    match routing.resolve(&name) {
+        Some(host) => Some(host).filter(|host| host.cluster(port, "").is_some()),
+        None => {
+            unknown.push(name.into());
+            None
+        }
     }
 }
 
@@ -167,6 +193,7 @@ fn by_route(
         original,
         delay,
         mirrors,
+        unknown: Vec::new(),
     })
 }
 
@@ -196,8 +223,8 @@ pub(crate) fn inward(
     };
     match split_target(method, target, host) {
         Err(why) => malformed(why),
-        // On the way out a client may name another Host to its proxy; here it would be read by an app, which may believe either.
-        Ok(found) if found.authority_differs(target, host) => malformed("the target and Host name different hosts"),
+        // On the way out Host decides; here it would be read by an app, which may believe either.
+        Ok(found) if found.authority_differs() => malformed("the target and Host name different hosts"),
         Ok(target) => match normalized(target.path) {
             Some(path) => to_cluster(cluster, Direction::Inbound, false, path),
             None => malformed("malformed path"),
@@ -219,6 +246,7 @@ fn to_cluster(cluster: Arc<LiveCluster>, direction: Direction, connect: bool, pa
         set_cookie: None,
         delay: None,
         mirrors: Vec::new(),
+        unknown: Vec::new(),
     })
 }
 
