@@ -517,3 +517,43 @@ async fn pages_are_not_for_foreign_names() {
     }
     mesh.end().await;
 }
+
+#[tokio::test]
+async fn a_port_of_the_app_is_taken_over_and_left_while_the_sidecar_runs() {
+    use common::harness::{PATIENCE, own_ip};
+    use mesh::{Ports, Reach, Sidecar, SidecarConfig};
+    let (pod, app_ip) = (own_ip(), own_ip());
+    let app = App::start_at("v1", SocketAddr::new(app_ip, 0)).await;
+    let (port, folder) = (app.address.port(), tempfile::tempdir().unwrap());
+    let mut config = SidecarConfig::new("istio-app", "app-0", pod, app_ip, folder.path().join("mesh.sock"));
+    config.ports = Ports { admin: 0, outbound: 0, stats: 0, health: 0 };
+    (config.linger, config.drain) = (std::time::Duration::ZERO, std::time::Duration::from_secs(1));
+    // As the node says it: whether something listens there.
+    config.reach = Some(Reach::new(|to| async move { tokio::net::TcpStream::connect(to).await.is_ok() }));
+    let sidecar = Sidecar::bind(config).await.unwrap();
+    let (ports, own, stop) = (sidecar.inbound_ports(), sidecar.ports(), tokio_util::sync::CancellationToken::new());
+    let (mut tasks, ends) = (tokio::task::JoinSet::new(), stop.clone());
+    tasks.spawn(async move { sidecar.run(ends).await.unwrap() });
+
+    let at = SocketAddr::new(pod, port);
+    let refused = async || tokio::net::TcpStream::connect(at).await.is_err();
+    assert!(refused().await, "it listens before it is told to");
+    assert!(!ports.open(own.admin).await, "a port of its own");
+    assert!(!ports.open(1).await, "nothing listens behind it");
+    for _ in 0..2 {
+        assert!(ports.open(port).await);
+        let get = format!("GET / HTTP/1.1\r\nHost: {at}\r\n\r\n");
+        assert_eq!(Client::connect(at).await.ask(&get).await.text(), "v1");
+        // A second order changes nothing.
+        assert!(ports.open(port).await);
+        ports.close(port).await;
+        ports.close(port).await;
+        let left = async { while !refused().await {} };
+        tokio::time::timeout(PATIENCE, left).await.expect("it still listens");
+    }
+    app.kill().await;
+    assert!(!ports.open(port).await, "the app has gone");
+    stop.cancel();
+    tasks.join_next().await.unwrap().unwrap();
+    assert!(!ports.open(port).await, "the sidecar has ended");
+}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -44,7 +45,7 @@ pub fn limits() -> Limits {
 }
 
 /// Says whether a connection may be made to an address: not to services of the host that a pod's address reaches as well.
-pub type Reach = Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>;
+pub type Reach = Arc<dyn Fn(SocketAddr) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// Whom a proxy serves.
 #[derive(Clone)]
@@ -242,7 +243,7 @@ async fn connect(
     while let Some(endpoint) = first.take().or_else(|| pick(endpoints).copied()) {
         let connecting = async {
             // As if nobody listened there.
-            if reach(endpoint) {
+            if reach(endpoint).await {
                 TcpStream::connect(endpoint).await
             } else {
                 Err(std::io::Error::from_raw_os_error(libc::ECONNREFUSED))

@@ -62,7 +62,11 @@ impl Bench {
         let (services, index) = watch::channel(index(&addresses));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = listener.local_addr().unwrap();
-        let caller = Caller { namespace: "istio-app".to_owned(), own: Ipv4Addr::LOCALHOST, reach: Arc::new(|_| true) };
+        let caller = Caller {
+            namespace: "istio-app".to_owned(),
+            own: Ipv4Addr::LOCALHOST,
+            reach: Arc::new(|_| Box::pin(std::future::ready(true))),
+        };
         tasks.spawn(serve(
             listener,
             Listener::new("node-proxy", limits(), &listen::Books::default()),

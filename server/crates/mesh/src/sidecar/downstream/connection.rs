@@ -7,6 +7,7 @@ use crate::sidecar::shared::Shared;
 use crate::sidecar::upstream::routing::LiveCluster;
 use http1::{Framing, HeadEnd, MAX_HEAD, Refusal, head_end, is_preface};
 use listen::{Conn, Guarded, Reason};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +19,16 @@ pub(crate) enum Side {
     Outbound,
     /// To the app, which is this cluster.
     Inbound { app: Arc<LiveCluster> },
+}
+
+impl Side {
+    /// The app's side, by this port of it.
+    pub(crate) fn inbound(shared: &Shared, port: u16) -> Side {
+        let app = SocketAddr::new(shared.config.app_ip, port);
+        let reach = shared.config.reach.as_ref();
+        let app = LiveCluster::single(format!("inbound|{port}||"), app, shared.black_hole, reach);
+        Side::Inbound { app: Arc::new(app) }
+    }
 }
 
 /// Longest rest between two requests of a connection.
