@@ -4,11 +4,12 @@
 
 mod common;
 
-use common::harness::{App, Client, LOCAL, Mesh, PATIENCE};
+use common::harness::{App, Client, LOCAL, Mesh, PATIENCE, own_ip};
 use common::{input, route};
 use mesh::MeshInput;
 use serde_json::json;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,9 +27,18 @@ impl Target {
 
     async fn start_with(change: impl FnOnce(&mut mesh::SidecarConfig)) -> Target {
         let app = App::start("v1").await;
-        let port = app.address.port();
-        let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| {
-            (c.app_ip, c.inbound_ports) = (LOCAL, vec![port]);
+        let (pod, port) = (own_ip(), app.address.port());
+        let mut objects = input(1, &[("v1", app.address)]);
+        // That it speaks HTTP is said: else what is no HTTP would be bytes for the app.
+        objects.services.push(Arc::new(
+            json!({"metadata": {"name": "own", "namespace": "istio-app"}, "spec": {"ports": [{"name": "http", "port": port}]}}),
+        ));
+        objects.endpoint_slices.push(Arc::new(
+            json!({"metadata": {"name": "own-0", "namespace": "istio-app", "labels": {"kubernetes.io/service-name": "own"}},
+            "endpoints": [{"addresses": [pod.to_string()]}], "ports": [{"name": "http", "port": port}]}),
+        ));
+        let mesh = Mesh::start_with(objects, |c| {
+            (c.pod_ip, c.app_ip, c.inbound_ports) = (pod, LOCAL, vec![port]);
             change(c);
         })
         .await;

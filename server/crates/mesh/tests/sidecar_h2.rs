@@ -247,8 +247,9 @@ async fn a_copy_goes_to_a_port_of_either_version_whatever_the_client_speaks() {
             let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
             let chunk = if body.is_empty() { "" } else { "5\r\nhello\r\n" };
             let chunks = format!("Transfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n");
+            let host = url.split('/').nth(2).unwrap();
             for rest in [length, chunks] {
-                let answer = mesh.connect().await.ask(&format!("POST {url} HTTP/1.1\r\nHost: x\r\n{rest}")).await;
+                let answer = mesh.connect().await.ask(&format!("POST {url} HTTP/1.1\r\nHost: {host}\r\n{rest}")).await;
                 assert_eq!(answer.status, 200);
             }
             // Both apps get each of the three.

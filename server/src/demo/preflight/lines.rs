@@ -3,6 +3,7 @@ use super::facts::{Facts, Read, Right, Trial};
 use super::line::{Line, cannot_tell, look};
 use super::room;
 use super::webhook::{Acts, acts, of_chart};
+use crate::demo::objects::Id;
 use app::text::Message;
 use app::text::messages::preflight as said;
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub fn checks(f: &Facts, writes: &str) -> Vec<Check> {
     lines.push(control_plane(f));
     lines.push(webhook(f));
     lines.push(trial(f));
+    lines.extend(port(f));
     lines.push(room::quota(f));
     lines.push(room::limits(f));
     lines.push(room::nodes(f));
@@ -292,6 +294,13 @@ fn trial(f: &Facts) -> Check {
         }
         Read::CannotTell(why) => cannot_tell(id, title, why, grant(f, "pods", &["create"])),
     }
+}
+
+/// Only where there is something to say: most Services speak HTTP, and before the first deploy there is none.
+fn port(f: &Facts) -> Option<Check> {
+    let (port, service) = (f.port.as_ref()?, Id::SERVICE.name);
+    let reason = said::port_not_http(port.port.to_string(), service, port.why());
+    Some(Line::new("service-port", said::service_port(), Warn, reason).mend(port.mend(&f.ns, service)).done())
 }
 
 #[cfg(test)]

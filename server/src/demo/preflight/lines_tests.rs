@@ -4,6 +4,7 @@ use super::super::facts::{
 };
 use super::super::webhook::of_chart;
 use super::*;
+use crate::demo::service_port::not_http;
 use crate::k8s::Istiod;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -32,6 +33,7 @@ fn well() -> Facts {
         webhooks: Read::Known(of_chart("default")),
         trial: Read::Known(Trial::Injected { native: true, image: "istio/proxyv2:1.31.0".into(), asks }),
         own: Own::default(),
+        port: None,
         quotas: Read::Known(vec![]),
         limits: Read::Known(vec![]),
         nodes: Read::Known(vec![NodeSeen {
@@ -211,6 +213,11 @@ fn each_trouble_has_its_line_its_reason_and_its_command() {
             "trial-pod",
             Box::new(|f| f.trial = Read::Known(Trial::LeftOut)),
             "fail: A labelled pod, created with dryRun=All, came back without istio-proxy; one in another namespace got it: this namespace is left out. [inject] $ kubectl get namespace istio-app --show-labels",
+        ),
+        (
+            "service-port",
+            Box::new(|f| f.port = not_http(&serde_json::json!({"ports": [{"port": 7777, "name": "tcp-web"}]}))),
+            r#"warn: Port 7777 of Service flaskapp does not speak HTTP to the mesh: its name is tcp-web. Routes and weights have no effect on it; connections are spread evenly. $ kubectl -n istio-app patch service flaskapp --type=json -p '[{"op":"add","path":"/spec/ports/0/appProtocol","value":"http"}]'"#,
         ),
         (
             "webhook",

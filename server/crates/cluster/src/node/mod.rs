@@ -166,11 +166,6 @@ impl Node {
             traffic.cancel();
             ended
         };
-        let node = shared.clone();
-        let reach: service_proxy::Reach = Arc::new(move |to| {
-            let node = node.clone();
-            Box::pin(async move { node.may_connect(to).await })
-        });
         let (ended, (), (), (), (), ()) = tokio::join!(
             pods,
             services_watch::run(shared.clone(), traffic.clone()),
@@ -178,7 +173,7 @@ impl Node {
                 shared.policies.cluster_ips.clone(),
                 shared.network.clone(),
                 shared.services.subscribe(),
-                reach,
+                shared.reach(),
                 traffic.clone()
             ),
             node_object::run(shared.clone(), traffic.clone()),

@@ -18,6 +18,7 @@ use super::inbound::{self, Inbound};
 use super::listening::{Sockets, is_local, is_unicast};
 use super::logfile::LogFile;
 use super::net::Network;
+use super::service_proxy::Reach;
 use super::services::Services;
 use super::spawner::Spawner;
 use crate::events::Recorder;
@@ -227,6 +228,20 @@ impl Shared {
         let entry = lock(&self.pods).values().find(of).cloned();
         let Some(entry) = entry else { return false };
         entry.listens(ip, port) || (entry.app_listens_behind(ip, port) && entry.open(port).await)
+    }
+
+    /// [`Shared::may_connect`] for what must not keep the node alive.
+    pub fn reach(self: &Arc<Shared>) -> Reach {
+        let node = Arc::downgrade(self);
+        Arc::new(move |to| {
+            let node = node.upgrade();
+            Box::pin(async move {
+                match node {
+                    Some(node) => node.may_connect(to).await,
+                    None => false,
+                }
+            })
+        })
     }
 
     /// The pods whose proxy has an address of its own.

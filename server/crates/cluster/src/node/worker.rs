@@ -222,17 +222,7 @@ impl Worker {
                 let why = format!("the pod's outbound proxy cannot listen on {}:{OUTBOUND}: {error}", ips.pod);
                 (format!("Port{OUTBOUND}InUse"), why)
             })?;
-            let node = Arc::downgrade(&self.shared);
-            let reach: service_proxy::Reach = Arc::new(move |to| {
-                let node = node.upgrade();
-                async move {
-                    match node {
-                        Some(node) => node.may_connect(to).await,
-                        None => false,
-                    }
-                }
-                .boxed()
-            });
+            let reach = self.shared.reach();
             let caller = service_proxy::Caller { namespace: self.namespace().to_owned(), own: ips.app, reach };
             let (services, policy) = (self.shared.services.subscribe(), self.shared.policies.proxies.clone());
             self.push(async move {

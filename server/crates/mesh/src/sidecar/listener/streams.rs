@@ -158,7 +158,12 @@ async fn handle(
         Box::new(Line::of(method, &target, protocol, request.headers(), &decision, client.ends))
     });
     match decision {
-        Decision::Forward(plan) => send_on(&shared, record, request, &authority, &path, plan).await,
+        Decision::Forward(mut plan) => {
+            if plan.tcp {
+                plan.endpoint = client.endpoint(&plan.cluster, shared.draw());
+            }
+            send_on(&shared, record, request, &authority, &path, plan).await
+        }
         Decision::Reply(reply) => {
             if let Some(delay) = reply.delay {
                 tokio::time::sleep(delay).await;
@@ -194,7 +199,7 @@ fn route(
     match side {
         Side::Outbound if method == "CONNECT" => decide(shared, method, authority, None, scheme, headers),
         Side::Outbound => decide(shared, method, path, Some(authority), scheme, headers),
-        Side::Inbound { app } => {
+        Side::Inbound { app, .. } => {
             let peer = shared.caller(headers.value("x-envoy-peer-metadata").unwrap_or_default().as_bytes());
             record.telemetry.peer = peer;
             inward(app.clone(), method, path, Some(authority), peer)
@@ -217,6 +222,7 @@ async fn carry(
     request: Request<Incoming>,
     cluster: &LiveCluster,
 ) -> Response<AnyBody> {
+    record.telemetry.tcp = cluster.tcp;
     match tunnel::open(shared, cluster, &mut record.telemetry).await {
         Ok((mut connection, in_flight)) => {
             shared.tasks.spawn(async move {

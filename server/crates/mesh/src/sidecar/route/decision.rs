@@ -6,6 +6,7 @@ use crate::sidecar::stats::metrics::Peer;
 use crate::sidecar::upstream::routing::{LiveCluster, LiveHost};
 use crate::table::{Action, Destination, Retries, Route};
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -19,11 +20,11 @@ pub(crate) enum Decision {
 
 impl Decision {
     /// Takes the names of the hosts that the table lacks.
-    pub(crate) fn take_unknown(&mut self) -> Vec<Box<str>> {
+    pub(crate) fn take_unknown(&mut self) -> Box<[Box<str>]> {
         match self {
             Decision::Reply(reply) => std::mem::take(&mut reply.unknown),
             Decision::Forward(plan) => std::mem::take(&mut plan.unknown),
-            Decision::Tunnel(_) => Vec::new(),
+            Decision::Tunnel(_) => Box::default(),
         }
     }
 }
@@ -54,7 +55,11 @@ pub(crate) struct Plan {
     /// Who gets a copy.
     pub(crate) mirrors: Vec<Arc<LiveCluster>>,
     /// Hosts that the table lacks: with one of them the request may go elsewhere.
-    pub(crate) unknown: Vec<Box<str>>,
+    pub(crate) unknown: Box<[Box<str>]>,
+    /// The port speaks no HTTP: what was sent goes on as it came, to one endpoint for each connection of the client.
+    pub(crate) tcp: bool,
+    /// That endpoint.
+    pub(crate) endpoint: Option<SocketAddr>,
 }
 
 static DEFAULT_RETRIES: LazyLock<Retries> = LazyLock::new(Retries::default);
@@ -66,6 +71,9 @@ impl Plan {
 
     /// What is tried again, and how often: as the route says, else on the way out Istio's default.
     pub(crate) fn retries(&self) -> Option<&Retries> {
+        if self.tcp {
+            return None;
+        }
         match self.route() {
             Some(route) => Some(route.retries.as_ref().unwrap_or(&DEFAULT_RETRIES)),
             None => (self.direction == Direction::Outbound).then_some(&*DEFAULT_RETRIES),
@@ -129,7 +137,7 @@ pub(crate) struct Reply {
     /// Waited before it is given (fault injection).
     pub(crate) delay: Option<Duration>,
     /// Hosts that the table lacks: with one of them the answer may be another.
-    pub(crate) unknown: Vec<Box<str>>,
+    pub(crate) unknown: Box<[Box<str>]>,
     /// Tells the sidecar that asked that nothing was sent: its request may be tried elsewhere.
     pub(crate) not_sent: bool,
 }
@@ -148,7 +156,7 @@ impl Reply {
             peer,
             via: None,
             delay: None,
-            unknown: Vec::new(),
+            unknown: Box::default(),
             not_sent: false,
         }
     }
