@@ -32,9 +32,10 @@ enum Kind {
     LoadAgent,
     MeshControl,
     NodeQuestions,
+    InboundPorts,
 }
 
-const ALL: [Kind; 14] = [
+const ALL: [Kind; 15] = [
     Kind::Panel,
     Kind::PanelTls,
     Kind::Api,
@@ -49,6 +50,7 @@ const ALL: [Kind; 14] = [
     Kind::LoadAgent,
     Kind::MeshControl,
     Kind::NodeQuestions,
+    Kind::InboundPorts,
 ];
 
 #[derive(Clone, Debug)]
@@ -71,7 +73,7 @@ impl Spot {
     }
 
     fn is_http(&self) -> bool {
-        !matches!(self.kind, Kind::MeshControl | Kind::NodeQuestions)
+        !matches!(self.kind, Kind::MeshControl | Kind::NodeQuestions | Kind::InboundPorts)
     }
 
     /// A request that is answered with 200.
@@ -253,6 +255,7 @@ impl Bed {
                     let kind = match path.file_name().and_then(|name| name.to_str()) {
                         Some("mesh.sock") => Kind::MeshControl,
                         Some("node.sock") => Kind::NodeQuestions,
+                        Some("inbound.sock") => Kind::InboundPorts,
                         Some("7070.sock") => Kind::LoadAgent,
                         _ => panic!(
                             "{line:?} listens on {}: add it to the list, and give it the connection policy",

@@ -1,7 +1,8 @@
 //! What the panel says of a cluster before anything is put into it, on the page and for curl.
 mod common;
 
-use common::TestPanel;
+use common::programs::kubectl;
+use common::{TestPanel, message, real};
 use serde_json::Value;
 
 fn check<'a>(told: &'a Value, id: &str) -> &'a Value {
@@ -48,4 +49,34 @@ fn the_preflight_names_the_cluster_and_what_the_demo_needs_of_it() {
     assert_eq!((refused.status, &refused.json()["code"]), (400, &Value::from("bad_request")));
     let posted = panel.post("preflight", "");
     assert_eq!(posted.status, 405, "{}", posted.text);
+}
+
+#[test]
+fn a_namespace_that_declines_sidecars_is_named() {
+    if real::left_out("labels the namespace, which the panel's user may not there") {
+        return;
+    }
+    let panel = TestPanel::start();
+    let ns = panel.namespace.as_str().to_owned();
+    let label = |label: &str| kubectl(&panel, &["label", "namespace", &ns, label]).must();
+    panel.ask("deploy", "");
+    panel.until_true("Deployed");
+    label("istio-injection=disabled");
+    panel.ask("inject", r#"{"inject": true}"#);
+    let status = panel.until("why there is no sidecar is told", |s| {
+        message(s, "Injected").contains("the namespace is labelled istio-injection=disabled")
+    });
+    assert_eq!(common::reason(&status, "Injected"), "InjectionIgnored", "{status}");
+    let told = panel.get(&panel.path("preflight")).json();
+    for (id, status, code) in [
+        ("webhook", "fail", "WebhookLeavesOut"),
+        ("trial-pod", "fail", "TrialLeftOut"),
+        ("control-plane", "ok", "IstiodElsewhere"),
+    ] {
+        let check = check(&told, id);
+        assert_eq!((&check["status"], &check["code"]), (&Value::from(status), &Value::from(code)), "{check}");
+    }
+    label("istio-injection-");
+    panel.ask("inject", r#"{"inject": true}"#);
+    panel.until_reason("Injected", "Injected");
 }

@@ -10,6 +10,7 @@ mod pods;
 mod pollers;
 mod preflight;
 mod prometheus;
+mod service_port;
 mod verbs;
 mod view;
 mod virtual_service;

@@ -3,6 +3,7 @@
 //! Source: Kubernetes' printers, `printPod`, with restartable init containers counted among the containers.
 use kube::api::DynamicObject;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use wire::PodView;
 
 /// A pod with what the page does not show.
@@ -18,7 +19,7 @@ pub struct PodSeen {
     pub failed: bool,
     /// Whether its sidecar is ready.
     pub sidecar_ready: bool,
-    /// Whether its label asks for a sidecar.
+    /// What its label or annotation says about a sidecar; nothing where its namespace decides.
     pub wants_sidecar: Option<bool>,
     /// Its `app` label.
     pub app: String,
@@ -87,12 +88,26 @@ pub fn read(pod: &DynamicObject) -> PodSeen {
         terminating,
         failed: pod.data["status"]["phase"] == "Failed",
         sidecar_ready: statuses.iter().any(|s| s["name"] == PROXY && s["ready"] == true),
-        wants_sidecar: labels.and_then(|l| l.get(INJECT_LABEL)).map(|v| v == "true"),
+        wants_sidecar: asks_for_sidecar(labels, pod.metadata.annotations.as_ref()),
         app: label("app"),
         unschedulable: unschedulable(pod),
         unpulled: unpulled(pod),
         stuck: stuck(pod),
         view,
+    }
+}
+
+/// What labels and annotations of a pod or a template say about a sidecar; nothing where they leave it to the namespace. The annotation
+/// counts only where there is no label, and never asks for a sidecar; values other than "true" and "false" say nothing. Source: Istio
+/// documentation, "Installing the Sidecar", controlling the injection policy.
+pub fn asks_for_sidecar(
+    labels: Option<&BTreeMap<String, String>>,
+    annotations: Option<&BTreeMap<String, String>>,
+) -> Option<bool> {
+    let said = |all: Option<&BTreeMap<String, String>>| all.and_then(|all| all.get(INJECT_LABEL)).cloned();
+    match said(labels) {
+        Some(label) => label.parse().ok(),
+        None => said(annotations).filter(|value| value == "false").map(|_| false),
     }
 }
 
@@ -234,6 +249,24 @@ pub mod tests {
             "spec": {"initContainers": spec_inits, "containers": [{"name": "flaskapp"}]},
             "status": {"phase": "Running", "initContainerStatuses": inits,
                 "containerStatuses": [{"name": "flaskapp", "ready": ready, "restartCount": 1, "state": state}]}})
+    }
+
+    #[test]
+    fn a_template_asks_for_a_sidecar_by_its_label_and_declines_by_its_annotation_too() {
+        let map = |value: Option<&str>| value.map(|v| BTreeMap::from([(INJECT_LABEL.to_owned(), v.to_owned())]));
+        for (label, annotation, says) in [
+            (None, None, None),
+            (Some("true"), None, Some(true)),
+            (Some("true"), Some("false"), Some(true)),
+            (Some("false"), Some("true"), Some(false)),
+            (Some("yes"), Some("false"), None),
+            (Some("True"), None, None),
+            (None, Some("false"), Some(false)),
+            (None, Some("true"), None),
+        ] {
+            let said = asks_for_sidecar(map(label).as_ref(), map(annotation).as_ref());
+            assert_eq!(said, says, "label {label:?}, annotation {annotation:?}");
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! `sidecar`: the proxy of an injected pod. What the node says of the pod, handed to the mesh.
 use super::life;
-use mesh::{SidecarConfig, run_sidecar};
+use cluster::{Inbound, serve_inbound};
+use mesh::{Sidecar, SidecarConfig, SidecarError, run_sidecar};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Arguments of `sidecar`; what Istio's injection passes beside them is taken and ignored.
 #[derive(Debug, clap::Args)]
@@ -21,17 +23,49 @@ impl Args {
             Ok(config) => config,
             Err(why) => return super::failed("sidecar", why),
         };
-        let config = match super::pod::Pod::here() {
-            Some(pod) => reaching_pods(config, &pod.run_dir),
-            None => config,
-        };
         super::block_on("sidecar", async move {
-            match life::until_asked_to_end(async move |stop| run_sidecar(config, stop).await).await {
+            let run = async move |stop| match super::pod::Pod::here() {
+                Some(pod) => run_in_pod(reaching_pods(config, &pod.run_dir), &pod.run_dir, stop).await,
+                None => run_sidecar(config, stop).await,
+            };
+            match life::until_asked_to_end(run).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(e) => super::failed("sidecar", e),
             }
         })
     }
+}
+
+/// Runs the sidecar, and takes over the ports of the app that the node names.
+async fn run_in_pod(config: SidecarConfig, run_dir: &Path, stop: CancellationToken) -> Result<(), SidecarError> {
+    let sidecar = Sidecar::bind(config).await?;
+    let ports = sidecar.inbound_ports();
+    let act = move |what| {
+        let ports = ports.clone();
+        async move {
+            match what {
+                Inbound::Open(port) => ports.open(port).await,
+                Inbound::Close(port) => {
+                    ports.close(port).await;
+                    false
+                }
+            }
+        }
+    };
+    let ended = CancellationToken::new();
+    let (outcome, served) = tokio::join!(
+        async {
+            let outcome = sidecar.run(stop).await;
+            ended.cancel();
+            outcome
+        },
+        serve_inbound(run_dir, act, ended.clone()),
+    );
+    if let Err(error) = served {
+        // Ports that the pod declares are served all the same.
+        tracing::warn!(%error, "The node cannot name ports of the app");
+    }
+    outcome
 }
 
 /// Connects only where the node says that a pod listens: its socket lies beside the pods' folders.

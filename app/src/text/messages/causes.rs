@@ -2,6 +2,7 @@
 
 messages! {
     of(who, why) = "{who}: {why}", "{who}：{why}";
+    field_is(field, value) = "its {field} is {value}", "其 {field} 为 {value}";
     and_more(count) = "{count} more", "另有 {count} 个";
     besides(what, more) = "{what}; besides, {more}", "{what}；此外，{more}";
     // why a workload is not ready

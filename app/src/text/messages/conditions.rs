@@ -44,12 +44,14 @@ messages! {
     nothing_to_acknowledge() [reasons::NO_ROUTE] = "there is no route to acknowledge", "没有需要确认的路由";
     no_sidecar_to_acknowledge(pod) [reasons::CLIENT_HAS_NO_SIDECAR] = "{pod} has no sidecar to acknowledge it", "{pod} 没有可确认路由的 sidecar";
     no_client_to_acknowledge() [reasons::NO_CLIENT] = "there is no client to acknowledge the route", "没有可确认路由的客户端";
+    port_without_routes(port, why) [reasons::PORT_NOT_HTTP] = "port {port} of the Service does not speak HTTP ({why}), so no sidecar takes up a route for it", "服务的端口 {port} 不是 HTTP（{why}），因此没有 sidecar 会为它应用路由";
     pending(pod) [reasons::PENDING] = "the sidecar of {pod} has not taken up the route yet", "{pod} 的 sidecar 尚未应用路由";
     acknowledged() [reasons::ACKNOWLEDGED] = "the client's sidecar has the route", "客户端的 sidecar 已应用路由";
     // WeightsApply
     spread_evenly() [reasons::NO_ROUTE] = "there is no route (VirtualService), so requests are spread evenly", "没有路由（VirtualService），因此请求平均分配";
     client_has_no_sidecar(pod) [reasons::CLIENT_HAS_NO_SIDECAR] = "{pod} has no sidecar, so the weights have no effect: its requests are spread evenly", "{pod} 没有 sidecar，因此权重不起作用：其请求平均分配";
     version_not_ready(version; weight) [reasons::VERSION_NOT_READY] = "{version} has {weight} % of the requests and no ready pod: those requests fail", "{version} 承担 {weight}% 的请求，却没有就绪的 Pod：这些请求会失败";
+    port_not_http(port, why) [reasons::PORT_NOT_HTTP] = "port {port} of the Service does not speak HTTP ({why}), so the weights have no effect: connections are spread evenly", "服务的端口 {port} 不是 HTTP（{why}），因此权重不起作用：连接平均分配";
     weights_apply() [reasons::WEIGHTS_APPLY] = "the weights decide where requests go", "权重已生效";
     // LoadRunning
     load_stopped() [reasons::LOAD_STOPPED] = "no load", "负载已停止";

@@ -27,6 +27,7 @@ messages! {
     control_plane() = "Control plane", "控制平面";
     injection_webhook() = "Injection webhook", "注入 webhook";
     trial_pod() = "Trial pod", "试验 Pod";
+    service_port() = "Port of the Service", "服务的端口";
     resource_quota() = "Resource quota", "资源配额";
     limit_range() = "Limit range", "资源限制（LimitRange）";
     node_room() = "Room on the nodes", "节点余量";
@@ -54,7 +55,7 @@ messages! {
 
     istiod_ready(name, version, revision, ready, wanted) ["IstiodReady"] = "{name} {version}, revision {revision}: {ready} of {wanted} ready in istio-system.", "{name} {version}，修订 {revision}：istio-system 中 {ready}/{wanted} 就绪。";
     istiod_down(name, revision, wanted) ["IstiodDown"] = "{name}, revision {revision}: none of {wanted} ready in istio-system.", "{name}，修订 {revision}：istio-system 中 {wanted} 个均未就绪。";
-    istiod_elsewhere() ["IstiodElsewhere"] = "None runs in istio-system, but one answers: the trial pod got its sidecar.", "istio-system 中没有运行，但有控制平面应答：试验 Pod 得到了 sidecar。";
+    istiod_elsewhere() ["IstiodElsewhere"] = "None runs in istio-system, but one answers: a trial pod got its sidecar.", "istio-system 中没有运行，但有控制平面应答：试验 Pod 得到了 sidecar。";
     istiod_missing() ["IstiodMissing"] = "No istiod runs in istio-system.", "istio-system 中没有 istiod。";
 
     webhook_acts(name, revision) ["WebhookActs"] = "{name}, revision {revision}, acts on labelled pods of this namespace. While it does not answer, such pods are refused.", "{name}（修订 {revision}）对本命名空间中带标签的 Pod 生效。若它没有应答，此类 Pod 会被拒绝。";
@@ -78,8 +79,11 @@ messages! {
     native_sidecar() = "an init container that stays (a native sidecar)", "常驻的初始化容器，即原生 sidecar";
     plain_sidecar() = "a container", "普通容器";
     trial_plain() ["TrialPlain"] = "A labelled pod, created with dryRun=All, came back without istio-proxy: nothing injects.", "以 dryRun=All 创建的带标签 Pod 没有 istio-proxy：没有任何注入。";
+    trial_left_out() ["TrialLeftOut"] = "A labelled pod, created with dryRun=All, came back without istio-proxy; one in another namespace got it: this namespace is left out.", "以 dryRun=All 创建的带标签 Pod 没有 istio-proxy；另一命名空间中的则有：此命名空间被排除在外。";
     trial_refused(why) ["TrialRefused"] = "A labelled pod, created with dryRun=All, was refused: {why}.", "以 dryRun=All 创建的带标签 Pod 被拒绝：{why}。";
     trial_waits() ["TrialWaits"] = "It is tried as soon as the namespace is there.", "命名空间存在后即会试验。";
+
+    port_not_http(port, service, why) ["PortNotHttp"] = "Port {port} of Service {service} does not speak HTTP to the mesh: {why}. Routes and weights have no effect on it; connections are spread evenly.", "服务 {service} 的端口 {port} 在网格中不按 HTTP 处理：{why}。路由与权重对它不起作用；连接平均分配。";
 
     quota_none() ["QuotaNone"] = "None.", "没有。";
     quota_enough(name, left) ["QuotaEnough"] = "{name} leaves room for the demo: {left}.", "{name} 的余量足够：{left}。";

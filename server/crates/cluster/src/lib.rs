@@ -37,8 +37,8 @@ pub use auth::{Hosts, Role, Token, Tokens, User};
 pub use kubeconfig::{file_name as kubeconfig_file, render as render_kubeconfig};
 pub use kubelet::{Duplex, Exec, ExecOptions, Kubelet, LogOptions, LogStream};
 pub use node::{
-    ConfineError, Connections, Image, LONGEST_FILE, NODE_SOCKET, NetError, Network, Node, NodeConfig, NodeHandle,
-    Reach, Routed, begin_child, confine, endpoint_address_admission, service_ip_admission,
+    ConfineError, Connections, Image, Inbound, LONGEST_FILE, NODE_SOCKET, NetError, Network, Node, NodeConfig,
+    NodeHandle, Reach, Routed, begin_child, confine, endpoint_address_admission, serve_inbound, service_ip_admission,
 };
 pub use pki::{Pki, PkiError};
 pub use quantity::{BadQuantity, Quantity};

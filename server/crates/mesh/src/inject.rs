@@ -11,6 +11,8 @@ pub const PROXY_CONTAINER: &str = "istio-proxy";
 const INJECT: &str = "sidecar.istio.io/inject";
 const STATUS: &str = "sidecar.istio.io/status";
 const REVISION: &str = "istio.io/rev";
+/// Label of a namespace.
+const INJECTION: &str = "istio-injection";
 /// `false`: the sidecar is a container beside the others, as it was before Kubernetes had init containers that stay.
 const NATIVE: &str = "sidecar.istio.io/nativeSidecar";
 /// Namespaces that Istio never injects into.
@@ -42,12 +44,12 @@ pub enum Decision {
     AlreadyInjected,
 }
 
-/// Adds the sidecar to `pod` where its label, its annotation or its Namespace object asks for it, in this order of power.
+/// Adds the sidecar to `pod` if one of Istio's webhooks selects it and the injector does not leave it out.
 pub fn inject(namespace: Option<&Value>, pod: &mut Value, t: &SidecarTemplate) -> Decision {
     if has_sidecar(pod) {
         return Decision::AlreadyInjected;
     }
-    if let Err(reason) = wanted(namespace, pod, t) {
+    if let Err(reason) = selected(namespace, pod, t).and_then(|()| required(namespace, pod)) {
         return Decision::Skipped(reason);
     }
     add_sidecar(pod, t);
@@ -63,7 +65,31 @@ pub fn has_sidecar(pod: &Value) -> bool {
         .any(|container| container.get("name").and_then(Value::as_str) == Some(PROXY_CONTAINER))
 }
 
-fn wanted(namespace: Option<&Value>, pod: &Value, t: &SidecarTemplate) -> Result<(), String> {
+/// Whether one of the four webhooks of Istio's chart (`mutatingwebhook.yaml` of istiod, installed without a default for all namespaces)
+/// selects the pod by the labels of its namespace and its own. The error says why none does.
+fn selected(namespace: Option<&Value>, pod: &Value, t: &SidecarTemplate) -> Result<(), String> {
+    let inject = label(pod, INJECT);
+    if inject == Some("false") {
+        return Err(format!("label {INJECT} is \"false\""));
+    }
+    let of_namespace = |name| namespace.and_then(|n| label(n, name));
+    let other_revision = |whose: &str, revision: &str| {
+        Err(format!("{whose} label {REVISION} is \"{revision}\", this mesh is \"{}\"", t.revision))
+    };
+    match (of_namespace(INJECTION), of_namespace(REVISION), label(pod, REVISION)) {
+        (Some("enabled"), ..) => Ok(()),
+        (Some(other), ..) => Err(format!("namespace label {INJECTION} is \"{other}\"")),
+        (None, Some(revision), _) | (None, None, Some(revision)) if revision == t.revision => Ok(()),
+        (None, Some(revision), _) => other_revision("namespace", revision),
+        (None, None, Some(revision)) => other_revision("pod", revision),
+        (None, None, None) if inject == Some("true") => Ok(()),
+        (None, None, None) => Err(format!("neither the pod's label {INJECT} nor its namespace asks for it")),
+    }
+}
+
+/// What the injector decides of a pod that a webhook sent it (`injectRequired` of Istio's injector, policy `enabled`): the label, or
+/// where there is none the annotation, may say "false". Any other value leaves it to the policy.
+fn required(namespace: Option<&Value>, pod: &Value) -> Result<(), String> {
     if pod.pointer("/spec/hostNetwork").and_then(Value::as_bool) == Some(true) {
         return Err("the pod is on the host's network".into());
     }
@@ -71,28 +97,10 @@ fn wanted(namespace: Option<&Value>, pod: &Value, t: &SidecarTemplate) -> Result
     if SYSTEM_NAMESPACES.contains(&namespace_name) {
         return Err(format!("namespace {namespace_name} is never injected into"));
     }
-    for (asked, what) in [(label(pod, INJECT), "label"), (annotation(pod, INJECT), "annotation")] {
-        match asked.map(str::to_ascii_lowercase).as_deref() {
-            // As in Istio: anything that is not a yes is a no, and nothing at all leaves it to the next in line.
-            Some("true" | "y" | "yes" | "on") => return Ok(()),
-            Some("") | None => {}
-            Some(other) => return Err(format!("{what} {INJECT} is \"{other}\"")),
-        }
+    if label(pod, INJECT).is_none() && annotation(pod, INJECT) == Some("false") {
+        return Err(format!("annotation {INJECT} is \"false\""));
     }
-    if let Some(revision) = label(pod, REVISION).filter(|r| *r == t.revision) {
-        return label(pod, INJECT)
-            .map_or(Ok(()), |_| Err(format!("label {REVISION} is {revision}, but {INJECT} is empty")));
-    }
-    match namespace.and_then(|n| label(n, "istio-injection")) {
-        Some("enabled") => return Ok(()),
-        Some(other) => return Err(format!("namespace label istio-injection is \"{other}\"")),
-        None => {}
-    }
-    match namespace.and_then(|n| label(n, REVISION)) {
-        Some(revision) if revision == t.revision => Ok(()),
-        Some(revision) => Err(format!("namespace label {REVISION} is \"{revision}\", this mesh is \"{}\"", t.revision)),
-        None => Err(format!("neither the pod's label {INJECT} nor its namespace asks for it")),
-    }
+    Ok(())
 }
 
 fn add_sidecar(pod: &mut Value, t: &SidecarTemplate) {
@@ -224,35 +232,83 @@ mod tests {
                "spec": {"containers": [{"name": "flaskapp", "image": "simple-flask-app"}]}})
     }
 
+    /// `namespaceSelector` and `objectSelector` of the four webhooks, as Istio's chart has them for revision `default`. The value
+    /// `-` is `DoesNotExist`, one after `!` is `NotIn`.
+    const WEBHOOKS: [(&[(&str, &str)], &[(&str, &str)]); 4] = [
+        (&[("istio.io/rev", "default"), ("istio-injection", "-")], &[(INJECT, "!false")]),
+        (&[("istio.io/rev", "-"), ("istio-injection", "-")], &[(INJECT, "!false"), ("istio.io/rev", "default")]),
+        (&[("istio-injection", "enabled")], &[(INJECT, "!false")]),
+        (&[("istio-injection", "-"), ("istio.io/rev", "-")], &[(INJECT, "true"), ("istio.io/rev", "-")]),
+    ];
+
+    fn holds(selector: &[(&str, &str)], labels: &Value) -> bool {
+        selector.iter().all(|(name, want)| match (labels[name].as_str(), want.strip_prefix('!')) {
+            (value, Some(not)) => value != Some(not),
+            (value, None) if *want == "-" => value.is_none(),
+            (value, None) => value == Some(*want),
+        })
+    }
+
     #[test]
-    fn label_beats_annotation_beats_namespace() {
-        let t = SidecarTemplate::default();
-        let yes = json!({INJECT: "true"});
-        let no = json!({INJECT: "false"});
-        let on = json!({"istio-injection": "enabled"});
-        let off = json!({"istio-injection": "disabled"});
-        let rev = json!({"istio.io/rev": "default"});
-        for (pod_labels, annotations, namespace, injected) in [
-            (json!({}), json!({}), json!({}), false),
-            (json!({}), json!({}), on.clone(), true),
-            (json!({}), json!({}), rev, true),
-            (json!({}), json!({}), json!({"istio.io/rev": "canary"}), false),
-            (yes.clone(), json!({}), json!({}), true),
-            (yes.clone(), no.clone(), off.clone(), true),
-            (no.clone(), yes.clone(), on.clone(), false),
-            (json!({}), no.clone(), on.clone(), false),
-            (json!({}), yes.clone(), off, true),
-            (json!({INJECT: "maybe"}), json!({}), on, false),
+    fn a_pod_is_injected_if_a_webhook_selects_it_and_nothing_says_false() {
+        let said = |pairs: &[(&str, Option<&str>)]| -> Value {
+            pairs.iter().filter_map(|(name, value)| Some(((*name).to_owned(), Value::from((*value)?)))).collect()
+        };
+        let (mut all, mut injected) = (0, 0);
+        for enabled in [None, Some("enabled"), Some("disabled"), Some("other")] {
+            for ns_rev in [None, Some("default"), Some("canary")] {
+                for pod_label in [None, Some("true"), Some("false"), Some("yes"), Some("True"), Some("")] {
+                    for pod_rev in [None, Some("default"), Some("canary")] {
+                        for annotated in [None, Some("true"), Some("false"), Some("no")] {
+                            let namespace = said(&[(INJECTION, enabled), (REVISION, ns_rev)]);
+                            let labels = said(&[(INJECT, pod_label), (REVISION, pod_rev)]);
+                            let called = WEBHOOKS.iter().any(|(n, o)| holds(n, &namespace) && holds(o, &labels));
+                            let expected = called && pod_label.or(annotated) != Some("false");
+                            let mut p = pod(labels.clone(), said(&[(INJECT, annotated)]));
+                            let ns = json!({"metadata": {"name": "istio-app", "labels": namespace}});
+                            let decision = inject(Some(&ns), &mut p, &SidecarTemplate::default());
+                            let row = format!("namespace {namespace}, pod {labels}, annotation {annotated:?}");
+                            assert_eq!(decision == Decision::Injected, expected, "{row}: {decision:?}");
+                            assert_eq!(has_sidecar(&p), expected, "{row}");
+                            (all, injected) = (all + 1, injected + u32::from(expected));
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!((all, injected), (864, 251), "the table has not shrunk");
+    }
+
+    #[test]
+    fn a_pod_that_is_left_out_is_told_why() {
+        for (namespace, labels, annotated, why) in [
+            (
+                json!({}),
+                json!({}),
+                None,
+                "neither the pod's label sidecar.istio.io/inject nor its namespace asks for it",
+            ),
+            (json!({}), json!({}), Some("true"), "neither the pod's label"),
+            (json!({}), json!({INJECT: "yes"}), None, "neither the pod's label"),
+            (json!({INJECTION: "disabled"}), json!({INJECT: "true"}), None, "label istio-injection is \"disabled\""),
+            (json!({INJECTION: "disabled"}), json!({}), Some("true"), "label istio-injection is \"disabled\""),
+            (
+                json!({INJECTION: "enabled"}),
+                json!({}),
+                Some("false"),
+                "annotation sidecar.istio.io/inject is \"false\"",
+            ),
+            (json!({INJECTION: "enabled"}), json!({INJECT: "false"}), Some("true"), "label sidecar.istio.io/inject is"),
+            (json!({REVISION: "canary"}), json!({INJECT: "true"}), None, "namespace label istio.io/rev is \"canary\""),
+            (json!({}), json!({INJECT: "true", REVISION: "canary"}), None, "pod label istio.io/rev is \"canary\""),
         ] {
-            let mut p = pod(pod_labels.clone(), annotations.clone());
+            let annotations = annotated.map_or(json!({}), |value| json!({INJECT: value}));
             let ns = json!({"metadata": {"name": "istio-app", "labels": namespace}});
-            let decision = inject(Some(&ns), &mut p, &t);
-            assert_eq!(
-                decision == Decision::Injected,
-                injected,
-                "{pod_labels} {annotations} {namespace}: {decision:?}"
+            let decision = inject(Some(&ns), &mut pod(labels.clone(), annotations), &SidecarTemplate::default());
+            assert!(
+                matches!(&decision, Decision::Skipped(said) if said.contains(why)),
+                "{namespace} {labels} {annotated:?}: {decision:?}"
             );
-            assert_eq!(has_sidecar(&p), injected);
         }
     }
 

@@ -16,10 +16,10 @@ pub mod validate;
 pub use client_routes::{client_revision, client_routes};
 pub use control::{Control, control_limits};
 pub use inject::{Decision, PROXY_CONTAINER, SidecarTemplate, has_sidecar, inject};
-pub use sidecar::{Ports, Reach, Sidecar, SidecarConfig, SidecarError, run_sidecar};
+pub use sidecar::{InboundPorts, Ports, Reach, Sidecar, SidecarConfig, SidecarError, run_sidecar};
 pub use table::{
     Action, Balance, Cluster, Destination, Endpoint, Fault, HashCookie, HeaderChanges, HeaderOps, Headers, Host,
     Limits, Match, Matched, MeshInput, Mirror, Outlier, Pattern, Policy, Protocol, Redirect, Report, RequestView,
     Retries, RetryOn, Rewrite, Route, RouteTable, ServicePort, StringMatch, TableUpdate, cluster_name, pick_weighted,
-    route_for,
+    port_protocol, route_for,
 };

@@ -52,7 +52,7 @@ async fn every_request_has_its_line_in_istios_default_format() {
     let mut client = mesh.connect().await;
     let asked = [
         (
-            "POST http://flaskapp:7777/body?a=b HTTP/1.1\r\nHost: x\r\nUser-Agent: curl/8\r\nX-Forwarded-For: 10.1.2.3\r\nx-request-id: mine\r\nContent-Length: 5\r\n\r\nhello",
+            "POST http://flaskapp:7777/body?a=b HTTP/1.1\r\nHost: flaskapp:7777\r\nUser-Agent: curl/8\r\nX-Forwarded-For: 10.1.2.3\r\nx-request-id: mine\r\nContent-Length: 5\r\n\r\nhello",
             [
                 "POST /body?a=b HTTP/1.1",
                 "200",
@@ -88,7 +88,7 @@ async fn every_request_has_its_line_in_istios_default_format() {
             ],
         ),
         (
-            "GET http://flaskapp:7777/slow/5000 HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://flaskapp:7777/slow/5000 HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n",
             [
                 "GET /slow/5000 HTTP/1.1",
                 "504",
@@ -106,7 +106,7 @@ async fn every_request_has_its_line_in_istios_default_format() {
             ],
         ),
         (
-            "GET http://flaskapp:7777/stop HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://flaskapp:7777/stop HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n",
             [
                 "GET /stop HTTP/1.1",
                 "418",
@@ -124,7 +124,7 @@ async fn every_request_has_its_line_in_istios_default_format() {
             ],
         ),
         (
-            "GET http://flaskapp:7777/none HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://flaskapp:7777/none HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n",
             [
                 "GET /none HTTP/1.1",
                 "404",
@@ -329,7 +329,7 @@ async fn streams_of_http2_have_their_line_too_and_only_one() {
     drop(silent.accept().await.unwrap());
     mesh.connect()
         .await
-        .ask("POST http://grpc:50051/one HTTP/1.1\r\nHost: x\r\nx-request-id: mine\r\nContent-Length: 2\r\n\r\nyo")
+        .ask("POST http://grpc:50051/one HTTP/1.1\r\nHost: grpc:50051\r\nx-request-id: mine\r\nContent-Length: 2\r\n\r\nyo")
         .await;
     expected.push([
         "POST /one HTTP/1.1",

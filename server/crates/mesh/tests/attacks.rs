@@ -4,11 +4,12 @@
 
 mod common;
 
-use common::harness::{App, Client, LOCAL, Mesh, PATIENCE};
+use common::harness::{App, Client, LOCAL, Mesh, PATIENCE, own_ip};
 use common::{input, route};
 use mesh::MeshInput;
 use serde_json::json;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,9 +27,18 @@ impl Target {
 
     async fn start_with(change: impl FnOnce(&mut mesh::SidecarConfig)) -> Target {
         let app = App::start("v1").await;
-        let port = app.address.port();
-        let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| {
-            (c.app_ip, c.inbound_ports) = (LOCAL, vec![port]);
+        let (pod, port) = (own_ip(), app.address.port());
+        let mut objects = input(1, &[("v1", app.address)]);
+        // That it speaks HTTP is said: else what is no HTTP would be bytes for the app.
+        objects.services.push(Arc::new(
+            json!({"metadata": {"name": "own", "namespace": "istio-app"}, "spec": {"ports": [{"name": "http", "port": port}]}}),
+        ));
+        objects.endpoint_slices.push(Arc::new(
+            json!({"metadata": {"name": "own-0", "namespace": "istio-app", "labels": {"kubernetes.io/service-name": "own"}},
+            "endpoints": [{"addresses": [pod.to_string()]}], "ports": [{"name": "http", "port": port}]}),
+        ));
+        let mesh = Mesh::start_with(objects, |c| {
+            (c.pod_ip, c.app_ip, c.inbound_ports) = (pod, LOCAL, vec![port]);
             change(c);
         })
         .await;
@@ -219,7 +229,8 @@ async fn what_is_odd_but_clear_reaches_the_app_exactly_once() {
         .ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: evil.example\r\n\r\n")
         .await
         .text();
-    assert!(seen.contains("host: flaskapp:7777\r\n") && !seen.contains("evil"), "{seen}");
+    // Host goes on as it came, as without a proxy; the name that the client gave its proxy does not reach the app.
+    assert!(seen.contains("host: evil.example\r\n") && !seen.contains("flaskapp"), "{seen}");
     target.mesh.end().await;
 }
 
@@ -481,7 +492,7 @@ async fn a_reader_that_never_reads_stops_its_own_answer_alone() {
     let app = App::start("v1").await;
     let mesh = Mesh::start(input(1, &[("v1", at)])).await;
     let mut reader = mesh.connect().await;
-    reader.stream.write_all(b"GET http://flaskapp:7777/ HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    reader.stream.write_all(b"GET http://flaskapp:7777/ HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await.unwrap();
     let written = tokio::time::timeout(PATIENCE, endless).await.expect("it is read without end").unwrap();
     assert!(written < 64 << 20, "{written} bytes are kept for a reader that never reads");
     mesh.publish(input(2, &[("v1", app.address)])).await;

@@ -54,8 +54,11 @@ async fn a_port_of_http2_is_spoken_to_in_http2_from_sidecar_to_sidecar_and_to_th
     assert!(!text.contains("peer-metadata"), "{text}");
 
     // A client of HTTP/1.1 gets to the same app.
-    let answer =
-        mesh.connect().await.ask("POST http://grpc:50051/one HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nyo").await;
+    let answer = mesh
+        .connect()
+        .await
+        .ask("POST http://grpc:50051/one HTTP/1.1\r\nHost: grpc:50051\r\nContent-Length: 2\r\n\r\nyo")
+        .await;
     assert_eq!(answer.status, 200);
     assert!(
         answer.text().contains("HTTP/2.0 POST http://grpc:50051/one") && answer.text().contains("body yo"),
@@ -244,8 +247,9 @@ async fn a_copy_goes_to_a_port_of_either_version_whatever_the_client_speaks() {
             let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
             let chunk = if body.is_empty() { "" } else { "5\r\nhello\r\n" };
             let chunks = format!("Transfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n");
+            let host = url.split('/').nth(2).unwrap();
             for rest in [length, chunks] {
-                let answer = mesh.connect().await.ask(&format!("POST {url} HTTP/1.1\r\nHost: x\r\n{rest}")).await;
+                let answer = mesh.connect().await.ask(&format!("POST {url} HTTP/1.1\r\nHost: {host}\r\n{rest}")).await;
                 assert_eq!(answer.status, 200);
             }
             // Both apps get each of the three.
@@ -345,7 +349,7 @@ async fn a_route_to_a_port_of_http2_changes_what_it_may_and_keeps_its_time() {
     let answer = mesh
         .connect()
         .await
-        .ask("GET http://grpc:50051/one HTTP/1.1\r\nHost: x\r\nConnection: x-hop\r\nx-hop: 1\r\n\r\n")
+        .ask("GET http://grpc:50051/one HTTP/1.1\r\nHost: grpc:50051\r\nConnection: x-hop\r\nx-hop: 1\r\n\r\n")
         .await;
     assert!(answer.status == 200 && !answer.text().contains("x-hop"), "{}", answer.text());
 
@@ -445,7 +449,7 @@ async fn a_stream_is_tried_again_as_its_route_says() {
         assert_eq!(String::from_utf8_lossy(&text), answer, "{path}");
         // The same from a client of HTTP/1.1.
         let asked = format!(
-            "POST http://grpc:50051{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n{}",
+            "POST http://grpc:50051{path} HTTP/1.1\r\nHost: grpc:50051\r\nContent-Length: {body}\r\n\r\n{}",
             "x".repeat(body)
         );
         let old = mesh.connect().await.ask(&asked).await;

@@ -26,13 +26,13 @@ async fn every_form_of_target_and_name_is_served() {
     let mut client = mesh.connect().await;
     for request in [
         "GET http://flaskapp:7777/env/version HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n",
-        "GET http://FlaskApp:7777/env/version HTTP/1.1\r\nHost: other\r\n\r\n",
+        "GET http://FlaskApp:7777/env/version HTTP/1.1\r\nHost: FlaskApp:7777\r\n\r\n",
         "GET /env/version HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n",
         "GET /env/version HTTP/1.1\r\nHost: flaskapp.istio-app:7777\r\n\r\n",
         "GET /env/version HTTP/1.1\r\nHost: flaskapp.istio-app.svc:7777\r\n\r\n",
         "GET /env/version HTTP/1.1\r\nHost: flaskapp.istio-app.svc.cluster.local.:7777\r\n\r\n",
-        "GET http://127.64.0.9:7777/ HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET http://flaskapp:7777 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET http://127.64.0.9:7777/ HTTP/1.1\r\nHost: 127.64.0.9:7777\r\n\r\n",
+        "GET http://flaskapp:7777 HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n",
         "GET /env/version HTTP/1.0\r\nHost: flaskapp:7777\r\nConnection: keep-alive\r\n\r\n",
     ] {
         let mut fresh = mesh.connect().await;
@@ -90,7 +90,7 @@ async fn headers_are_made_passed_on_and_stripped() {
         "route": [{"destination": {"host": "flaskapp", "subset": "v1"}}]}]}))).await;
     let mut client = mesh.connect().await;
     let answer = client
-        .ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, x-hop\r\nx-hop: 1\r\nProxy-Connection: keep-alive\r\nTE: trailers\r\n\
+        .ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: flaskapp:7777\r\nConnection: keep-alive, x-hop\r\nx-hop: 1\r\nProxy-Connection: keep-alive\r\nTE: trailers\r\n\
               X-Set: old\r\nX-Gone: 1\r\nX-Kept: k\r\nx-envoy-peer-metadata: forged\r\nProxy-Authorization: Basic x\r\nUpgrade: h2c\r\n\r\n")
         .await;
     let seen = answer.text().to_ascii_lowercase();
@@ -117,14 +117,16 @@ async fn headers_are_made_passed_on_and_stripped() {
     assert_eq!(answer.header("server"), Some("envoy"));
     assert!(answer.header("x-envoy-upstream-service-time").is_some());
     // Named away: then there is none, and one is made.
-    let seen = client.ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: x\r\nConnection: x-request-id\r\nx-request-id: mine\r\n\r\n").await.text();
+    let seen = client.ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: flaskapp:7777\r\nConnection: x-request-id\r\nx-request-id: mine\r\n\r\n").await.text();
     assert!(seen.contains("x-request-id: ") && !seen.contains("mine"), "{seen}");
     // What a client says of a trace is not contradicted.
     for (said, b3, sampled) in
         [("x-b3-sampled: 1", 3, "x-b3-sampled: 1"), ("b3: 1", 1, "b3: 1"), ("x-b3-spanid: 7", 3, "x-b3-sampled: 0")]
     {
-        let seen =
-            client.ask(&format!("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: x\r\n{said}\r\n\r\n")).await.text();
+        let seen = client
+            .ask(&format!("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: flaskapp:7777\r\n{said}\r\n\r\n"))
+            .await
+            .text();
         let told = seen.lines().filter(|l| l.starts_with("b3: ") || l.starts_with("x-b3-")).count();
         assert!(told == b3 && seen.contains(sampled) && seen.contains(said), "{said}: {seen}");
     }
@@ -135,7 +137,7 @@ async fn headers_are_made_passed_on_and_stripped() {
         !head.contains("x-hop") && head.contains("x-kept: 1\r\n") && head.matches("content-length: 2\r\n").count() == 1,
         "{head}"
     );
-    let again = client.ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: x\r\nx-request-id: mine\r\nX-B3-TraceId: t\r\nx-b3-sampled: 1\r\n\r\n").await.text();
+    let again = client.ask("GET http://flaskapp:7777/head HTTP/1.1\r\nHost: flaskapp:7777\r\nx-request-id: mine\r\nX-B3-TraceId: t\r\nx-b3-sampled: 1\r\n\r\n").await.text();
     assert!(
         again.contains("x-request-id: mine\r\n")
             && again.contains("X-B3-TraceId: t\r\n")
@@ -151,20 +153,22 @@ async fn bodies_of_every_kind_pass_both_ways() {
     let mesh = Mesh::start(input).await;
     let mut client = mesh.connect().await;
     let large = "x".repeat(300_000);
-    let length =
-        format!("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{large}", large.len());
+    let length = format!(
+        "POST http://flaskapp:7777/body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: {}\r\n\r\n{large}",
+        large.len()
+    );
     assert!(client.ask(&length).await.text().starts_with("300000:xxx"));
-    let chunked = "POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let chunked = "POST http://flaskapp:7777/body HTTP/1.1\r\nHost: flaskapp:7777\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     assert!(client.ask(chunked).await.text().contains("hello"));
     let chunks = client.get("http://flaskapp:7777/chunks").await;
     assert_eq!(chunks.text(), "3\r\nabc\r\n2\r\nde\r\n0\r\nx-trailer: t\r\n\r\n");
-    let head = client.ask("HEAD http://flaskapp:7777/ HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let head = client.ask("HEAD http://flaskapp:7777/ HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n").await;
     assert_eq!((head.status, head.header("content-length")), (200, Some("2")));
     let mut client = mesh.connect().await;
     client
         .stream
         .write_all(
-            b"POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+            b"POST http://flaskapp:7777/body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
         )
         .await
         .unwrap();
@@ -180,7 +184,7 @@ async fn pipelined_requests_are_answered_in_order() {
     let (_v1, _v2, input) = two_versions().await;
     let mesh = Mesh::start(MeshInput { virtual_services: vec![split(100, 0)], ..input }).await;
     let mut client = mesh.connect().await;
-    let one = |path: &str| format!("GET http://flaskapp:7777/{path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let one = |path: &str| format!("GET http://flaskapp:7777/{path} HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n");
     client.stream.write_all([one("slow/30"), one("head"), one("")].concat().as_bytes()).await.unwrap();
     assert_eq!(client.answer(false).await.unwrap().text(), "v1");
     assert!(client.answer(false).await.unwrap().text().starts_with("GET /head"));
@@ -194,7 +198,7 @@ async fn upgrades_and_connect_carry_bytes() {
     let mesh = Mesh::start(MeshInput { virtual_services: vec![split(100, 0)], ..input }).await;
     let mut client = mesh.connect().await;
     let answer = client
-        .ask("GET http://flaskapp:7777/switch HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        .ask("GET http://flaskapp:7777/switch HTTP/1.1\r\nHost: flaskapp:7777\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
         .await;
     assert_eq!((answer.status, answer.header("upgrade")), (101, Some("echo")));
     client.stream.write_all(b"HTTP/1.1 999 x\r\ncontent-length: 4\r\n\r\necho").await.unwrap();
@@ -441,7 +445,7 @@ async fn copies_go_to_the_mirror_and_their_answers_nowhere() {
     for _ in 0..10 {
         assert_eq!(
             client
-                .ask("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")
+                .ask("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 2\r\n\r\nhi")
                 .await
                 .text(),
             "2:hi"
@@ -451,7 +455,7 @@ async fn copies_go_to_the_mirror_and_their_answers_nowhere() {
     // A body that comes after its head is copied, too.
     client
         .stream
-        .write_all(b"POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n")
+        .write_all(b"POST http://flaskapp:7777/body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 40000\r\n\r\n")
         .await
         .unwrap();
     assert!(client.ask(&"x".repeat(40_000)).await.text().starts_with("40000:xx"));
@@ -512,4 +516,44 @@ async fn pages_are_not_for_foreign_names() {
         );
     }
     mesh.end().await;
+}
+
+#[tokio::test]
+async fn a_port_of_the_app_is_taken_over_and_left_while_the_sidecar_runs() {
+    use common::harness::{PATIENCE, own_ip};
+    use mesh::{Ports, Reach, Sidecar, SidecarConfig};
+    let (pod, app_ip) = (own_ip(), own_ip());
+    let app = App::start_at("v1", SocketAddr::new(app_ip, 0)).await;
+    let (port, folder) = (app.address.port(), tempfile::tempdir().unwrap());
+    let mut config = SidecarConfig::new("istio-app", "app-0", pod, app_ip, folder.path().join("mesh.sock"));
+    config.ports = Ports { admin: 0, outbound: 0, stats: 0, health: 0 };
+    (config.linger, config.drain) = (std::time::Duration::ZERO, std::time::Duration::from_secs(1));
+    // As the node says it: whether something listens there.
+    config.reach = Some(Reach::new(|to| async move { tokio::net::TcpStream::connect(to).await.is_ok() }));
+    let sidecar = Sidecar::bind(config).await.unwrap();
+    let (ports, own, stop) = (sidecar.inbound_ports(), sidecar.ports(), tokio_util::sync::CancellationToken::new());
+    let (mut tasks, ends) = (tokio::task::JoinSet::new(), stop.clone());
+    tasks.spawn(async move { sidecar.run(ends).await.unwrap() });
+
+    let at = SocketAddr::new(pod, port);
+    let refused = async || tokio::net::TcpStream::connect(at).await.is_err();
+    assert!(refused().await, "it listens before it is told to");
+    assert!(!ports.open(own.admin).await, "a port of its own");
+    assert!(!ports.open(1).await, "nothing listens behind it");
+    for _ in 0..2 {
+        assert!(ports.open(port).await);
+        let get = format!("GET / HTTP/1.1\r\nHost: {at}\r\n\r\n");
+        assert_eq!(Client::connect(at).await.ask(&get).await.text(), "v1");
+        // A second order changes nothing.
+        assert!(ports.open(port).await);
+        ports.close(port).await;
+        ports.close(port).await;
+        let left = async { while !refused().await {} };
+        tokio::time::timeout(PATIENCE, left).await.expect("it still listens");
+    }
+    app.kill().await;
+    assert!(!ports.open(port).await, "the app has gone");
+    stop.cancel();
+    tasks.join_next().await.unwrap().unwrap();
+    assert!(!ports.open(port).await, "the sidecar has ended");
 }

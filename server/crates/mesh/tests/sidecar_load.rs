@@ -43,7 +43,7 @@ impl Load {
                     if number == 0 {
                         client = Client::connect(to).await;
                     }
-                    match client.try_ask(&format!("GET {URL} HTTP/1.1\r\nHost: x\r\n\r\n")).await {
+                    match client.try_ask(&format!("GET {URL} HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n")).await {
                         Some(answer) if answer.status == 200 => {}
                         Some(answer) => failures.push(format!("{} {}", answer.status, answer.text())),
                         None => failures.push("connection ended".into()),
@@ -230,7 +230,10 @@ async fn a_connection_that_was_closed_meanwhile_fails_nobody() {
     let app = App::start_at("again", address).await;
     assert_eq!(client.get(URL).await.text(), "again");
     assert_eq!(
-        client.ask("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi").await.text(),
+        client
+            .ask("POST http://flaskapp:7777/body HTTP/1.1\r\nHost: flaskapp:7777\r\nContent-Length: 2\r\n\r\nhi")
+            .await
+            .text(),
         "2:hi"
     );
     assert_eq!(app.count(), 2);
@@ -410,7 +413,7 @@ async fn a_tunnel_goes_on_until_the_drain_ends() {
     let mut idle = mesh.connect().await;
     idle.get(URL).await;
     let mut tunnel = mesh.connect().await;
-    let switch = "GET http://flaskapp:7777/switch HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    let switch = "GET http://flaskapp:7777/switch HTTP/1.1\r\nHost: flaskapp:7777\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
     assert_eq!(tunnel.ask(switch).await.status, 101);
     mesh.stop.cancel();
     // Idle connections end with the linger; the tunnel is still there then.
@@ -434,7 +437,11 @@ async fn a_request_that_never_ends_ends_with_the_drain() {
     let app = App::start("v1").await;
     let mesh = Mesh::start_with(input(1, &[("v1", app.address)]), |c| c.drain = Duration::from_millis(50)).await;
     let mut client = mesh.connect().await;
-    client.stream.write_all(b"GET http://flaskapp:7777/slow/600000 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    client
+        .stream
+        .write_all(b"GET http://flaskapp:7777/slow/600000 HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n")
+        .await
+        .unwrap();
     while app.count() == 0 {
         tokio::task::yield_now().await;
     }
@@ -447,7 +454,11 @@ async fn a_client_that_leaves_is_counted_and_frees_its_endpoint() {
     let app = App::start("v1").await;
     let mesh = Mesh::start(input(1, &[("v1", app.address)])).await;
     let mut client = mesh.connect().await;
-    client.stream.write_all(b"GET http://flaskapp:7777/slow/600000 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    client
+        .stream
+        .write_all(b"GET http://flaskapp:7777/slow/600000 HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n")
+        .await
+        .unwrap();
     while app.count() == 0 {
         tokio::task::yield_now().await;
     }
@@ -491,7 +502,7 @@ async fn endpoints_are_balanced_as_the_rule_says() {
     for user in 0..10 {
         let before: Vec<u64> = apps.iter().map(App::count).collect();
         for _ in 0..5 {
-            client.ask(&format!("GET {URL} HTTP/1.1\r\nHost: x\r\nX-User: {user}\r\n\r\n")).await;
+            client.ask(&format!("GET {URL} HTTP/1.1\r\nHost: flaskapp:7777\r\nX-User: {user}\r\n\r\n")).await;
         }
         let hit = apps.iter().zip(before).filter(|(a, b)| a.count() > *b).count();
         assert_eq!(hit, 1, "user {user} is spread");
@@ -531,7 +542,7 @@ async fn a_retry_goes_elsewhere_unless_a_key_decides() {
         );
     }
     mesh.publish(with(2, json!({"consistentHash": {"httpHeaderName": "x-user"}}))).await;
-    client.ask("GET http://flaskapp:7777/status/503 HTTP/1.1\r\nHost: x\r\nX-User: u\r\n\r\n").await;
+    client.ask("GET http://flaskapp:7777/status/503 HTTP/1.1\r\nHost: flaskapp:7777\r\nX-User: u\r\n\r\n").await;
     let mut counts: Vec<u64> = apps.iter().map(App::count).collect();
     counts.sort_unstable();
     assert_eq!(counts, [10, 10, 13]);

@@ -35,7 +35,8 @@ async fn every_weight_is_kept_over_sockets_and_zero_is_none() {
             let mesh = mesh.clone();
             clients.spawn(async move {
                 let mut client = mesh.connect().await;
-                let batch = "GET http://flaskapp:7777/ HTTP/1.1\r\nHost: x\r\n\r\n".repeat(AT_ONCE as usize);
+                let batch =
+                    "GET http://flaskapp:7777/ HTTP/1.1\r\nHost: flaskapp:7777\r\n\r\n".repeat(AT_ONCE as usize);
                 let mut hits = 0;
                 for _ in 0..REQUESTS / CONNECTIONS / AT_ONCE {
                     client.stream.write_all(batch.as_bytes()).await.unwrap();

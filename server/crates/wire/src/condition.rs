@@ -137,6 +137,8 @@ pub mod reasons {
     pub const CLIENT_HAS_NO_SIDECAR: &str = "ClientHasNoSidecar";
     /// WeightsApply False: a version with weight above 0 has no ready pod; `version`.
     pub const VERSION_NOT_READY: &str = "VersionNotReady";
+    /// WeightsApply False, RouteAcknowledged Unknown: the Service's port speaks no HTTP to the mesh; `port`, `why`.
+    pub const PORT_NOT_HTTP: &str = "PortNotHttp";
     /// WeightsApply True.
     pub const WEIGHTS_APPLY: &str = "WeightsApply";
     /// LoadRunning False.

@@ -1,7 +1,7 @@
 //! From what was watched to what planning and conditions need. Pure.
 use crate::demo::objects::Id;
 use crate::demo::plan::{ObjectSeen, Observed, Presence};
-use crate::demo::pods::{self, INJECT_LABEL, PodSeen};
+use crate::demo::pods::{self, PodSeen};
 use crate::demo::virtual_service;
 use crate::k8s::{Cache, KindName, Problem, ours};
 use app::text::Message;
@@ -113,7 +113,9 @@ fn object(id: Id, object: &DynamicObject, pods: &[PodSeen]) -> ObjectSeen {
     let mut seen = ObjectSeen { presence: presence(object), uid: object.metadata.uid.clone(), ..ObjectSeen::default() };
     if id.kind == KindName::Deployment {
         let spec = &object.data["spec"];
-        seen.inject = spec["template"]["metadata"]["labels"][INJECT_LABEL].as_str().map(|v| v == "true");
+        let template = &spec["template"]["metadata"];
+        let read = |field: &str| serde_json::from_value(template[field].clone()).ok();
+        seen.inject = pods::asks_for_sidecar(read("labels").as_ref(), read("annotations").as_ref());
         seen.scaled_to_zero = spec["replicas"].as_u64() == Some(0);
         seen.ignored = pods
             .iter()

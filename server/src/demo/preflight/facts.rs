@@ -1,4 +1,5 @@
 //! What was asked of a cluster before the demo is put into it, and what it said. Values alone.
+use crate::demo::service_port::NotHttp;
 use crate::k8s::Istiod;
 use app::text::Message;
 use std::collections::BTreeMap;
@@ -170,6 +171,8 @@ pub enum Trial {
     },
     /// It came back as it was sent.
     Plain,
+    /// It came back as it was sent, and one in another namespace got a sidecar.
+    LeftOut,
     /// Admission refused it; the cluster's words.
     Refused(String),
     /// There is no namespace yet to try it in.
@@ -256,6 +259,8 @@ pub struct Facts {
     pub trial: Read<Trial>,
     /// What of the demo is there; nothing where it may not be looked at.
     pub own: Own,
+    /// The port of the demo's Service, if there is one that speaks no HTTP.
+    pub port: Option<NotHttp>,
     /// Quotas of the namespace.
     pub quotas: Read<Vec<Quota>>,
     /// Limits on containers in the namespace.

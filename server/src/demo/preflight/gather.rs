@@ -8,6 +8,7 @@ use crate::demo::errors::api_error;
 use crate::demo::namespace::termination::held;
 use crate::demo::objects::{Id, Manifests};
 use crate::demo::pods::INJECT_LABEL;
+use crate::demo::service_port::{NotHttp, not_http};
 use crate::k8s::{Cluster, MANAGED_BY, MANAGER, istio_versions, istiods, label, ours, post, reason_of, whoami};
 use app::text::Message;
 use app::text::messages::{causes, preflight as said};
@@ -34,7 +35,7 @@ pub async fn gather(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Facts
     if let Err((why, _)) = &version {
         return unanswered(cluster, ns, version.clone(), why);
     }
-    let (user, namespace, rights, istio, istiods, webhooks, trial, own, quotas, limits, nodes) = tokio::join!(
+    let (user, namespace, rights, istio, istiods, webhooks, trial, own, port, quotas, limits, nodes) = tokio::join!(
         whoami(&cluster.client),
         namespace(cluster, ns),
         rights(cluster, ns),
@@ -43,6 +44,7 @@ pub async fn gather(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Facts
         webhooks(cluster),
         trial(cluster, manifests, ns),
         own(cluster, ns),
+        port(cluster, ns),
         quotas(cluster, ns),
         limits(cluster, ns),
         nodes(cluster),
@@ -60,6 +62,7 @@ pub async fn gather(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Facts
         webhooks,
         trial,
         own,
+        port,
         quotas,
         limits,
         nodes,
@@ -78,6 +81,7 @@ fn unanswered(cluster: &Cluster, ns: &str, version: Result<String, (String, bool
         webhooks: Read::CannotTell(why.into()),
         trial: Read::CannotTell(why.into()),
         own: Own::default(),
+        port: None,
         quotas: Read::CannotTell(why.into()),
         limits: Read::CannotTell(why.into()),
         nodes: Read::CannotTell(why.into()),
@@ -199,14 +203,17 @@ fn selector(selector: Option<LabelSelector>) -> Vec<Requirement> {
 /// Whom one may ask before the demo's namespace is there: like that one, it is made without labels.
 const ANY_NAMESPACE: &str = "default";
 
-/// Would a pod be injected? Where the namespace is not there yet, a sidecar in another one is as good; its absence says nothing.
+/// Would a pod be injected? Where the namespace is not there yet, a sidecar in another one is as good; its absence says nothing. Where a
+/// pod stays as it is, a sidecar in another one tells that only this namespace is left out.
 async fn trial(cluster: &Cluster, manifests: &Manifests, ns: &str) -> Read<Trial> {
-    match trial_in(cluster, manifests, ns).await {
-        Read::Known(Trial::NoNamespace) => match trial_in(cluster, manifests, ANY_NAMESPACE).await {
-            injected @ Read::Known(Trial::Injected { .. }) => injected,
-            _ => Read::Known(Trial::NoNamespace),
-        },
-        tried => tried,
+    let tried = trial_in(cluster, manifests, ns).await;
+    if !matches!(tried, Read::Known(Trial::NoNamespace | Trial::Plain)) || ns == ANY_NAMESPACE {
+        return tried;
+    }
+    match (tried, trial_in(cluster, manifests, ANY_NAMESPACE).await) {
+        (Read::Known(Trial::NoNamespace), injected @ Read::Known(Trial::Injected { .. })) => injected,
+        (Read::Known(Trial::Plain), Read::Known(Trial::Injected { .. })) => Read::Known(Trial::LeftOut),
+        (tried, _) => tried,
     }
 }
 
@@ -289,6 +296,13 @@ async fn own(cluster: &Cluster, ns: &str) -> Own {
         services: number(services.map_or(0, |l| l.items.len())),
         deployments: number(deployments.map_or(0, |l| l.items.len())),
     }
+}
+
+/// The port of the demo's Service, if it is there, can be seen, and speaks no HTTP. Listed, for that is the right that the panel has.
+async fn port(cluster: &Cluster, ns: &str) -> Option<NotHttp> {
+    let named = ListParams::default().fields(&format!("metadata.name={}", Id::SERVICE.name));
+    let listed = cluster.api(crate::k8s::KindName::Service, ns).list(&named).await.ok()?;
+    listed.items.iter().find_map(|service| not_http(&service.data["spec"]))
 }
 
 async fn quotas(cluster: &Cluster, ns: &str) -> Read<Vec<Quota>> {

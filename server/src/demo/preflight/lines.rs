@@ -2,7 +2,8 @@
 use super::facts::{Facts, Read, Right, Trial};
 use super::line::{Line, cannot_tell, look};
 use super::room;
-use super::webhook::{Acts, acts};
+use super::webhook::{Acts, acts, of_chart};
+use crate::demo::objects::Id;
 use app::text::Message;
 use app::text::messages::preflight as said;
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub fn checks(f: &Facts, writes: &str) -> Vec<Check> {
     lines.push(control_plane(f));
     lines.push(webhook(f));
     lines.push(trial(f));
+    lines.extend(port(f));
     lines.push(room::quota(f));
     lines.push(room::limits(f));
     lines.push(room::nodes(f));
@@ -148,8 +150,9 @@ fn missing_istio() -> Check {
     Line::new("istio", said::istio_kinds(), Fail, said::istio_missing()).mend("istioctl install").stops(ROUTES).done()
 }
 
+/// Whether something in the cluster injects.
 fn is_injected(f: &Facts) -> bool {
-    matches!(f.trial, Read::Known(Trial::Injected { .. }))
+    matches!(f.trial, Read::Known(Trial::Injected { .. } | Trial::LeftOut))
 }
 
 fn control_plane(f: &Facts) -> Check {
@@ -192,9 +195,11 @@ fn control_plane(f: &Facts) -> Check {
 
 pub(super) fn webhook(f: &Facts) -> Check {
     let (id, title) = ("webhook", said::injection_webhook());
-    let webhooks = match &f.webhooks {
-        Read::Known(webhooks) => webhooks.as_slice(),
-        Read::Missing => &[],
+    // Without webhooks, what injects is built into the cluster, and selects as Istio's webhooks do.
+    let built_in = of_chart("default");
+    let (webhooks, is_listed) = match &f.webhooks {
+        Read::Known(webhooks) => (webhooks.as_slice(), true),
+        Read::Missing => (built_in.as_slice(), false),
         Read::CannotTell(why) => {
             return cannot_tell(id, title, why, look("get mutatingwebhookconfigurations -l app=sidecar-injector"));
         }
@@ -211,6 +216,8 @@ pub(super) fn webhook(f: &Facts) -> Check {
     let mut names: Vec<&str> = webhooks.iter().map(|w| w.revision.as_str()).collect();
     names.dedup();
     match acts(webhooks, &labels, &pod) {
+        Acts::By(_) if !is_listed && is_injected(f) => Line::new(id, title, Ok, said::webhook_built_in()).done(),
+        Acts::By(_) if !is_listed => missing_webhook(title),
         Acts::By(webhook) if webhook.answers == Some(false) => {
             let service = webhook.service.clone().unwrap_or_default();
             let (in_ns, name) = service.split_once('/').unwrap_or_default();
@@ -252,8 +259,12 @@ pub(super) fn webhook(f: &Facts) -> Check {
                 .done()
         }
         Acts::None if is_injected(f) => Line::new(id, title, Ok, said::webhook_built_in()).done(),
-        Acts::None => Line::new(id, title, Fail, said::webhook_missing()).mend("istioctl install").stops(inject).done(),
+        Acts::None => missing_webhook(title),
     }
+}
+
+fn missing_webhook(title: Message) -> Check {
+    Line::new("webhook", title, Fail, said::webhook_missing()).mend("istioctl install").stops(&[Verb::Inject]).done()
 }
 
 fn trial(f: &Facts) -> Check {
@@ -265,6 +276,10 @@ fn trial(f: &Facts) -> Check {
         }
         Read::Known(Trial::Plain) => Line::new(id, title, Fail, said::trial_plain())
             .mend(look("-n istio-system logs deployment/istiod --tail=20"))
+            .stops(&[Verb::Inject])
+            .done(),
+        Read::Known(Trial::LeftOut) => Line::new(id, title, Fail, said::trial_left_out())
+            .mend(look(&format!("get namespace {} --show-labels", f.ns)))
             .stops(&[Verb::Inject])
             .done(),
         Read::Known(Trial::Refused(why)) => {
@@ -279,6 +294,13 @@ fn trial(f: &Facts) -> Check {
         }
         Read::CannotTell(why) => cannot_tell(id, title, why, grant(f, "pods", &["create"])),
     }
+}
+
+/// Only where there is something to say: most Services speak HTTP, and before the first deploy there is none.
+fn port(f: &Facts) -> Option<Check> {
+    let (port, service) = (f.port.as_ref()?, Id::SERVICE.name);
+    let reason = said::port_not_http(port.port.to_string(), service, port.why());
+    Some(Line::new("service-port", said::service_port(), Warn, reason).mend(port.mend(&f.ns, service)).done())
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 use super::super::facts::{
     Amount, Limit, NAMESPACE_RIGHTS, NamespaceSeen, NodeSeen, Own, Quota, RIGHTS, Read, Trial, Webhook,
 };
-use super::super::webhook::tests::istio;
+use super::super::webhook::of_chart;
 use super::*;
+use crate::demo::service_port::not_http;
 use crate::k8s::Istiod;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -29,9 +30,10 @@ fn well() -> Facts {
             ready: 1,
             wanted: 1,
         }]),
-        webhooks: Read::Known(istio("default")),
+        webhooks: Read::Known(of_chart("default")),
         trial: Read::Known(Trial::Injected { native: true, image: "istio/proxyv2:1.31.0".into(), asks }),
         own: Own::default(),
+        port: None,
         quotas: Read::Known(vec![]),
         limits: Read::Known(vec![]),
         nodes: Read::Known(vec![NodeSeen {
@@ -75,7 +77,7 @@ fn each_trouble_has_its_line_its_reason_and_its_command() {
     };
     let webhook = |change: fn(&mut Webhook)| {
         move |f: &mut Facts| {
-            let mut hooks = istio("default");
+            let mut hooks = of_chart("default");
             hooks.iter_mut().for_each(change);
             f.webhooks = Read::Known(hooks);
         }
@@ -145,7 +147,7 @@ fn each_trouble_has_its_line_its_reason_and_its_command() {
         (
             "control-plane",
             Box::new(|f| f.istiods = Read::Known(vec![])),
-            "ok: None runs in istio-system, but one answers: the trial pod got its sidecar.",
+            "ok: None runs in istio-system, but one answers: a trial pod got its sidecar.",
         ),
         (
             "control-plane",
@@ -190,6 +192,37 @@ fn each_trouble_has_its_line_its_reason_and_its_command() {
                 })
             }),
             "fail: istio-sidecar-injector-default would not act on a labelled pod here: the namespace is labelled istio-injection=disabled. [inject] $ kubectl label namespace istio-app istio-injection-",
+        ),
+        (
+            "webhook",
+            Box::new(|f| {
+                (f.webhooks, f.trial) = (Read::Missing, Read::Known(Trial::LeftOut));
+                f.namespace = Read::Known(NamespaceSeen {
+                    labels: labels(&[("istio-injection", "disabled")]),
+                    ..NamespaceSeen::default()
+                })
+            }),
+            "fail: istio-sidecar-injector-default would not act on a labelled pod here: the namespace is labelled istio-injection=disabled. [inject] $ kubectl label namespace istio-app istio-injection-",
+        ),
+        (
+            "control-plane",
+            Box::new(|f| (f.istiods, f.trial) = (Read::Known(vec![]), Read::Known(Trial::LeftOut))),
+            "ok: None runs in istio-system, but one answers: a trial pod got its sidecar.",
+        ),
+        (
+            "trial-pod",
+            Box::new(|f| f.trial = Read::Known(Trial::LeftOut)),
+            "fail: A labelled pod, created with dryRun=All, came back without istio-proxy; one in another namespace got it: this namespace is left out. [inject] $ kubectl get namespace istio-app --show-labels",
+        ),
+        (
+            "service-port",
+            Box::new(|f| f.port = not_http(&serde_json::json!({"ports": [{"port": 7777, "name": "tcp-web"}]}))),
+            r#"warn: Port 7777 of Service flaskapp does not speak HTTP to the mesh: its name is tcp-web. Routes and weights have no effect on it; connections are spread evenly. $ kubectl -n istio-app patch service flaskapp --type=json -p '[{"op":"add","path":"/spec/ports/0/appProtocol","value":"http"}]'"#,
+        ),
+        (
+            "webhook",
+            Box::new(|f| (f.webhooks, f.trial) = (Read::Missing, Read::Known(Trial::Plain))),
+            "fail: There is none: pods start without a sidecar whatever they ask for. [inject] $ istioctl install",
         ),
         (
             "webhook",

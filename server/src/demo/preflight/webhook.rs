@@ -53,12 +53,13 @@ pub fn acts<'a>(webhooks: &'a [Webhook], namespace: &Labels, pod: &Labels) -> Ac
     {
         return Acts::By(webhook);
     }
+    // Whatever the revision.
+    if let Some(value) = namespace.get("istio-injection").filter(|v| *v != "enabled") {
+        return Acts::Not { why: said::namespace_labelled(format!("istio-injection={value}")) };
+    }
     let asked = namespace.get("istio.io/rev").or(pod.get("istio.io/rev"));
     if let Some(wanted) = asked.filter(|wanted| !webhooks.iter().any(|w| w.revision == **wanted)) {
         return Acts::NoRevision { wanted: wanted.clone() };
-    }
-    if let Some(value) = namespace.get("istio-injection").filter(|v| *v != "enabled") {
-        return Acts::Not { why: said::namespace_labelled(format!("istio-injection={value}")) };
     }
     // The webhook that comes nearest: the one whose pods it would be, but for the namespace.
     let near = webhooks.iter().find(|w| fails(&w.objects, pod).is_none()).or(webhooks.first());
@@ -77,75 +78,77 @@ fn words(requirement: &Requirement) -> Message {
     }
 }
 
+fn need(key: &str, operator: &str, values: &[&str]) -> Requirement {
+    Requirement { key: key.into(), operator: operator.into(), values: values.iter().map(|v| (*v).to_owned()).collect() }
+}
+
+/// The four entries that Istio's chart makes for one revision; the embedded cluster selects as those of `default` do.
+pub fn of_chart(revision: &str) -> Vec<Webhook> {
+    let (inject, rev, injection) = ("sidecar.istio.io/inject", "istio.io/rev", "istio-injection");
+    let entry = |namespaces, objects| Webhook {
+        configuration: format!("istio-sidecar-injector-{revision}"),
+        revision: revision.into(),
+        namespaces,
+        objects,
+        service: Some("istio-system/istiod".into()),
+        answers: Some(true),
+        ..Webhook::default()
+    };
+    let mut all = vec![
+        entry(
+            vec![need(rev, "In", &[revision]), need(injection, "DoesNotExist", &[])],
+            vec![need(inject, "NotIn", &["false"])],
+        ),
+        entry(
+            vec![need(rev, "DoesNotExist", &[]), need(injection, "DoesNotExist", &[])],
+            vec![need(inject, "NotIn", &["false"]), need(rev, "In", &[revision])],
+        ),
+    ];
+    if revision == "default" {
+        all.push(entry(vec![need(injection, "In", &["enabled"])], vec![need(inject, "NotIn", &["false"])]));
+        all.push(entry(
+            vec![need(injection, "DoesNotExist", &[]), need(rev, "DoesNotExist", &[])],
+            vec![need(inject, "In", &["true"]), need(rev, "DoesNotExist", &[])],
+        ));
+    }
+    all
+}
+
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-
-    fn need(key: &str, operator: &str, values: &[&str]) -> Requirement {
-        Requirement {
-            key: key.into(),
-            operator: operator.into(),
-            values: values.iter().map(|v| (*v).to_owned()).collect(),
-        }
-    }
-
-    /// The four entries that Istio's chart makes for one revision.
-    pub fn istio(revision: &str) -> Vec<Webhook> {
-        let (inject, rev, injection) = ("sidecar.istio.io/inject", "istio.io/rev", "istio-injection");
-        let entry = |namespaces, objects| Webhook {
-            configuration: format!("istio-sidecar-injector-{revision}"),
-            revision: revision.into(),
-            namespaces,
-            objects,
-            service: Some("istio-system/istiod".into()),
-            answers: Some(true),
-            ..Webhook::default()
-        };
-        let mut all = vec![
-            entry(
-                vec![need(rev, "In", &[revision]), need(injection, "DoesNotExist", &[])],
-                vec![need(inject, "NotIn", &["false"])],
-            ),
-            entry(
-                vec![need(rev, "DoesNotExist", &[]), need(injection, "DoesNotExist", &[])],
-                vec![need(inject, "NotIn", &["false"]), need(rev, "In", &[revision])],
-            ),
-        ];
-        if revision == "default" {
-            all.push(entry(vec![need(injection, "In", &["enabled"])], vec![need(inject, "NotIn", &["false"])]));
-            all.push(entry(
-                vec![need(injection, "DoesNotExist", &[]), need(rev, "DoesNotExist", &[])],
-                vec![need(inject, "In", &["true"]), need(rev, "DoesNotExist", &[])],
-            ));
-        }
-        all
-    }
 
     #[test]
     fn a_webhook_acts_where_its_selectors_say() {
         let labels =
             |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Labels>();
         let pod = labels(&[("sidecar.istio.io/inject", "true"), ("app", "flaskapp")]);
-        let both = [istio("default"), istio("canary")].concat();
+        let both = [of_chart("default"), of_chart("canary")].concat();
         for (what, webhooks, namespace, shown) in [
-            ("a plain namespace", istio("default"), labels(&[]), "by default"),
-            ("an enabled one", istio("default"), labels(&[("istio-injection", "enabled")]), "by default"),
+            ("a plain namespace", of_chart("default"), labels(&[]), "by default"),
+            ("an enabled one", of_chart("default"), labels(&[("istio-injection", "enabled")]), "by default"),
             (
                 "a disabled one",
-                istio("default"),
+                of_chart("default"),
                 labels(&[("istio-injection", "disabled")]),
+                "not: the namespace is labelled istio-injection=disabled",
+            ),
+            (
+                "a disabled one, of a revision that is not there",
+                of_chart("default"),
+                labels(&[("istio-injection", "disabled"), ("istio.io/rev", "canary")]),
                 "not: the namespace is labelled istio-injection=disabled",
             ),
             ("of a revision", both.clone(), labels(&[("istio.io/rev", "canary")]), "by canary"),
             (
                 "of a revision that is not there",
-                istio("default"),
+                of_chart("default"),
                 labels(&[("istio.io/rev", "canary")]),
                 "no revision canary",
             ),
             (
                 "only a revision, a plain namespace",
-                istio("canary"),
+                of_chart("canary"),
                 labels(&[]),
                 "not: its namespaces have label istio.io/rev in (canary)",
             ),

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::net::Network;
+use super::service_proxy::Reach;
 use super::services::{Services, pick};
 
 /// A ClusterIP and one of its Service's ports.
@@ -33,6 +34,7 @@ pub async fn serve(
     policy: Listener,
     network: Arc<Network>,
     mut services: watch::Receiver<Arc<Services>>,
+    reach: Reach,
     stop: CancellationToken,
 ) {
     let mut open: BTreeMap<Address, CancellationToken> = BTreeMap::new();
@@ -49,7 +51,15 @@ pub async fn serve(
             match TcpListener::bind(SocketAddrV4::new(ip, port)).await {
                 Ok(listener) => {
                     let running = stop.child_token();
-                    listeners.spawn(accept(listener, policy.clone(), ip, port, services.clone(), running.clone()));
+                    listeners.spawn(accept(
+                        listener,
+                        policy.clone(),
+                        ip,
+                        port,
+                        services.clone(),
+                        reach.clone(),
+                        running.clone(),
+                    ));
                     open.insert((ip, port), running);
                     refused.remove(&(ip, port));
                 }
@@ -99,6 +109,7 @@ async fn accept(
     ip: Ipv4Addr,
     port: u16,
     services: watch::Receiver<Arc<Services>>,
+    reach: Reach,
     stop: CancellationToken,
 ) {
     // Cancels the token however this ends, by a panic too: `serve` opens the address again.
@@ -106,7 +117,7 @@ async fn accept(
     let running = policy.run(listener, CancellationToken::new(), |client, conn| {
         let endpoints =
             services.borrow().find(&ip.to_string(), "").and_then(|service| service.endpoints(port).map(<[_]>::to_vec));
-        forward(client, conn, endpoints.unwrap_or_default())
+        forward(client, conn, endpoints.unwrap_or_default(), reach.clone())
     });
     tokio::select! {
         () = stop.cancelled() => {}
@@ -115,9 +126,11 @@ async fn accept(
 }
 
 /// Without a ready endpoint the connection is closed, as a refused one cannot be made after accepting.
-async fn forward(mut client: Guarded<TcpStream>, conn: Conn, mut endpoints: Vec<std::net::SocketAddr>) {
+async fn forward(mut client: Guarded<TcpStream>, conn: Conn, mut endpoints: Vec<std::net::SocketAddr>, reach: Reach) {
     while let Some(endpoint) = pick(&endpoints).copied() {
-        if let Ok(Ok(mut upstream)) = tokio::time::timeout(CONNECT, TcpStream::connect(endpoint)).await {
+        if reach(endpoint).await
+            && let Ok(Ok(mut upstream)) = tokio::time::timeout(CONNECT, TcpStream::connect(endpoint)).await
+        {
             let _ = upstream.set_nodelay(true);
             conn.relay();
             let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
@@ -145,7 +158,8 @@ mod tests {
         assert!(open.contains_key(&at), "it runs");
 
         let mut task = JoinSet::new();
-        task.spawn(accept(socket, policy, at.0, at.1, services, running.clone()));
+        let reach: Reach = Arc::new(|_| Box::pin(std::future::ready(true)));
+        task.spawn(accept(socket, policy, at.0, at.1, services, reach, running.clone()));
         // Without an endpoint it closes the connection, which shows that it runs.
         let mut client = TcpStream::connect(at).await.unwrap();
         assert_eq!(client.read(&mut [0]).await.unwrap(), 0);

@@ -12,7 +12,7 @@ use crate::Object;
 /// Port of a pod's outbound proxy.
 pub const OUTBOUND: u16 = 15001;
 /// Ports of a sidecar that are not the app's.
-const SIDECAR_PORTS: std::ops::RangeInclusive<u16> = 15000..=15090;
+pub const SIDECAR_PORTS: std::ops::RangeInclusive<u16> = 15000..=15090;
 
 /// Where a pod runs.
 #[derive(Clone, Copy, Debug)]

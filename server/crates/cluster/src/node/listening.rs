@@ -2,7 +2,7 @@
 //!
 //! Pods have addresses of 127.0.0.0/8, so a service of the host that listens on 0.0.0.0 answers at each of them as well. A connection
 //! on behalf of a pod must therefore be made only after this check. Source: sock_diag(7), proc(5).
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
@@ -14,9 +14,13 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType
 /// Length of a request and of the part of an answer that is read. Unit: bytes.
 const REQUEST: usize = 72;
 const ANSWER: usize = 88;
+/// Most of a dump that the kernel gives at once. Source: `NLMSG_GOODSIZE` and netlink_dump() of Linux, which stay below 32 KiB.
+const PART: usize = 64 * 1024;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLM_F_REQUEST: u16 = 1;
+const NLM_F_DUMP: u16 = 0x300;
 const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
 const TCP_LISTEN: u8 = 10;
 
 /// The inode of the socket that a TCP connection to this address would reach; `None` if nothing listens there.
@@ -46,6 +50,50 @@ fn request(ip: Ipv4Addr, port: u16) -> [u8; REQUEST] {
     // No cookie: the first socket that fits.
     put(64, &[0xff; 8]);
     bytes
+}
+
+/// The ports that TCP sockets of this machine listen on, by their exact IPv4 address. Costs microseconds for each of them.
+///
+/// # Errors
+/// The kernel does not answer such questions (no `tcp_diag`).
+pub fn all_listeners() -> io::Result<HashMap<Ipv4Addr, BTreeSet<u16>>> {
+    let netlink =
+        socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
+    let mut question = request(Ipv4Addr::UNSPECIFIED, 0);
+    question[6..8].copy_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    question[20..24].copy_from_slice(&(1_u32 << TCP_LISTEN).to_ne_bytes());
+    send(netlink.as_raw_fd(), &question, MsgFlags::empty())?;
+    let mut all = HashMap::<Ipv4Addr, BTreeSet<u16>>::new();
+    let mut part = vec![0; PART];
+    loop {
+        let length = recv(netlink.as_raw_fd(), &mut part, MsgFlags::empty())?;
+        if read_part(part.get(..length).unwrap_or_default(), &mut all)? {
+            return Ok(all);
+        }
+    }
+}
+
+/// Reads a part of a dump, which holds several messages. Returns whether it is the last one.
+fn read_part(mut part: &[u8], all: &mut HashMap<Ipv4Addr, BTreeSet<u16>>) -> io::Result<bool> {
+    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+    while let Some((length, kind)) = part
+        .first_chunk::<6>()
+        .map(|[a, b, c, d, e, f]| (u32::from_ne_bytes([*a, *b, *c, *d]) as usize, u16::from_ne_bytes([*e, *f])))
+    {
+        let message = part.get(..length).filter(|message| message.len() >= 16).ok_or_else(invalid)?;
+        match kind {
+            NLMSG_DONE => return Ok(true),
+            SOCK_DIAG_BY_FAMILY => {
+                let &[high, low] = message.get(20..22).and_then(<[u8]>::first_chunk).ok_or_else(invalid)?;
+                let &[a, b, c, d] = message.get(24..28).and_then(<[u8]>::first_chunk).ok_or_else(invalid)?;
+                all.entry(Ipv4Addr::new(a, b, c, d)).or_default().insert(u16::from_be_bytes([high, low]));
+            }
+            _ => return read_answer(message).and(Err(invalid())),
+        }
+        // Messages begin at multiples of four bytes.
+        part = part.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(false)
 }
 
 /// An error, or an `inet_diag_msg`.
@@ -193,6 +241,19 @@ mod tests {
             drop(exact);
             assert_eq!(look(own, port).unwrap(), None, "{name}");
         }
+    }
+
+    #[test]
+    fn all_that_listens_is_told_by_address() {
+        let (own, other) = (Ipv4Addr::new(127, 64, 255, 80), Ipv4Addr::new(127, 64, 255, 81));
+        let bound: Vec<TcpListener> =
+            [(own, 0), (own, 0), (other, 0)].into_iter().map(|at| TcpListener::bind(at).unwrap()).collect();
+        let ports: Vec<u16> = bound.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        let all = all_listeners().unwrap();
+        assert_eq!(all[&own], BTreeSet::from([ports[0], ports[1]]));
+        assert_eq!(all[&other], BTreeSet::from([ports[2]]));
+        drop(bound);
+        assert!(!all_listeners().unwrap().contains_key(&own));
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod exec;
 mod handle;
 mod ignored;
 mod image;
+mod inbound;
+mod inbound_watch;
 mod launch;
 mod leftovers;
 mod listening;
@@ -46,6 +48,7 @@ pub use endpoint_addresses::admission as endpoint_address_admission;
 pub use handle::NodeHandle;
 pub use ignored::admission as ignored_fields_admission;
 pub use image::Image;
+pub use inbound::{Inbound, serve_inbound};
 pub use net::{NetError, Network};
 pub use reach::{NODE_SOCKET, Reach};
 pub use service_ips::admission as service_ip_admission;
@@ -163,17 +166,19 @@ impl Node {
             traffic.cancel();
             ended
         };
-        let (ended, (), (), (), ()) = tokio::join!(
+        let (ended, (), (), (), (), ()) = tokio::join!(
             pods,
             services_watch::run(shared.clone(), traffic.clone()),
             cluster_ip::serve(
                 shared.policies.cluster_ips.clone(),
                 shared.network.clone(),
                 shared.services.subscribe(),
+                shared.reach(),
                 traffic.clone()
             ),
             node_object::run(shared.clone(), traffic.clone()),
             reach::serve(shared.clone(), traffic.clone()),
+            inbound_watch::run(shared.clone(), traffic.clone()),
         );
         ended
     }

@@ -11,20 +11,17 @@ use tokio::net::TcpStream;
 use super::spec::{ProbeAction, ProbeSpec};
 
 /// Runs a probe against a pod. `listens` says whether a pod's container listens at an address: no other is connected to. `exec` runs a command in the container and gives its exit code and output.
-pub async fn run<F, Fut>(
-    probe: &ProbeSpec,
-    pod_ip: Ipv4Addr,
-    listens: impl Fn(Ipv4Addr, u16) -> bool + Send,
-    exec: F,
-) -> Result<(), String>
+pub async fn run<L, Listens, F, Fut>(probe: &ProbeSpec, pod_ip: Ipv4Addr, listens: L, exec: F) -> Result<(), String>
 where
+    L: FnOnce(Ipv4Addr, u16) -> Listens + Send,
+    Listens: Future<Output = bool> + Send,
     F: FnOnce(Vec<String>) -> Fut + Send,
     Fut: Future<Output = Result<(i32, String), String>> + Send,
 {
     let attempt = async {
         if let ProbeAction::Http { host, port, .. } | ProbeAction::Tcp { host, port } = &probe.action {
             let ip = host.unwrap_or(pod_ip);
-            if !listens(ip, *port) {
+            if !listens(ip, *port).await {
                 return Err(not_listening(&probe.action, SocketAddr::from((ip, *port))));
             }
         }

@@ -54,7 +54,7 @@ async fn answer(shared: &Shared, mut stream: Guarded<UnixStream>) -> io::Result<
     let mut question = [0; 6];
     stream.read_exact(&mut question).await?;
     let [a, b, c, d, high, low] = question;
-    let listens = shared.pod_listens(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low]));
+    let listens = shared.pod_listens(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low])).await;
     stream.write_all(&[u8::from(listens)]).await
 }
 

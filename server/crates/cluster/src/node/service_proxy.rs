@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -44,7 +45,7 @@ pub fn limits() -> Limits {
 }
 
 /// Says whether a connection may be made to an address: not to services of the host that a pod's address reaches as well.
-pub type Reach = Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>;
+pub type Reach = Arc<dyn Fn(SocketAddr) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// Whom a proxy serves.
 #[derive(Clone)]
@@ -242,7 +243,7 @@ async fn connect(
     while let Some(endpoint) = first.take().or_else(|| pick(endpoints).copied()) {
         let connecting = async {
             // As if nobody listened there.
-            if reach(endpoint) {
+            if reach(endpoint).await {
                 TcpStream::connect(endpoint).await
             } else {
                 Err(std::io::Error::from_raw_os_error(libc::ECONNREFUSED))
@@ -284,7 +285,8 @@ fn target<B>(request: &Request<B>) -> Result<(String, u16), Refusal> {
     Ok((authority.host().to_owned(), authority.port_u16().unwrap_or(80)))
 }
 
-/// Makes the request one for the endpoint: origin-form, the host it was meant for, nothing hop-by-hop.
+/// Makes the request one for the endpoint: origin-form, nothing hop-by-hop. Host stays as the client wrote it: without a proxy, whom it
+/// connects to and what it says there are two things, too.
 fn prepare<B>(request: &mut Request<B>, host: &str, port: u16) -> Result<(), Refusal> {
     let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let bad = |_| Refusal(StatusCode::BAD_REQUEST, "the request's target is malformed".to_owned());
@@ -292,8 +294,14 @@ fn prepare<B>(request: &mut Request<B>, host: &str, port: u16) -> Result<(), Ref
     *request.uri_mut() = Uri::try_from(if path.starts_with('/') { path } else { "/" })
         .map_err(|e: http::uri::InvalidUri| bad(e.into()))?;
     strip_hop_by_hop(request.headers_mut());
-    let value = HeaderValue::try_from(authority).map_err(|e| bad(http::Error::from(e)))?;
-    request.headers_mut().insert(HOST, value);
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if hosts > 1 {
+        return Err(Refusal(StatusCode::BAD_REQUEST, "the request names two hosts".to_owned()));
+    }
+    if hosts == 0 {
+        let value = HeaderValue::try_from(authority).map_err(|e| bad(http::Error::from(e)))?;
+        request.headers_mut().insert(HOST, value);
+    }
     *request.version_mut() = http::Version::HTTP_11;
     Ok(())
 }

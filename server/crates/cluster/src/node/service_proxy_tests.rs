@@ -62,7 +62,11 @@ impl Bench {
         let (services, index) = watch::channel(index(&addresses));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = listener.local_addr().unwrap();
-        let caller = Caller { namespace: "istio-app".to_owned(), own: Ipv4Addr::LOCALHOST, reach: Arc::new(|_| true) };
+        let caller = Caller {
+            namespace: "istio-app".to_owned(),
+            own: Ipv4Addr::LOCALHOST,
+            reach: Arc::new(|_| Box::pin(std::future::ready(true))),
+        };
         tasks.spawn(serve(
             listener,
             Listener::new("node-proxy", limits(), &listen::Books::default()),
@@ -107,7 +111,7 @@ impl Connection {
     }
 }
 
-const VERSION: &str = "GET http://flaskapp:7777/env/version HTTP/1.1\r\nHost: x\r\nProxy-Connection: keep-alive\r\nConnection: x-hop\r\nX-Hop: 1";
+const VERSION: &str = "GET http://flaskapp:7777/env/version HTTP/1.1\r\nHost: flaskapp:7777\r\nProxy-Connection: keep-alive\r\nConnection: x-hop\r\nX-Hop: 1";
 
 #[tokio::test]
 async fn an_endpoint_is_kept_for_a_connection_and_drawn_anew_for_the_next() {
@@ -155,6 +159,18 @@ async fn what_cannot_be_forwarded_is_explained() {
     bench.services.send_replace(index(&[]));
     let (code, body) = bench.client().await.ask(VERSION).await;
     assert_eq!((code, body.as_str()), (503, "Service istio-app/flaskapp has no ready endpoint for port 7777\n"));
+}
+
+#[tokio::test]
+async fn the_target_says_where_to_and_host_goes_on_as_it_came() {
+    let (bench, addresses) = Bench::start(1).await;
+    for (host, seen) in [("Host: www.example.com", "www.example.com"), ("X-Other: 1", "flaskapp:7777")] {
+        let head = format!("GET http://flaskapp:7777/ HTTP/1.1\r\n{host}");
+        let (status, body) = bench.client().await.ask(&head).await;
+        assert_eq!((status, body), (200, format!("{} {seen} / hops=false", addresses[0])), "{host}");
+    }
+    let two = "GET http://flaskapp:7777/ HTTP/1.1\r\nHost: a\r\nHost: b";
+    assert_eq!(bench.client().await.ask(two).await.0, 400);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! What the node's parts share: handles, and what runs where.
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::capacity::{Capacity, capacity, rooms, steady};
 use super::container::Now;
+use super::environment::SIDECAR_PORTS;
 use super::image::{Image, Images};
+use super::inbound::{self, Inbound};
 use super::listening::{Sockets, is_local, is_unicast};
 use super::logfile::LogFile;
 use super::net::Network;
+use super::service_proxy::Reach;
 use super::services::Services;
 use super::spawner::Spawner;
 use crate::events::Recorder;
@@ -88,6 +91,8 @@ pub struct PodEntry {
     pub containers: Vec<String>,
     live: Mutex<HashMap<String, Live>>,
     sockets: Sockets,
+    /// Ports that its proxy was told to take over.
+    opened: Mutex<BTreeSet<u16>>,
 }
 
 /// A pod's addresses.
@@ -208,19 +213,42 @@ impl Shared {
 
     /// Whether a connection on behalf of a pod may be made to this address: outside of loopback to any unicast address, within it to
     /// ports that a pod's containers listen on. A host's service that listens on 0.0.0.0 has every pod's address, too.
-    pub fn may_connect(&self, to: SocketAddr) -> bool {
+    pub async fn may_connect(&self, to: SocketAddr) -> bool {
         match to.ip().to_canonical() {
-            IpAddr::V4(ip) if ip.is_loopback() => self.pod_listens(ip, to.port()),
+            IpAddr::V4(ip) if ip.is_loopback() => self.pod_listens(ip, to.port()).await,
             ip if is_local(ip) => false,
             _ => is_unicast(to),
         }
     }
 
-    /// Whether this is a pod's address, and one of its containers listens there.
-    pub fn pod_listens(&self, ip: Ipv4Addr, port: u16) -> bool {
+    /// Whether this is a pod's address, and one of its containers listens there. A port of an app behind a proxy counts as the pod's: the
+    /// proxy is told to take it over if it has not.
+    pub async fn pod_listens(&self, ip: Ipv4Addr, port: u16) -> bool {
         let of = |entry: &&Arc<PodEntry>| entry.ips.is_some_and(|ips| ips.pod == ip || ips.app == ip);
         let entry = lock(&self.pods).values().find(of).cloned();
-        entry.is_some_and(|entry| entry.listens(ip, port))
+        let Some(entry) = entry else { return false };
+        entry.listens(ip, port) || (entry.app_listens_behind(ip, port) && entry.open(port).await)
+    }
+
+    /// [`Shared::may_connect`] for what must not keep the node alive.
+    pub fn reach(self: &Arc<Shared>) -> Reach {
+        let node = Arc::downgrade(self);
+        Arc::new(move |to| {
+            let node = node.upgrade();
+            Box::pin(async move {
+                match node {
+                    Some(node) => node.may_connect(to).await,
+                    None => false,
+                }
+            })
+        })
+    }
+
+    /// The pods whose proxy has an address of its own.
+    pub fn proxied(&self) -> Vec<(Ips, Arc<PodEntry>)> {
+        let pods = lock(&self.pods);
+        let ips = |entry: &Arc<PodEntry>| entry.ips.filter(|ips| ips.pod != ips.app && entry.is_up());
+        pods.values().filter_map(|entry| Some((ips(entry)?, Arc::clone(entry)))).collect()
     }
 
     /// A pod on this node.
@@ -232,7 +260,8 @@ impl Shared {
 impl PodEntry {
     /// A pod of which nothing runs.
     pub fn new(uid: String, ips: Option<Ips>, run_dir: PathBuf, logs: PathBuf, containers: Vec<String>) -> PodEntry {
-        PodEntry { uid, ips, run_dir, logs, containers, live: Mutex::default(), sockets: Sockets::default() }
+        let (live, sockets, opened) = (Mutex::default(), Sockets::default(), Mutex::default());
+        PodEntry { uid, ips, run_dir, logs, containers, live, sockets, opened }
     }
 
     /// The folder that its processes work in, and write to.
@@ -244,6 +273,32 @@ impl PodEntry {
     pub fn listens(&self, ip: Ipv4Addr, port: u16) -> bool {
         let leaders: Vec<i32> = lock(&self.live).values().filter(|live| live.running).map(|live| live.pid).collect();
         self.sockets.reached(&leaders, ip, port)
+    }
+
+    /// Whether this is the address of the pod's proxy, and the app behind it listens on the port.
+    fn app_listens_behind(&self, ip: Ipv4Addr, port: u16) -> bool {
+        let behind = self.ips.filter(|ips| ips.pod == ip && ips.app != ip && !SIDECAR_PORTS.contains(&port));
+        behind.is_some_and(|ips| self.listens(ips.app, port))
+    }
+
+    /// Has the pod's proxy take a port of the app over. Returns whether it has.
+    pub async fn open(&self, port: u16) -> bool {
+        let is_open = inbound::ask(&self.run_dir, Inbound::Open(port)).await;
+        if is_open {
+            lock(&self.opened).insert(port);
+        }
+        is_open
+    }
+
+    /// Has the pod's proxy leave a port on which the app no longer listens.
+    pub async fn close(&self, port: u16) {
+        lock(&self.opened).remove(&port);
+        inbound::ask(&self.run_dir, Inbound::Close(port)).await;
+    }
+
+    /// Ports that its proxy was told to take over.
+    pub fn opened(&self) -> BTreeSet<u16> {
+        lock(&self.opened).clone()
     }
 
     /// Notes a container's new run.

@@ -222,8 +222,7 @@ impl Worker {
                 let why = format!("the pod's outbound proxy cannot listen on {}:{OUTBOUND}: {error}", ips.pod);
                 (format!("Port{OUTBOUND}InUse"), why)
             })?;
-            let node = Arc::downgrade(&self.shared);
-            let reach = Arc::new(move |to| node.upgrade().is_some_and(|node| node.may_connect(to)));
+            let reach = self.shared.reach();
             let caller = service_proxy::Caller { namespace: self.namespace().to_owned(), own: ips.app, reach };
             let (services, policy) = (self.shared.services.subscribe(), self.shared.policies.proxies.clone());
             self.push(async move {
@@ -316,7 +315,7 @@ impl Worker {
                 index,
                 run,
                 probe: number,
-                result: probe::run(&spec, ip, |to, port| node.pod_listens(to, port), exec).await,
+                result: probe::run(&spec, ip, async |to, port| node.pod_listens(to, port).await, exec).await,
             })
         });
     }

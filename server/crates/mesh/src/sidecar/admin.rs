@@ -166,13 +166,13 @@ fn page(pages: Pages, shared: &Shared, method: &str, target: &str, host: Option<
     }
     // Probes speak HTTP/1.0 without a Host.
     let found = match split_target(method, target, host.or(Some("localhost"))) {
-        Ok(found) if found.authority_differs(target, host) => {
+        Ok(found) if host.is_some() && found.authority_differs() => {
             return Page::text(400, "the target and Host name different hosts\n");
         }
         Ok(found) => found,
         Err(why) => return Page::text(400, why),
     };
-    if !is_plain_host(found.authority) {
+    if !is_plain_host(found.destination) {
         return Page::text(403, "these pages are asked for by address\n");
     }
     let (path, query) = found.path.split_once('?').map_or((found.path, None), |(path, query)| (path, Some(query)));

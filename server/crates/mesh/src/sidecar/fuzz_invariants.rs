@@ -111,7 +111,8 @@ pub(crate) fn heads(bytes: &[u8]) {
 pub(crate) fn sent_on(bytes: &[u8]) -> usize {
     let HeadEnd::At(end) = head_end(bytes, 0) else { return 0 };
     let mut out = Vec::new();
-    let answered = Answered { direction: Direction::Outbound, via: None, set_cookie: None, took: Duration::ZERO };
+    let answered =
+        Answered { tcp: false, direction: Direction::Outbound, via: None, set_cookie: None, took: Duration::ZERO };
     let style = ResponseStyle { close: false, upgrade: false, old_keep_alive: false };
     let _ = parse_response(&bytes[..end], false, |response| write_response(&mut out, response, &answered, &style));
     let _ = parse_request(&bytes[..end], |request| {

@@ -17,6 +17,7 @@ mod config_client;
 mod downstream;
 pub(crate) mod fuzz_invariants;
 mod headers;
+mod inbound;
 mod listener;
 mod pipeline;
 mod route;
@@ -27,9 +28,11 @@ mod upstream;
 mod wants;
 
 pub use config::{Ports, Reach, SidecarConfig, SidecarError};
+pub use inbound::InboundPorts;
 
 use admin::Pages;
 use downstream::connection::{IDLE_TIMEOUT, Side};
+use inbound::{Inbound, Orders};
 use listen::{Limits, Listener};
 use shared::Shared;
 use std::net::{IpAddr, SocketAddr};
@@ -39,13 +42,14 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use upstream::routing::LiveCluster;
 
 /// A sidecar whose ports are bound.
 pub struct Sidecar {
     shared: Arc<Shared>,
     outbound: TcpListener,
     inbound: Vec<(u16, TcpListener)>,
+    /// More ports of the app, and who takes the orders.
+    more: (InboundPorts, Orders),
     pages: Vec<(Pages, TcpListener)>,
 }
 
@@ -69,12 +73,17 @@ impl Sidecar {
             (Pages::Stats, bind(ip, &mut config.ports.stats).await?),
             (Pages::Health, bind(ip, &mut config.ports.health).await?),
         ];
-        Ok(Sidecar { shared: Arc::new(Shared::new(config)), outbound, inbound, pages })
+        Ok(Sidecar { shared: Arc::new(Shared::new(config)), outbound, inbound, more: InboundPorts::new(), pages })
     }
 
     /// The ports it listens on, also where 0 was asked for.
     pub fn ports(&self) -> Ports {
         self.shared.config.ports
+    }
+
+    /// Takes more ports of the app over while it runs.
+    pub fn inbound_ports(&self) -> InboundPorts {
+        self.more.0.clone()
     }
 
     /// Serves until `stop`, then drains: takes connections a little longer, ends answers with `connection: close`, lets requests under
@@ -83,7 +92,8 @@ impl Sidecar {
     /// # Errors
     /// A listener or another part ended before `stop`. The other parts are drained and stopped; the caller starts a new sidecar.
     pub async fn run(self, stop: CancellationToken) -> Result<(), SidecarError> {
-        let Sidecar { shared, outbound, inbound, pages } = self;
+        // A handle is kept, so that the end of the others is not the end of the orders.
+        let Sidecar { shared, outbound, inbound, more: (_orders, orders), pages } = self;
         let ended = CancellationToken::new();
         let mut beside = JoinSet::new();
         let limits = page_limits(&shared.config);
@@ -114,8 +124,9 @@ impl Sidecar {
         // The ports of the app share their caps.
         let listener = Listener::new("inbound", limits, &shared.books);
         for (port, socket) in inbound {
-            serve(listener.clone(), socket, inbound_side(&shared, port));
+            serve(listener.clone(), socket, Side::inbound(&shared, port));
         }
+        traffic.spawn(Inbound::new(shared.clone(), listener).run(orders));
 
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -145,17 +156,6 @@ impl Sidecar {
 
 fn ended_early(ended: Result<(), tokio::task::JoinError>) -> SidecarError {
     SidecarError::EndedEarly(ended.map_or_else(|error| error.to_string(), |()| "it returned".to_owned()))
-}
-
-fn inbound_side(shared: &Shared, port: u16) -> Side {
-    let config = &shared.config;
-    let app = LiveCluster::single(
-        format!("inbound|{port}||"),
-        SocketAddr::new(config.app_ip, port),
-        shared.black_hole,
-        config.reach.as_ref(),
-    );
-    Side::Inbound { app: Arc::new(app) }
 }
 
 async fn bind(ip: IpAddr, port: &mut u16) -> Result<TcpListener, SidecarError> {

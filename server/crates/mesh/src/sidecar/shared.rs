@@ -168,14 +168,18 @@ impl Shared {
         self.metrics.forget_peers_but(&used);
     }
 
-    /// Gets a host that a request names and the table lacks. Returns whether the table has it now.
-    pub(crate) async fn learn(&self, name: &str) -> bool {
-        if !self.ready.load(Ordering::Acquire) || !self.wants.ask(name).await {
-            return false;
-        }
-        let is_found = self.routing().resolve(name).is_some();
-        if !is_found {
-            self.wants.miss(name);
+    /// Gets hosts that a request names and the table lacks. Returns whether the table has one of them now.
+    pub(crate) async fn learn(&self, names: &[Box<str>]) -> bool {
+        let mut is_found = false;
+        for name in names {
+            if !self.ready.load(Ordering::Acquire) || !self.wants.ask(name).await {
+                continue;
+            }
+            if self.routing().resolve(name).is_some() {
+                is_found = true;
+            } else {
+                self.wants.miss(name);
+            }
         }
         is_found
     }

@@ -32,7 +32,7 @@ pub struct Report {
     pub uid: String,
     /// Its kind.
     pub kind: &'static str,
-    /// `SubsetMissing`, `HostNotFound`, `PortNotFound`, `UnsupportedField`, `Conflict`, `Invalid`.
+    /// `SubsetMissing`, `HostNotFound`, `PortNotFound`, `PortNotHttp`, `UnsupportedField`, `Conflict`, `Invalid`.
     pub reason: &'static str,
     /// One sentence.
     pub message: String,

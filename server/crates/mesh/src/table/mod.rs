@@ -9,6 +9,7 @@ mod matches;
 mod pattern;
 mod pick;
 mod policy;
+mod protocol;
 mod re2;
 mod registry;
 mod route;
@@ -20,6 +21,7 @@ pub use matches::{Headers, Match, RequestView, StringMatch};
 pub use pattern::Pattern;
 pub use pick::{Matched, pick_weighted, route_for};
 pub use policy::{Balance, HashCookie, Limits, Outlier, Policy};
+pub use protocol::port_protocol;
 pub use route::{
     Action, Destination, Fault, HeaderChanges, HeaderOps, Mirror, Redirect, Retries, RetryOn, Rewrite, Route,
 };
@@ -127,7 +129,7 @@ pub struct ServicePort {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// What is spoken there, from `appProtocol` or the name's prefix.
-    #[serde(default, skip_serializing_if = "Protocol::is_http")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub protocol: Protocol,
 }
 
@@ -135,19 +137,15 @@ pub struct ServicePort {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// HTTP/1.1, also where nothing is said.
+    /// Nothing is said: HTTP if the bytes look like it, else TCP.
     #[default]
+    Auto,
+    /// HTTP/1.1.
     Http,
     /// HTTP/2 with prior knowledge, gRPC included.
     Http2,
-    /// Bytes.
+    /// Bytes: no rule of HTTP applies.
     Tcp,
-}
-
-impl Protocol {
-    fn is_http(&self) -> bool {
-        *self == Protocol::Http
-    }
 }
 
 /// The endpoints of one port and subset, and how they are used.

@@ -2,7 +2,7 @@
 
 use super::input::{MeshInput, service_name};
 use super::rules::{Rule, Rules};
-use super::{Cluster, Endpoint, Host, Protocol, ServicePort};
+use super::{Cluster, Endpoint, Host, ServicePort, port_protocol};
 use crate::json::{label, list, meta, text};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -66,23 +66,9 @@ fn ports(spec: &Value) -> Vec<ServicePort> {
     let udp = |p: &&Value| matches!(text(p, "protocol"), "UDP" | "SCTP");
     let port = |p: &Value| {
         let number = p.get("port").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok())?;
-        Some(ServicePort {
-            port: number,
-            name: text(p, "name").into(),
-            protocol: protocol(text(p, "appProtocol"), text(p, "name")),
-        })
+        Some(ServicePort { port: number, name: text(p, "name").into(), protocol: port_protocol(p) })
     };
     list(spec, "ports").iter().filter(|p| !udp(p)).filter_map(port).collect()
-}
-
-/// `appProtocol`, else the port's name up to its first dash; HTTP where neither tells.
-fn protocol(app_protocol: &str, name: &str) -> Protocol {
-    let said = if app_protocol.is_empty() { name.split('-').next().unwrap_or("") } else { app_protocol };
-    match said {
-        "http2" | "grpc" | "kubernetes.io/h2c" => Protocol::Http2,
-        "tcp" | "mongo" | "mysql" | "redis" | "tls" | "https" => Protocol::Tcp,
-        _ => Protocol::Http,
-    }
 }
 
 /// Ready endpoints of a Service's slices, once each, in a fixed order.

@@ -4,7 +4,7 @@ mod http_route;
 
 use super::input::{MeshInput, Report, Reporter, by_age, full_name};
 use super::rules::not_exported;
-use super::{Action, Host, Route};
+use super::{Action, Host, Protocol, Route};
 use crate::json::{list, meta, texts};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -63,6 +63,9 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
         }
         for target in targets {
             let Some(host) = hosts.get_mut(&target) else { continue };
+            if !routes.is_empty() {
+                check_protocol(&target, host, report);
+            }
             match &host.virtual_service {
                 // A wildcard gives way to an exact name in silence: that is what it is for.
                 Some(other) if !wild && *other != id => {
@@ -81,6 +84,21 @@ fn attach_one(object: &Value, wildcards: bool, hosts: &mut BTreeMap<String, Host
             }
         }
     }
+}
+
+/// Says that no port of a host speaks HTTP. A host with one that does is routed there, and needs no word on the others.
+fn check_protocol(name: &str, host: &Host, report: &mut Reporter<'_>) {
+    if host.ports.is_empty() || host.ports.iter().any(|port| port.protocol != Protocol::Tcp) {
+        return;
+    }
+    let ports: Vec<String> = host.ports.iter().map(|port| format!("{} ({})", port.port, port.name)).collect();
+    report.add(
+        "PortNotHttp",
+        format!(
+            "spec.http has no effect on host {name}: by name or appProtocol its port {} does not speak HTTP, so connections are spread over all its endpoints",
+            ports.join(", ")
+        ),
+    );
 }
 
 /// Names destinations that lead nowhere.

@@ -130,6 +130,7 @@ pub fn groups() -> Vec<Group> {
         timeouts(),
     ];
     all.extend([retries(), unreachable(), faults(), fault_shares(), mirrors(), direct(), nowhere()]);
+    all.push(bytes());
     all.extend(weights());
     all.extend(balancers());
     all
@@ -183,9 +184,48 @@ fn plain() -> Group {
             is("GET /", &[], "200").port(80).any(),
             is("GET /", &[("host", "nobody:7777")], "403").own_words(),
             is("GET /", &[("host", "plain.other:7777")], "403").own_words(),
-            is("GET http://plain:7777/abs?x=1", &[("host", "ignored")], "200").any(),
+            is("GET http://plain:7777/abs?x=1", &[("host", "plain:7777")], "200").any(),
+            // Host decides, and the path is the target's.
+            is("GET http://plain:7777/a/../admin", &[("host", "paths:7777")], "200 v2 /admin"),
+            is("GET http://plain:7777/a/./b", &[("host", "PATHS")], "200 v1 /a/b"),
+            is("GET http://nobody:7777/a/./b", &[("host", "paths:1")], "200 v1 /a/b"),
         ],
     )
+}
+
+/// Name of the Service whose port 9000 speaks no HTTP.
+pub const BYTES: &str = "bytes";
+
+/// Rules of HTTP that would show in every answer.
+fn bytes() -> Group {
+    let http = json!([{
+        "fault": {"abort": {"httpStatus": 418, "percentage": {"value": 50}}},
+        "headers": {"request": {"set": {"x-set": "1"}}, "response": {"set": {"x-answer": "1"}}},
+        "rewrite": {"uri": "/rewritten"}, "timeout": "0.001s", "retries": {"attempts": 3, "retryOn": "5xx"},
+        "mirror": {"host": BYTES, "subset": "v1"}, "route": only(BYTES, "v1")}]);
+    let thirds = vec![("v1", 100.0 / 3.0), ("v2", 100.0 / 3.0), ("v3", 100.0 / 3.0), ("slow", 0.0)];
+    let rows = vec![
+        is("GET /a/b?c=d", &[("x-own", "1")], "200").any(),
+        is(
+            "GET /",
+            &[("x-envoy-internal", "true"), ("x-envoy-attempt-count", "9"), ("x-forwarded-proto", "https")],
+            "200",
+        )
+        .any(),
+        is("GET http://bytes:9000/x/../y", &[("x-request-id", "mine"), ("host", "nobody")], "200").any(),
+        is("HEAD /", &[], "200").any(),
+        is("POST /p", &[("content-type", "text/x")], "200").body("hello").any(),
+        is("GET /", &[("x-do", "header=x-envoy-upstream-service-time:9 header=x-own:yes")], "200").any(),
+        is("GET /", &[("x-do", "status=503")], "503").any().arrivals(1),
+        is("GET /", &[("x-do", "delay=50")], "200").any(),
+        // Each connection has one endpoint, and they are drawn evenly.
+        row("GET /", &[], Check::OneOf(12)),
+        row("GET /", &[], Check::Shares(200, thirds)),
+    ];
+    // Envoy's default evens out what is under way, not what has been.
+    let policy = json!({"loadBalancer": {"simple": "RANDOM"}});
+    let rows = rows.into_iter().map(|row| row.port(9000)).collect();
+    Group { host: BYTES, http, policy, with_closed: false, rows }
 }
 
 fn paths() -> Group {

@@ -26,7 +26,23 @@ fn socket(address: &str, port: u16) -> Value {
     json!({"socket_address": {"address": address, "port_value": port}})
 }
 
+/// As Istio's at the address of a Service whose port speaks no HTTP: bytes to its endpoints, whatever a VirtualService says of HTTP.
+fn bytes_listener(table: &RouteTable, port: u16) -> Option<Value> {
+    let is_tcp = |host: &Host| host.ports.iter().any(|p| p.port == port && p.protocol == Protocol::Tcp);
+    let (name, _) = table.hosts.iter().find(|(_, host)| is_tcp(host))?;
+    let proxy = json!({
+        "@type": format!("{TYPE}.extensions.filters.network.tcp_proxy.v3.TcpProxy"),
+        "stat_prefix": port.to_string(),
+        "cluster": cluster_name(port, "", name),
+    });
+    Some(json!({"name": port.to_string(), "address": socket("127.0.0.1", 0),
+           "filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}]}))
+}
+
 fn listener(table: &RouteTable, port: u16, namespace: &str) -> Value {
+    if let Some(bytes) = bytes_listener(table, port) {
+        return bytes;
+    }
     let manager = json!({
         "@type": format!("{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": port.to_string(),

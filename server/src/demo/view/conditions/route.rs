@@ -1,7 +1,9 @@
 //! Conditions of the route: present, honoured, acknowledged, in effect, the panel's own. Pure.
 use super::scene::Scene;
+use crate::demo::objects::Id;
 use crate::demo::plan::observe::{client_pod, mesh_served, mesh_unseen};
 use crate::demo::pods::PodSeen;
+use crate::demo::service_port::{NotHttp, not_http};
 use crate::demo::virtual_service;
 use crate::k8s::KindName;
 use app::text::Message;
@@ -95,6 +97,9 @@ fn acknowledgement(s: &Scene) -> (ConditionStatus, Message) {
     if let Some(pod) = client_without_sidecar(s.pods) {
         return (Unknown, said::no_sidecar_to_acknowledge(&pod.view.name));
     }
+    if let Some(port) = port_not_http(s) {
+        return (Unknown, said::port_without_routes(port.port.to_string(), port.why()));
+    }
     if s.facts.acks.is_empty() {
         return (Unknown, said::no_client_to_acknowledge());
     }
@@ -120,6 +125,9 @@ fn effect(s: &Scene) -> (ConditionStatus, Message) {
     if let Some(pod) = client_without_sidecar(s.pods) {
         return (False, said::client_has_no_sidecar(&pod.view.name));
     }
+    if let Some(port) = port_not_http(s) {
+        return (False, said::port_not_http(port.port.to_string(), port.why()));
+    }
     let ready = |subset: &str| {
         let version = virtual_service::version_of(s.cache, s.ns, subset);
         s.pods.iter().any(|p| p.app == "flaskapp" && p.view.version == version && p.ready)
@@ -128,6 +136,10 @@ fn effect(s: &Scene) -> (ConditionStatus, Message) {
         Some((version, weight)) => (False, said::version_not_ready(version, weight.percent().to_string())),
         None => (True, said::weights_apply()),
     }
+}
+
+fn port_not_http(s: &Scene) -> Option<NotHttp> {
+    not_http(&s.cache.get(KindName::Service, Id::SERVICE.name)?.object.data["spec"])
 }
 
 pub(super) fn route_ours(s: &Scene) -> Condition {

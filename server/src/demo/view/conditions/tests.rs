@@ -95,6 +95,42 @@ fn a_subset_is_ready_where_pods_of_its_version_are() {
 }
 
 #[test]
+fn a_port_that_speaks_no_http_takes_the_weights_their_effect() {
+    let service = |port: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "flaskapp", "namespace": "n"}, "spec": {"ports": [port]}});
+    let http = service(json!({"port": 7777, "name": "http"}));
+    let tcp = service(json!({"port": 7777, "name": "tcp-web"}));
+    let client = || pod("simple-flask-app-client", "v1", true, true);
+    for (what, kind, service, client, reason) in [
+        ("named http", kinds::WEIGHTS_APPLY, &http, client(), "WeightsApply"),
+        ("named tcp", kinds::WEIGHTS_APPLY, &tcp, client(), "PortNotHttp"),
+        ("named tcp", kinds::ROUTE_ACKNOWLEDGED, &tcp, client(), "PortNotHttp"),
+        (
+            "a client without a sidecar comes first",
+            kinds::WEIGHTS_APPLY,
+            &tcp,
+            pod("simple-flask-app-client", "v1", true, false),
+            "ClientHasNoSidecar",
+        ),
+    ] {
+        let objects = vec![
+            service.clone(),
+            istio(
+                "DestinationRule",
+                "flaskapp",
+                json!({"host": "flaskapp", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]}),
+                json!({}),
+            ),
+            route(&[("v1", 100)], json!({})),
+            pod("flaskapp-v1", "v1", true, true),
+            client,
+        ];
+        let (told, message) = told(kind, objects, &Facts::default());
+        assert_eq!(told, reason, "{what}: {message}");
+        assert!(told != "PortNotHttp" || message.contains("(its name is tcp-web)"), "{message}");
+    }
+}
+
+#[test]
 fn a_pod_that_was_made_before_the_label_is_told() {
     let deployment = |inject: Option<&str>, paused: bool, updated: u32| {
         let labels = inject.map_or(json!({}), |inject| json!({"sidecar.istio.io/inject": inject}));

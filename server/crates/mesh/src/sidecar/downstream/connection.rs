@@ -1,13 +1,17 @@
 //! A client's connection of HTTP/1.1: where it comes from, its buffers, and how a head is read from it.
 
 use super::client_timeout::{ClientTimeout, Waited};
+use super::sniff::looks_like_http;
 use crate::sidecar::budget::Charge;
 use crate::sidecar::buffer::Buffer;
 use crate::sidecar::shared::Shared;
+use crate::sidecar::upstream::pin::Pin;
 use crate::sidecar::upstream::routing::LiveCluster;
+use crate::table::Protocol;
 use http1::{Framing, HeadEnd, MAX_HEAD, Refusal, head_end, is_preface};
 use listen::{Conn, Guarded, Reason};
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,7 +21,37 @@ pub(crate) enum Side {
     /// From the app.
     Outbound,
     /// To the app, which is this cluster.
-    Inbound { app: Arc<LiveCluster> },
+    Inbound { app: Arc<LiveCluster>, speaks: Speaks },
+}
+
+/// What a port of the app speaks, as the newest table says it.
+#[derive(Default)]
+pub(crate) struct Speaks(Mutex<Option<(u64, Protocol)>>);
+
+impl Speaks {
+    /// Looks once for each table: that is a walk over all Services.
+    pub(crate) fn now(&self, shared: &Shared, port: u16) -> Protocol {
+        let routing = shared.routing();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *known {
+            Some((revision, protocol)) if revision == routing.revision => protocol,
+            _ => {
+                let protocol = routing.endpoint_protocol(SocketAddr::new(shared.config.pod_ip, port));
+                *known = Some((routing.revision, protocol));
+                protocol
+            }
+        }
+    }
+}
+
+impl Side {
+    /// The app's side, by this port of it.
+    pub(crate) fn inbound(shared: &Shared, port: u16) -> Side {
+        let app = SocketAddr::new(shared.config.app_ip, port);
+        let reach = shared.config.reach.as_ref();
+        let app = LiveCluster::single(format!("inbound|{port}||"), app, shared.black_hole, reach);
+        Side::Inbound { app: Arc::new(app), speaks: Speaks::default() }
+    }
 }
 
 /// Longest rest between two requests of a connection.
@@ -37,6 +71,8 @@ pub(crate) struct Downstream {
     pub(crate) out: Vec<u8>,
     /// The head that goes back.
     pub(crate) reply: Vec<u8>,
+    /// Its endpoint at a port that speaks no HTTP.
+    pub(crate) pin: Pin,
 }
 
 /// What is asked for beside the request itself.
@@ -74,6 +110,7 @@ impl Downstream {
             buffer: Buffer::default(),
             out: Vec::new(),
             reply: Vec::new(),
+            pin: Pin::default(),
         }
     }
 
@@ -101,6 +138,24 @@ impl Downstream {
             }
         };
         let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
+    }
+
+    /// Waits until it is plain whether the client speaks HTTP; `None` if it leaves before. One that takes too long to tell is treated as
+    /// a slow client of HTTP: a protocol whose server speaks first has to be named, as with Istio.
+    pub(crate) async fn speaks_http(&mut self, shared: &Shared) -> Option<bool> {
+        let deadline = Instant::now() + shared.config.head_time;
+        loop {
+            let seen = self.buffer.bytes().len();
+            if let Some(is_http) = looks_like_http(self.buffer.bytes()) {
+                return Some(is_http);
+            }
+            self.buffer.grow(MAX_HEAD + 1);
+            match self.timeout.wait(shared, deadline, seen == 0, self.buffer.fill(self.stream.get_mut(), 1)).await {
+                Waited::Done(Ok(n)) if n > 0 => self.conn.came(&self.buffer.bytes()[seen..]),
+                Waited::TooLong => return Some(true),
+                _ => return None,
+            }
+        }
     }
 
     /// Waits for a whole head and says where it ends. `first` is until when a connection's first head may take.

@@ -2,3 +2,4 @@
 
 pub(super) mod client_timeout;
 pub(super) mod connection;
+mod sniff;

@@ -16,7 +16,7 @@ use crate::sidecar::route::target::{Target, split_target};
 use crate::sidecar::shared::Shared;
 use crate::sidecar::stats::flag::Flag;
 use crate::sidecar::stats::metrics::Peer;
-use crate::table::Headers as _;
+use crate::table::{Headers as _, Protocol};
 use http1::{Refusal, Request, parse_request};
 use listen::{Conn, Framing as Behind, Guarded};
 use std::sync::Arc;
@@ -38,6 +38,18 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: Guarded<
     let ends = Ends { from, at: stream.get_ref().local_addr().ok().filter(|_| shared.log.is_some()) };
     let mut down = Downstream::new(&shared, stream, conn);
     let mut first = Some(Instant::now() + shared.config.head_time);
+    if let Side::Inbound { app, speaks } = &*side {
+        let is_http = match app.endpoints.first().map(|app| speaks.now(&shared, app.upstream.address().port())) {
+            Some(Protocol::Tcp) => Some(false),
+            Some(Protocol::Auto) => down.speaks_http(&shared).await,
+            Some(Protocol::Http | Protocol::Http2) | None => Some(true),
+        };
+        match is_http {
+            Some(true) => {}
+            Some(false) => return tunnel::pass(&shared, &mut down, app).await,
+            None => return,
+        }
+    }
     loop {
         let head = match down.read_head(&shared, first.take()).await {
             Ok(head) => head,
@@ -54,19 +66,19 @@ pub(crate) async fn serve(shared: Arc<Shared>, side: Arc<Side>, stream: Guarded<
         let Downstream { buffer, out, .. } = &mut down;
         let mut prepared =
             parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
-        let unknown = match &mut prepared {
-            Ok(Prepared { decision: Decision::Reply(reply), .. }) => reply.unknown.take(),
-            _ => None,
-        };
-        if let Some(name) = unknown
-            && shared.learn(&name).await
-        {
+        let unknown = prepared.as_mut().map_or_else(|_| Box::default(), |prepared| prepared.decision.take_unknown());
+        if !unknown.is_empty() && shared.learn(&unknown).await {
             prepared = parse_request(&buffer.bytes()[..head], |request| prepare(&shared, &side, request, ends, out));
         }
-        let prepared = match prepared {
+        let mut prepared = match prepared {
             Ok(prepared) => prepared,
             Err(refusal) => return refuse(&shared, &mut down, ends, refusal).await,
         };
+        if let Decision::Forward(plan) = &mut prepared.decision
+            && plan.tcp
+        {
+            plan.endpoint = down.pin.endpoint(&plan.cluster, shared.draw());
+        }
         if let Decision::Forward(plan) = &prepared.decision
             && plan.cluster.http2
         {
@@ -85,7 +97,7 @@ fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, ends: Ends, out:
     let mut peer = shared.black_hole;
     let decision = match side {
         Side::Outbound => decide(shared, request.method, request.target, request.host, None, request),
-        Side::Inbound { app } => {
+        Side::Inbound { app, .. } => {
             peer = shared.caller(request.value("x-envoy-peer-metadata").unwrap_or_default().as_bytes());
             inward(app.clone(), request.method, request.target, request.host, peer)
         }
@@ -109,8 +121,11 @@ fn prepare(shared: &Shared, side: &Side, request: &Request<'_>, ends: Ends, out:
 
 /// What the access log says of a request from its beginning. `sent` is its head as it goes on.
 fn note(request: &Request<'_>, decision: &Decision, ends: Ends, sent: &[u8]) -> Line {
-    let target = split_target(request.method, request.target, request.host)
-        .unwrap_or(Target { authority: request.host.unwrap_or(""), path: request.target });
+    let target = split_target(request.method, request.target, request.host).unwrap_or(Target {
+        authority: request.host.unwrap_or(""),
+        destination: "",
+        path: request.target,
+    });
     let protocol = if request.version == 1 { "HTTP/1.1" } else { "HTTP/1.0" };
     let mut line = Line::of(request.method, &target, protocol, request, decision, ends);
     if line.request_id.is_empty() && matches!(decision, Decision::Forward(_)) {
@@ -154,6 +169,7 @@ async fn send_on(
     plan: &Plan,
     telemetry: &mut Telemetry,
 ) -> After {
+    telemetry.tcp = plan.tcp;
     if let Some(delay) = plan.delay {
         telemetry.flag = Flag::DI;
         tokio::time::sleep(delay).await;
@@ -183,7 +199,11 @@ async fn send_on(
             tunnel::join(down, link.connection()).await;
             After::Close
         }
-        Err(Unanswered::Reply(reply)) => answer(shared, down, asked, &reply, telemetry).await,
+        Err(Unanswered::Reply(reply)) => {
+            // The client's next connection would be another one, and go elsewhere.
+            down.pin.clear();
+            answer(shared, down, asked, &reply, telemetry).await
+        }
         Err(Unanswered::Broken(flag)) => {
             telemetry.flag = flag;
             After::Close

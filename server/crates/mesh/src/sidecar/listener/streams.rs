@@ -145,24 +145,25 @@ async fn handle(
     }
     record.to_head = request.method() == http::Method::HEAD;
     let connect = request.method() == http::Method::CONNECT;
-    let authority = request.uri().authority().map(|a| a.as_str().to_string());
-    let authority =
-        authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok().map(String::from)).unwrap_or_default();
+    let authority = authority(&request).unwrap_or_default().to_owned();
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_string();
     let mut decision = decided.unwrap_or_else(|| route(&shared, side, &request, &authority, &path, &mut record));
-    if let Decision::Reply(reply) = &mut decision
-        && let Some(name) = reply.unknown.take()
-        && shared.learn(&name).await
-    {
+    let unknown = decision.take_unknown();
+    if !unknown.is_empty() && shared.learn(&unknown).await {
         decision = route(&shared, side, &request, &authority, &path, &mut record);
     }
     record.telemetry.line = shared.log.is_some().then(|| {
-        let target = Target { authority: &authority, path: if connect { "" } else { &path } };
+        let target = Target { authority: &authority, destination: &authority, path: if connect { "" } else { &path } };
         let (method, protocol) = (request.method().as_str(), protocol(request.version()));
         Box::new(Line::of(method, &target, protocol, request.headers(), &decision, client.ends))
     });
     match decision {
-        Decision::Forward(plan) => send_on(&shared, record, request, &authority, &path, plan).await,
+        Decision::Forward(mut plan) => {
+            if plan.tcp {
+                plan.endpoint = client.endpoint(&plan.cluster, shared.draw());
+            }
+            send_on(&shared, record, request, &authority, &path, plan).await
+        }
         Decision::Reply(reply) => {
             if let Some(delay) = reply.delay {
                 tokio::time::sleep(delay).await;
@@ -170,6 +171,17 @@ async fn handle(
             record.reply(&reply)
         }
         Decision::Tunnel(cluster) => carry(&shared, record, request, &cluster).await,
+    }
+}
+
+/// Whose a request is: in HTTP/2 `:authority`, where it has one, and in HTTP/1.1 Host. As Envoy, which leaves the other one out.
+fn authority(request: &Request<Incoming>) -> Option<&str> {
+    let target = request.uri().authority().map(|authority| authority.as_str());
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty());
+    match request.version() {
+        http::Version::HTTP_2 => target.or(host),
+        _ if request.method() == http::Method::CONNECT => target.or(host),
+        _ => host.or(target),
     }
 }
 
@@ -187,7 +199,7 @@ fn route(
     match side {
         Side::Outbound if method == "CONNECT" => decide(shared, method, authority, None, scheme, headers),
         Side::Outbound => decide(shared, method, path, Some(authority), scheme, headers),
-        Side::Inbound { app } => {
+        Side::Inbound { app, .. } => {
             let peer = shared.caller(headers.value("x-envoy-peer-metadata").unwrap_or_default().as_bytes());
             record.telemetry.peer = peer;
             inward(app.clone(), method, path, Some(authority), peer)
@@ -210,6 +222,7 @@ async fn carry(
     request: Request<Incoming>,
     cluster: &LiveCluster,
 ) -> Response<AnyBody> {
+    record.telemetry.tcp = cluster.tcp;
     match tunnel::open(shared, cluster, &mut record.telemetry).await {
         Ok((mut connection, in_flight)) => {
             shared.tasks.spawn(async move {

@@ -4,6 +4,7 @@ use crate::sidecar::downstream::connection::Downstream;
 use crate::sidecar::pipeline::telemetry::Telemetry;
 use crate::sidecar::shared::Shared;
 use crate::sidecar::stats::flag::Flag;
+use crate::sidecar::stats::metrics::Peer;
 use crate::sidecar::upstream::balance::choose;
 use crate::sidecar::upstream::endpoint::{CONNECT_TIMEOUT, Connection, InFlight, Terms};
 use crate::sidecar::upstream::routing::LiveCluster;
@@ -12,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 
 /// Connects to an endpoint of a Service and joins both sides. As with any TCP, VirtualServices' HTTP routes do not count.
 pub(crate) async fn connect(shared: &Shared, down: &mut Downstream, cluster: &LiveCluster, telemetry: &mut Telemetry) {
+    telemetry.tcp = cluster.tcp;
     match open(shared, cluster, telemetry).await {
         Ok((mut connection, _in_flight)) => {
             if down.stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {
@@ -22,29 +24,53 @@ pub(crate) async fn connect(shared: &Shared, down: &mut Downstream, cluster: &Li
     }
 }
 
-/// A connection for a tunnel, or what the client is told. Three endpoints are tried.
+/// Joins a connection that speaks no HTTP, and what was read of it, to its cluster. One that reaches nobody is closed: there is no other
+/// way to say so.
+pub(crate) async fn pass(shared: &Shared, down: &mut Downstream, cluster: &LiveCluster) {
+    if let Ok((_, mut connection, _in_flight)) = reached(shared, cluster).await {
+        join(down, &mut connection).await;
+    }
+}
+
+/// A connection for a tunnel, or what the client is told.
 pub(crate) async fn open(
     shared: &Shared,
     cluster: &LiveCluster,
     telemetry: &mut Telemetry,
 ) -> Result<(Connection, InFlight), &'static str> {
-    telemetry.peer = cluster.nobody;
-    let mut avoid = Vec::new();
+    match reached(shared, cluster).await {
+        Ok((peer, connection, in_flight)) => {
+            telemetry.peer = peer;
+            telemetry.answer(200, Flag::None);
+            Ok((connection, in_flight))
+        }
+        Err((peer, flag, why)) => {
+            telemetry.peer = peer;
+            telemetry.answer(503, flag);
+            Err(why)
+        }
+    }
+}
+
+/// A connection to one of the cluster's endpoints and whose it is, or why there is none. Three endpoints are tried.
+async fn reached(
+    shared: &Shared,
+    cluster: &LiveCluster,
+) -> Result<(Peer, Connection, InFlight), (Peer, Flag, &'static str)> {
+    let (mut avoid, mut peer) = (Vec::new(), cluster.nobody);
     for _ in 0..3 {
         let Some(endpoint) = choose(cluster, shared.draw(), None, &avoid) else {
-            telemetry.answer(503, Flag::UH);
-            return Err("no healthy upstream");
+            return Err((peer, Flag::UH, "no healthy upstream"));
         };
-        telemetry.peer = endpoint.peer;
+        peer = endpoint.peer;
         let timeout = cluster.policy.connect_timeout_ms.map_or(CONNECT_TIMEOUT, Duration::from_millis);
         if let Ok(connection) = endpoint.upstream.acquire(Terms::fresh(timeout, Instant::now() + timeout)).await {
-            telemetry.answer(200, Flag::None);
-            return Ok((connection, InFlight::begin(&endpoint.upstream)));
+            return Ok((peer, connection, InFlight::begin(&endpoint.upstream)));
         }
         avoid.push(endpoint.upstream.address());
     }
-    telemetry.answer(503, Flag::UF);
-    Err("upstream connect error or disconnect/reset before headers. reset reason: remote connection failure")
+    let why = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
+    Err((peer, Flag::UF, why))
 }
 
 /// Pumps until both sides have ended. Nobody knows where a tunnel could be cut: a sidecar that goes cuts it at the end of its drain.

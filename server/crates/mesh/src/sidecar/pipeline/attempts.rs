@@ -274,6 +274,9 @@ impl<'p> Attempts<'p> {
 
     /// Whom to try next; before one that was tried already a while passes.
     async fn next_endpoint(&self) -> Option<&'p LiveEndpoint> {
+        if let Some(endpoint) = self.plan.endpoint {
+            return self.plan.cluster.endpoints.iter().find(|e| e.upstream.address() == endpoint);
+        }
         let avoid = if self.plan.keeps_to_its_endpoint() { &[] } else { self.tried.as_slice() };
         let endpoint = choose(&self.plan.cluster, self.shared.draw(), self.plan.hash, avoid)?;
         if self.tried.contains(&endpoint.upstream.address()) {

@@ -58,6 +58,7 @@ impl<'r> RequestRules<'r> {
     pub(crate) fn keeps(&mut self, name: &str, value: &[u8], is_named: impl FnOnce() -> bool) -> bool {
         let known = known(name);
         match known {
+            Known::Attempt | Known::PeerMetadata | Known::NotSent | Known::Internal if self.plan.tcp => return true,
             // A metadata header from the app would be forged; towards the app it is nobody's business.
             Known::Host
             | Known::Connection
@@ -87,6 +88,9 @@ impl<'r> RequestRules<'r> {
 
     /// Adds what is missing, and makes the route's changes. `authority` is the request's own.
     pub(crate) fn finish(&self, to: &mut impl HeaderList, authority: &str) {
+        if self.plan.tcp {
+            return;
+        }
         let shared = self.shared;
         if !self.has_id {
             to.append("x-request-id", &uuid([shared.draw(), shared.draw()]));
@@ -133,6 +137,8 @@ impl<'r> RequestRules<'r> {
 
 /// What is added to an upstream's answer.
 pub(crate) struct Answered<'a> {
+    /// The port speaks no HTTP: nothing is added or taken away.
+    pub(crate) tcp: bool,
     pub(crate) direction: Direction,
     pub(crate) via: Option<&'a Via>,
     /// A cookie for the client, so that it comes to the same endpoint again.
@@ -157,10 +163,11 @@ impl<'a> ResponseRules<'a> {
 
     /// Whether a header goes back. `is_named`: `Connection` names it.
     pub(crate) fn keeps(&mut self, name: &str, is_named: impl FnOnce() -> bool) -> bool {
-        let known = known(name);
+        let (known, answered) = (known(name), self.answered);
         match known {
-            Known::Connection | Known::Hop | Known::TransferEncoding | Known::ServiceTime => return false,
-            Known::NotSent | Known::PeerMetadata | Known::Server => return false,
+            Known::Connection | Known::Hop | Known::TransferEncoding => return false,
+            Known::ServiceTime | Known::NotSent | Known::PeerMetadata | Known::Server if answered.tcp => return true,
+            Known::ServiceTime | Known::NotSent | Known::PeerMetadata | Known::Server => return false,
             Known::Upgrade if !self.upgrade => return false,
             _ if may_be_named(known) && is_named() => return false,
             // Twice the same is one.
@@ -174,6 +181,9 @@ impl<'a> ResponseRules<'a> {
     /// Adds what is the proxy's, and makes the route's changes.
     pub(crate) fn finish(&self, to: &mut impl HeaderList) {
         let answered = self.answered;
+        if answered.tcp {
+            return;
+        }
         let took = u64::try_from(answered.took.as_millis()).unwrap_or(u64::MAX);
         to.append("x-envoy-upstream-service-time", itoa::Buffer::new().format(took).as_bytes());
         if let Some(cookie) = answered.set_cookie {

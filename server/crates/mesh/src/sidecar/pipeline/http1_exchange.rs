@@ -387,7 +387,7 @@ fn note_head(response: &Response<'_>, reply: &mut Vec<u8>, facts: &Facts<'_>, te
     if !again {
         let plan = facts.plan;
         let (via, set_cookie) = (plan.via.as_ref(), plan.set_cookie.as_deref());
-        let answered = Answered { direction: plan.direction, via, set_cookie, took };
+        let answered = Answered { tcp: plan.tcp, direction: plan.direction, via, set_cookie, took };
         let style = ResponseStyle { close, upgrade: upgraded, old_keep_alive: facts.old_client && !close };
         write_response(reply, response, &answered, &style);
     }

@@ -3,8 +3,11 @@
 use super::log_line::Ends;
 use super::stream_body::StreamBody;
 use crate::sidecar::stats::flag::Flag;
+use crate::sidecar::upstream::pin::Pin;
+use crate::sidecar::upstream::routing::LiveCluster;
 use listen::{Conn, Reason};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -16,6 +19,8 @@ pub(crate) struct Client {
     over: AtomicBool,
     conn: Conn,
     state: Mutex<State>,
+    /// Its endpoint at a port that speaks no HTTP.
+    pin: Mutex<Pin>,
 }
 
 /// What the connection's streams are doing.
@@ -38,7 +43,12 @@ impl Client {
     /// `http1`: it speaks HTTP/1.1, and has one request alone.
     pub(crate) fn new(ends: Ends, http1: bool, conn: Conn) -> Arc<Client> {
         conn.multiplexed();
-        Arc::new(Client { ends, over: AtomicBool::new(http1), conn, state: Mutex::default() })
+        Arc::new(Client { ends, over: AtomicBool::new(http1), conn, state: Mutex::default(), pin: Mutex::default() })
+    }
+
+    /// Its endpoint at a port that speaks no HTTP.
+    pub(crate) fn endpoint(&self, cluster: &LiveCluster, draw: u64) -> Option<SocketAddr> {
+        self.pin.lock().unwrap_or_else(PoisonError::into_inner).endpoint(cluster, draw)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

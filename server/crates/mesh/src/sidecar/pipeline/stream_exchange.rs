@@ -45,8 +45,8 @@ pub(crate) async fn send_on(
         record.telemetry.flag = Flag::DI;
         tokio::time::sleep(delay).await;
     }
-    // What comes to the app in HTTP/2 it is sent in HTTP/2; on the way out the Service's port decides.
-    let http2 = plan.direction == Direction::Inbound || plan.cluster.http2;
+    // What comes to the app in HTTP/2 it is sent in HTTP/2; on the way out the Service's port decides, unless it takes any bytes.
+    let http2 = plan.direction == Direction::Inbound || plan.cluster.http2 || plan.tcp;
     let (head, body) = request.into_parts();
     let Some(head) = rewritten(shared, head, authority, path, &plan, http2, !body.is_end_stream()) else {
         return record.fail(400, Flag::DPE, "malformed authority or path\n");
@@ -57,6 +57,7 @@ pub(crate) async fn send_on(
     let is_kept = plan.retries().is_some_and(|r| r.attempts > 0) || !plan.mirrors.is_empty();
     let most = if plan.mirrors.is_empty() { KEPT } else { mirror::LARGEST };
     let copy = copying(shared, &plan, &head);
+    record.telemetry.tcp = plan.tcp;
     let body = StreamBody::new(body, if is_kept { most } else { 0 }, shared.budget.charge(), copy);
     record.uploads(&body);
     let whole = body.is_whole();
@@ -94,7 +95,10 @@ fn copying(shared: &Arc<Shared>, plan: &Plan, head: &request::Parts) -> Option<C
 /// The upstream's headers as they go back.
 fn answers_headers(came: &HeaderMap, plan: &Plan, telemetry: &Telemetry) -> HeaderMap {
     let (via, set_cookie) = (plan.via.as_ref(), plan.set_cookie.as_deref());
-    answered(came, &header_rules::Answered { direction: plan.direction, via, set_cookie, took: telemetry.took() })
+    answered(
+        came,
+        &header_rules::Answered { tcp: plan.tcp, direction: plan.direction, via, set_cookie, took: telemetry.took() },
+    )
 }
 
 impl Exchange for Stream {

@@ -20,6 +20,8 @@ pub(crate) struct Telemetry {
     pub(crate) left: Flag,
     /// What the upstream said in the present try; 0 until it does.
     pub(crate) upstream_status: u16,
+    /// It is no request of HTTP to the mesh, so it is none in `istio_requests_total`.
+    pub(crate) tcp: bool,
     /// Only where an access log is kept.
     pub(crate) line: Option<Box<Line>>,
 }
@@ -34,6 +36,7 @@ impl Telemetry {
             flag: Flag::None,
             left: Flag::DC,
             upstream_status: 0,
+            tcp: false,
             line: None,
         }
     }
@@ -82,7 +85,9 @@ impl Drop for Telemetry {
     fn drop(&mut self) {
         let took = self.took();
         let flag = if self.status == 0 { self.left } else { self.flag };
-        self.shared.metrics.record(self.peer, self.status, flag, took);
+        if !self.tcp {
+            self.shared.metrics.record(self.peer, self.status, flag, took);
+        }
         if let Some((line, log)) = self.line.as_ref().zip(self.shared.log.as_ref()) {
             let outcome = Outcome { status: self.status, flag, from_upstream: self.upstream_status > 0, took };
             log.print(spelled(line, &outcome, SystemTime::now()));

@@ -6,6 +6,7 @@ use crate::sidecar::stats::metrics::Peer;
 use crate::sidecar::upstream::routing::{LiveCluster, LiveHost};
 use crate::table::{Action, Destination, Retries, Route};
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -15,6 +16,17 @@ pub(crate) enum Decision {
     Forward(Plan),
     /// CONNECT: bytes to an endpoint of this cluster.
     Tunnel(Arc<LiveCluster>),
+}
+
+impl Decision {
+    /// Takes the names of the hosts that the table lacks.
+    pub(crate) fn take_unknown(&mut self) -> Box<[Box<str>]> {
+        match self {
+            Decision::Reply(reply) => std::mem::take(&mut reply.unknown),
+            Decision::Forward(plan) => std::mem::take(&mut plan.unknown),
+            Decision::Tunnel(_) => Box::default(),
+        }
+    }
 }
 
 /// Which side of the pod a request crosses.
@@ -42,6 +54,12 @@ pub(crate) struct Plan {
     pub(crate) delay: Option<Duration>,
     /// Who gets a copy.
     pub(crate) mirrors: Vec<Arc<LiveCluster>>,
+    /// Hosts that the table lacks: with one of them the request may go elsewhere.
+    pub(crate) unknown: Box<[Box<str>]>,
+    /// The port speaks no HTTP: what was sent goes on as it came, to one endpoint for each connection of the client.
+    pub(crate) tcp: bool,
+    /// That endpoint.
+    pub(crate) endpoint: Option<SocketAddr>,
 }
 
 static DEFAULT_RETRIES: LazyLock<Retries> = LazyLock::new(Retries::default);
@@ -53,6 +71,9 @@ impl Plan {
 
     /// What is tried again, and how often: as the route says, else on the way out Istio's default.
     pub(crate) fn retries(&self) -> Option<&Retries> {
+        if self.tcp {
+            return None;
+        }
         match self.route() {
             Some(route) => Some(route.retries.as_ref().unwrap_or(&DEFAULT_RETRIES)),
             None => (self.direction == Direction::Outbound).then_some(&*DEFAULT_RETRIES),
@@ -115,8 +136,8 @@ pub(crate) struct Reply {
     pub(crate) via: Option<Via>,
     /// Waited before it is given (fault injection).
     pub(crate) delay: Option<Duration>,
-    /// The host that the table lacks, if that is the reason.
-    pub(crate) unknown: Option<Box<str>>,
+    /// Hosts that the table lacks: with one of them the answer may be another.
+    pub(crate) unknown: Box<[Box<str>]>,
     /// Tells the sidecar that asked that nothing was sent: its request may be tried elsewhere.
     pub(crate) not_sent: bool,
 }
@@ -135,7 +156,7 @@ impl Reply {
             peer,
             via: None,
             delay: None,
-            unknown: None,
+            unknown: Box::default(),
             not_sent: false,
         }
     }

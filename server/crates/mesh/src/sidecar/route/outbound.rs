@@ -34,48 +34,48 @@ pub(crate) fn decide(
         Err(why) => return reply(400, Flag::DPE, format!("{why}\n"), nobody),
     };
     let connect = method == "CONNECT";
-    let Some(path) = normalized(target.path) else {
-        return reply(400, Flag::DPE, "malformed path\n".into(), nobody);
-    };
-    let Some((name, port)) = split_authority(target.authority) else {
-        return reply(400, Flag::DPE, format!("malformed authority {}\n", target.authority), nobody);
+    let Some((name, port)) = split_authority(target.destination) else {
+        return reply(400, Flag::DPE, format!("malformed authority {}\n", target.destination), nobody);
     };
     let Some(port) = port.or((!connect).then_some(80)) else {
         return reply(400, Flag::DPE, "CONNECT needs a port\n".into(), nobody);
     };
+    let malformed = || reply(400, Flag::DPE, "malformed path\n".into(), nobody);
     if let Some(address) = own_address(shared, &name, port) {
+        let Some(path) = normalized(target.path) else { return malformed() };
         return match address {
             Ok(address) => to_cluster(shared.own_port(address), Direction::Outbound, connect, path),
             Err(()) => reply(403, Flag::NR, "the proxy does not call itself\n".into(), nobody),
         };
     }
     let routing = shared.routing();
-    let Some(host) = routing.resolve(&name) else {
-        if !shared.ready.load(Ordering::Acquire) {
-            return reply(503, Flag::NR, "no routes from the control plane yet\n".into(), nobody);
-        }
-        let text = format!("{name} is not in the service registry: this proxy reaches Services of the mesh only\n");
-        return Decision::Reply(Reply {
-            status: 403,
-            flag: Flag::NR,
-            body: text.into(),
-            unknown: Some(name.into()),
-            ..Reply::empty(nobody)
-        });
+    let destination = routing.resolve(&name);
+    if let Some(cluster) = destination.and_then(|host| host.cluster(port, "")).filter(|cluster| cluster.tcp) {
+        return bytes_to(cluster.clone(), connect, target.path);
+    }
+    let Some(path) = normalized(target.path) else { return malformed() };
+    let mut unknown = Vec::new();
+    let named = if target.authority == target.destination {
+        destination
+    } else {
+        by_host(&routing, target.authority, port, &mut unknown)
+    };
+    let Some(host) = named.or(destination) else {
+        return no_service(shared, &name, unknown);
     };
     let Some(cluster) = host.cluster(port, "") else {
         let ports: Vec<String> = host.host.ports.iter().map(|p| p.port.to_string()).collect();
-        return reply(
-            503,
-            Flag::NR,
-            format!("Service {} has no port {port}, it has {}\n", host.name, ports.join(", ")),
-            nobody,
-        );
+        let text = format!("Service {} has no port {port}, it has {}\n", host.name, ports.join(", "));
+        let reply = Reply { status: 503, flag: Flag::NR, body: text.into(), ..Reply::empty(nobody) };
+        return Decision::Reply(Reply { unknown: unknown.into(), ..reply });
     };
-    if connect || host.host.routes.is_empty() {
+    // With a Host that is no Service's the request goes where the client would have connected to, past all routes: what Istio's
+    // outbound policy ALLOW_ANY does.
+    let passes_through = named.is_none();
+    if connect || host.host.routes.is_empty() || passes_through {
         let (hash, set_cookie) = hash_key(shared, cluster, headers, &path);
         return match to_cluster(cluster.clone(), Direction::Outbound, connect, path) {
-            Decision::Forward(plan) => Decision::Forward(Plan { hash, set_cookie, ..plan }),
+            Decision::Forward(plan) => Decision::Forward(Plan { hash, set_cookie, unknown: unknown.into(), ..plan }),
             other => other,
         };
     }
@@ -95,6 +95,43 @@ pub(crate) fn decide(
         // What the route does not rewrite is sent in its normal form.
         Decision::Forward(plan) if plan.target.is_none() => Decision::Forward(Plan { target: changed(path), ..plan }),
         other => other,
+    }
+}
+
+/// The answer where neither target nor Host names a Service that the table has.
+fn no_service(shared: &Shared, name: &str, mut unknown: Vec<Box<str>>) -> Decision {
+    let nobody = Reply { flag: Flag::NR, ..Reply::empty(shared.black_hole) };
+    if !shared.ready.load(Ordering::Acquire) {
+        return Decision::Reply(Reply { status: 503, body: "no routes from the control plane yet\n".into(), ..nobody });
+    }
+    let text = format!("{name} is not in the service registry: this proxy reaches Services of the mesh only\n");
+    unknown.push(name.into());
+    Decision::Reply(Reply { status: 403, body: text.into(), unknown: unknown.into(), ..nobody })
+}
+
+/// What is done at a port that speaks no HTTP: neither route nor Host counts, nothing is changed.
+fn bytes_to(cluster: Arc<LiveCluster>, connect: bool, path: &str) -> Decision {
+    match to_cluster(cluster, Direction::Outbound, connect, Cow::Borrowed(path)) {
+        Decision::Forward(plan) => Decision::Forward(Plan { tcp: true, ..plan }),
+        other => other,
+    }
+}
+
+/// The host that a Host header names at the port that the client asked for: Envoy looks for its virtual host among those of the port,
+/// whatever port Host names. `None` if there is none; it is noted in `unknown` if the table may lack it.
+fn by_host<'r>(
+    routing: &'r Routing,
+    authority: &str,
+    port: u16,
+    unknown: &mut Vec<Box<str>>,
+) -> Option<&'r Arc<LiveHost>> {
+    let (name, _) = split_authority(authority)?;
+    match routing.resolve(&name) {
+        Some(host) => Some(host).filter(|host| host.cluster(port, "").is_some_and(|cluster| !cluster.tcp)),
+        None => {
+            unknown.push(name.into());
+            None
+        }
     }
 }
 
@@ -167,6 +204,9 @@ fn by_route(
         original,
         delay,
         mirrors,
+        unknown: Box::default(),
+        tcp: false,
+        endpoint: None,
     })
 }
 
@@ -196,8 +236,8 @@ pub(crate) fn inward(
     };
     match split_target(method, target, host) {
         Err(why) => malformed(why),
-        // On the way out a client may name another Host to its proxy; here it would be read by an app, which may believe either.
-        Ok(found) if found.authority_differs(target, host) => malformed("the target and Host name different hosts"),
+        // On the way out Host decides; here it would be read by an app, which may believe either.
+        Ok(found) if found.authority_differs() => malformed("the target and Host name different hosts"),
         Ok(target) => match normalized(target.path) {
             Some(path) => to_cluster(cluster, Direction::Inbound, false, path),
             None => malformed("malformed path"),
@@ -219,6 +259,9 @@ fn to_cluster(cluster: Arc<LiveCluster>, direction: Direction, connect: bool, pa
         set_cookie: None,
         delay: None,
         mirrors: Vec::new(),
+        unknown: Box::default(),
+        tcp: false,
+        endpoint: None,
     })
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct LiveCluster {
     pub(crate) nobody: Peer,
     /// The Service's port speaks HTTP/2.
     pub(crate) http2: bool,
+    /// It speaks no HTTP: no route applies.
+    pub(crate) tcp: bool,
     /// Whose turn it is (round robin).
     pub(crate) turn: AtomicUsize,
     /// Leaves failing endpoints out, where the rule says so.
@@ -108,6 +110,18 @@ impl Routing {
             .into_iter()
             .cloned()
             .collect()
+    }
+
+    /// What Services say that an endpoint speaks; HTTP if one of several says so.
+    pub(crate) fn endpoint_protocol(&self, at: SocketAddr) -> Protocol {
+        let of_host = |live: &Arc<LiveHost>| {
+            let host = &live.host;
+            let has = |port: u16| host.cluster(port, "").is_some_and(|c| c.endpoints.iter().any(|e| e.address == at));
+            host.ports.iter().filter(|port| has(port.port)).map(|port| port.protocol).collect::<Vec<_>>()
+        };
+        let said: Vec<Protocol> = self.hosts.iter().flat_map(of_host).collect();
+        let first = |wanted: &[Protocol]| said.iter().copied().find(|protocol| wanted.contains(protocol));
+        first(&[Protocol::Http, Protocol::Http2]).or_else(|| first(&[Protocol::Tcp])).unwrap_or_default()
     }
 
     /// All clusters, for the admin pages.
@@ -249,12 +263,14 @@ impl Maker<'_> {
                 old.endpoints.iter().filter(|e| !endpoints.iter().any(|new| Arc::ptr_eq(&new.health, &e.health)));
             gone.for_each(|e| detector.forget(&e.health));
         }
+        let speaks = |protocol| host.ports.iter().any(|p| p.port == cluster.port && p.protocol == protocol);
         LiveCluster {
             name: cluster.name(name),
             endpoints,
             policy: cluster.policy.clone(),
             nobody: self.metrics.peer("source", self.own, &Workload::default(), &service),
-            http2: host.ports.iter().any(|p| p.port == cluster.port && p.protocol == Protocol::Http2),
+            http2: speaks(Protocol::Http2),
+            tcp: speaks(Protocol::Tcp),
             turn: AtomicUsize::new(turn),
             detector,
             pool,
@@ -308,6 +324,7 @@ impl LiveCluster {
             policy,
             nobody: peer,
             http2: false,
+            tcp: false,
             turn: AtomicUsize::new(0),
             detector: None,
             pool: None,
