@@ -1,7 +1,8 @@
 //! The document around the page. The server alone draws it.
 use crate::api::{self, First, HAND_OVER, Prefs};
-use crate::pages::{Failed, NotFound, Panel, PastPage, PreflightPage, SignIn};
-use crate::text::{Key, LastHourWord, sentence};
+use crate::pages::{DashboardsPage, Failed, NotFound, Panel, PreflightPage, SignIn};
+use crate::text::messages::dashboards;
+use crate::text::{Key, sentence};
 use leptos::prelude::*;
 
 /// The whole document. `options` name the files: `/pkg/<output_name>.css`, `.js` and `_bg.wasm`.
@@ -14,11 +15,11 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let first = use_context::<First>().unwrap_or(First::NotFound);
     let scripts = matches!(first, First::Panel { .. }).then(|| view! { <HydrationScripts options/> });
     let body = match first {
-        First::Panel { mut first, past } => {
+        First::Panel { mut first } => {
             first.sentence = sentence(lang, &first.status, &first.traffic);
-            let more = past.then(|| view! {
-                <p class="more"><a href=format!("/history?namespace={}", first.status.namespace) data-testid="past">{LastHourWord::Title.said(lang)}</a></p>
-            });
+            let more = view! {
+                <p class="more"><a href=format!("/dashboards?namespace={}", first.status.namespace) data-testid="dashboards">{dashboards::title().said(lang).to_owned()}</a></p>
+            };
             view! {
             <script type="application/json" id=HAND_OVER inner_html=first.to_script()></script>
             <noscript><p class="message warn">{lang.t(Key::NoScript)}</p></noscript>
@@ -27,7 +28,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
             }
             .into_any()
         }
-        First::LastHour(past) => view! { <PastPage past/> }.into_any(),
+        First::Dashboards(shown) => view! { <DashboardsPage shown=*shown/> }.into_any(),
         First::Preflight(told) => view! { <PreflightPage told/> }.into_any(),
         First::SignIn { refused, query } => view! { <SignIn refused query/> }.into_any(),
         First::Failed(error) => view! { <Failed error/> }.into_any(),

@@ -1,6 +1,8 @@
 //! The page's logic without a page: no signals, no clock, no browser. All of it is tested by tables.
 mod clock;
 mod coalesce;
+#[cfg(any(feature = "ssr", test))]
+pub mod dashboards;
 mod fixed;
 mod history;
 mod scene;
