@@ -2,7 +2,7 @@
 //! what is not all is never 100 %.
 use super::messages::dashboards as said;
 use super::{Lang, Message, thousands};
-use wire::{Figure, Tally, Unknown};
+use wire::{Figure, Slo, Tally, Unknown};
 
 /// Between a number and its unit: they stay on one line.
 const NBSP: char = '\u{a0}';
@@ -12,8 +12,7 @@ fn fixed(value: f64, decimals: usize) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    let least = 0.5 * 10_f64.powi(-(decimals as i32));
-    if value.abs() < least {
+    if value.abs() < 10_f64.powi(-(decimals as i32)) {
         // One digit that is not 0.
         let needed = (-value.abs().log10()).ceil().clamp(0.0, 9.0) as usize;
         return format!("{value:.needed$}");
@@ -39,6 +38,11 @@ pub fn percent(lang: Lang, value: f64) -> String {
     let down = (value * scale + 1e-9).floor() / scale;
     let number = if down == 0.0 && value > 0.0 { fixed(value, 1) } else { format!("{down:.decimals$}") };
     with_percent(lang, &number)
+}
+
+/// An objective as it was given: `99.9 %`.
+pub fn objective(lang: Lang, slo: Slo) -> String {
+    with_percent(lang, &slo.to_string())
 }
 
 /// A whole percentage: `62 %`, `−300 %`.
@@ -115,7 +119,7 @@ mod tests {
         for (value, rate, share) in [
             (0.0, "0/s", "0.0 %"),
             (0.003, "0.003/s", "0.003 %"),
-            (0.05, "0.1/s", "0.05 %"),
+            (0.05, "0.05/s", "0.05 %"),
             (0.04, "0.04/s", "0.04 %"),
             (9.97, "10/s", "9.9 %"),
             (99.949, "100/s", "99.94 %"),

@@ -20,7 +20,9 @@ mod table;
 
 pub use conditions::condition;
 #[cfg(any(feature = "ssr", test))]
-pub use dashboards::{allowed, bytes, figure, milliseconds, per_second, percent, times, whole_percent, within};
+pub use dashboards::{
+    allowed, bytes, figure, milliseconds, objective, per_second, percent, times, whole_percent, within,
+};
 pub use errors::{ErrorText, error};
 #[cfg(any(feature = "ssr", test))]
 pub use figures::{FigureWord, detail, failure};

@@ -273,7 +273,7 @@ impl ControlPlane for Demo {
 
     async fn dashboards(&self, ns: &Namespace, query: &DashboardQuery) -> Result<Dashboards, ApiError> {
         let state = self.look(ns).await?;
-        Ok(view::dashboards::dashboards(&state, query).await)
+        view::dashboards::dashboards(&state, query, self.prometheus.as_ref()).await
     }
 
     async fn last_hour(&self, ns: &Namespace) -> Result<LastHour, ApiError> {

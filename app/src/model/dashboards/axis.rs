@@ -55,7 +55,7 @@ impl Axis {
         let times = (0..=MOST_LABELS).map(|n| first + n * distance).filter(|s| s * 1_000 <= self.to_ms);
         let label = |s: u64| if distance < 60 { clock(s * 1_000) } else { clock(s * 1_000)[..5].to_owned() };
         // A label at the very end would be cut off.
-        let inside = times.map(|s| (self.part(s * 1_000) * 100.0, label(s))).filter(|(x, _)| (3.0..=97.0).contains(x));
+        let inside = times.map(|s| (self.part(s * 1_000) * 100.0, label(s))).filter(|(x, _)| (2.0..=98.0).contains(x));
         inside.collect()
     }
 }

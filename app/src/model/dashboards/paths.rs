@@ -58,37 +58,40 @@ fn runs<T: Copy>(steps: &[Step], values: &[Option<T>]) -> Vec<Vec<(Step, T)>> {
     runs
 }
 
-/// A line through the middles of the steps; a step alone is a short one.
+/// Where a step of a run is drawn: at its middle; the first and the last one reach to the ends of the run.
+fn x<T>(axis: Axis, run: &[(Step, T)], at: usize) -> f64 {
+    let step = run[at].0;
+    match at {
+        0 => axis.x(step.from_ms),
+        _ if at + 1 == run.len() => axis.x(step.to_ms),
+        _ => axis.middle(step),
+    }
+}
+
+/// A line from step to step; a step alone is a level one.
 pub fn line(axis: Axis, scale: &Scale, steps: &[Step], values: &[Option<f64>]) -> String {
     let mut path = String::new();
     for run in runs(steps, values) {
-        if let [(step, value)] = run[..] {
-            let y = scale.y(value);
-            let _ = write!(path, "M{:.1} {y:.2}L{:.1} {y:.2}", axis.x(step.from_ms), axis.x(step.to_ms));
-            continue;
-        }
-        for (at, (step, value)) in run.iter().enumerate() {
+        for (at, (_, value)) in run.iter().enumerate() {
             let pen = if at == 0 { 'M' } else { 'L' };
-            let _ = write!(path, "{pen}{:.1} {:.2}", axis.middle(*step), scale.y(*value));
+            let _ = write!(path, "{pen}{:.1} {:.2}", x(axis, &run, at), scale.y(*value));
+        }
+        if let [(step, _)] = run[..] {
+            let _ = write!(path, "H{:.1}", axis.x(step.to_ms));
         }
     }
     path
 }
 
-/// The layers as areas. Ends reach to the ends of their steps.
+/// The layers as areas.
 pub fn areas(axis: Axis, scale: &Scale, steps: &[Step], stacked: &Stacked) -> Vec<String> {
     let area = |layer: &Vec<Option<(f64, f64)>>| {
         let mut path = String::new();
         for run in runs(steps, layer) {
-            let x = |at: usize, step: Step| match at {
-                0 => axis.x(step.from_ms),
-                _ if at + 1 == run.len() => axis.x(step.to_ms),
-                _ => axis.middle(step),
-            };
             // A step alone is a block.
             let only = run.first().filter(|_| run.len() == 1).map(|(step, value)| (axis.x(step.to_ms), *value));
             let there: Vec<(f64, (f64, f64))> =
-                run.iter().enumerate().map(|(at, (step, value))| (x(at, *step), *value)).chain(only).collect();
+                run.iter().enumerate().map(|(at, (_, value))| (x(axis, &run, at), *value)).chain(only).collect();
             let upper = there.iter().map(|(x, (_, high))| (*x, *high));
             let lower = there.iter().rev().map(|(x, (low, _))| (*x, *low));
             for (at, (x, value)) in upper.chain(lower).enumerate() {
@@ -184,18 +187,18 @@ mod tests {
     #[test]
     fn a_line_has_a_gap_where_nothing_was_read_or_known() {
         for (what, times, values, drawn) in [
-            ("whole", vec![(0, 10), (10, 20)], vec![Some(0.0), Some(10.0)], "M50.0 100.00L150.0 0.00"),
+            ("whole", vec![(0, 10), (10, 20)], vec![Some(0.0), Some(10.0)], "M0.0 100.00L200.0 0.00"),
             (
                 "not read for a while",
                 vec![(0, 10), (10, 20), (40, 50)],
                 vec![Some(5.0), Some(5.0), Some(5.0)],
-                "M50.0 50.00L150.0 50.00M400.0 50.00L500.0 50.00",
+                "M0.0 50.00L200.0 50.00M400.0 50.00H500.0",
             ),
             (
                 "not known for a while",
                 vec![(0, 10), (10, 20), (20, 30)],
                 vec![Some(5.0), None, Some(0.0)],
-                "M0.0 50.00L100.0 50.00M200.0 100.00L300.0 100.00",
+                "M0.0 50.00H100.0M200.0 100.00H300.0",
             ),
             ("nothing", vec![(0, 10)], vec![None], ""),
         ] {

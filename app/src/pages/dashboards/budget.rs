@@ -2,7 +2,7 @@
 use super::panel::{Entry, Ink, Panel, Plot};
 use crate::model::dashboards::{Axis, HEIGHT, Scale, WIDTH, line};
 use crate::text::messages::dashboards as said;
-use crate::text::{Lang, allowed, percent, thousands, times, whole_percent};
+use crate::text::{Lang, allowed, objective, thousands, times, whole_percent};
 use leptos::prelude::*;
 use wire::{BUDGET_S, Budget, Dashboards, ServiceRow, Step};
 
@@ -67,6 +67,6 @@ pub fn BudgetOf(lang: Lang, shown: Dashboards, row: ServiceRow) -> impl IntoView
         }],
         steps,
     };
-    let hint = said::budget_hint(percent(lang, shown.query.slo.percent())).said(lang).to_owned();
+    let hint = said::budget_hint(objective(lang, shown.query.slo)).said(lang).to_owned();
     view! { <Panel lang title=said::budget_of(name).said(lang).to_owned() hint plot id="budget"/> }
 }

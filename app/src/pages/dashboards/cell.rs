@@ -13,7 +13,7 @@ pub fn Number(lang: Lang, shown: Result<String, Message>) -> impl IntoView {
         Ok(number) => view! { <b>{number}</b> }.into_any(),
         Err(why) => {
             let (why, shown) = (words(lang, &why), words(lang, &why));
-            view! { <span class="dash" tabindex="0" data-why=shown>"—"<span class="hidden">{why}</span></span> }
+            view! { <span class="unknown" tabindex="0" data-why=shown>"—"<span class="hidden">{why}</span></span> }
                 .into_any()
         }
     }

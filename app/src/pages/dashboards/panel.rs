@@ -1,5 +1,6 @@
 //! A chart with its title, legend, axes, and the table behind it.
 use super::table::Rows;
+use super::words;
 use crate::model::dashboards::{Axis, HEIGHT, WIDTH, marks};
 use crate::text::messages::dashboards as said;
 use crate::text::{Lang, Message};
@@ -72,7 +73,7 @@ pub fn Panel(
         <section class="card chart-panel" data-testid=id>
             <h2>{title.clone()} " " <small>{hint}</small></h2>
             <Legend lang entries=legend/>
-            <Chart title=title.clone() plot=plot.clone()/>
+            <Chart lang title=title.clone() plot=plot.clone()/>
             <Rows lang title=said::table_of(title).said(lang).to_owned() steps=plot.steps entries=plot.entries/>
         </section>
     }
@@ -94,7 +95,7 @@ pub fn Legend(lang: Lang, entries: Vec<Entry>) -> impl IntoView {
 
 /// The drawing: values at the left, time below, changes of the weights above.
 #[component]
-pub fn Chart(title: String, plot: Plot) -> impl IntoView {
+pub fn Chart(lang: Lang, title: String, plot: Plot) -> impl IntoView {
     let axis = plot.axis;
     let values = plot.ticks.iter().map(|(y, text)| view! { <text x="100%" y=format!("{y:.1}%")>{text.clone()}</text> });
     let grid: String = plot.ticks.iter().map(|(y, _)| format!("M0 {y:.1}H{WIDTH}")).collect();
@@ -107,6 +108,10 @@ pub fn Chart(title: String, plot: Plot) -> impl IntoView {
         let class = if x > 85.0 { "left" } else { "" };
         Some(view! { <text x=format!("{x:.1}%") y="50%" class=class>{text}</text> })
     });
+    // A chart without a line says why.
+    let drawn = plot.ink.iter().any(|ink| !ink.d.is_empty() && ink.class != "slo");
+    let why = plot.entries.iter().find_map(|entry| entry.whole.clone().err()).unwrap_or_else(said::why_no_requests);
+    let empty = (!drawn).then(|| view! { <p class="empty muted">{words(lang, &why)}</p> });
     let ink = plot.ink.iter().map(|ink| view! { <path class=ink.class.clone() d=ink.d.clone()/> });
     view! {
         <div class="plot">
@@ -118,6 +123,7 @@ pub fn Chart(title: String, plot: Plot) -> impl IntoView {
                 <path class="change" d=lines/>
             </svg>
             <svg class="times" aria-hidden="true">{labels.collect_view()}</svg>
+            {empty}
         </div>
     }
 }

@@ -3,7 +3,7 @@ use super::panel::{Entry, Ink, Panel, Plot};
 use crate::components::colour;
 use crate::model::dashboards::{Axis, HEIGHT, Scale, Stacked, areas, bars, heat, level, line, success_floor};
 use crate::text::messages::dashboards as said;
-use crate::text::{Lang, Message, bytes, figure, milliseconds, per_second, percent, thousands, within};
+use crate::text::{Lang, Message, bytes, figure, milliseconds, objective, per_second, percent, thousands, within};
 use leptos::prelude::*;
 use wire::{Dashboards, Figure, Series, WorkloadBoard};
 
@@ -30,7 +30,7 @@ struct Cx<'a> {
 pub fn WorkloadPanels(lang: Lang, shown: Dashboards, board: WorkloadBoard) -> impl IntoView {
     let t = |message: Message| message.said(lang).to_owned();
     let cx = Cx { lang, shown: &shown, board: &board, axis: Axis::of(&shown) };
-    let slo = percent(lang, shown.query.slo.percent());
+    let slo = objective(lang, shown.query.slo);
     let (floor, success) = success(cx);
     let axis_hint = if floor > 0.0 { t(said::axis_hint(percent(lang, floor))) } else { String::new() };
     let success_hint = [t(said::success_hint(slo)), axis_hint].into_iter().filter(|h| !h.is_empty());
@@ -43,6 +43,12 @@ pub fn WorkloadPanels(lang: Lang, shown: Dashboards, board: WorkloadBoard) -> im
         .map(|(title, series, id)| view! { <Panel lang title=t(title) plot=by_peer(cx, series) id/> })
         .collect_view();
     view! {
+        <svg class="hidden" aria-hidden="true">
+            // As wide and high as the pattern looks square in a chart that is stretched.
+            <pattern id="hatch" width="16" height="5" patternUnits="userSpaceOnUse">
+                <path d="M0 5L16 0M-4 1.25L4 -1.25M12 6.25L20 3.75"/>
+            </pattern>
+        </svg>
         <div class="panels">
             <Panel lang title=t(said::by_version()) plot=by_version(cx) id="rate"/>
             <Panel lang title=t(said::success()) hint=success_hint plot=success id="success"/>
@@ -116,7 +122,11 @@ fn by_version(cx: Cx<'_>) -> Plot {
     });
     let mut plot = cx.plot(&scale, |v| per_second(cx.lang, v), entries.collect());
     let fills = areas(cx.axis, &scale, &cx.shown.steps, &stacked);
-    plot.ink = versions.iter().zip(fills).map(|((_, class, _), d)| Ink::new(format!("area {class}"), d)).collect();
+    for ((place, class, _), d) in versions.iter().zip(fills) {
+        plot.ink.push(Ink::new(format!("area {class}"), d.clone()));
+        // The second version is told by more than its colour.
+        plot.ink.extend((*place == Some(1)).then(|| Ink::new("hatched", d)));
+    }
     for ((_, class, _), layer) in versions.iter().zip(&stacked.layers) {
         let tops: Vec<Option<f64>> = layer.iter().map(|layer| layer.map(|(_, high)| high)).collect();
         plot.ink.push(Ink::new(format!("line {class}"), line(cx.axis, &scale, &cx.shown.steps, &tops)));

@@ -65,7 +65,7 @@ messages! {
     objective() = "Objective", "目标";
     show() = "Show", "显示";
     csv() = "CSV", "导出 CSV";
-    numbers(from, to) = "Numbers: {from} to {to} UTC", "数值区间：{from} 至 {to}（UTC）";
+    numbers(from, to) = "{from} – {to} UTC", "{from} – {to}（UTC 时间）";
     age(seconds) = "read {seconds} s ago", "{seconds} 秒前读取";
     counted(metric, source) = "Counted as {metric}, from {source}", "指标 {metric}，来源：{source}";
     from_sidecars() = "the sidecars", "各 sidecar";

@@ -51,6 +51,7 @@ const KEPT: &[&str] = &[
     "ResourceQuota",
     "TCP",
     "TLS",
+    "UTC",
     "Unauthorized",
     "demo-panel",
     "VirtualService",

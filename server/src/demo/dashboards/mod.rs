@@ -26,6 +26,9 @@ use wire::{DashboardQuery, Dashboards, Namespace, RouteChange, Span, View};
 /// A live span ends at the newest reading, unless that is older: sidecars are read at least once in 10 s.
 const FRESH_MS: u64 = 30_000;
 
+/// Readings of all sidecars, oldest first: when, in milliseconds since the Unix epoch, and each pod's counters where it answered.
+pub type Readings = Vec<(u64, BTreeMap<String, Option<Reading>>)>;
+
 /// What is remembered of a namespace's sidecars.
 #[derive(Default)]
 pub struct Recorder {
@@ -48,6 +51,13 @@ pub struct About {
 }
 
 impl Recorder {
+    /// Of readings that somebody else made.
+    pub fn of(readings: Readings) -> Recorder {
+        let mut recorder = Recorder::default();
+        readings.into_iter().for_each(|(at_ms, pods)| recorder.take(at_ms, pods));
+        recorder
+    }
+
     /// Takes a reading of every pod with a sidecar: its counters where it answered.
     pub fn take(&mut self, at_ms: u64, pods: BTreeMap<String, Option<Reading>>) {
         if let Some(counted) = self.deltas.take(at_ms, pods) {
