@@ -45,10 +45,11 @@ pub fn objective(lang: Lang, slo: Slo) -> String {
     with_percent(lang, &slo.to_string())
 }
 
-/// A whole percentage: `62 %`, `−300 %`.
+/// A whole percentage: `62 %`, `−3,000 %`.
 pub fn whole_percent(lang: Lang, value: f64) -> String {
     let rounded = value.round();
-    let number = if rounded < 0.0 { format!("−{}", -rounded) } else { format!("{}", rounded.abs()) };
+    let sign = if rounded < 0.0 { "−" } else { "" };
+    let number = format!("{sign}{}", thousands(rounded.abs() as u64));
     with_percent(lang, &number)
 }
 
@@ -141,7 +142,7 @@ mod tests {
         ] {
             assert_eq!((plain(milliseconds(value)), plain(bytes(value))), (ms.to_owned(), size.to_owned()));
         }
-        let left = [(61.6, "62 %"), (-0.2, "0 %"), (-300.2, "−300 %")];
+        let left = [(61.6, "62 %"), (-0.2, "0 %"), (-3_000.2, "−3,000 %")];
         assert!(left.iter().all(|(value, text)| plain(whole_percent(Lang::En, *value)) == *text));
         assert_eq!(
             (plain(within([1.0, 5.0])), times(0.04), times(250.0)),

@@ -34,7 +34,7 @@ pub fn Tools(lang: Lang, shown: Dashboards) -> impl IntoView {
             <Chosen lang shown=shown.clone()/>
             {workload}
             <span class="when">{t(numbers)}</span>
-            <div class="seg" role="group" aria-label=t(said::span())>{spans}<span class="between"></span>{live}</div>
+            <div class="seg" role="group" aria-label=t(said::span())>{spans}<span class="rule"></span>{live}</div>
             <a class="button" href=csv data-testid="csv">{t(said::csv())}</a>
         </div>
     }

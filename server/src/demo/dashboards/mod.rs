@@ -124,4 +124,6 @@ fn metrics_named(metrics: &BTreeSet<Metric>) -> Vec<String> {
 }
 
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod tests;
