@@ -1,5 +1,6 @@
 //! The error budget: what is left of it, how fast it burns, and how that came.
-use super::panel::{Entry, Ink, Panel, Plot};
+use super::entry::Entry;
+use super::panel::{Ink, Panel, Plot};
 use crate::model::dashboards::{Axis, HEIGHT, Scale, WIDTH, line};
 use crate::text::messages::dashboards as said;
 use crate::text::{Lang, allowed, objective, thousands, times, whole_percent};

@@ -2,6 +2,7 @@
 //! they are in the address. Components take plain data.
 mod budget;
 mod cell;
+mod entry;
 mod mesh;
 mod panel;
 mod table;

@@ -1,9 +1,10 @@
 //! A chart with its title, legend, axes, and the table behind it.
+use super::entry::Entry;
 use super::table::Rows;
 use super::words;
 use crate::model::dashboards::{Axis, HEIGHT, WIDTH, marks};
+use crate::text::Lang;
 use crate::text::messages::dashboards as said;
-use crate::text::{Lang, Message};
 use leptos::prelude::*;
 use wire::{RouteChange, Step};
 
@@ -21,21 +22,6 @@ impl Ink {
     pub fn new(class: impl Into<String>, d: String) -> Ink {
         Ink { class: class.into(), d }
     }
-}
-
-/// One line of a chart's legend and one column of its table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// Its name.
-    pub name: String,
-    /// How its sample looks: `box code2`, `line dashed`, `version c1`.
-    pub sample: String,
-    /// The place of a version, whose shape it has.
-    pub version: Option<usize>,
-    /// The number over the whole span.
-    pub whole: Result<String, Message>,
-    /// The number of each step.
-    pub steps: Vec<Result<String, Message>>,
 }
 
 /// All that a chart is drawn from.

@@ -1,6 +1,6 @@
 //! The table behind a chart: the same numbers, newest first.
 use super::cell::Number;
-use super::panel::Entry;
+use super::entry::Entry;
 use crate::model::dashboards::clock;
 use crate::text::Lang;
 use crate::text::messages::dashboards as said;

@@ -1,5 +1,6 @@
 //! One workload: six charts over the same time.
-use super::panel::{Entry, Ink, Panel, Plot};
+use super::entry::Entry;
+use super::panel::{Ink, Panel, Plot};
 use crate::components::colour;
 use crate::model::dashboards::{Axis, HEIGHT, Scale, Stacked, areas, bars, heat, level, line, success_floor};
 use crate::text::messages::dashboards as said;
