@@ -133,7 +133,7 @@ mod tests {
         Histogram::new(Bounds::new(micros.to_vec()), buckets.to_vec()).unwrap()
     }
 
-    /// As Prometheus 3.5 answered `histogram_quantile(p, …)` of the same buckets.
+    /// Worked out by hand from the documentation of `histogram_quantile`.
     #[test]
     fn percentiles_are_those_of_promql() {
         let h = |buckets: &[u64]| histogram(&[1_000, 5_000, 10_000], buckets);
