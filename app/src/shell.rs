@@ -1,7 +1,7 @@
 //! The document around the page. The server alone draws it.
 use crate::api::{self, First, HAND_OVER, Prefs, Tab};
-use crate::pages::{Failed, NotFound, Panel, PastPage, PreflightPage, SignIn};
-use crate::text::{Key, LastHourWord, lesson, progress, sentence};
+use crate::pages::{DashboardsPage, Failed, NotFound, Panel, PreflightPage, SignIn};
+use crate::text::{Key, lesson, progress, sentence};
 use leptos::prelude::*;
 
 /// The whole document. `options` name the files: `/pkg/<build>/app.css`, `app.js` and `app_bg.wasm`.
@@ -14,22 +14,18 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let first = use_context::<First>().unwrap_or(First::NotFound);
     let scripts = matches!(first, First::Panel { .. }).then(|| view! { <HydrationScripts options/> });
     let body = match first {
-        First::Panel { mut first, past } => {
+        First::Panel { mut first } => {
             first.sentence = sentence(lang, &first.status, &first.traffic);
             first.lesson = lesson(lang);
             first.progress = progress(lang, &first.status, &first.traffic);
-            let more = past.then(|| view! {
-                <p class="more"><a href=format!("/history?namespace={}", first.status.namespace) data-testid="past">{LastHourWord::Title.said(lang)}</a></p>
-            });
             view! {
             <script type="application/json" id=HAND_OVER inner_html=first.to_script()></script>
             <noscript><p class="message warn">{lang.t(Key::NoScript)}</p></noscript>
             <div id="app"><Panel first=*first/></div>
-            {more}
             }
             .into_any()
         }
-        First::LastHour(past) => view! { <PastPage past/> }.into_any(),
+        First::Dashboards(shown) => view! { <DashboardsPage shown=*shown/> }.into_any(),
         First::Preflight(told) => view! { <PreflightPage told/> }.into_any(),
         First::SignIn { refused, query } => view! { <SignIn refused query/> }.into_any(),
         First::Failed(error) => view! { <Failed error/> }.into_any(),

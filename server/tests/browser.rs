@@ -675,17 +675,8 @@ async fn the_page_fits_whatever_font_a_machine_has_by_default() {
     panel.until_true("RouteAcknowledged");
     panel.ask("load", r#"{"rate": 1000}"#);
     next_requests(&panel, 1_000);
-    fits_with_each_default_font(&[url(&panel), panel.page("preflight")]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_last_hour_fits_whatever_font_a_machine_has_by_default() {
-    if common::real::left_out("is about a page that a Prometheus fills") {
-        return;
-    }
-    let prometheus = common::prometheus::Prometheus::start(&["v1", "v2", "v3"], "12345");
-    let panel = TestPanel::with(&["--prometheus-url", &prometheus.url]);
-    fits_with_each_default_font(&[format!("http://{}/history", panel.address)]).await;
+    let dashboards = ["dashboards", "dashboards?view=workload"].map(|page| panel.page(page));
+    fits_with_each_default_font(&[&[url(&panel), panel.page("preflight")], &dashboards[..]].concat()).await;
 }
 
 /// Opens pages in browsers with nothing but a default font and a Chinese one, in both languages and at both narrow widths.

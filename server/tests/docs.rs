@@ -74,7 +74,7 @@ fn what_the_panel_answers_fits_the_openapi_document() {
         fits(&document, &schema, &panel.get(path).json(), path);
         checked += 1;
     }
-    assert_eq!(checked, 3, "status, preflight and history");
+    assert_eq!(checked, 4, "status, preflight, dashboards and history");
     let deploy = json_of(&document["paths"]["/api/demo/deploy"]["post"], "202").expect("a schema");
     fits(&document, &deploy, &panel.ask("deploy", "{}"), "deploy");
 }

@@ -2,6 +2,7 @@
 //!
 //! The namespace names the state: `http://127.0.0.1:3900/?namespace=deploying`. Its data are invented, the page is the real one.
 //! Arguments: the address to listen on, and the folder that `cargo xtask wasm` made (default `target/pkg`).
+mod dashboards;
 mod fake_control_plane;
 mod fixtures;
 mod preflight;

@@ -37,11 +37,9 @@ pub enum First {
     Panel {
         /// All it shows before its first event.
         first: Box<Snapshot>,
-        /// Whether it leads to the last hour.
-        past: bool,
     },
-    /// The last hour.
-    LastHour(wire::LastHour),
+    /// What the sidecars counted.
+    Dashboards(Box<wire::Dashboards>),
     /// What stands between the cluster and the demo.
     Preflight(wire::Preflight),
     /// Nobody has signed in.
@@ -63,13 +61,13 @@ pub fn prepare() {
     let _ = any_spawner::Executor::init_tokio();
 }
 
-/// Reads what the page at `uri` begins with: `/`, `/preflight` or `/history`, with the namespace in `?namespace=`.
+/// Reads what the page at `uri` begins with: `/`, `/dashboards` or `/preflight`, with the namespace in `?namespace=`.
 #[cfg(feature = "ssr")]
 pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
     use crate::text::messages::errors;
     use wire::{ApiError, Code, Namespace};
     prepare();
-    if !matches!(uri.path(), "/" | "/preflight" | "/history") {
+    if !matches!(uri.path(), "/" | "/dashboards" | "/preflight") {
         return First::NotFound;
     }
     let ns = match super::ssr::parameter(uri.query(), "namespace") {
@@ -84,7 +82,16 @@ pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
     };
     match uri.path() {
         "/preflight" => return plane.preflight(&ns).await.map_or_else(First::Failed, First::Preflight),
-        "/history" => return plane.last_hour(&ns).await.map_or_else(First::Failed, First::LastHour),
+        "/dashboards" => {
+            let parameters: Vec<_> = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).collect();
+            let pairs = parameters.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+            let query = match wire::DashboardQuery::parse(pairs) {
+                Ok(query) => query,
+                Err(bad) => return First::Failed(crate::text::messages::dashboards::bad_query(bad)),
+            };
+            let shown = plane.dashboards(&ns, &query).await;
+            return shown.map_or_else(First::Failed, |shown| First::Dashboards(Box::new(shown)));
+        }
         _ => {}
     }
     let read = async {
@@ -104,7 +111,7 @@ pub async fn first(plane: &dyn super::ControlPlane, uri: &http::Uri) -> First {
                 history,
                 traffic,
             });
-            First::Panel { first, past: plane.has_last_hour() }
+            First::Panel { first }
         }
         Err(error) => First::Failed(error),
     }

@@ -1,6 +1,9 @@
 //! The port the page acts through. The server implements it once, for the page and for `/api/demo/*` alike.
 use std::sync::Arc;
-use wire::{ApiError, Command, Frame, LastHour, Namespace, Outcome, Preflight, Status, StoppedAll, Traffic};
+use wire::{
+    ApiError, Command, DashboardQuery, Dashboards, Frame, LastHour, Namespace, Outcome, Preflight, Status, StoppedAll,
+    Traffic,
+};
 
 /// Everything the page may ask for. `ns` is the demo's namespace; `by` says who asks (`browser 3f2a`, `curl`) and ends up in the log.
 ///
@@ -13,9 +16,9 @@ pub trait ControlPlane: Send + Sync + 'static {
     async fn status(&self, ns: &Namespace) -> Result<Status, ApiError>;
     /// The last 60 s, oldest first, two frames a second; empty where nothing was measured.
     async fn recent_frames(&self, ns: &Namespace) -> Result<Vec<Frame>, ApiError>;
-    /// Whether there is a Prometheus to ask for more than that.
-    fn has_last_hour(&self) -> bool;
-    /// The last hour, as that Prometheus has it. Errors: there is none, or it does not answer.
+    /// What the sidecars counted in a span of the last hour. Errors: a Prometheus was named and does not answer.
+    async fn dashboards(&self, ns: &Namespace, query: &DashboardQuery) -> Result<Dashboards, ApiError>;
+    /// The last hour, as the Prometheus that was named has it. Errors: there is none, or it does not answer.
     async fn last_hour(&self, ns: &Namespace) -> Result<LastHour, ApiError>;
     /// The newest of what is measured; all 0 where nothing was.
     async fn traffic(&self, ns: &Namespace) -> Result<Traffic, ApiError>;

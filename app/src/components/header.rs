@@ -65,6 +65,7 @@ pub fn Header(
                 </button>
             </div>
             <div class="looks">
+                <a class="button quiet" data-testid="dashboards" href=say(move || format!("/dashboards?namespace={}", page.namespace()))>{page.t(Key::Dashboards)}</a>
                 <a class="button quiet" data-testid="preflight" href=say(move || format!("/preflight?namespace={}", page.namespace()))>{page.t(Key::Preflight)}</a>
                 <button type="button" class="quiet" data-testid="lang" lang=say(move || page.lang.get().other().tag()) on:click=move |_| page.lang.update(|l| *l = l.other())>
                     {page.t(Key::OtherLanguage)}

@@ -4,7 +4,7 @@
 //!
 //! | where | ids |
 //! |---|---|
-//! | header | `cluster`, `about`, `preflight`, `link`, `load-stop`, `stop-all`, `cleanup`, `lang`, `theme`, `projector`, `keys` |
+//! | header | `cluster`, `about`, `dashboards`, `preflight`, `link`, `load-stop`, `stop-all`, `cleanup`, `lang`, `theme`, `projector`, `keys` |
 //! | lesson | `lesson`, `step-deploy` `step-verify` `step-inject` `step-load` `step-shift` `step-break` `step-cleanup` (each with `data-state` todo, busy, done, failed, and `aria-current`), `prediction`, `answer-0` …, `meaning`, `lesson-end`, `lesson-back`, `lesson-next`; buttons `deploy` `client` `verify` `inject` `uninject` `step-load-start` `step-load-stop` `route-create` `route-remove` `weights-uneven` `weights-one` `break` `cure` `takeover` `step-cleanup-open` |
 //! | nothing deployed | `hero`, `hero-deploy` |
 //! | messages | `banner` (with `data-reason`), `banner-mend`, `adopt`, `revert`, `stale`, `error`, `error-dismiss` |

@@ -50,6 +50,7 @@ pub fn banners(status: &Status) -> Vec<Banner> {
                     (2, Some(Action::Inject))
                 }
                 reasons::SUBSET_MISSING => (2, Some(Action::RouteCreate)),
+                reasons::PORT_NOT_HTTP if c.kind == kinds::WEIGHTS_APPLY => (2, None),
                 reasons::ROUTE_SAYS_MORE | reasons::ROUTE_IN_PART => (10, None),
                 reasons::VERSION_NOT_READY => (3, Some(Action::DeployAgain)),
                 reasons::DEGRADED => (4, Some(Action::DeployAgain)),

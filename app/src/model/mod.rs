@@ -2,6 +2,8 @@
 mod banners;
 mod clock;
 mod coalesce;
+#[cfg(any(feature = "ssr", test))]
+pub mod dashboards;
 mod dots;
 mod fixed;
 mod history;

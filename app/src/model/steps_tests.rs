@@ -262,6 +262,7 @@ fn traps_are_told_with_what_mends_them() {
             Some(20),
             "VersionNotReady DeployAgain",
         ),
+        (vec![DEPLOYED, (kinds::WEIGHTS_APPLY, "False", reasons::PORT_NOT_HTTP)], Some(20), "PortNotHttp"),
         (vec![DEPLOYED, (kinds::ROUTE_OURS, "False", reasons::CHANGED_BY_OTHER)], Some(20), "ChangedByOther claim"),
         (
             vec![DEPLOYED, (kinds::CLIENT_READY, "False", reasons::CLIENT_SCALED_TO_ZERO)],

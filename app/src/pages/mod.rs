@@ -1,8 +1,8 @@
 //! The pages. A page owns what its controls do.
 #[cfg(feature = "ssr")]
-mod error;
+mod dashboards;
 #[cfg(feature = "ssr")]
-mod history;
+mod error;
 mod keys;
 #[cfg(feature = "ssr")]
 mod preflight;
@@ -13,9 +13,9 @@ mod sign_in;
 mod traffic;
 
 #[cfg(feature = "ssr")]
-pub use error::{Failed, NotFound};
+pub use dashboards::DashboardsPage;
 #[cfg(feature = "ssr")]
-pub use history::PastPage;
+pub use error::{Failed, NotFound};
 #[cfg(feature = "ssr")]
 pub use preflight::PreflightPage;
 #[cfg(feature = "ssr")]

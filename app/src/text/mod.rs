@@ -3,11 +3,11 @@
 //! Plain texts of the page are keyed by [`Key`]; a key without a text in both languages does not compile. What the server says is a
 //! [`Message`]: it is worded in both languages there, and the page only chooses one.
 mod conditions;
+#[cfg(any(feature = "ssr", test))]
+mod dashboards;
 mod errors;
 #[cfg(any(feature = "ssr", test))]
 mod figures;
-#[cfg(any(feature = "ssr", test))]
-mod history;
 #[cfg(any(feature = "ssr", test))]
 mod lesson;
 mod log;
@@ -23,11 +23,13 @@ mod sign_in;
 mod table;
 
 pub use conditions::condition;
+#[cfg(any(feature = "ssr", test))]
+pub use dashboards::{
+    allowed, bytes, figure, milliseconds, objective, per_second, percent, times, whole_percent, within,
+};
 pub use errors::{ErrorText, error};
 #[cfg(any(feature = "ssr", test))]
 pub use figures::{FigureWord, detail, failure};
-#[cfg(any(feature = "ssr", test))]
-pub use history::LastHourWord;
 #[cfg(any(feature = "ssr", test))]
 pub use lesson::lesson;
 pub use log::{either, who};

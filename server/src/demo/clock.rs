@@ -12,3 +12,9 @@ pub fn clock(ms: u64) -> String {
     let at = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     at.map_or_else(String::new, |at| at.strftime("%H:%M:%S UTC").to_string())
 }
+
+/// `2026-11-29T14:02:31.250Z`.
+pub fn rfc3339(ms: u64) -> String {
+    let at = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(String::new, |at| at.to_string())
+}

@@ -2,7 +2,9 @@
 //!
 //! **Invariant:** nothing here knows whether the cluster is embedded.
 mod clock;
+mod dashboards;
 mod errors;
+mod exposition;
 mod namespace;
 mod objects;
 mod plan;
@@ -32,9 +34,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use view::status;
 use wire::{
-    ApiError, Command, Frame, Generators, LastHour, Namespace, Outcome, Preflight, Status, StoppedAll, Traffic,
+    ApiError, Command, DashboardQuery, Dashboards, Frame, Generators, LastHour, Namespace, Outcome, Preflight, Status,
+    StoppedAll, Traffic,
 };
 
+pub use dashboards::csv;
 pub use namespace::state::{Address, NamespaceState};
 pub use objects::{ImageSource, Manifests};
 pub use prometheus::Prometheus;
@@ -268,8 +272,9 @@ impl ControlPlane for Demo {
         Ok(history)
     }
 
-    fn has_last_hour(&self) -> bool {
-        self.prometheus.is_some()
+    async fn dashboards(&self, ns: &Namespace, query: &DashboardQuery) -> Result<Dashboards, ApiError> {
+        let state = self.look(ns).await?;
+        view::dashboards::dashboards(&state, query, self.prometheus.as_ref()).await
     }
 
     async fn last_hour(&self, ns: &Namespace) -> Result<LastHour, ApiError> {

@@ -1,12 +1,14 @@
-//! The demo's requests of the last hour, asked of a Prometheus that scrapes the sidecars. What the panel measures itself never comes from here.
+//! The last hour, asked of a Prometheus that scrapes the sidecars: the demo's requests, and the counters that the dashboards show.
 //!
 //! Source: Prometheus, "HTTP API", range queries; Istio, "Standard Metrics"; Envoy, "Cluster manager statistics".
+use super::dashboards::{End, Own, Readings, read};
 use super::errors::prometheus_unread;
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 use wire::{ApiError, LastHour, LastHourSample, Namespace};
 
@@ -15,8 +17,8 @@ const BACK_S: u64 = 3_600;
 const STEP_S: u32 = 15;
 /// Longest wait for an answer; a page waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest answer taken: 240 moments of a few series are far below it.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// Longest answer taken: 240 moments of 300 series, the histograms of a dozen flows, have 2 MiB.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// What the demo's service is called.
 const SERVICE: &str = super::objects::ROUTE_HOST;
 
@@ -54,6 +56,28 @@ impl Prometheus {
         let wait = tokio::time::timeout(2 * PATIENCE, self.read(ns, now_s));
         match wait.await {
             Ok(read) => read.map_err(|why| prometheus_unread(&self.shown, Some(&why))),
+            Err(_) => Err(prometheus_unread(&self.shown, None)),
+        }
+    }
+
+    /// Its address, without user and query.
+    pub fn address(&self) -> &str {
+        &self.shown
+    }
+
+    /// The counters of a namespace's sidecars in the hour before `end_s`. Errors: it does not answer, or not as a Prometheus does.
+    pub async fn counters(&self, ns: &Namespace, end_s: u64) -> Result<Readings, ApiError> {
+        let read = async {
+            for query in counters_of(ns) {
+                let series = self.range(&query, end_s).await?;
+                if !series.is_empty() {
+                    return Ok(readings(&series, ns));
+                }
+            }
+            Ok(Readings::new())
+        };
+        match tokio::time::timeout(2 * PATIENCE, read).await {
+            Ok(read) => read.map_err(|why: String| prometheus_unread(&self.shown, Some(&why))),
             Err(_) => Err(prometheus_unread(&self.shown, None)),
         }
     }
@@ -108,6 +132,41 @@ fn queries(ns: &Namespace) -> [(&'static str, String, fn(&BTreeMap<String, Strin
             labels.get("cluster_name").and_then(|name| name.split('|').nth(2)).unwrap_or_default().to_owned()
         }),
     ]
+}
+
+/// Queries for counters in the order in which they are tried: Istio's, then Envoy's own of the clusters in the namespace.
+fn counters_of(ns: &Namespace) -> [String; 2] {
+    let istio = "istio_requests_total|istio_request_duration_milliseconds_(bucket|sum)|istio_(request|response)_bytes_(sum|count)";
+    let envoy = "envoy_cluster_upstream_rq|envoy_cluster_upstream_rq_time_(bucket|sum)";
+    [
+        format!(r#"{{__name__=~"{istio}",destination_service_namespace="{ns}"}}"#),
+        format!(r#"{{__name__=~"{envoy}",cluster_name=~"outbound\|[0-9]+\|.*\|.*\.{ns}\.svc\..*"}}"#),
+    ]
+}
+
+/// Series as what each sidecar would have said at each moment. A sidecar is known by its pod, else by the address that was scraped.
+fn readings(series: &[Series], ns: &Namespace) -> Readings {
+    let mut said: BTreeMap<u64, BTreeMap<String, (Own, String)>> = BTreeMap::new();
+    for one in series {
+        let label = |name: &str| one.metric.get(name).map_or("", String::as_str);
+        let pod = if label("pod").is_empty() { label("instance") } else { label("pod") };
+        // The bound comes last, as sidecars write it.
+        let named = one.metric.iter().filter(|(name, _)| *name != "__name__" && *name != "le");
+        let mut labels: Vec<String> = named.map(|(name, value)| format!("{name}={value:?}")).collect();
+        labels.extend(one.metric.get("le").map(|bound| format!("le={bound:?}")));
+        let labels = labels.join(",");
+        for (at, value) in &one.values {
+            let sidecars = said.entry((at.max(0.0) * 1_000.0) as u64).or_default();
+            let (_, text) = sidecars.entry(pod.to_owned()).or_insert_with(|| {
+                let (app, version) = (label("app").to_owned(), label("version").to_owned());
+                let end = End { workload: String::new(), app, version };
+                (Own { namespace: ns.as_str().to_owned(), end }, String::new())
+            });
+            let _ = writeln!(text, "{}{{{labels}}} {value}", label("__name__"));
+        }
+    }
+    let sidecar = |(pod, (own, text)): (String, (Own, String))| (pod, Some(read(&text, &own)));
+    said.into_iter().map(|(at_ms, sidecars)| (at_ms, sidecars.into_iter().map(sidecar).collect())).collect()
 }
 
 /// The series of an answer, or what Prometheus says is wrong.
@@ -191,6 +250,38 @@ mod tests {
         )]);
         assert_eq!(of_cluster(&cluster), "v2");
         assert!(of_envoy.contains(r"flaskapp\\.istio-app\\.svc"), "{of_envoy}");
+    }
+
+    #[test]
+    fn counters_become_what_sidecars_would_have_said() {
+        let answer = r#"{"status":"success","data":{"resultType":"matrix","result":[
+            {"metric":{"__name__":"istio_requests_total","pod":"a","reporter":"source","destination_service_name":"flaskapp","destination_version":"v1","response_code":"200"},"values":[[1764072300,"100"],[1764072315,"160"]]},
+            {"metric":{"__name__":"istio_request_duration_milliseconds_bucket","le":"5","pod":"a","reporter":"source","destination_service_name":"flaskapp","destination_version":"v1","response_code":"200"},"values":[[1764072300,"90"],[1764072315,"140"]]},
+            {"metric":{"__name__":"istio_request_duration_milliseconds_bucket","le":"+Inf","pod":"a","reporter":"source","destination_service_name":"flaskapp","destination_version":"v1","response_code":"200"},"values":[[1764072300,"100"],[1764072315,"160"]]},
+            {"metric":{"__name__":"istio_requests_total","instance":"10.0.0.1:15020","reporter":"destination","response_code":"200"},"values":[[1764072315,"7"]]}]}}"#;
+        let series = understood(StatusCode::OK, answer.as_bytes()).unwrap();
+        let read = readings(&series, &Namespace::default());
+        let shown: Vec<String> = read
+            .iter()
+            .flat_map(|(at, pods)| pods.iter().map(move |(pod, reading)| (at, pod, reading.as_ref().unwrap())))
+            .flat_map(|(at, pod, reading)| {
+                reading.iter().map(move |(flow, counts)| {
+                    format!(
+                        "{} {pod} {} {} {:?}",
+                        at / 1_000,
+                        flow.destination.version,
+                        counts.requests,
+                        counts.histogram.buckets()
+                    )
+                })
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            ["1764072300 a v1 100 [90, 10]", "1764072315 10.0.0.1:15020  7 []", "1764072315 a v1 160 [140, 20]"]
+        );
+        let [istio, envoy] = counters_of(&Namespace::default());
+        assert!(istio.contains(r#"destination_service_namespace="istio-app"}"#) && envoy.contains(r"\.istio-app\.svc"));
     }
 
     #[test]

@@ -4,12 +4,13 @@ use super::assets::build;
 use app::api::First;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::post;
+use axum::http::{HeaderValue, Uri, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
 use leptos::nonce::use_nonce;
 use leptos::prelude::{provide_context, use_context};
 use leptos_axum::{ResponseOptions, handle_server_fns_with_context, render_app_async_with_context};
+use wire::Namespace;
 
 /// Adds the page and its server functions. Without the browser's half, a page that says so.
 pub fn add(router: Router<AppState>, _state: &AppState) -> Router<AppState> {
@@ -18,6 +19,7 @@ pub fn add(router: Router<AppState>, _state: &AppState) -> Router<AppState> {
     }
     router
         .route("/api/ui/{*name}", post(server_function))
+        .route("/history", get(history))
         // What is no page is the app's own page for that; no file of the disk is ever looked for.
         .fallback(page)
 }
@@ -35,6 +37,13 @@ pub async fn render(state: AppState, request: Request, first: First) -> Response
         protect();
     };
     render_app_async_with_context(context, move || app::shell(state.leptos.clone()))(request).await
+}
+
+/// Where the last hour was shown before the dashboards were there.
+async fn history(uri: Uri) -> Redirect {
+    let namespace = app::api::parameter(uri.query(), "namespace").and_then(|named| named.parse::<Namespace>().ok());
+    let namespace = namespace.map_or_else(String::new, |ns| format!("namespace={ns}&"));
+    Redirect::permanent(&format!("/dashboards?{namespace}span=3600"))
 }
 
 async fn server_function(State(state): State<AppState>, request: Request) -> Response {

@@ -3,6 +3,7 @@
 //! Each figure has a goal; whether it is met is part of the result, and a figure that is not met fails nothing:
 //! a bench reports, tests decide.
 mod clone;
+mod history;
 mod in_cluster;
 mod kubectl;
 mod memory;
@@ -27,7 +28,7 @@ use std::time::Duration;
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Only these: `size`, `start`, `memory`, `weights`, `split`, `gate`, `trust`, `proxies`, `generators`, `clone`; all where none is given.
+    /// Only these: `size`, `start`, `memory`, `weights`, `split`, `gate`, `trust`, `proxies`, `generators`, `history`, `clone`; all where none is given.
     only: Vec<String>,
     /// Parts of `trust`, separated by commas: `writes`, `stream`, `viewers`, `sandboxes`, `replicas`, `flood`, `soak`; all where none is given.
     #[arg(long, value_delimiter = ',', value_name = "PART")]
@@ -50,8 +51,20 @@ pub struct Bench {
 }
 
 /// `peers` is both `proxies` and `generators`.
-const GROUPS: [&str; 11] =
-    ["size", "start", "memory", "weights", "split", "gate", "trust", "peers", "proxies", "generators", "clone"];
+const GROUPS: [&str; 12] = [
+    "size",
+    "start",
+    "memory",
+    "weights",
+    "split",
+    "gate",
+    "trust",
+    "peers",
+    "proxies",
+    "generators",
+    "history",
+    "clone",
+];
 /// Those that measure the panel that people run.
 const OF_THE_PANEL: [&str; 7] = ["size", "start", "memory", "weights", "split", "gate", "trust"];
 
@@ -116,6 +129,9 @@ impl Bench {
             if generators {
                 peers.generators(self.rounds, &mut results)?;
             }
+        }
+        if wanted("history") {
+            history::measure(&mut results)?;
         }
         if wanted("clone") {
             clone::measure(&mut results)?;

@@ -32,7 +32,8 @@ impl Message {
         Message::between(all, ", ", "、")
     }
 
-    fn between(all: impl IntoIterator<Item = Message>, en: &str, zh: &str) -> Message {
+    /// Several, one after the other, with this between them in each language.
+    pub fn between(all: impl IntoIterator<Item = Message>, en: &str, zh: &str) -> Message {
         let (words, translated): (Vec<String>, Vec<String>) =
             all.into_iter().map(|message| (message.en, message.zh)).unzip();
         Message::worded(words.join(en), translated.join(zh))
@@ -42,6 +43,11 @@ impl Message {
     pub fn with(mut self, name: &'static str, value: impl Into<Message>) -> Message {
         self.args.push((name, value.into()));
         self
+    }
+
+    /// In a language, as it stands within a sentence.
+    pub fn said(&self, lang: super::Lang) -> &str {
+        if lang == super::Lang::Zh { &self.zh } else { &self.en }
     }
 
     /// English as a sentence begins: with a capital, unless it begins with a name.
@@ -160,6 +166,7 @@ macro_rules! messages {
 
 pub mod causes;
 pub mod conditions;
+pub mod dashboards;
 pub mod errors;
 pub mod log;
 pub mod preflight;

@@ -6,6 +6,7 @@ fn all() -> impl Iterator<Item = (&'static str, &'static str, &'static str, &'st
     let modules = [
         ("causes", causes::ALL),
         ("conditions", conditions::ALL),
+        ("dashboards", dashboards::ALL),
         ("errors", errors::ALL),
         ("log", log::ALL),
         ("preflight", preflight::ALL),
@@ -31,6 +32,7 @@ const KEPT: &[&str] = &[
     "Authorization",
     "Bearer",
     "CPU",
+    "CSV",
     "Deployment",
     "DestinationRule",
     "GET",
@@ -49,6 +51,7 @@ const KEPT: &[&str] = &[
     "ResourceQuota",
     "TCP",
     "TLS",
+    "UTC",
     "Unauthorized",
     "demo-panel",
     "VirtualService",

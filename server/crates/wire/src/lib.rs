@@ -4,6 +4,7 @@
 //! because `usize` differs in wasm.
 mod command;
 mod condition;
+mod dashboards;
 mod error;
 mod last_hour;
 mod lesson;
@@ -19,6 +20,10 @@ mod status;
 
 pub use command::{Command, Verb};
 pub use condition::{Condition, ConditionStatus, kinds, reasons};
+pub use dashboards::{
+    BUDGET_S, BURN_S, BadQuery, Budget, BudgetPoint, DashboardQuery, Dashboards, DurationHistogram, Figure, Reporter,
+    RouteChange, Series, ServiceRow, Slo, Span, Step, Tally, Unknown, VersionRow, View, WorkloadBoard,
+};
 pub use error::{ApiError, Code, Words};
 pub use last_hour::{LastHour, LastHourSample};
 pub use lesson::{Answer, Checked, Lesson, LessonStep, Milestones, Piece, Progress, Proof};

@@ -1,4 +1,5 @@
 //! What the panel knows of each namespace, and what keeps that up to date.
+pub mod counters;
 pub mod facts;
 pub mod object;
 pub mod rate_shares;

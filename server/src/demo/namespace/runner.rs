@@ -2,7 +2,7 @@
 use super::registry::Registry;
 use super::state::NamespaceState;
 use crate::demo::plan::reconciler;
-use crate::demo::pollers::{acks, lease, load_agent, permissions, sidecar_counts};
+use crate::demo::pollers::{acks, lease, load_agent, permissions, sidecar_stats};
 use crate::demo::view::status;
 use crate::k8s::watch;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub async fn run(state: Arc<NamespaceState>, registry: Arc<Registry>) {
         () = acks::run(&state) => false,
         () = load_agent::run(&state, &mut inbox) => false,
         () = permissions::run(&state) => false,
-        () = sidecar_counts::run(&state) => false,
+        () = sidecar_stats::run(&state) => false,
         () = status::run(&state) => false,
         () = lease::run(&state) => false,
         () = rests(&state, &registry) => true,

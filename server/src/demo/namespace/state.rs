@@ -1,5 +1,6 @@
 //! One namespace: its watched objects, its facts, and what is shown of them. [`super::runner`] keeps it up to date.
 use crate::demo::errors::silence;
+use crate::demo::namespace::counters::Counters;
 use crate::demo::namespace::facts::{Facts, FirstLook, Granted, Line};
 use crate::demo::namespace::rate_shares::Shares;
 use crate::demo::objects::Manifests;
@@ -107,6 +108,8 @@ pub struct NamespaceState {
     attention: Mutex<Option<tokio::time::Instant>>,
     /// Whether the namespace had nothing of the demo when it went to rest.
     went_empty: AtomicBool,
+    /// What its sidecars counted in the last hour.
+    pub counters: Counters,
     /// The cap on all generators together.
     pub shares: Arc<Shares>,
     /// What is known of the panel's rights.
@@ -141,6 +144,7 @@ impl NamespaceState {
             asked: tokio::sync::Notify::new(),
             attention: Mutex::new(None),
             went_empty: AtomicBool::new(true),
+            counters: Counters::new(),
             ns,
             cluster,
             manifests,

@@ -7,4 +7,4 @@ pub mod lease;
 pub mod load_agent;
 pub mod load_order;
 pub mod permissions;
-pub mod sidecar_counts;
+pub mod sidecar_stats;

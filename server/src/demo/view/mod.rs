@@ -1,6 +1,7 @@
 //! What people see of the state: status, conditions, traffic, commands.
 pub mod commands;
 pub mod conditions;
+pub mod dashboards;
 pub mod failing;
 pub mod lesson;
 pub mod status;

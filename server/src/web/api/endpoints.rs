@@ -5,7 +5,7 @@ use crate::web::{AppState, connection_limits, live};
 use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, get};
 use schemars::{Schema, SchemaGenerator};
-use wire::{LastHour, Operation, Preflight, Shifted, Status, StoppedAll, Verb};
+use wire::{Dashboards, LastHour, Operation, Preflight, Shifted, Status, StoppedAll, Verb};
 
 /// What an endpoint answers.
 #[derive(Clone, Copy)]
@@ -22,53 +22,81 @@ pub struct Read {
     pub path: &'static str,
     /// What it answers, in a sentence.
     pub summary: &'static str,
+    /// Its parameters beside `namespace`, and what they say.
+    pub parameters: &'static [(&'static str, &'static str)],
     /// The form of the answer.
     pub answer: Answer,
     /// What answers.
     pub handler: fn() -> MethodRouter<AppState>,
 }
 
+/// What a dashboard may be asked for.
+const DASHBOARD: &[(&str, &str)] = &[
+    ("view", "`mesh` (the default) or `workload`."),
+    ("workload", "A workload, or an app for all its versions; `flaskapp` without it."),
+    ("reporter", "Whose sidecar counts: `source`, or `destination` (the default)."),
+    ("span", "The last 60, 300 (the default), 900 or 3600 seconds."),
+    ("from", "With `to`, in place of `span`: a time of the last hour, in seconds since 1970."),
+    ("to", "Its end, 10 to 3600 s later."),
+    ("slo", "The objective of the error budget in percent: 99.9 without it."),
+    ("format", "`json` (the default) or `csv`."),
+];
+
 /// All endpoints that are read with GET.
-pub const READS: [Read; 7] = [
+pub const READS: [Read; 8] = [
     Read {
         path: "status",
         summary: "Cluster, conditions, pods, weights, load, operation and log.",
+        parameters: &[],
         answer: Answer::Json(SchemaGenerator::subschema_for::<Status>),
         handler: || get(read::status),
     },
     Read {
         path: "live",
         summary: "The live stream: server-sent events, see below.",
+        parameters: &[],
         answer: Answer::Text("text/event-stream"),
         handler: || get(live::live).layer(from_fn(connection_limits::stream)),
     },
     Read {
         path: "preflight",
         summary: "What the cluster lacks for the demo. Asks the cluster, changes nothing.",
+        parameters: &[],
         answer: Answer::Json(SchemaGenerator::subschema_for::<Preflight>),
         handler: || get(read::preflight),
     },
     Read {
+        path: "dashboards",
+        summary: "What the sidecars counted in a span of the last hour: rate, success, percentiles, error budget. As JSON or CSV, see below.",
+        parameters: DASHBOARD,
+        answer: Answer::Json(SchemaGenerator::subschema_for::<Dashboards>),
+        handler: || get(read::dashboards),
+    },
+    Read {
         path: "history",
         summary: "The last hour, if `--prometheus-url` names a Prometheus that scrapes the sidecars.",
+        parameters: &[],
         answer: Answer::Json(SchemaGenerator::subschema_for::<LastHour>),
         handler: || get(read::history),
     },
     Read {
         path: "manifests",
         summary: "What `deploy` applies, as YAML for `kubectl apply -f -`.",
+        parameters: &[],
         answer: Answer::Text("text/yaml"),
         handler: || get(read::manifests),
     },
     Read {
         path: "manifests/client",
         summary: "What `client` applies, as YAML.",
+        parameters: &[],
         answer: Answer::Text("text/yaml"),
         handler: || get(read::client_manifests),
     },
     Read {
         path: "manifests/route",
         summary: "What `route` applies, as YAML.",
+        parameters: &[],
         answer: Answer::Text("text/yaml"),
         handler: || get(read::route_manifests),
     },
@@ -87,6 +115,8 @@ pub struct Endpoint {
     pub summary: &'static str,
     /// Whether it takes `?namespace=`.
     pub namespaced: bool,
+    /// Its other parameters, and what they say.
+    pub parameters: &'static [(&'static str, &'static str)],
     /// Its verb, if it has one.
     pub verb: Option<Verb>,
     /// HTTP status of success.
@@ -102,6 +132,7 @@ pub fn all() -> impl Iterator<Item = Endpoint> {
         path: read.path,
         summary: read.summary,
         namespaced: true,
+        parameters: read.parameters,
         verb: None,
         status: 200,
         answer: read.answer,
@@ -117,6 +148,7 @@ pub fn all() -> impl Iterator<Item = Endpoint> {
             path: verb.name(),
             summary: verb.summary(),
             namespaced: true,
+            parameters: &[],
             verb: Some(*verb),
             status,
             answer: Answer::Json(answer),
@@ -127,6 +159,7 @@ pub fn all() -> impl Iterator<Item = Endpoint> {
         path: STOP_ALL,
         summary: "Stops the load of every namespace. Answers when all clients have answered, or after 10 s.",
         namespaced: false,
+        parameters: &[],
         verb: None,
         status: 200,
         answer: Answer::Json(SchemaGenerator::subschema_for::<StoppedAll>),

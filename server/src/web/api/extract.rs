@@ -1,11 +1,11 @@
 //! What a request says: its namespace, who sends it, its body. Parsed once, into types that cannot be wrong.
 use crate::web::failure::{Failure, failure};
-use app::text::messages::errors;
+use app::text::messages::{dashboards, errors};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use bytes::Bytes;
-use wire::{Code, Command, Namespace, Verb};
+use wire::{Code, Command, DashboardQuery, Namespace, Verb};
 
 /// The namespace a request is about: `?namespace=`, else `istio-app`.
 pub struct InNamespace(pub Namespace);
@@ -27,6 +27,39 @@ impl<S: Send + Sync> FromRequestParts<S> for InNamespace {
             }
         }
         Ok(InNamespace(found.unwrap_or_default()))
+    }
+}
+
+/// What a dashboard is asked for, and in which form.
+pub struct Dashboard {
+    /// Which namespace.
+    pub ns: Namespace,
+    /// View, span and objective.
+    pub query: DashboardQuery,
+    /// Whether CSV is asked for instead of JSON.
+    pub csv: bool,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Dashboard {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let parameters = parameters(parts)?;
+        let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let query = DashboardQuery::parse(pairs).map_err(dashboards::bad_query)?;
+        // Each is there once: the query would have been refused.
+        let value = |name: &str| parameters.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value.as_str());
+        let refused = |_| failure(Code::BadRequest, errors::bad_namespace(value("namespace")), errors::for_example());
+        let ns = match value("namespace") {
+            "" => Namespace::default(),
+            named => named.parse().map_err(refused)?,
+        };
+        let csv = match value("format") {
+            "" | "json" => false,
+            "csv" => true,
+            other => return Err(dashboards::bad_format(other).into()),
+        };
+        Ok(Dashboard { ns, query, csv })
     }
 }
 

@@ -64,7 +64,11 @@ fn operation(endpoint: &Endpoint, answers: &mut SchemaGenerator, bodies: &mut Sc
         },
     });
     if endpoint.namespaced {
-        operation["parameters"] = json!([{"$ref": "#/components/parameters/namespace"}]);
+        let others = endpoint.parameters.iter().map(|(name, description)| {
+            json!({"name": name, "in": "query", "description": description, "schema": {"type": "string"}})
+        });
+        let namespace = json!({"$ref": "#/components/parameters/namespace"});
+        operation["parameters"] = std::iter::once(namespace).chain(others).collect();
     }
     if let Some(schema) = endpoint.verb.and_then(|verb| verb.schema(bodies)) {
         let example: Value =

@@ -1,11 +1,11 @@
 //! The endpoints that change nothing.
-use super::extract::InNamespace;
-use crate::demo::Part;
+use super::extract::{Dashboard, InNamespace};
+use crate::demo::{Part, csv};
 use crate::web::AppState;
 use crate::web::failure::Failure;
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use wire::{LastHour, Namespace, Preflight, Status};
 
@@ -20,6 +20,16 @@ pub async fn preflight(
     InNamespace(ns): InNamespace,
 ) -> Result<Json<Preflight>, Failure> {
     Ok(Json(state.plane.preflight(&ns).await?))
+}
+
+/// `GET dashboards`: what the sidecars counted, as JSON or as CSV.
+pub async fn dashboards(State(state): State<AppState>, asked: Dashboard) -> Result<Response, Failure> {
+    let shown = state.plane.dashboards(&asked.ns, &asked.query).await?;
+    if !asked.csv {
+        return Ok(Json(shown).into_response());
+    }
+    let name = format!("attachment; filename=\"{}-{}.csv\"", asked.ns, asked.query.view.name());
+    Ok(([(CONTENT_TYPE, "text/csv; charset=utf-8"), (CONTENT_DISPOSITION, &name)], csv(&shown)).into_response())
 }
 
 /// `GET history`: the last hour, where there is a Prometheus to ask.

@@ -74,6 +74,8 @@ async fn http_get(ip: Ipv4Addr, port: u16, path: &str, headers: &[(String, Strin
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let mut request = Request::get(path)
         .header("user-agent", "kube-probe/1.36")
+        // By this header a sidecar knows its callers. Without it probes look like requests of a client that has no sidecar.
+        .header("x-envoy-peer-metadata", "kubelet~~kubelet~")
         .header("accept", "*/*")
         .header("connection", "close");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
