@@ -89,8 +89,8 @@ fn each_version_has_its_own_rate_success_and_latency() {
     let failing = &frame["recent"]["versions"]["v1"];
     assert!(failing["errors"].as_u64() > Some(0), "{failing}");
 
-    // The page says it without any script; the API's stream carries no HTML unless it is asked for.
-    let page = panel.get("/?namespace=istio-app");
+    // The page says it without any script where the drawer was left open; the API's stream carries no HTML unless it is asked for.
+    let page = panel.send("GET", "/?namespace=istio-app", &[("Cookie", "drawer=numbers")], "");
     for part in
         ["data-testid=\"figures-v1\"", "flaskapp-v2", "service flaskapp", "data-testid=\"failed\"", "404", "p99"]
     {

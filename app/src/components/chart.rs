@@ -114,7 +114,7 @@ fn Drawing(page: Page, names: Signal<Vec<String>>) -> impl IntoView {
     };
     let ago = move |part: f64| format!("−{} s", fixed(to.span_ms.get() * part / 1000.0, 0));
     view! {
-        <div class="plot">
+        <div class="plotted">
             <div class="y-axis" aria-hidden="true"><span>"100 %"</span><span>"50"</span><span>"0"</span></div>
             <svg node_ref=node class="chart" data-testid="chart" viewBox="0 0 800 250" preserveAspectRatio="none" role="img" aria-label=page.t(Key::ChartLabel)
                 on:pointermove=point on:pointerleave=move |_| to.pointed.set(None)>

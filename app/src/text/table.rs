@@ -26,7 +26,7 @@ table! {
     ClusterKubeconfig: "cluster {context}", "集群 {context}";
     ClusterInCluster: "in-cluster", "集群内";
     NamespaceIs: "namespace {ns}", "命名空间 {ns}";
-    Dashboards: "Dashboards", "仪表板";
+    Dashboards: "Dashboards", "监控面板";
     Preflight: "Preflight", "预检";
     NoMeshHere: "no mesh", "无网格";
     StopLoad: "Stop load", "停止负载";

@@ -40,7 +40,7 @@ pub fn MeshBoard(lang: Lang, shown: Dashboards) -> impl IntoView {
     });
     let any = !shown.services.is_empty();
     let table = any.then(|| view! {
-        <table class="card mesh" data-testid="mesh">
+        <table class="card services" data-testid="mesh">
             <thead><tr><th scope="col">{t(said::service())}</th>{heads}<th scope="col">{t(said::budget())}</th><th scope="col">{t(said::burn())}</th></tr></thead>
             {rows}
         </table>

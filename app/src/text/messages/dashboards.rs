@@ -51,7 +51,7 @@ messages! {
     // what is looked at, and when
     title() = "Dashboards", "监控面板";
     learn() = "Panel", "面板";
-    preflight() = "Preflight", "环境检查";
+    preflight() = "Preflight", "预检";
     view() = "View", "视图";
     mesh() = "Mesh", "网格";
     workload() = "Workload", "工作负载";
