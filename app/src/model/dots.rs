@@ -113,8 +113,15 @@ fn per_dot(rate: f64, before: u64) -> u64 {
     if before > 0 && dots <= MOST_PER_SECOND * 1.2 && (before == 1 || dots >= MOST_PER_SECOND / 4.0) {
         return before;
     }
-    let steps = (0..9).flat_map(|e| [1, 2, 5].map(|m| m * 10_u64.pow(e)));
-    steps.into_iter().find(|step| rate / *step as f64 <= MOST_PER_SECOND).unwrap_or(u64::MAX)
+    let (mut step, mut digit) = (1_u64, 1);
+    while rate / step as f64 > MOST_PER_SECOND && step < 1_000_000_000 {
+        (step, digit) = match digit {
+            1 => (step * 2, 2),
+            2 => (step / 2 * 5, 5),
+            _ => (step * 2, 1),
+        };
+    }
+    step
 }
 
 /// Neighbours lie apart: the fractional part of multiples of the golden ratio, from −1 to 1.

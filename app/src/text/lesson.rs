@@ -165,7 +165,7 @@ pub(super) const STEPS: [Text; crate::model::STEPS] = [
             "The load is an [open loop]. What it shows is a sample: the [confidence interval] narrows as requests are counted.",
             "该负载为[开环负载]。所见只是样本：请求越多，[置信区间]越窄。",
         ],
-        question: ["There is no route yet. Which share does v2 get?", "目前还没有路由，v2 会得到多少？"],
+        question: ["Without a route, which share does v2 get?", "没有路由时，v2 会得到多少？"],
         answers: &[
             (
                 false,
