@@ -104,6 +104,6 @@ fn Absent(page: Page, ask: Callback<Command>) -> impl IntoView {
 
 /// Share of the pods that are ready, as an SVG length.
 fn ready_share(status: &wire::Status) -> String {
-    let ready = status.pods.iter().filter(|pod| pod.ready.split_once('/').is_some_and(|(a, b)| a == b)).count();
+    let ready = status.pods.iter().filter(|pod| pod.is_ready()).count();
     format!("{}%", ready * 100 / status.pods.len().max(3))
 }

@@ -107,16 +107,12 @@ fn ready(page: Page, mine: impl Fn(&PodView) -> bool) -> String {
             [] => page.lang.get().t(Key::NoPod).to_owned(),
             [pod] => format!("{} {}", pod.ready, pod.phase),
             pods => {
-                let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+                let ready = pods.iter().filter(|pod| pod.is_ready()).count();
                 let (ready, of) = (ready.to_string(), pods.len().to_string());
                 page.lang.get().fill(Key::PodsReady, &[("n", &ready), ("of", &of)])
             }
         }
     })
-}
-
-fn is_ready(pod: &PodView) -> bool {
-    pod.ready.split_once('/').is_some_and(|(a, b)| a == b && a != "0")
 }
 
 fn is_client(pod: &PodView) -> bool {
@@ -177,7 +173,7 @@ fn Version(page: Page, place: usize, name: Signal<String>, measured: Measured) -
     let mine = move |pod: &PodView| !is_client(pod) && name.with(|name| pod.version == *name);
     let sidecar = flag(move || injected(page, mine));
     let absent =
-        flag(move || !page.live.status.with(|status| status.pods.iter().any(|pod| mine(pod) && is_ready(pod))));
+        flag(move || !page.live.status.with(|status| status.pods.iter().any(|pod| mine(pod) && pod.is_ready())));
     let fails = flag(move || {
         page.live
             .figures

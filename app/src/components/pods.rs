@@ -35,7 +35,7 @@ pub fn Pods(page: Page) -> impl IntoView {
 
 #[component]
 fn PodRow(page: Page, pod: PodView) -> impl IntoView {
-    let ready = pod.ready.split_once('/').is_some_and(|(a, b)| a == b && a != "0");
+    let ready = pod.is_ready();
     let ill = !ready && (pod.phase.contains("Off") || pod.phase.contains("Err"));
     let status = if pod.restarts > 0 { format!("{} ({}×)", pod.phase, pod.restarts) } else { pod.phase };
     let created_s = pod.created_s;

@@ -1,10 +1,6 @@
 //! What the page warns of: conditions in, banners out.
-use super::steps::{Action, running};
+use super::steps::{Action, reason, running};
 use wire::{Condition, ConditionStatus, Status, Verb, kinds, reasons};
-
-fn reason<'a>(status: &'a Status, kind: &str) -> &'a str {
-    status.condition(kind).map_or("", |c| c.reason.as_str())
-}
 
 /// A warning on the slider, with the button that mends it.
 #[derive(Clone, Debug, PartialEq)]

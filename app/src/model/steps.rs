@@ -134,7 +134,8 @@ pub fn running(status: &Status, verb: Verb) -> bool {
     status.operation.as_ref().is_some_and(|op| op.verb == verb && op.error.is_none())
 }
 
-fn reason<'a>(status: &'a Status, kind: &str) -> &'a str {
+/// The reason of a condition; empty if there is no such condition.
+pub fn reason<'a>(status: &'a Status, kind: &str) -> &'a str {
     status.condition(kind).map_or("", |c| c.reason.as_str())
 }
 

@@ -37,8 +37,7 @@ impl Facts<'_> {
 
     /// Ready pods of these.
     fn ready(&self, mine: impl Fn(&PodView) -> bool) -> usize {
-        let ready = |pod: &&PodView| pod.ready.split_once('/').is_some_and(|(a, b)| a == b && a != "0");
-        self.status.pods.iter().filter(ready).filter(|pod| mine(pod)).count()
+        self.status.pods.iter().filter(|pod| pod.is_ready() && mine(pod)).count()
     }
 
     fn workload(&self, name: &str) -> usize {
@@ -163,5 +162,5 @@ fn stop(lang: Lang) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "lesson_tests.rs"]
+#[path = "progress_tests.rs"]
 mod tests;

@@ -48,6 +48,13 @@ pub struct PodView {
     pub why: String,
 }
 
+impl PodView {
+    /// Whether every container is ready, and there is one.
+    pub fn is_ready(&self) -> bool {
+        self.ready.split_once('/').is_some_and(|(ready, of)| ready == of && ready != "0")
+    }
+}
+
 /// What is being done, or was done last in error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -93,23 +93,10 @@ fn add(flows: &mut HashMap<Flow, Counts>, reading: &Reading, before: &Reading) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::dashboards::flow::{End, Metric};
-    use wire::Reporter;
-
-    fn flow(version: &str) -> Flow {
-        Flow {
-            reporter: Reporter::Source,
-            source: End::default(),
-            destination: End { version: version.to_owned(), ..End::default() },
-            service: "flaskapp".to_owned(),
-            code: "200".to_owned(),
-            metric: Metric::Istio,
-        }
-    }
 
     fn reading(counts: &[(&str, u64)]) -> Option<Reading> {
         let counted = |n: u64| Counts { requests: n, ..Counts::default() };
-        Some(counts.iter().map(|(version, n)| (flow(version), counted(*n))).collect())
+        Some(counts.iter().map(|(version, n)| (Flow::to_version(version), counted(*n))).collect())
     }
 
     /// Each reading is `(second, [(pod, counters)])`; what comes of it is `length: total` or nothing.

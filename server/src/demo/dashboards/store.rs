@@ -241,20 +241,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::dashboards::flow::Metric;
     use proptest::prelude::*;
-    use wire::Reporter;
-
-    fn flow(version: &str) -> Flow {
-        Flow {
-            reporter: Reporter::Source,
-            source: End::default(),
-            destination: End { version: version.to_owned(), ..End::default() },
-            service: "flaskapp".to_owned(),
-            code: "200".to_owned(),
-            metric: Metric::Istio,
-        }
-    }
 
     fn counted(at_ms: u64, length_ms: u64, flows: &[(&str, u64)]) -> Counted {
         let counts = |n: u64| Counts {
@@ -262,7 +249,7 @@ mod tests {
             histogram: Histogram::new(Bounds::new(vec![1_000, 5_000]), vec![n, 0, 0]).unwrap(),
             ..Counts::default()
         };
-        let flows = flows.iter().map(|(version, n)| (flow(version), counts(*n))).collect();
+        let flows = flows.iter().map(|(version, n)| (Flow::to_version(version), counts(*n))).collect();
         Counted { at_ms, length_ms, flows }
     }
 
@@ -329,7 +316,10 @@ mod tests {
         let versions: Vec<String> = (0..200).map(|n| format!("new-{n}")).collect();
         let each: Vec<(&str, u64)> = versions.iter().map(|v| (v.as_str(), 1)).collect();
         store.push(counted(at + 1_000, 1_000, &each));
-        assert!(store.places.contains_key(&flow("new-199")) && store.places.contains_key(&flow("v1")));
+        assert!(
+            store.places.contains_key(&Flow::to_version("new-199"))
+                && store.places.contains_key(&Flow::to_version("v1"))
+        );
         assert_eq!(read(&store, at - 1_000, at + 1_000).1, 201);
     }
 
